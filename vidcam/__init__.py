@@ -1,0 +1,39 @@
+"""vidcam: why did the network see this action, where in the picture and when?"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vidcam.cam.attribute import class_activation_map
+    from vidcam.errors import VidcamError
+    from vidcam.explanation import Explanation, load_explanation
+    from vidcam.models.registry import load_model
+    from vidcam.pipeline import explain, explain_each
+
+_HOMES = {
+    "Explanation": "vidcam.explanation",
+    "VidcamError": "vidcam.errors",
+    "class_activation_map": "vidcam.cam.attribute",
+    "explain": "vidcam.pipeline",
+    "explain_each": "vidcam.pipeline",
+    "load_explanation": "vidcam.explanation",
+    "load_model": "vidcam.models.registry",
+}
+
+__all__ = [
+    "Explanation",
+    "VidcamError",
+    "class_activation_map",
+    "explain",
+    "explain_each",
+    "load_explanation",
+    "load_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vidcam' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,295 @@
+"""The command line: parses, calls, prints. Heavy imports happen inside the commands, so that --help is quick."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from vidcam.errors import OutputError, SettingsError, VidcamError
+
+if TYPE_CHECKING:
+    from vidcam.explanation import Explanation
+    from vidcam.pipeline import Progress
+
+app = typer.Typer(
+    name="vidcam",
+    help="Why did the network see this action, where in the picture and when?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+playground = typer.Typer(
+    help="Rendered clips whose evidence is known, and the networks trained on them.", no_args_is_help=True
+)
+app.add_typer(playground, name="playground")
+
+_out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends with one line on standard error and exit code 2."""
+    try:
+        app()
+    except VidcamError as error:
+        _err.print(f"[bold red]error:[/] {escape(str(error))}")
+        sys.exit(2)
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
+
+
+@app.command()
+def explain(
+    clips: Annotated[list[Path], typer.Argument(help="Video files.", metavar="CLIP...")],
+    out: Annotated[Path, typer.Option(help="Directory for the outputs; several clips get one each inside.")],
+    model: Annotated[str | None, typer.Option(help="A name from `vidcam models`.")] = None,
+    weights: Annotated[str | None, typer.Option(help="default, none, or a .pth, .pt or .safetensors file.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Text file with one class label a line.")] = None,
+    target: Annotated[str | None, typer.Option(help="top, top5, a label, or a class index.")] = None,
+    layer: Annotated[str | None, typer.Option(help="auto, or a name from `vidcam layers MODEL`.")] = None,
+    method: Annotated[str | None, typer.Option(help="gradcam++ or gradcam.")] = None,
+    stride: Annotated[int | None, typer.Option(help="Source frames between windows. [default: half a window]")] = None,
+    sampling_rate: Annotated[int | None, typer.Option(help="Source frames between the frames of a window.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with these settings; flags go on top.")] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Explain clips: overlay film, temporal curve, heatmaps and summary."""
+    from vidcam.config import read_config
+
+    flags: dict[str, str | int | None] = {
+        "model": model,
+        "weights": weights,
+        "labels": labels,
+        "target": target,
+        "layer": layer,
+        "method": method,
+        "stride": stride,
+        "sampling_rate": sampling_rate,
+    }
+    settings = read_config(config, flags)
+    places = _places(clips, out)
+
+    from vidcam.models.registry import load_model
+    from vidcam.pipeline import explain_each
+    from vidcam.render.outputs import refuse_existing
+
+    if not overwrite:
+        for place in places:
+            refuse_existing(place)
+    loaded = load_model(settings.model, settings.weights, settings.labels)
+    for clip, place in zip(clips, places):
+        with _progress(clip.name) as progress:
+            explanations = explain_each(
+                clip,
+                loaded,
+                settings.target,
+                layer=settings.layer,
+                method=settings.method,
+                stride=settings.stride,
+                sampling_rate=settings.sampling_rate,
+                progress=progress,
+            )
+        for rank, explanation in enumerate(explanations, 1):
+            single = len(explanations) == 1
+            _save(
+                explanation,
+                place if single else place / f"{rank}-{_slug(explanation.target.label)}",
+                overwrite,
+                as_json,
+            )
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """List the networks that can be named."""
+    from rich.table import Table
+
+    from vidcam.models.registry import model_names, spec_named
+
+    specs = [spec_named(name) for name in model_names()]
+    if as_json:
+        rows = [
+            {"name": s.name, "classes": s.num_classes, "frames": s.frames, "layer": s.layer, "source": s.source}
+            for s in specs
+        ]
+        print(json.dumps(rows))
+        return
+    table = Table("model", "classes", "frames", "frames/s", "default layer", "weights and source", box=None)
+    for s in specs:
+        table.add_row(s.name, str(s.num_classes), str(s.frames), f"{s.frame_rate:g}", s.layer, s.source)
+    _out.print(table)
+
+
+@app.command()
+def layers(model: Annotated[str, typer.Argument(help="A name from `vidcam models`.")], as_json: Json = False) -> None:
+    """List the layers of a network that can be explained, with the shape of their output."""
+    import torch
+    from rich.table import Table
+
+    from vidcam.cam.capture import module_named, space_time_layers
+    from vidcam.models.registry import load_model
+
+    loaded = load_model(model, "none")
+    spec = loaded.spec
+    found = space_time_layers(loaded.network, torch.zeros(1, 3, spec.frames, *spec.preprocess.crop))
+    if as_json:
+        print(json.dumps([{"layer": n, "shape": list(s), "default": n == spec.layer} for n, s in found.items()]))
+        return
+    table = Table("layer", "module", "channels", "time x height x width", "", box=None)
+    for name, (channels, *extent) in found.items():
+        kind = type(module_named(loaded.network, name)).__name__
+        table.add_row(name, kind, str(channels), " x ".join(map(str, extent)), "default" if name == spec.layer else "")
+    _out.print(table)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Directory for the outputs.")] = Path("vidcam-demo"),
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Explain a bundled clip with a bundled network."""
+    from vidcam.demo import demo_clip
+    from vidcam.pipeline import explain as run
+    from vidcam.render.outputs import refuse_existing
+
+    if not overwrite:
+        refuse_existing(out)
+    clip = demo_clip()
+    with _progress(clip.name) as progress:
+        explanation = run(clip, progress=progress)
+    _save(explanation, out, overwrite, as_json)
+
+
+@app.command()
+def doctor() -> None:
+    """Print what a bug report needs, and whether everything vidcam leans on works."""
+    from vidcam.doctor import findings
+
+    healthy = True
+    for finding in findings():
+        healthy &= finding.fine
+        mark = "[green]ok[/]" if finding.fine else "[bold red]no[/]"
+        _out.print(f"{mark}  {escape(finding.subject):<24} {escape(finding.detail)}")
+    if not healthy:
+        raise typer.Exit(1)
+
+
+@playground.command("render")
+def playground_render(
+    out: Annotated[Path, typer.Option(help="Directory for the clips.")],
+    seed: Annotated[int, typer.Option(min=0, help="0 is what the bundled networks were trained on.")] = 1,
+    count: Annotated[int, typer.Option(min=1)] = 10,
+    frames: Annotated[int, typer.Option(min=16, help="Frames per clip, at 16 frames per second.")] = 80,
+    trimmed: Annotated[bool, typer.Option("--trimmed", help="The action fills the whole clip.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Render clips (MP4) with the truth of every frame beside them (JSON)."""
+    from vidcam.playground.clips import write_clip
+    from vidcam.playground.scene import trimmed_scene, untrimmed_scene
+
+    paths = [out / f"{seed}-{index:04d}.mp4" for index in range(count)]
+    if not overwrite and (there := [p.name for p in paths if p.exists()]):
+        raise OutputError(f"{out} already holds {there[0]}; pass --overwrite or give another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written ({error.strerror}); give another --out") from error
+    with _progress("rendering") as progress:
+        for index, path in enumerate(paths):
+            scene = (trimmed_scene if trimmed else untrimmed_scene)(seed, index, frames)
+            write_clip(scene, path, facts={"seed": seed, "index": index, "trimmed": trimmed})
+            progress(index + 1, count)
+    _out.print(f"{count} clips in {out}")
+
+
+@playground.command("train")
+def playground_train(
+    model: Annotated[str, typer.Argument(help="playground-r2plus1d or playground-c3d.")],
+    out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
+) -> None:
+    """Train a bundled network from nothing; run again after an interruption, it goes on."""
+    from vidcam.playground.train import train
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    recent: list[float] = []
+
+    def told(step: int, loss: float, accuracy: float) -> None:
+        recent.append(accuracy)
+        if step % 20 == 0:
+            window = recent[-20:]
+            print(f"step {step}  loss {loss:.3f}  accuracy {sum(window) / len(window):.3f}", flush=True)
+
+    _out.print(f"weights in {train(model, out, progress=told)}")
+
+
+@playground.command("accuracy")
+def playground_accuracy(
+    model: Annotated[str, typer.Argument(help="playground-r2plus1d or playground-c3d.")],
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    count: Annotated[int, typer.Option(min=1)] = 300,
+    weights: Annotated[str, typer.Option(help="default, or a file.")] = "default",
+) -> None:
+    """Top-1 accuracy of a bundled network on freshly rendered windows."""
+    from vidcam.models.registry import load_model
+    from vidcam.playground.train import accuracy
+
+    share = accuracy(load_model(model, weights), seed, count)
+    _out.print(f"{model}: top-1 {share:.4f} on {count} windows of seed {seed}")
+
+
+def _save(explanation: Explanation, directory: Path, overwrite: bool, as_json: bool) -> None:
+    for warning in explanation.warnings:
+        _err.print(f"[yellow]note:[/] {escape(warning)}")
+    outputs = explanation.save(directory, overwrite=overwrite)
+    if as_json:
+        print(outputs.summary.read_text(encoding="utf-8"), end="")
+        return
+    target = explanation.target
+    _out.print(f"{escape(explanation.clip)}: [bold]{escape(target.label)}[/] {target.probability:.3f}")
+    _out.print(f"  overlay  {escape(str(outputs.overlay))}")
+    _out.print(f"  curve    {escape(str(outputs.curve_png))}")
+    _out.print(f"  summary  {escape(str(outputs.summary))}")
+
+
+def _places(clips: list[Path], out: Path) -> list[Path]:
+    """One output directory per clip: `out` itself for a single one, else a folder named after each."""
+    if len(clips) == 1:
+        return [out]
+    names = [clip.stem for clip in clips]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise SettingsError(f"several clips are named {twice!r} and would share a directory; explain them one by one")
+    return [out / name for name in names]
+
+
+def _slug(label: str) -> str:
+    return re.sub(r"[^\w]+", "-", label).strip("-")[:60] or "class"
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Progress]:
+    """A progress bar on standard error where that is a terminal; silent elsewhere."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=_err, disable=not _err.is_terminal, transient=True) as bar:
+        task = bar.add_task(escape(what), total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+
+if __name__ == "__main__":
+    main()

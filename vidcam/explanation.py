@@ -1,0 +1,205 @@
+"""Explanation: what one run yields, and what every output is a function of."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vidcam.errors import OutputError
+
+if TYPE_CHECKING:
+    from vidcam.render.outputs import Outputs
+
+
+@dataclass(frozen=True)
+class ExplainedTarget:
+    """What was explained: a class, or (index None) a function of the output, whose mean value stands for probability."""
+
+    index: int | None
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Four columns of F rows: frame index, time in seconds, score and evidence of the target."""
+
+    frame: np.ndarray
+    time: np.ndarray
+    score: np.ndarray
+    evidence: np.ndarray
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a network saw a target in a clip: where and when.
+
+    Attributes:
+        clip: path of the explained file.
+        model, weights, layer, method: how it was explained.
+        target: what was explained.
+        top: the clip's five most probable classes, (label, probability).
+        size: (height, width) of the upright frame in pixels.
+        region: left, top, right, bottom of the part of the frame that the network sees, in its pixels.
+        times: (F,) float64, presentation time of every source frame in seconds.
+        maps: (F, h, w) float32, raw heatmaps at the resolution of the target layer, comparable over the clip.
+        scores: (F,) float32, the target's probability around each frame.
+        evidence: (F,) float32, the spatial mean of each raw map.
+        window_starts: (W,) source frame of each window.
+        window_scores: (W,) the target's probability in each window.
+        windowing: length, stride and sampling rate of the windows.
+        timings: seconds spent, by stage.
+        versions: of vidcam and what it computed with.
+        warnings: what the user should know.
+    """
+
+    clip: str
+    model: str
+    weights: str
+    layer: str
+    method: str
+    target: ExplainedTarget
+    top: tuple[tuple[str, float], ...]
+    size: tuple[int, int]
+    region: tuple[float, float, float, float]
+    times: np.ndarray
+    maps: np.ndarray
+    scores: np.ndarray
+    evidence: np.ndarray
+    window_starts: np.ndarray
+    window_scores: np.ndarray
+    windowing: dict[str, int]
+    timings: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def frames(self) -> int:
+        """Source frames explained."""
+        return len(self.times)
+
+    @property
+    def curve(self) -> Curve:
+        """Score and evidence over the clip."""
+        return Curve(np.arange(self.frames), self.times, self.scores, self.evidence)
+
+    @cached_property
+    def peak(self) -> float:
+        """The largest value of the raw maps: what the colour scale ends at."""
+        return float(self.maps.max(initial=0.0))
+
+    def heatmap(self, frame: int) -> np.ndarray:
+        """The heatmap of a source frame on the whole upright picture: (H, W) float32 in [0, 1].
+
+        1 is the strongest evidence of the whole clip, the same for every frame. Interpolated bilinearly inside the
+        region that the network sees; 0 outside. A clip without any evidence gives zeros.
+
+        Raises:
+            IndexError: there is no such frame.
+        """
+        if not 0 <= frame < self.frames:
+            raise IndexError(f"frame {frame} of a clip of {self.frames} frames")
+        rows, columns = self._placement
+        return rows @ (self.maps[frame] / (self.peak or 1.0)) @ columns.T
+
+    @cached_property
+    def _placement(self) -> tuple[np.ndarray, np.ndarray]:
+        left, top, right, bottom = self.region
+        (height, width), (_, h, w) = self.size, self.maps.shape
+        return _placement(height, top, bottom, h), _placement(width, left, right, w)
+
+    def summary(self) -> dict[str, Any]:
+        """Everything but the arrays, ready for JSON."""
+        return {
+            "clip": self.clip,
+            "model": self.model,
+            "weights": self.weights,
+            "layer": self.layer,
+            "method": self.method,
+            "target": {
+                "index": self.target.index,
+                "label": self.target.label,
+                "probability": self.target.probability,
+            },
+            "top": [{"label": label, "probability": probability} for label, probability in self.top],
+            "frames": self.frames,
+            "windows": len(self.window_starts),
+            "windowing": self.windowing,
+            "size": list(self.size),
+            "region": list(self.region),
+            "timings": self.timings,
+            "versions": self.versions,
+            "warnings": list(self.warnings),
+        }
+
+    def save(self, directory: str | Path, *, overwrite: bool = False) -> Outputs:
+        """Write overlay.mp4, curve.png, curve.csv, explanation.npz and summary.json into a directory.
+
+        The clip is decoded again for the overlay. Each file appears under its name only when complete.
+
+        Raises:
+            OutputError: one of them exists and `overwrite` is not set, or the directory cannot be written.
+            ClipError: the clip has changed or is gone.
+        """
+        from vidcam.render.outputs import save
+
+        return save(self, Path(directory), overwrite=overwrite)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays as they are stored in explanation.npz."""
+        return {
+            "times": self.times,
+            "maps": self.maps,
+            "scores": self.scores,
+            "evidence": self.evidence,
+            "window_starts": self.window_starts,
+            "window_scores": self.window_scores,
+        }
+
+
+def load_explanation(directory: str | Path) -> Explanation:
+    """What `Explanation.save` wrote, from explanation.npz and summary.json; nothing is unpickled.
+
+    Raises:
+        OutputError: a file is missing or damaged.
+    """
+    directory = Path(directory)
+    try:
+        facts = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
+        with np.load(directory / "explanation.npz", allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        return Explanation(
+            clip=facts["clip"],
+            model=facts["model"],
+            weights=facts["weights"],
+            layer=facts["layer"],
+            method=facts["method"],
+            target=ExplainedTarget(**facts["target"]),
+            top=tuple((c["label"], c["probability"]) for c in facts["top"]),
+            size=tuple(facts["size"]),
+            region=tuple(facts["region"]),
+            windowing=facts["windowing"],
+            timings=facts["timings"],
+            versions=facts["versions"],
+            warnings=tuple(facts["warnings"]),
+            **arrays,
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OutputError(
+            f"{directory}{os.sep} holds no explanation that can be read ({error!r}); give a directory written by vidcam"
+        ) from error
+
+
+def _placement(pixels: int, start: float, end: float, cells: int) -> np.ndarray:
+    """(pixels, cells): the share of each cell of a map in each pixel, the map laid over [start, end)."""
+    centres = np.arange(pixels) + 0.5
+    at = np.clip((centres - start) / (end - start) * cells - 0.5, 0, cells - 1)
+    shares = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(cells)[None, :]))
+    shares[(centres < start) | (centres >= end)] = 0
+    return shares.astype(np.float32)

@@ -1,0 +1,56 @@
+"""What a network expects of its input: from an upright RGB frame to a normalised window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Resize, crop the centre, normalise.
+
+    Attributes:
+        resize: (height, width) in pixels every frame is resized to, whatever its aspect ratio.
+        crop: (height, width) in pixels of the central crop.
+        mean, std: per channel, in the order the network takes channels, subtracted and divided by.
+        scale: what a pixel value 0..255 is multiplied by before that.
+        bgr: whether the network takes blue, green, red.
+    """
+
+    resize: tuple[int, int]
+    crop: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    scale: float = 1 / 255
+    bgr: bool = False
+
+    def frame(self, pixels: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 RGB of any size to the (crop height, crop width, 3) uint8 RGB the network sees."""
+        height, width = self.resize
+        resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
+        top, left = self._corner
+        return resized[top : top + self.crop[0], left : left + self.crop[1]]
+
+    def windows(self, frames: Sequence[Sequence[np.ndarray]]) -> Tensor:
+        """Cropped uint8 frames, N windows of T, to the network's input (N, 3, T, H, W) float32."""
+        stacked = torch.from_numpy(np.stack([np.stack(window) for window in frames]))
+        values = rearrange(stacked.flip(-1) if self.bgr else stacked, "n t h w c -> n c t h w").float() * self.scale
+        shape = (1, 3, 1, 1, 1)
+        return (values - torch.tensor(self.mean).view(shape)) / torch.tensor(self.std).view(shape)
+
+    def region(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """The part of a frame of that size that the network sees: left, top, right, bottom in its pixels."""
+        (top, left), (h, w) = self._corner, self.crop
+        x, y = width / self.resize[1], height / self.resize[0]
+        return left * x, top * y, (left + w) * x, (top + h) * y
+
+    @property
+    def _corner(self) -> tuple[int, int]:
+        return round((self.resize[0] - self.crop[0]) / 2), round((self.resize[1] - self.crop[1]) / 2)

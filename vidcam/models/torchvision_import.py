@@ -1,0 +1,51 @@
+"""Importing torchvision where its compiled operators do not load.
+
+A torchvision built for CUDA beside a CPU-only torch cannot load its operators, and then fails while registering
+what it knows about them: `operator torchvision::nms does not exist`. vidcam calls none of these operators. So
+that the import succeeds it is enough that they are declared.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from types import ModuleType
+
+import torch
+
+from vidcam.errors import ModelError
+
+_SCHEMAS = {
+    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+}
+_declared: list[torch.library.Library] = []  # a library's schemas live as long as the object
+
+
+def import_torchvision() -> ModuleType:
+    """`torchvision`, with the schemas of missing operators declared; nothing is declared where it imports as it is.
+
+    Raises:
+        ModelError: it is not installed, or its import fails for another reason.
+    """
+    for _ in range(len(_SCHEMAS) + 1):
+        try:
+            import torchvision
+
+            return torchvision
+        except ImportError as error:
+            raise ModelError(
+                f"torchvision cannot be imported ({error}); install it beside torch {torch.__version__}"
+            ) from error
+        except (RuntimeError, AttributeError) as error:
+            for name in [n for n in sys.modules if n.split(".")[0] == "torchvision"]:
+                del sys.modules[name]
+            missing = re.search(r"torchvision::(\w+)", str(error))
+            if missing is None or missing[1] not in _SCHEMAS:
+                raise ModelError(
+                    f"torchvision does not load beside torch {torch.__version__} ({error}); install the matching pair"
+                ) from error
+            library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+            library.define(_SCHEMAS[missing[1]])  # type: ignore[no-untyped-call]
+            _declared.append(library)
+    raise ModelError(f"torchvision does not load beside torch {torch.__version__}; install the matching pair")

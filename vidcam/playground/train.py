@@ -1,0 +1,95 @@
+"""The recipe of the bundled networks: how their weights are made, and how good they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from vidcam.errors import ModelError
+from vidcam.models.playground import SmallR2Plus1D, small_c3d
+from vidcam.models.registry import Model
+from vidcam.playground.actions import LABELS
+from vidcam.playground.scene import trimmed_scene
+from vidcam.train.classifier import Progress, fit, start_from_motion, with_batch_norm, without_batch_norm
+
+BATCH = 24
+# network → (steps, highest learning rate) of the first cycle, in which clutter grows, and of the second, in full clutter
+RECIPES = {
+    "playground-r2plus1d": ((900, 3e-3), (250, 1e-3)),
+    "playground-c3d": ((650, 2e-3), (150, 7e-4)),
+}
+_CLUTTER_RAMP = 0.4
+
+
+def train(name: str, out: Path, *, progress: Progress = lambda step, loss, accuracy: None) -> Path:
+    """Train a bundled network from nothing and store its weights as half-precision safetensors.
+
+    The state of the training is kept beside `out` in `.cycle1` and `.cycle2` files; run again after an
+    interruption, it goes on from there.
+
+    Raises:
+        ModelError: there is no recipe of that name.
+    """
+    if name not in RECIPES:
+        raise ModelError(f"there is no recipe for {name!r}; choose one of {', '.join(RECIPES)}")
+    (first_steps, first_rate), (second_steps, second_rate) = RECIPES[name]
+    network = _untrained(name)
+    fit(
+        network,
+        steps=first_steps,
+        rate=first_rate,
+        ramp=_CLUTTER_RAMP,
+        batch=BATCH,
+        checkpoint=out.with_suffix(".cycle1"),
+        progress=progress,
+    )
+    fit(
+        network,
+        steps=second_steps,
+        rate=second_rate,
+        first_window=first_steps * BATCH,
+        batch=BATCH,
+        checkpoint=out.with_suffix(".cycle2"),
+        progress=lambda step, loss, accuracy: progress(first_steps + step, loss, accuracy),
+    )
+    store(network, out)
+    return out
+
+
+def _untrained(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    if name == "playground-r2plus1d":
+        residual = SmallR2Plus1D(len(LABELS))
+        start_from_motion(residual.temporal_stem)
+        return residual
+    plain = small_c3d(len(LABELS))
+    start_from_motion(plain.conv1)
+    return with_batch_norm(plain)
+
+
+def store(network: nn.Module, path: Path) -> None:
+    """Write a trained network's parameters in half precision; batch norms that C3D was trained with are folded in."""
+    state = {
+        name: value.half().contiguous() if value.is_floating_point() else value
+        for name, value in without_batch_norm(network).state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    part = path.with_name(path.name + ".part")
+    save_file(state, part)
+    part.replace(path)
+
+
+def accuracy(model: Model, seed: int, count: int) -> float:
+    """Share of `count` rendered windows of 16 frames of a seed, 224 pixels a side, that a network names rightly."""
+    right = 0
+    for index in range(count):
+        scene = trimmed_scene(seed, index)
+        frames = [model.spec.preprocess.frame(scene.render(t, 224)) for t in range(scene.frames)]
+        with torch.inference_mode():
+            scores = model.network(model.spec.preprocess.windows([frames]))
+        right += model.labels[int(np.argmax(scores.numpy()))] == scene.label
+    return right / count

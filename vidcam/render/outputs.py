@@ -1,0 +1,87 @@
+"""Writing everything an explanation gives into a directory, all of it or nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vidcam.errors import OutputError
+from vidcam.explanation import Explanation
+from vidcam.render.overlay import write_overlay
+from vidcam.render.plots import curve_figure, write_curve_csv
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the files of an explanation are."""
+
+    overlay: Path
+    curve_png: Path
+    curve_csv: Path
+    explanation: Path
+    summary: Path
+
+    @classmethod
+    def within(cls, directory: Path) -> Outputs:
+        """The names in a directory."""
+        return cls(
+            directory / "overlay.mp4",
+            directory / "curve.png",
+            directory / "curve.csv",
+            directory / "explanation.npz",
+            directory / "summary.json",
+        )
+
+    def paths(self) -> dict[str, Path]:
+        """Name of the output → file."""
+        return dict(vars(self))
+
+
+def refuse_existing(directory: Path) -> None:
+    """Check before any work is done that nothing would be overwritten.
+
+    Raises:
+        OutputError: one of the files is there, or the directory cannot be one.
+    """
+    for place in (directory, *directory.parents):
+        if place.exists() and not place.is_dir():
+            raise OutputError(f"{place} is a file, not a directory; give another --out")
+    there = [p.name for p in Outputs.within(directory).paths().values() if p.exists()]
+    if there:
+        raise OutputError(f"{directory} already holds {', '.join(there)}; pass --overwrite or give another --out")
+
+
+def save(explanation: Explanation, directory: Path, *, overwrite: bool = False) -> Outputs:
+    """Write the outputs of an explanation; see `Explanation.save`."""
+    if not overwrite:
+        refuse_existing(directory)
+    final = Outputs.within(directory)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".vidcam-", dir=directory))
+    except OSError as error:
+        raise OutputError(f"{directory} cannot be written ({error.strerror or error}); give another --out") from error
+    try:
+        part = Outputs.within(work)
+        began = time.perf_counter()
+        write_overlay(explanation, part.overlay)
+        curve_figure(explanation).savefig(part.curve_png)
+        write_curve_csv(explanation, part.curve_csv)
+        np.savez_compressed(part.explanation, allow_pickle=False, **explanation.arrays())
+        summary = explanation.summary()
+        summary["timings"] = {**summary["timings"], "render_s": round(time.perf_counter() - began, 3)}
+        summary["outputs"] = {name: str(path) for name, path in final.paths().items()}
+        part.summary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        for name, path in final.paths().items():
+            part.paths()[name].replace(path)
+    except OSError as error:
+        raise OutputError(f"{directory} cannot be written ({error.strerror or error}); is the disk full?") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return final

@@ -1,0 +1,190 @@
+"""The overlay: the clip with its heat laid over it, and a strip with the curve below."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from vidcam.errors import ClipError
+from vidcam.explanation import Explanation
+from vidcam.video.reader import Clip
+from vidcam.video.writer import FilmWriter
+
+COLORMAP = "inferno"
+OPACITY = 0.8
+_SMALL = 400  # clips narrower than this are enlarged by a whole factor so that text can be read
+
+_INK, _FAINT, _GROUND = (240, 240, 245), (120, 122, 132), (18, 18, 24)
+
+
+def blend(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Colour a frame by its heat; where there is none the picture is left as it is.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
+        heat: (H, W) in [0, 1]. The colour map is perceptually uniform; opacity grows in proportion to the heat.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    levels = np.rint(np.clip(heat, 0, 1) * 255).astype(np.uint8)
+    opacity = (OPACITY / 255) * levels.astype(np.float32)[..., None]
+    mixed = pixels + opacity * (_colours()[levels].astype(np.float32) - pixels)
+    return np.rint(mixed).astype(np.uint8)
+
+
+class Overlay:
+    """Draws the frames of an overlay film.
+
+    Attributes:
+        size: (height, width) of a drawn frame in pixels, both even.
+    """
+
+    def __init__(self, explanation: Explanation, sample_aspect_ratio: float = 1.0) -> None:
+        self._explanation = explanation
+        height, width = explanation.size
+        shown = width * sample_aspect_ratio
+        enlarge = max(1, round(_SMALL / min(shown, height))) if min(shown, height) < _SMALL / 1.5 else 1
+        self._picture = _even(height * enlarge), _even(shown * enlarge)
+        self._strip = _Strip(explanation, self._picture[1])
+        self.size = self._picture[0] + self._strip.height, self._picture[1]
+        left, top, right, bottom = explanation.region
+        self._whole = (left, top, right, bottom) == (0, 0, width, height)
+        y, x = self._picture[0] / height, self._picture[1] / width
+        self._seen = round(left * x), round(top * y), round(right * x) - 1, round(bottom * y) - 1
+
+    def draw(self, pixels: np.ndarray, frame: int) -> np.ndarray:
+        """The overlay of one frame, given its upright pixels (H, W, 3) uint8 RGB."""
+        height, width = self._picture
+        picture = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_CUBIC)
+        heat = cv2.resize(self._explanation.heatmap(frame), (width, height), interpolation=cv2.INTER_LINEAR)
+        picture = blend(picture, heat)
+        if not self._whole:
+            left, top, right, bottom = self._seen
+            cv2.rectangle(picture, (left, top), (right, bottom), (200, 200, 200), 1)
+        return np.concatenate([picture, self._strip.draw(frame)])
+
+
+class _Strip:
+    """Label, probability of the moment, and the curve of the whole clip with a playhead."""
+
+    def __init__(self, explanation: Explanation, width: int) -> None:
+        self._explanation = explanation
+        self._font_size = max(13, round(width / 30))
+        self._header = round(self._font_size * 1.7)
+        self._plot = _even(max(40, width * 0.09))
+        self.height = _even(self._header + self._plot + 6)
+        self._width = width
+        self._score_at = self._font_size * 3
+        self._ground = self._draw_ground()
+
+    def draw(self, frame: int) -> np.ndarray:
+        explanation = self._explanation
+        strip = self._ground.copy()
+        x = int(self._x(explanation.times[frame]))
+        past = strip[self._header :, : x + 1].astype(np.float32)
+        strip[self._header :, x + 1 :] = strip[self._header :, x + 1 :] // 2 + np.array(_GROUND, np.uint8) // 2
+        strip[self._header :, : x + 1] = past.astype(np.uint8)
+        cv2.line(strip, (x, self._header), (x, self.height - 1), _INK, 1)
+        cv2.circle(strip, (x, int(self._y(explanation.scores[frame]))), 3, _INK, -1, cv2.LINE_AA)
+        score = f"{explanation.scores[frame]:.2f}"
+        _write(strip, score, (self._width - 6, self._header // 2), self._font_size, _INK, anchor="rm")
+        return strip
+
+    def _draw_ground(self) -> np.ndarray:
+        explanation = self._explanation
+        strip = np.full((self.height, self._width, 3), _GROUND, np.uint8)
+        base = self.height - 3
+        evidence = explanation.evidence / (explanation.evidence.max(initial=0.0) or 1.0)
+        xs = self._x(explanation.times)
+        outline = np.stack([xs, base - evidence * (self._plot - 4)], 1)
+        area = np.concatenate([[[xs[0], base]], outline, [[xs[-1], base]]]).round().astype(np.int32)
+        cv2.fillPoly(strip, [area], _colour(0.62), cv2.LINE_AA)
+        line = np.stack([xs, self._y(explanation.scores)], 1).round().astype(np.int32)
+        cv2.polylines(strip, [line], False, _INK, 1, cv2.LINE_AA)
+        cv2.line(strip, (0, self._header - 1), (self._width, self._header - 1), (50, 50, 58), 1)
+        room = self._width - 12 - self._score_at
+        label = _fitted(explanation.target.label, room, self._font_size)
+        _write(strip, label, (6, self._header // 2), self._font_size, _INK, anchor="lm")
+        return strip
+
+    def _x(self, times: np.ndarray) -> np.ndarray:
+        first, last = self._explanation.times[0], self._explanation.times[-1]
+        return 4 + (times - first) / ((last - first) or 1.0) * (self._width - 9)
+
+    def _y(self, scores: np.ndarray) -> np.ndarray:
+        return self.height - 3 - np.clip(scores, 0, 1) * (self._plot - 4)
+
+
+def write_overlay(explanation: Explanation, path: Path) -> None:
+    """Write the overlay film: every source frame at its own time, with the source's sound.
+
+    Raises:
+        ClipError: the clip does not have the frames that were explained.
+        OutputError: the film cannot be written.
+    """
+    clip = Clip(explanation.clip)
+    overlay = Overlay(explanation, float(clip.sample_aspect_ratio))
+    drawn = 0
+    with FilmWriter(
+        path,
+        overlay.size,
+        time_base=clip.time_base,
+        frame_rate=clip.frame_rate,
+        audio_from=clip.path if clip.has_audio else None,
+    ) as film:
+        for frame in clip:
+            if frame.index >= explanation.frames or frame.pixels.shape[:2] != explanation.size:
+                break
+            film.write(overlay.draw(frame.pixels, frame.index), frame.pts)
+            drawn += 1
+        if drawn != explanation.frames:
+            raise ClipError(
+                f"{clip.path} has changed since it was explained: {drawn} of {explanation.frames} frames match; "
+                "explain it again"
+            )
+
+
+def _even(value: float) -> int:
+    return max(2, 2 * round(value / 2))
+
+
+@lru_cache
+def _colours() -> np.ndarray:
+    """(256, 3) uint8 RGB."""
+    colours: np.ndarray = matplotlib.colormaps[COLORMAP](np.arange(256), bytes=True)[:, :3]
+    return colours
+
+
+def _colour(level: float) -> tuple[int, int, int]:
+    r, g, b = (int(v) for v in _colours()[round(level * 255)])
+    return r, g, b
+
+
+@lru_cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
+
+
+def _fitted(text: str, width: int, size: int) -> str:
+    """The text, cut with an ellipsis where it is wider than `width` pixels."""
+    font = _font(size)
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…"
+
+
+def _write(
+    image: np.ndarray, text: str, at: tuple[int, int], size: int, colour: tuple[int, int, int], *, anchor: str
+) -> None:
+    """Draw text into an (H, W, 3) uint8 RGB image in place, placed by a Pillow anchor."""
+    canvas = Image.fromarray(image)
+    ImageDraw.Draw(canvas).text(at, text, fill=colour, font=_font(size), anchor=anchor)
+    image[:] = np.asarray(canvas)

@@ -1,0 +1,49 @@
+"""From windows to frames: what was computed per window, overlap-added on the clip's own frames.
+
+A window's map has fewer steps in time than the window has frames. It is interpolated linearly in time, with the
+sample positions of `torch.nn.functional.interpolate(..., mode="trilinear", align_corners=False)`, to every source
+frame the window spans, and averaged with its neighbours under triangular weights, so that nothing jumps where a
+window begins. Interpolation in space is left to the reader of the result: both are linear, so their order does not
+matter, and the maps stay small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vidcam.video.windows import Windowing
+
+
+def stitch(values: np.ndarray, starts: Sequence[int], frames: int, windowing: Windowing) -> np.ndarray:
+    """One value per source frame from the values of overlapping windows.
+
+    Args:
+        values: (W, t, ...), the t time steps of each of W windows spread evenly over the window. A score per window
+            has t = 1.
+        starts: source frame each window begins at, (W,).
+        frames: source frames of the clip, F.
+        windowing: how the windows were cut.
+
+    Returns:
+        (F, ...) float32. Frames that no window covers do not exist (see `Windowing`). Steps of a window that fall
+        on padding, beyond the last frame, are dropped.
+    """
+    span, steps = windowing.span, values.shape[1]
+    weights = np.minimum(np.arange(1, span + 1), np.arange(span, 0, -1)).astype(np.float64)
+    kernel = _interpolation(windowing, steps) * weights[:, None]
+    total = np.zeros((frames, *values.shape[2:]), np.float64)
+    norm = np.zeros(frames, np.float64)
+    for window, start in zip(values, starts, strict=True):
+        end = min(start + span, frames)
+        total[start:end] += np.tensordot(kernel[: end - start], window.astype(np.float64), 1)
+        norm[start:end] += weights[: end - start]
+    return (total / norm.reshape(-1, *[1] * (values.ndim - 2))).astype(np.float32)
+
+
+def _interpolation(windowing: Windowing, steps: int) -> np.ndarray:
+    """(span, steps): the share of each time step in each source frame of a window."""
+    position = np.arange(windowing.span) / windowing.sampling_rate
+    at = np.clip((position + 0.5) * steps / windowing.length - 0.5, 0, steps - 1)
+    return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(steps)[None, :]))

@@ -1,0 +1,190 @@
+"""Frames of a video file, one at a time: upright, in presentation order, each with its own time."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace
+from av.video.stream import VideoStream
+
+from vidcam.errors import ClipError
+
+_UNSPECIFIED_COLORSPACE = 2  # ISO/IEC 23001-8, matrix coefficients
+_TEXT_FORMATS = {"tty"}  # FFmpeg plays text files as terminal art; nobody means that
+_REORDER = 4  # frames held back while their times are put in order
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One upright frame: index from 0, presentation time in seconds, pixels (H, W, 3) uint8 RGB.
+
+    `pts` is the time exactly, in units of the clip's `time_base`.
+    """
+
+    index: int
+    time: float
+    pts: int
+    pixels: np.ndarray
+
+
+class Clip:
+    """A video file that can be read any number of times, without ever being held in memory whole.
+
+    Attributes:
+        path: the file.
+        width, height: of the upright frame in pixels.
+        sample_aspect_ratio: width of a pixel over its height, upright.
+        frame_rate: frames per second, on average.
+        time_base: seconds per unit of a frame's pts.
+        frames_announced: frames according to the header, 0 where it does not say.
+        has_audio: whether there is an audio stream to copy.
+        warnings: what went wrong in the last reading without ending it, for people to read.
+
+    Raises:
+        ClipError: the path is missing, a directory, empty, not a video, or no frame of it can be decoded.
+
+    Example:
+        >>> clip = Clip("clip.mp4")                                     # doctest: +SKIP
+        >>> for frame in clip: print(frame.time, frame.pixels.shape)    # doctest: +SKIP
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.warnings: list[str] = []
+        with _opened(self.path) as container:
+            stream = _video_stream(container, self.path)
+            first = _first_frame(container, stream, self.path)
+            self._turns = round(first.rotation / 90) % 4
+            self._coded_size = first.width, first.height
+            upright = (first.height, first.width) if self._turns % 2 else (first.width, first.height)
+            self.width, self.height = upright
+            ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1)
+            ratio = Fraction(ratio) if ratio > 0 else Fraction(1)
+            self.sample_aspect_ratio = 1 / ratio if self._turns % 2 else ratio
+            self.frame_rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+            self.time_base = Fraction(stream.time_base or 1 / self.frame_rate)
+            self.frames_announced = stream.frames
+            self.has_audio = bool(container.streams.audio)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Decode from the start. A file that breaks yields the frames before the break and leaves a warning."""
+        self.warnings = []
+        index, last = 0, None
+        for image, pts in _in_order(self._decoded(), round(1 / (self.frame_rate * self.time_base))):
+            pts = pts if last is None or pts > last else last + 1
+            yield Frame(index, float(pts * self.time_base), pts, self._upright_rgb(image))
+            index, last = index + 1, pts
+        if self._broken:
+            self.warnings.append(f"{self.path.name}: {self._broken} after {index} frames; only those are used")
+        elif index < self.frames_announced:
+            self.warnings.append(
+                f"{self.path.name}: {index} frames could be decoded of the {self.frames_announced} its header announces"
+            )
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        self._broken = ""
+        with _opened(self.path) as container:
+            stream = _video_stream(container, self.path)
+            stream.thread_type = "AUTO"
+            try:
+                for packet in container.demux(stream):
+                    yield from packet.decode()
+            except av.error.FFmpegError as error:
+                self._broken = f"the stream breaks ({_reason(error)})"
+            if self._broken:
+                with suppress(av.error.FFmpegError):
+                    yield from stream.decode(None)
+
+    def _upright_rgb(self, image: VideoFrame) -> np.ndarray:
+        width, height = self._coded_size
+        unspecified = image.colorspace == _UNSPECIFIED_COLORSPACE
+        pixels = image.to_ndarray(
+            format="rgb24",
+            width=width,
+            height=height,
+            src_colorspace=(Colorspace.ITU709 if height >= 720 else Colorspace.ITU601) if unspecified else None,
+            src_color_range=ColorRange(image.color_range) if image.color_range in (1, 2) else None,
+        )
+        match self._turns:
+            case 1:
+                return cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE)
+            case 2:
+                return cv2.rotate(pixels, cv2.ROTATE_180)
+            case 3:
+                return cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE)
+        return pixels
+
+
+def _in_order(images: Iterator[VideoFrame], step: int) -> Iterator[tuple[VideoFrame, int]]:
+    """Pair frames with their times. Decoders give frames in presentation order, but some containers (AVI with
+    packed B-frames) number them otherwise: over a few frames the times are sorted, the frames left as they come.
+    """
+    waiting: deque[VideoFrame] = deque()
+    times: list[int] = []
+    newest = -step
+    for image in images:
+        pts = image.pts if image.pts is not None else image.dts
+        newest = max(newest, pts) if pts is not None else newest + step
+        waiting.append(image)
+        heapq.heappush(times, pts if pts is not None else newest)
+        if len(waiting) > _REORDER:
+            yield waiting.popleft(), heapq.heappop(times)
+    while waiting:
+        yield waiting.popleft(), heapq.heappop(times)
+
+
+def _opened(path: Path) -> InputContainer:
+    if path.is_dir():
+        raise ClipError(f"{path} is a directory; give a video file")
+    if not path.exists():
+        raise ClipError(f"{path} does not exist; give the path of a video file")
+    if path.stat().st_size == 0:
+        raise ClipError(f"{path} is empty (0 bytes); give a video file")
+    try:
+        container = av.open(str(path), metadata_errors="ignore")
+    except PermissionError as error:
+        raise ClipError(f"{path} may not be read; change its permissions or give another file") from error
+    except (av.error.FFmpegError, OSError) as error:
+        raise ClipError(f"{path} is not a video that can be read ({_reason(error)}); give a video file") from error
+    if container.format.name in _TEXT_FORMATS:
+        container.close()
+        raise ClipError(f"{path} is a text file, not a video; give a video file")
+    return container
+
+
+def _video_stream(container: InputContainer, path: Path) -> VideoStream:
+    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not streams:
+        found = ", ".join(sorted({s.type for s in container.streams})) or "none"
+        raise ClipError(f"{path} has no video stream (streams found: {found}); give a file with one")
+    if len(streams) == 1:
+        return streams[0]
+    best = container.streams.best("video")
+    return best if isinstance(best, VideoStream) and best in streams else streams[0]
+
+
+def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> VideoFrame:
+    reason = "its stream holds no frame"
+    try:
+        for image in container.decode(stream):
+            return image
+    except (av.error.FFmpegError, RuntimeError) as error:
+        reason = _reason(error)
+    codec = stream.codec_context.name if stream.codec_context else "unknown codec"
+    raise ClipError(f"no frame of {path} can be decoded ({codec}: {reason}); give a file that plays")
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text[0].lower() + text[1:]

@@ -1,0 +1,83 @@
+"""Sliding windows over a stream of frames.
+
+Window `i` starts at source frame `i * stride` and takes `length` frames, `sampling_rate` apart. The last one
+is moved back so that it ends exactly on the last frame of the clip.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from vidcam.errors import SettingsError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Windowing:
+    """How a clip is cut into windows.
+
+    Attributes:
+        length: frames the network sees in one window.
+        stride: source frames between the starts of consecutive windows.
+        sampling_rate: source frames between consecutive frames of a window.
+
+    Raises:
+        SettingsError: a value below 1, or a stride longer than a window, which would leave frames unexplained.
+    """
+
+    length: int
+    stride: int
+    sampling_rate: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("length", "stride", "sampling_rate"):
+            if (value := getattr(self, name)) < 1:
+                raise SettingsError(f"{name.replace('_', ' ')} is {value}; it must be 1 or more")
+        if self.stride > self.span:
+            raise SettingsError(
+                f"stride {self.stride} is longer than a window of {self.span} source frames "
+                f"({self.length} frames at sampling rate {self.sampling_rate}) and would leave frames unexplained; "
+                f"give a stride of at most {self.span}"
+            )
+
+    @property
+    def span(self) -> int:
+        """Source frames from the first to the last of a window, both included."""
+        return (self.length - 1) * self.sampling_rate + 1
+
+
+@dataclass(frozen=True)
+class Window(Generic[T]):
+    """The frames of one forward pass: `start` is the source frame it begins at, `padded` counts repeated frames."""
+
+    start: int
+    frames: tuple[T, ...]
+    padded: int = 0
+
+
+def sliding_windows(frames: Iterable[T], windowing: Windowing) -> Iterator[Window[T]]:
+    """Cut a stream into windows, holding one span of it at a time.
+
+    A clip shorter than one window gives a single window, filled up by repeating its last frame.
+    An empty stream gives none.
+    """
+    span, rate = windowing.span, windowing.sampling_rate
+    recent: deque[T] = deque(maxlen=span)
+    count, last_start = 0, -1
+    for frame in frames:
+        recent.append(frame)
+        count += 1
+        start = count - span
+        if start >= 0 and start % windowing.stride == 0:
+            yield Window(start, tuple(recent)[::rate])
+            last_start = start
+    if 0 < count < span:
+        sampled = tuple(recent)[::rate]
+        padded = windowing.length - len(sampled)
+        yield Window(0, sampled + (recent[-1],) * padded, padded)
+    elif count and last_start != count - span:
+        yield Window(count - span, tuple(recent)[::rate])

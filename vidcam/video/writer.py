@@ -1,0 +1,143 @@
+"""H.264 films that keep the time and the sound of the clip they were made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.packet import Packet
+from av.video.reformatter import ColorRange, Colorspace
+
+from vidcam.errors import OutputError
+
+_MP4_AUDIO = {"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus"}
+_BT709 = 1
+
+
+class FilmWriter:
+    """Writes frames, each with its own time, to an MP4 file that a browser can play while it loads.
+
+    Args:
+        path: the file; its directory exists. It is complete once the `with` is left without an exception.
+        size: (height, width) of the frames in pixels, both even.
+        time_base: seconds per unit of the frames' pts.
+        frame_rate: frames per second on average, which the encoder spends its bits by.
+        audio_from: a video file whose audio is copied along; sound that MP4 cannot carry is encoded as AAC.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        size: tuple[int, int],
+        *,
+        time_base: Fraction,
+        frame_rate: Fraction,
+        audio_from: Path | None = None,
+    ) -> None:
+        self.path = path
+        height, width = size
+        try:
+            self._film = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
+            self._video = self._film.add_stream("libx264", rate=frame_rate, options={"preset": "veryfast", "crf": "18"})
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise OutputError(f"{path} cannot be written ({error}); give a directory that can be") from error
+        context = self._video.codec_context
+        context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+        context.time_base = time_base
+        context.max_b_frames = 0
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = ColorRange.MPEG
+        self._time_base = time_base
+        self._audio = _AudioCopy(audio_from, self._film) if audio_from is not None else None
+
+    def __enter__(self) -> FilmWriter:
+        return self
+
+    def write(self, pixels: np.ndarray, pts: int) -> None:
+        """Append a frame (H, W, 3) uint8 RGB shown from `pts` on; times must rise."""
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24").reformat(
+            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        )
+        frame.pts, frame.time_base = pts, self._time_base
+        self._mux(self._video.encode(frame))
+        if self._audio is not None:
+            self._mux(self._audio.until(float(pts * self._time_base)))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._mux(self._video.encode(None))
+                if self._audio is not None:
+                    self._mux(self._audio.until(float("inf")))
+        finally:
+            if self._audio is not None:
+                self._audio.close()
+            try:
+                self._film.close()
+            except (av.error.FFmpegError, OSError) as failure:
+                if error is None:
+                    raise self._failed(failure) from failure
+
+    def _mux(self, packets: list[Packet[Any]] | Iterator[Packet[Any]]) -> None:
+        try:
+            for packet in packets:
+                self._film.mux(packet)
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> OutputError:
+        return OutputError(f"{self.path} cannot be written ({error}); is the disk full?")
+
+
+class _AudioCopy:
+    """The audio packets of a file, in time order, on their way into a film."""
+
+    def __init__(self, source: Path, film: av.container.OutputContainer) -> None:
+        self._source = av.open(str(source), metadata_errors="ignore")
+        stream = self._source.streams.audio[0]
+        if stream.codec_context.name in _MP4_AUDIO:
+            self._packets = self._copied(stream, film.add_stream_from_template(stream))
+        else:
+            self._packets = self._encoded(stream, film.add_stream("aac", rate=stream.rate))
+        self._next: Packet[Any] | None = None
+
+    def until(self, seconds: float) -> Iterator[Packet[Any]]:
+        """Packets that begin at or before a time."""
+        while True:
+            packet = self._next or next(self._packets, None)
+            self._next = packet
+            if packet is None or (packet.pts is not None and float(packet.pts * packet.time_base) > seconds):
+                return
+            self._next = None
+            yield packet
+
+    def close(self) -> None:
+        self._source.close()
+
+    def _copied(self, stream: AudioStream, target: AudioStream) -> Iterator[Packet[Any]]:
+        try:
+            for packet in self._source.demux(stream):
+                if packet.dts is not None:
+                    packet.stream = target
+                    yield packet
+        except av.error.FFmpegError:
+            return  # a broken stream ends here; the reader of its frames has said so
+
+    def _encoded(self, stream: AudioStream, target: AudioStream) -> Iterator[Packet[Any]]:
+        try:
+            for frame in self._source.decode(stream):
+                yield from target.encode(frame)
+        except av.error.FFmpegError:
+            pass
+        yield from target.encode(None)
