@@ -19,7 +19,7 @@ COLORMAP = "inferno"
 OPACITY = 0.8
 _SMALL = 400  # clips narrower than this are enlarged by a whole factor so that text can be read
 
-_INK, _FAINT, _GROUND = (240, 240, 245), (120, 122, 132), (18, 18, 24)
+_INK, _GROUND = (240, 240, 245), (18, 18, 24)
 
 
 def blend(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -87,9 +87,8 @@ class _Strip:
         explanation = self._explanation
         strip = self._ground.copy()
         x = int(self._x(explanation.times[frame]))
-        past = strip[self._header :, : x + 1].astype(np.float32)
-        strip[self._header :, x + 1 :] = strip[self._header :, x + 1 :] // 2 + np.array(_GROUND, np.uint8) // 2
-        strip[self._header :, : x + 1] = past.astype(np.uint8)
+        coming = strip[self._header :, x + 1 :]
+        coming[:] = coming // 2 + np.array(_GROUND, np.uint8) // 2
         cv2.line(strip, (x, self._header), (x, self.height - 1), _INK, 1)
         cv2.circle(strip, (x, int(self._y(explanation.scores[frame]))), 3, _INK, -1, cv2.LINE_AA)
         score = f"{explanation.scores[frame]:.2f}"

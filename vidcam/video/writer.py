@@ -46,18 +46,21 @@ class FilmWriter:
         self.path = path
         height, width = size
         try:
-            self._film = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
+            # The start of the first frame is stored in units of the movie's time scale, a millisecond unless told.
+            options = {"movflags": "+faststart", "movie_timescale": str(max(1000, time_base.denominator))}
+            self._film = av.open(str(path), "w", format="mp4", options=options)
             self._video = self._film.add_stream("libx264", rate=frame_rate, options={"preset": "veryfast", "crf": "18"})
+            context = self._video.codec_context
+            context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+            context.time_base = time_base
+            context.max_b_frames = 0
+            context.colorspace = context.color_primaries = context.color_trc = _BT709
+            context.color_range = ColorRange.MPEG
+            self._audio = _AudioCopy(audio_from, self._film) if audio_from is not None else None
+            self._film.start_encoding()
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise OutputError(f"{path} cannot be written ({error}); give a directory that can be") from error
-        context = self._video.codec_context
-        context.width, context.height, context.pix_fmt = width, height, "yuv420p"
-        context.time_base = time_base
-        context.max_b_frames = 0
-        context.colorspace = context.color_primaries = context.color_trc = _BT709
-        context.color_range = ColorRange.MPEG
         self._time_base = time_base
-        self._audio = _AudioCopy(audio_from, self._film) if audio_from is not None else None
 
     def __enter__(self) -> FilmWriter:
         return self
@@ -106,7 +109,8 @@ class _AudioCopy:
     def __init__(self, source: Path, film: av.container.OutputContainer) -> None:
         self._source = av.open(str(source), metadata_errors="ignore")
         stream = self._source.streams.audio[0]
-        if stream.codec_context.name in _MP4_AUDIO:
+        low_mp3 = stream.codec_context.name.startswith("mp3") and stream.rate < 16000  # MP4 takes MPEG-1 and 2 only
+        if stream.codec_context.name in _MP4_AUDIO and not low_mp3:
             self._packets = self._copied(stream, film.add_stream_from_template(stream))
         else:
             self._packets = self._encoded(stream, film.add_stream("aac", rate=stream.rate))

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vidcam.cam.capture import captured, space_time_layers
+from vidcam.cam.methods import gradcam_plus_plus
+from vidcam.errors import LayerError
+
+
+def _network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv3d(3, 4, 3, padding=1),
+        nn.BatchNorm3d(4),
+        nn.ReLU(inplace=True),
+        nn.Conv3d(4, 5, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.AdaptiveAvgPool3d(1),
+        nn.Flatten(),
+        nn.Linear(5, 3),
+    ).eval()
+
+
+def _by_plain_autograd(network: nn.Sequential, layer: int, x: Tensor, target: int) -> tuple[Tensor, Tensor]:
+    activation = network[: layer + 1](x).detach().clone().requires_grad_(True)
+    score = network[layer + 1 :](activation.clone())[:, target].sum()
+    return activation.detach(), torch.autograd.grad(score, activation)[0]
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2, 3, 4])
+def test_activation_and_gradient_are_those_of_plain_autograd(layer: int) -> None:
+    network, x = _network(), torch.randn(2, 3, 4, 6, 6)
+    expected = _by_plain_autograd(network, layer, x, 1)
+    with captured(network, str(layer), x) as capture:
+        torch.testing.assert_close(capture.activation, expected[0])
+        torch.testing.assert_close(capture.gradient(capture.output[:, 1]), expected[1])
+        torch.testing.assert_close(capture.output.detach(), network(x).detach())
+
+
+def test_the_trunk_records_no_graph_and_parameters_get_no_gradient() -> None:
+    network, x = _network(), torch.randn(1, 3, 4, 6, 6)
+    seen: list[bool] = []
+    network[1].register_forward_hook(lambda m, i, o: seen.append(o.requires_grad))
+    with captured(network, "3", x) as capture:
+        capture.gradient(capture.output[:, 0])
+    assert seen == [False]
+    assert all(p.grad is None for p in network.parameters())
+
+
+def test_several_classes_from_one_pass() -> None:
+    network, x = _network(), torch.randn(1, 3, 4, 6, 6)
+    with captured(network, "3", x) as capture:
+        gradients = [capture.gradient(capture.output[:, c]) for c in range(3)]
+    for c, gradient in enumerate(gradients):
+        torch.testing.assert_close(gradient, _by_plain_autograd(network, 3, x, c)[1])
+
+
+class Shared(nn.Module):
+    """One rectifier called twice, the second time on the way to the score."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv3d(3, 4, 3, padding=1), nn.Conv3d(4, 4, 3, padding=1)
+        self.relu = nn.ReLU(inplace=True)
+        self.fc = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.first(x))
+        x = self.relu(self.second(x) + x)
+        return self.fc(x.mean((2, 3, 4)))
+
+
+def test_the_last_call_of_a_shared_module_is_explained() -> None:
+    torch.manual_seed(0)
+    network, x = Shared().eval(), torch.randn(1, 3, 4, 6, 6)
+    first = torch.relu(network.first(x))
+    last = torch.relu(network.second(first) + first).detach()
+    with captured(network, "relu", x) as capture:
+        torch.testing.assert_close(capture.activation, last)
+        gradient = capture.gradient(capture.output[:, 1])
+    torch.testing.assert_close(gradient, (network.fc.weight[1].detach() / 144).view(1, 4, 1, 1, 1).expand_as(last))
+
+
+def test_channels_last_and_half_precision_give_the_same_map() -> None:
+    network, x = _network(), torch.randn(1, 3, 4, 8, 8)
+
+    def heat(n: nn.Module, v: Tensor) -> Tensor:
+        with captured(n, "4", v) as capture:
+            return gradcam_plus_plus(capture.activation.float(), capture.gradient(capture.output[:, 0]).float())
+
+    expected = heat(network, x)
+    assert expected.max() > 0
+    torch.testing.assert_close(heat(network, x.contiguous(memory_format=torch.channels_last_3d)), expected)
+    half = heat(network.to(torch.bfloat16), x.bfloat16())
+    assert torch.corrcoef(torch.stack([half.flatten(), expected.flatten()]))[0, 1] > 0.99
+
+
+def test_nothing_is_left_behind_by_an_exception() -> None:
+    network = _network()
+    with pytest.raises(ZeroDivisionError), captured(network, "3", torch.randn(1, 3, 4, 6, 6)):
+        raise ZeroDivisionError
+    with pytest.raises(RuntimeError), captured(network, "3", torch.randn(1, 9, 4, 6, 6)):
+        pass
+    assert not any(m._forward_hooks for m in network.modules())
+    assert torch.is_grad_enabled()
+
+
+def test_wrong_layers_say_what_to_choose() -> None:
+    network, x = _network(), torch.randn(1, 3, 4, 6, 6)
+    with (
+        pytest.raises(LayerError, match="there is no layer 'conv9'; its 3D convolutions are 0, 3"),
+        captured(network, "conv9", x),
+    ):
+        pass
+    with pytest.raises(LayerError, match=r"gives a tensor of shape \(1, 3\)"), captured(network, "7", x):
+        pass
+
+
+def test_a_score_that_does_not_depend_on_the_layer() -> None:
+    network = _network()
+    with (
+        captured(network, "3", torch.randn(1, 3, 4, 6, 6)) as capture,
+        pytest.raises(LayerError, match="does not depend"),
+    ):
+        capture.gradient(torch.ones(1))
+
+
+def test_space_time_layers_lists_outputs_with_space() -> None:
+    found = space_time_layers(_network(), torch.randn(1, 3, 4, 6, 6))
+    assert list(found) == ["0", "1", "2", "3", "4"]
+    assert found["3"] == (5, 4, 6, 6)

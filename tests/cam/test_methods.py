@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from vidcam.cam.capture import captured
+from vidcam.cam.methods import gradcam, gradcam_plus_plus, gradcam_plus_plus_alpha
+from vidcam.models.playground import SmallR2Plus1D, small_c3d
+
+
+class Pooled(nn.Module):
+    """Global pooling and one linear layer after the target layer `a`, as in R(2+1)D."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Sequential(nn.Conv3d(3, 5, 3, padding=1), nn.ReLU())
+        self.fc = nn.Linear(5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.a(x).mean((2, 3, 4)))
+
+
+class Connected(nn.Module):
+    """A fully connected layer after the target layer, as in C3D: the gradient varies by position."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Sequential(nn.Conv3d(3, 5, 3, padding=1), nn.ReLU())
+        self.fc = nn.Sequential(nn.Flatten(), nn.Linear(5 * 2 * 4 * 4, 7), nn.ReLU(), nn.Linear(7, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.a(x))
+
+
+class Deep(nn.Module):
+    """Convolution, in-place rectifier and max pooling after the target layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Sequential(nn.Conv3d(3, 5, 3, padding=1), nn.ReLU())
+        self.rest = nn.Sequential(
+            nn.Conv3d(5, 6, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool3d((1, 2, 2)),
+            nn.Flatten(),
+            nn.Linear(48, 4),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rest(self.a(x))
+
+
+def _oracle(network: nn.Module, activation: Tensor, target: int, head: nn.Module) -> tuple[Tensor, Tensor]:
+    """alpha and map from the true second and third derivatives of exp(S), one position of A at a time."""
+    flat = activation.flatten()
+    alpha, first = torch.zeros_like(flat), torch.zeros_like(flat)
+    per_channel = activation[0, 0].numel()
+    for i in range(len(flat)):
+        value = flat[i].clone().requires_grad_(True)
+        y = torch.exp(head(torch.cat([flat[:i], value[None], flat[i + 1 :]]).view_as(activation))[0, target])
+        (d1,) = torch.autograd.grad(y, value, create_graph=True)
+        d2, d3 = torch.zeros(()), torch.zeros(())
+        if d1.requires_grad:
+            (d2,) = torch.autograd.grad(d1, value, create_graph=True)
+            (d3,) = torch.autograd.grad(d2, value)
+        denominator = 2 * d2 + activation[0, i // per_channel].sum() * d3
+        alpha[i] = (d2 / denominator).detach() if denominator != 0 else 0
+        first[i] = (d1 / y).detach()
+    alpha, first = alpha.view_as(activation), first.view_as(activation)
+    weights = (alpha * first.clamp(min=0)).sum((2, 3, 4), keepdim=True)
+    return alpha, (weights * activation).sum(1).clamp(min=0)
+
+
+@pytest.mark.parametrize("kind", [Pooled, Connected, Deep])
+@pytest.mark.parametrize("scale", [1.0, 1e-3])
+def test_against_true_derivatives_of_exp(kind: type[nn.Module], scale: float) -> None:
+    torch.manual_seed(0)
+    network = kind().double().eval()
+    last = (
+        network.fc
+        if isinstance(network, Pooled)
+        else (network.fc[-1] if isinstance(network, Connected) else network.rest[-1])
+    )
+    with torch.no_grad():
+        last.weight.mul_(scale)
+    x = torch.randn(1, 3, 2, 4, 4, dtype=torch.float64)
+
+    def head(a: Tensor) -> Tensor:
+        if isinstance(network, Pooled):
+            return network.fc(a.mean((2, 3, 4)))
+        return network.fc(a) if isinstance(network, Connected) else network.rest(a)
+
+    with captured(network, "a", x) as capture:
+        activation, gradient = capture.activation, capture.gradient(capture.output[:, 2])
+    alpha, heat = _oracle(network, activation, 2, head)
+    assert heat.max() > 0
+    found_alpha = gradcam_plus_plus_alpha(activation, gradient)
+    assert (found_alpha - alpha).abs().max() <= 1e-9 * alpha.abs().max()
+    assert (gradcam_plus_plus(activation, gradient) - heat).abs().max() <= 1e-9 * heat.max()
+
+
+@pytest.mark.parametrize(("make", "layer"), [(SmallR2Plus1D, "layer2"), (small_c3d, "relu5b"), (small_c3d, "relu4b")])
+def test_against_a_slow_loop_on_real_architectures(make: type[nn.Module], layer: str) -> None:
+    torch.manual_seed(0)
+    network = make(11).eval()
+    with captured(network, layer, torch.randn(1, 3, 16, 112, 112)) as capture:
+        a, g = capture.activation.double(), capture.gradient(capture.output[:, 1]).double()
+    expected = torch.zeros(a.shape[2:], dtype=torch.float64)
+    for k in range(a.shape[1]):
+        total, weight = a[0, k].sum(), 0.0
+        for value in g[0, k].flatten().tolist():
+            denominator = 2 * value**2 + total.item() * value**3
+            weight += (value**2 / denominator if denominator != 0 else 0.0) * max(value, 0.0)
+        expected += weight * a[0, k]
+    expected = expected.clamp(min=0)
+    assert expected.max() > 0
+    torch.testing.assert_close(gradcam_plus_plus(a, g)[0], expected, rtol=1e-9, atol=0)
+
+
+@given(st.integers(0, 2**31), st.floats(1e-12, 10))
+@settings(max_examples=40, deadline=None)
+def test_alpha_is_at_most_a_half_where_it_counts(seed: int, scale: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    a = torch.rand(2, 3, 2, 3, 3, generator=generator, dtype=torch.float64)
+    g = scale * torch.randn(2, 3, 2, 3, 3, generator=generator, dtype=torch.float64)
+    alpha = gradcam_plus_plus_alpha(a, g)
+    assert torch.isfinite(alpha).all()
+    assert (alpha[g > 0] > 0).all() and (alpha[g > 0] <= 0.5).all()
+
+
+def test_small_gradients_do_not_change_alpha() -> None:
+    a = torch.rand(1, 2, 2, 3, 3)
+    g = torch.full_like(a, 1e-4)
+    torch.testing.assert_close(
+        gradcam_plus_plus_alpha(a, g), 1 / (2 + 1e-4 * a.sum((2, 3, 4), keepdim=True)).expand_as(a)
+    )
+
+
+def test_zero_denominators_give_zero() -> None:
+    a = torch.ones(1, 1, 1, 1, 2)
+    assert gradcam_plus_plus_alpha(a, torch.tensor([-1.0, 0.0]).view_as(a)).tolist() == [[[[[0.0, 0.0]]]]]
+
+
+def test_gradcam_by_hand() -> None:
+    a = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).view(1, 2, 1, 1, 2)
+    g = torch.tensor([[1.0, 3.0], [-1.0, 0.0]]).view(1, 2, 1, 1, 2)
+    assert gradcam(a, g).flatten().tolist() == [0.5, 2.0]  # weights 2 and -0.5
+
+
+def test_a_pooled_linear_head_damps_positive_weights() -> None:
+    torch.manual_seed(1)
+    network = Pooled().double().eval()
+    with captured(network, "a", torch.randn(1, 3, 2, 4, 4, dtype=torch.float64)) as capture:
+        a, g = capture.activation, capture.gradient(capture.output[:, 0])
+    w = network.fc.weight[0].detach().clamp(min=0).view(1, -1, 1, 1, 1)
+    expected = (w / (2 + w * a.mean((2, 3, 4), keepdim=True)) * a).sum(1)
+    torch.testing.assert_close(gradcam_plus_plus(a, g), expected, rtol=1e-12, atol=0)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+REAL_CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
+
+
+@pytest.fixture(scope="session")
+def real_clips() -> Path:
+    if not REAL_CLIPS.is_dir():
+        pytest.skip("the folder of real clips is not beside this checkout")
+    return REAL_CLIPS
+
+
+def numbered(index: int, height: int, width: int) -> np.ndarray:
+    """A frame whose left half tells its index by brightness and whose right half is dark."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[:, : width // 2] = 20 + 8 * (index % 28)
+    return image
+
+
+def write_video(
+    path: Path,
+    frames: Sequence[np.ndarray],
+    *,
+    codec: str = "libx264",
+    pixel_format: str = "yuv420p",
+    pts: Sequence[int] | None = None,
+    time_base: Fraction = Fraction(1, 10),
+    options: dict[str, str] | None = None,
+    sample_aspect_ratio: Fraction | None = None,
+    audio: str | None = None,
+    rotation: int = 0,
+) -> Path:
+    """Write RGB frames with PyAV the way other programs do, independently of vidcam's own writer."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=10, options=options or {})
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = pixel_format
+        stream.codec_context.time_base = time_base
+        if sample_aspect_ratio is not None:
+            stream.codec_context.sample_aspect_ratio = sample_aspect_ratio
+        if rotation:
+            stream.set_display_rotation(rotation)
+        sound = container.add_stream(audio, rate=16000) if audio else None
+        if sound is not None:
+            sound.layout = "mono"
+            samples = (8000 * np.sin(np.arange(16000) / 5)).astype(np.int16)[None]
+            tone = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+            tone.sample_rate, tone.pts = 16000, 0
+            resampler = av.AudioResampler(format=sound.codec_context.format, layout="mono", rate=16000)
+            for part in resampler.resample(tone):
+                container.mux(sound.encode(part))
+            container.mux(sound.encode(None))
+        for index, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=pixel_format)
+            frame.pts = pts[index] if pts is not None else index
+            frame.time_base = time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture
+def clip_path(tmp_path: Path) -> Path:
+    """Twenty-four numbered frames of 64x48 at 10 frames per second."""
+    return write_video(tmp_path / "clip.mp4", [numbered(i, 48, 64) for i in range(24)], options={"crf": "1"})

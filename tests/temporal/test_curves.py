@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import numpy as np
+
+from vidcam.temporal.curves import clip_probabilities, evidence_curve
+
+
+def test_evidence_is_the_mean_over_space() -> None:
+    maps = np.arange(12.0).reshape(2, 2, 3)
+    np.testing.assert_allclose(evidence_curve(maps), [2.5, 8.5])
+
+
+def test_a_clip_is_the_mean_of_its_windows() -> None:
+    windows = np.array([[0.6, 0.4], [0.2, 0.8]])
+    np.testing.assert_allclose(clip_probabilities(windows), [0.4, 0.6])
+
+
+def test_windows_of_the_background_are_left_out_unless_all_are() -> None:
+    windows = np.array([[0.1, 0.0, 0.9], [0.7, 0.2, 0.1], [0.5, 0.3, 0.2], [0.0, 0.2, 0.8]])
+    np.testing.assert_allclose(clip_probabilities(windows, background=2), [0.6, 0.25, 0.15])
+    np.testing.assert_allclose(clip_probabilities(windows[[0, 3]], background=2), [0.05, 0.1, 0.85])

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import numbered, write_video
+from vidcam.errors import ClipError
+from vidcam.video.reader import Clip
+
+
+def test_frames_come_in_order_with_their_pixels(clip_path: Path) -> None:
+    frames = list(Clip(clip_path))
+    assert [f.index for f in frames] == list(range(24))
+    np.testing.assert_allclose([f.time for f in frames], np.arange(24) / 10)
+    for frame in frames:
+        assert frame.pixels.shape == (48, 64, 3) and frame.pixels.dtype == np.uint8
+        expected = numbered(frame.index, 48, 64).astype(int)
+        assert np.abs(frame.pixels[8:40, 8:24].astype(int) - expected[8:40, 8:24]).mean() < 4
+
+
+def test_a_clip_can_be_read_again(clip_path: Path) -> None:
+    clip = Clip(clip_path)
+    assert [f.pts for f in clip] == [f.pts for f in clip]
+
+
+def test_variable_frame_rate_is_kept(tmp_path: Path) -> None:
+    pts = [0, 3, 4, 10, 11, 30, 31, 55]
+    frames = [numbered(i, 32, 32) for i in range(len(pts))]
+    path = write_video(tmp_path / "vfr.mkv", frames, pts=pts, time_base=Fraction(1, 1000))
+    assert [round(f.time * 1000) for f in Clip(path)] == pts
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixel_format", "size"),
+    [
+        ("gray.mkv", "ffv1", "gray", (33, 47)),
+        ("ten.mkv", "ffv1", "yuv420p10le", (34, 46)),
+        ("alpha.mkv", "ffv1", "bgra", (33, 47)),
+        ("alpha.mov", "qtrle", "argb", (32, 48)),
+        ("full.mkv", "ffv1", "yuv444p", (31, 45)),
+        ("raw.avi", "rawvideo", "bgr24", (31, 45)),
+        ("motion.avi", "mjpeg", "yuvj420p", (32, 48)),
+        ("webm.webm", "libvpx-vp9", "yuv420p", (33, 47)),
+    ],
+)
+def test_pixel_formats_and_odd_sizes(
+    tmp_path: Path, name: str, codec: str, pixel_format: str, size: tuple[int, int]
+) -> None:
+    frames = [numbered(i, *size) for i in range(6)]
+    read = list(Clip(write_video(tmp_path / name, frames, codec=codec, pixel_format=pixel_format)))
+    assert len(read) == 6
+    for frame in read:
+        assert frame.pixels.shape == (*size, 3)
+        assert np.abs(frame.pixels[8:24, 4:16].astype(int) - frames[frame.index][8:24, 4:16]).mean() < 6
+
+
+@pytest.mark.parametrize("rotation", [90, 180, -90])
+def test_rotation_is_applied(tmp_path: Path, rotation: int) -> None:
+    # The container asks a player to turn the picture by this angle, counterclockwise.
+    image = np.zeros((32, 64, 3), np.uint8)
+    image[:16, :32] = 255
+    clip = Clip(write_video(tmp_path / "turned.mp4", [image] * 3, rotation=rotation))
+    upright = np.rot90(image, rotation // 90)
+    frame = next(iter(clip))
+    assert (clip.height, clip.width) == upright.shape[:2] == frame.pixels.shape[:2]
+    assert np.abs(frame.pixels.astype(int) - upright).mean() < 12
+
+
+def test_real_rotations(real_clips: Path) -> None:
+    assert next(iter(Clip(real_clips / "rotated_90.mov"))).pixels.shape == (568, 320, 3)
+    assert next(iter(Clip(real_clips / "rotated_180.mov"))).pixels.shape == (320, 568, 3)
+
+
+def test_packed_b_frames_get_rising_times(real_clips: Path) -> None:
+    times = [f.time for f in Clip(real_clips / "eye_makeup.avi")]
+    np.testing.assert_allclose(times, np.arange(1, 165) / 25)
+
+
+def test_sample_aspect_ratio(tmp_path: Path) -> None:
+    frames = [numbered(i, 32, 32) for i in range(3)]
+    path = write_video(tmp_path / "wide.mp4", frames, sample_aspect_ratio=Fraction(4, 3))
+    assert Clip(path).sample_aspect_ratio == Fraction(4, 3)
+    turned = write_video(tmp_path / "turned.mp4", frames, sample_aspect_ratio=Fraction(4, 3), rotation=90)
+    assert Clip(turned).sample_aspect_ratio == Fraction(3, 4)
+
+
+def test_no_frame_count_in_the_header(tmp_path: Path) -> None:
+    clip = Clip(write_video(tmp_path / "raw.ts", [numbered(i, 32, 32) for i in range(9)], codec="mpeg2video"))
+    assert clip.frames_announced == 0
+    assert len(list(clip)) == 9 and clip.warnings == []
+
+
+def test_a_clip_that_breaks_gives_the_frames_before_and_says_so(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 255, (64, 64, 3), np.uint8) for _ in range(40)]
+    whole = write_video(tmp_path / "whole.avi", frames, codec="mjpeg", pixel_format="yuvj420p").read_bytes()
+    broken = tmp_path / "broken.avi"
+    broken.write_bytes(whole[: len(whole) // 2])
+    clip = Clip(broken)
+    count = len(list(clip))
+    assert 10 < count < 30
+    assert len(clip.warnings) == 1 and f"{count} frames" in clip.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.mp4", b"", "is empty"),
+        ("text.mp4", b"dear reader\n" * 50, "is not a video that can be read"),
+        ("text.txt", b"dear reader\n" * 50, "is a text file"),
+        ("noise.avi", bytes(range(256)) * 40, "is not a video that can be read"),
+    ],
+)
+def test_bad_files_get_one_clear_error(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ClipError, match=message):
+        Clip(tmp_path / name)
+
+
+def test_a_directory_and_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ClipError, match="is a directory"):
+        Clip(tmp_path)
+    with pytest.raises(ClipError, match="does not exist"):
+        Clip(tmp_path / "none.mp4")
+
+
+def test_sound_without_pictures(tmp_path: Path) -> None:
+    import av
+
+    with av.open(str(tmp_path / "sound.wav"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        tone = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        tone.sample_rate = 8000
+        container.mux(stream.encode(tone))
+    with pytest.raises(ClipError, match=r"has no video stream \(streams found: audio\)"):
+        Clip(tmp_path / "sound.wav")
