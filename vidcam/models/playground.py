@@ -78,4 +78,4 @@ class SmallR2Plus1D(nn.Module):
 
 def small_c3d(num_classes: int) -> C3D:
     """C3D with narrow layers: the architecture of the paper at about a sixtieth of its parameters."""
-    return C3D(num_classes, widths=(16, 32, 64, 96, 96), hidden=128, pool5="ceil")
+    return C3D(num_classes, widths=(16, 32, 64, 96, 96), hidden=128, pool5="ceil", dropout=0.0)

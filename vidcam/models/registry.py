@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from vidcam.errors import ModelError, nearest
@@ -90,7 +91,9 @@ def load_model(name: str, weights: str | Path = "default", labels: str | Path | 
     else:
         state, origin = read_state(Path(weights)), str(weights)
         classes = classes_in(state, spec.classifier, Path(weights))
-    network = spec.build(classes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # random weights are the same every time
+        network = spec.build(classes)
     if state is not None:
         load_into(network, state, f"weights {weights!s} for {name}")
     return Model(network.eval(), spec, _labels(spec, classes, labels), origin, note)

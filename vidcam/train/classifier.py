@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from torch.utils.data import DataLoader, Dataset
 
 from vidcam.playground.actions import LABELS
@@ -150,20 +150,25 @@ def _save(state: dict[str, object], path: Path) -> None:
 
 
 def with_batch_norm(network: nn.Module) -> nn.Module:
-    """Give every 3D convolution of a network a batch norm, for training a network that has none."""
-    for name, module in list(network.named_children()):
-        if isinstance(module, nn.Conv3d):
-            setattr(network, name, nn.Sequential(module, nn.BatchNorm3d(module.out_channels)))
+    """Give every layer of a plain network but the last a batch norm, for training a network that has none."""
+    *hidden, _ = [(n, m) for n, m in network.named_children() if isinstance(m, nn.Conv3d | nn.Linear)]
+    for name, layer in hidden:
+        norm = (
+            nn.BatchNorm3d(layer.out_channels) if isinstance(layer, nn.Conv3d) else nn.BatchNorm1d(layer.out_features)
+        )
+        setattr(network, name, nn.Sequential(layer, norm))
     return network
 
 
 def without_batch_norm(network: nn.Module) -> nn.Module:
-    """Undo `with_batch_norm`, the trained norms folded into the convolutions: the same function, in eval mode."""
+    """Undo `with_batch_norm`, the trained norms folded into the layers: the same function, in evaluation mode."""
     network.eval()
     for name, module in list(network.named_children()):
         match list(module) if isinstance(module, nn.Sequential) else []:
             case [nn.Conv3d() as convolution, nn.BatchNorm3d() as norm]:
                 setattr(network, name, fuse_conv_bn_eval(convolution, norm))
+            case [nn.Linear() as linear, nn.BatchNorm1d() as norm]:
+                setattr(network, name, fuse_linear_bn_eval(linear, norm))
     return network
 
 

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+
+def _run(code: str, path: Path) -> str:
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={"PYTHONPATH": str(path), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return result.stdout
+
+
+def _package(path: Path, body: str) -> Path:
+    (path / "torchvision").mkdir()
+    (path / "torchvision" / "__init__.py").write_text(textwrap.dedent(body), encoding="utf-8")
+    return path
+
+
+IMPORT = """
+    from vidcam.models import torchvision_import as t
+    from vidcam.errors import ModelError
+    try:
+        print(t.import_torchvision().__name__, len(t._declared))
+    except ModelError as error:
+        print("error", error)
+"""
+
+
+def test_missing_operators_are_declared(tmp_path: Path) -> None:
+    # What torchvision does while it is imported: it registers what it knows about operators it takes to be loaded.
+    fake = """
+        import torch
+        for name in ("nms", "qnms"):
+            torch.library.register_fake(f"torchvision::{name}")(lambda dets, scores, iou_threshold: scores)
+    """
+    assert _run(IMPORT, _package(tmp_path, fake)) == "torchvision 2\n"
+
+
+def test_nothing_is_declared_where_the_import_works(tmp_path: Path) -> None:
+    assert _run(IMPORT, _package(tmp_path, "")) == "torchvision 0\n"
+
+
+def test_another_failure_is_reported(tmp_path: Path) -> None:
+    output = _run(IMPORT, _package(tmp_path, "raise RuntimeError('operator torchvision::deform does not exist')"))
+    assert output.startswith("error torchvision does not load beside torch") and "deform" in output

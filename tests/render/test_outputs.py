@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import csv
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.conftest import numbered, write_video
+from tests.test_explanation import explanation
+from vidcam.errors import ClipError, OutputError
+from vidcam.explanation import load_explanation
+from vidcam.render import outputs
+from vidcam.render.overlay import Overlay, blend
+from vidcam.video.reader import Clip
+
+NAMES = ["curve.csv", "curve.png", "explanation.npz", "overlay.mp4", "summary.json"]
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    pts = [0, 1, 2, 5, 6, 9]
+    return write_video(
+        tmp_path / "clip.mkv",
+        [numbered(i, 33, 47) for i in range(6)],
+        pts=pts,
+        time_base=Fraction(1, 1000),
+        audio="aac",
+    )
+
+
+def test_everything_is_written_and_reads_back(clip: Path, tmp_path: Path) -> None:
+    maps = np.random.default_rng(0).random((6, 3, 4))
+    found = explanation(maps, clip=clip, size=(33, 47), times=np.array([f.time for f in Clip(clip)]))
+    written = found.save(tmp_path / "out" / "deep")
+    assert sorted(p.name for p in (tmp_path / "out" / "deep").iterdir()) == NAMES
+
+    again = load_explanation(tmp_path / "out" / "deep")
+    assert again.summary()["target"] == {"index": 1, "label": "a <b>", "probability": 0.5}
+    for name, values in found.arrays().items():
+        np.testing.assert_array_equal(again.arrays()[name], values)
+
+    overlay = Clip(written.overlay)
+    np.testing.assert_allclose([f.time for f in overlay], found.times, atol=1e-6)
+    assert overlay.has_audio and overlay.width % 2 == overlay.height % 2 == 0
+    with written.curve_csv.open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["frame", "time_s", "score", "evidence"] and len(rows) == 7
+    summary = json.loads(written.summary.read_text())
+    assert set(summary["outputs"]) == {"overlay", "curve_png", "curve_csv", "explanation", "summary"}
+    assert all(Path(p).exists() for p in summary["outputs"].values())
+
+
+def test_nothing_is_overwritten_unasked(clip: Path, tmp_path: Path) -> None:
+    found = explanation(np.ones((6, 2, 2)), clip=clip, size=(33, 47))
+    out = tmp_path / "out"
+    found.save(out)
+    before = (out / "summary.json").stat().st_mtime_ns
+    with pytest.raises(OutputError, match=r"already holds overlay.mp4, .*pass --overwrite"):
+        found.save(out)
+    assert (out / "summary.json").stat().st_mtime_ns == before
+    found.save(out, overwrite=True)
+    assert (out / "summary.json").stat().st_mtime_ns > before
+
+
+def test_a_failure_leaves_nothing(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(outputs.np, "savez_compressed", full)
+    found = explanation(np.ones((6, 2, 2)), clip=clip, size=(33, 47))
+    with pytest.raises(OutputError, match="No space left on device"):
+        found.save(tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_clip_that_changed(clip: Path, tmp_path: Path) -> None:
+    found = explanation(np.ones((9, 2, 2)), clip=clip, size=(33, 47))
+    with pytest.raises(ClipError, match="has changed since it was explained: 6 of 9 frames match"):
+        found.save(tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_file_where_the_directory_should_be(clip: Path) -> None:
+    with pytest.raises(OutputError, match="is a file, not a directory"):
+        explanation(np.ones((6, 2, 2)), clip=clip).save(clip / "out")
+
+
+def test_cold_regions_keep_the_picture() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    assert np.array_equal(blend(picture, np.zeros((8, 8))), picture)
+    heat = np.zeros((8, 8))
+    heat[2, 3] = 1.0
+    changed = (blend(picture, heat) != picture).any(2)
+    assert changed[2, 3] and changed.sum() == 1
+
+
+def test_pixels_that_are_not_square_are_shown_square() -> None:
+    found = explanation(np.ones((2, 2, 2)), size=(480, 640))
+    height, width = Overlay(found, 4 / 3).size
+    assert width in (852, 854) and height > 480
+
+
+@pytest.mark.parametrize("label", ["x" * 300, "שלום 🎬 <script>", ""])
+def test_any_label_can_be_drawn(label: str) -> None:
+    from vidcam.explanation import ExplainedTarget
+
+    found = explanation(np.ones((2, 2, 2)), size=(48, 64), target=ExplainedTarget(0, label, 0.1))
+    overlay = Overlay(found)
+    assert overlay.draw(np.zeros((48, 64, 3), np.uint8), 1).shape == (*overlay.size, 3)
+
+
+def test_the_film_is_browser_ready(clip: Path, tmp_path: Path) -> None:
+    path = explanation(np.ones((6, 2, 2)), clip=clip, size=(33, 47)).save(tmp_path / "out").overlay
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].codec_context.pix_fmt == "yuv420p"
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import numbered, write_video
+
+
+def vidcam(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "vidcam.cli", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def test_explain_prints_its_summary_as_json_and_nothing_else(clip_path: Path, tmp_path: Path) -> None:
+    result = vidcam("explain", clip_path, "--out", tmp_path / "out", "--json", "--target", "waving")
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout)
+    keys = {"clip", "model", "layer", "method", "target", "frames", "windows", "outputs", "timings"}
+    assert keys <= set(summary) and summary["frames"] == 24
+    assert summary["target"]["label"] == "waving"
+    assert summary == json.loads((tmp_path / "out" / "summary.json").read_text())
+
+
+def test_several_clips_and_several_classes(tmp_path: Path) -> None:
+    clips = [write_video(tmp_path / f"{n}.mp4", [numbered(i, 32, 32) for i in range(4)]) for n in "ab"]
+    result = vidcam("explain", *clips, "--out", tmp_path / "out", "--target", "top2")
+    assert result.returncode == 0, result.stderr
+    for name in "ab":
+        places = sorted((tmp_path / "out" / name).iterdir())
+        assert [p.name[:2] for p in places] == ["1-", "2-"]
+        assert all((p / "overlay.mp4").exists() for p in places)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("explain", "none.mp4", "--out", "o"), "none.mp4 does not exist"),
+        (("explain", "{clip}", "--out", "o", "--model", "c4d"), "there is no model 'c4d'"),
+        (("explain", "{clip}", "--out", "o", "--target", "wavin"), "nearest: waving"),
+        (("explain", "{clip}", "--out", "o", "--layer", "conv9"), "there is no layer 'conv9'"),
+        (("explain", "{clip}", "--out", "o", "--method", "x"), "there is no method 'x'"),
+        (("explain", "{clip}", "--out", "o", "--stride", "0"), "stride"),
+        (("explain", "{clip}", "--out", "o", "--weights", "none.pth"), "weights file none.pth does not exist"),
+        (("explain", "{clip}", "{clip}", "--out", "o"), "several clips are named 'clip'"),
+        (("layers", "c4d"), "there is no model 'c4d'"),
+    ],
+)
+def test_mistakes_end_with_one_line_and_exit_code_2(
+    clip_path: Path, tmp_path: Path, arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = vidcam(*[a.format(clip=clip_path) for a in arguments])
+    assert result.returncode == 2
+    assert message in result.stderr and "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1 and result.stdout == ""
+    assert not (tmp_path / "o").exists()
+
+
+def test_existing_outputs_are_refused_before_any_work(clip_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "curve.png").write_text("mine")
+    result = vidcam("explain", clip_path, "--out", tmp_path)
+    assert result.returncode == 2 and "already holds curve.png" in result.stderr
+    assert (tmp_path / "curve.png").read_text() == "mine"
+
+
+def test_help_and_import_do_not_load_torch() -> None:
+    code = "import sys, vidcam, vidcam.cli; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert vidcam("--help").returncode == 0
+
+
+def test_models_and_layers() -> None:
+    models = json.loads(vidcam("models", "--json").stdout)
+    assert {"playground-r2plus1d", "r2plus1d_18", "c3d"} <= {m["name"] for m in models}
+    layers = json.loads(vidcam("layers", "playground-r2plus1d", "--json").stdout)
+    assert {"layer": "layer3", "shape": [128, 8, 14, 14], "default": True} in layers
+
+
+def test_doctor_finds_everything_in_order() -> None:
+    result = vidcam("doctor")
+    assert result.returncode == 0, result.stdout
+    assert "H.264 encoder" in result.stdout
+
+
+def test_playground_render(tmp_path: Path) -> None:
+    arguments = ("playground", "render", "--out", tmp_path, "--seed", "4", "--count", "2", "--frames", "16")
+    assert vidcam(*arguments).returncode == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["4-0000.json", "4-0000.mp4", "4-0001.json", "4-0001.mp4"]
+    assert vidcam(*arguments).returncode == 2
+
+
+def test_real_clips_keep_frames_times_and_sound(real_clips: Path, tmp_path: Path) -> None:
+    import av
+
+    source = real_clips / "eye_makeup.avi"
+    result = vidcam("explain", source, "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    with av.open(str(source)) as before, av.open(str(tmp_path / "out" / "overlay.mp4")) as after:
+        times = [sorted(f.time for f in c.decode(video=0)) for c in (before, after)]
+        assert after.streams.audio
+    np.testing.assert_allclose(times[1], times[0], atol=1e-6)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vidcam.errors import OutputError
+from vidcam.explanation import ExplainedTarget, Explanation, load_explanation
+
+
+def explanation(
+    maps: np.ndarray, *, clip: Path = Path("clip.mp4"), size: tuple[int, int] = (12, 16), **changes: object
+) -> Explanation:
+    frames = len(maps)
+    values: dict[str, object] = {
+        "clip": str(clip),
+        "model": "m",
+        "weights": "none",
+        "layer": "l",
+        "method": "gradcam++",
+        "target": ExplainedTarget(1, "a <b>", 0.5),
+        "top": (("a <b>", 0.5),),
+        "size": size,
+        "region": (0.0, 0.0, float(size[1]), float(size[0])),
+        "times": np.arange(frames) / 10,
+        "maps": maps.astype(np.float32),
+        "scores": np.linspace(0, 1, frames, dtype=np.float32),
+        "evidence": maps.mean((1, 2)).astype(np.float32),
+        "window_starts": np.array([0]),
+        "window_scores": np.array([0.5], np.float32),
+        "windowing": {"length": frames, "stride": 1, "sampling_rate": 1},
+        **changes,
+    }
+    return Explanation(**values)  # type: ignore[arg-type]
+
+
+def test_heatmaps_share_one_scale_over_the_clip() -> None:
+    maps = np.zeros((2, 3, 4))
+    maps[0], maps[1] = 2.0, 4.0
+    found = explanation(maps)
+    np.testing.assert_allclose(found.heatmap(0), 0.5)
+    np.testing.assert_allclose(found.heatmap(1), 1.0)
+
+
+def test_heatmaps_are_interpolated_as_torch_does() -> None:
+    maps = np.random.default_rng(0).random((1, 3, 4))
+    found = explanation(maps, size=(25, 31))
+    expected = torch.nn.functional.interpolate(torch.tensor(maps)[None], size=(25, 31), mode="bilinear")[0, 0]
+    np.testing.assert_allclose(found.heatmap(0), expected / maps.max(), rtol=1e-5)
+
+
+def test_heat_stays_in_the_region_the_network_sees() -> None:
+    found = explanation(np.ones((1, 2, 2)), region=(4.0, 2.0, 10.0, 12.0))
+    heat = found.heatmap(0)
+    assert heat.shape == (12, 16)
+    np.testing.assert_allclose(heat[2:12, 4:10], 1)
+    assert heat.sum() == pytest.approx(60)
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0])
+def test_constant_maps_give_flat_finite_heat(value: float) -> None:
+    heat = explanation(np.full((2, 3, 3), value)).heatmap(1)
+    assert np.isfinite(heat).all() and np.ptp(heat) < 1e-6
+
+
+def test_a_frame_that_is_not_there() -> None:
+    with pytest.raises(IndexError, match="frame 2 of a clip of 2 frames"):
+        explanation(np.ones((2, 3, 3))).heatmap(2)
+
+
+def test_what_is_not_an_explanation(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="holds no explanation that can be read"):
+        load_explanation(tmp_path)
+    (tmp_path / "summary.json").write_text("{}")
+    np.savez(tmp_path / "explanation.npz", maps=np.ones(3))
+    with pytest.raises(OutputError, match="holds no explanation that can be read"):
+        load_explanation(tmp_path)

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import vidcam
+from tests.conftest import numbered, write_video
+from vidcam.cam.methods import gradcam_plus_plus
+from vidcam.demo import demo_clips
+from vidcam.errors import LayerError, ModelError, SettingsError, TargetError
+from vidcam.models.preprocess import Preprocess
+from vidcam.models.registry import Model, load_model
+from vidcam.playground.clips import read_truth
+from vidcam.temporal.curves import clip_probabilities
+from vidcam.temporal.stitch import stitch
+from vidcam.video.reader import Clip
+from vidcam.video.windows import Windowing
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv3d(3, 6, 3, stride=2, padding=1), nn.ReLU(inplace=True))
+        self.fc = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.body(x).mean((2, 3, 4)))
+
+
+@pytest.fixture
+def small() -> Model:
+    torch.manual_seed(3)
+    base = load_model("playground-r2plus1d", "none")
+    preprocess = Preprocess((20, 20), (16, 16), (0.5,) * 3, (0.1,) * 3)
+    spec = replace(
+        base.spec, name="small", preprocess=preprocess, frames=4, frame_rate=10, layer="body", background="b"
+    )
+    network = Small().eval()
+    with torch.no_grad():
+        network.fc.weight.mul_(8)
+    return Model(network, spec, ("a", "b", "c", "d"), "none")
+
+
+def _one_by_one(model: Model, path: Path, target: int, starts: list[int], windowing: Windowing) -> np.ndarray:
+    """The stitched maps of a class by plain autograd, a window at a time."""
+    frames = [model.spec.preprocess.frame(f.pixels) for f in Clip(path)]
+    maps = []
+    for start in starts:
+        picked = frames[start : start + windowing.span : windowing.sampling_rate]
+        picked += [frames[-1]] * (windowing.length - len(picked))
+        activation = model.network.body(model.spec.preprocess.windows([picked])).detach().requires_grad_(True)
+        score = model.network.fc(activation.mean((2, 3, 4)))[0, target]
+        (gradient,) = torch.autograd.grad(score, activation)
+        maps.append(gradcam_plus_plus(activation.detach(), gradient)[0].numpy())
+    return stitch(np.stack(maps), starts, len(frames), windowing)
+
+
+@pytest.mark.parametrize(("stride", "rate"), [(1, 1), (2, 1), (3, 2), (None, None)])
+@pytest.mark.parametrize("target", ["top", "c", 0])
+def test_against_a_window_at_a_time(
+    small: Model, clip_path: Path, stride: int | None, rate: int | None, target: str | int
+) -> None:
+    found = vidcam.explain(clip_path, small, target, stride=stride, sampling_rate=rate)
+    assert found.frames == 24 and found.maps.shape == (24, 8, 8)
+    windowing = Windowing(**found.windowing)
+    assert found.target.index is not None
+    expected = _one_by_one(small, clip_path, found.target.index, list(found.window_starts), windowing)
+    np.testing.assert_allclose(found.maps, expected, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(found.evidence, found.maps.mean((1, 2)), rtol=1e-5)
+
+
+def test_a_class_that_comes_to_the_top_late_is_explained_from_the_start(small: Model, tmp_path: Path) -> None:
+    dark, light = [np.full((32, 32, 3), 20, np.uint8)] * 10, [np.full((32, 32, 3), 240, np.uint8)] * 30
+    path = write_video(tmp_path / "late.mp4", dark + light)
+    found = vidcam.explain(path, small, stride=2)
+    frames = [small.spec.preprocess.frame(f.pixels) for f in Clip(path)]
+    first = small.network(small.spec.preprocess.windows([frames[:4]])).argmax().item()
+    assert found.target.index != first, "the clip's class must differ from the first window's for this to test anything"
+    assert found.target.index is not None
+    expected = _one_by_one(small, path, found.target.index, list(found.window_starts), Windowing(**found.windowing))
+    np.testing.assert_allclose(found.maps, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_the_top_classes_are_those_of_the_pooled_windows(small: Model, clip_path: Path) -> None:
+    each = vidcam.explain_each(clip_path, small, "top3")
+    frames = [small.spec.preprocess.frame(f.pixels) for f in Clip(clip_path)]
+    windows = small.spec.preprocess.windows([frames[s : s + 4] for s in each[0].window_starts])
+    overall = clip_probabilities(small.network(windows).softmax(1).detach().numpy(), background=1)
+    order = np.argsort(-overall)[:3]
+    assert [e.target.index for e in each] == order.tolist()
+    np.testing.assert_allclose([e.target.probability for e in each], overall[order], rtol=1e-4)
+
+
+def test_a_function_of_the_output_is_a_target(small: Model, clip_path: Path) -> None:
+    def contrast(output: Tensor) -> Tensor:
+        return output[:, 0] - output[:, 2]
+
+    found = vidcam.explain(clip_path, small, contrast)
+    assert (found.target.index, found.target.label) == (None, "contrast")
+    assert found.scores.min() < 0 or found.scores.max() > 0
+    with pytest.raises(TargetError, match="must give one score each"):
+        vidcam.explain(clip_path, small, lambda output: output)
+
+
+def test_short_and_still_clips(small: Model, tmp_path: Path) -> None:
+    found = vidcam.explain(write_video(tmp_path / "one.mp4", [numbered(5, 32, 32)]), small)
+    assert found.frames == 1 and np.isfinite(found.heatmap(0)).all()
+    assert "1 frames are fewer than one window of 4" in found.warnings[0]
+    still = vidcam.explain(write_video(tmp_path / "still.mp4", [numbered(5, 32, 32)] * 12), small)
+    assert all(np.isfinite(still.heatmap(t)).all() for t in range(12))
+
+
+def test_wrong_settings(small: Model, clip_path: Path) -> None:
+    with pytest.raises(SettingsError, match="there is no method 'magic'; choose one of"):
+        vidcam.explain(clip_path, small, method="magic")
+    with pytest.raises(LayerError, match="there is no layer 'conv9'"):
+        vidcam.explain(clip_path, small, layer="conv9")
+    with pytest.raises(TargetError, match="is not one of the model's 4 classes"):
+        vidcam.explain(clip_path, small, "zumba")
+    with pytest.raises(SettingsError, match="would leave frames unexplained"):
+        vidcam.explain(clip_path, small, stride=9)
+
+
+def test_damaged_weights(small: Model, clip_path: Path) -> None:
+    with torch.no_grad():
+        small.network.fc.weight.fill_(float("nan"))
+    with pytest.raises(ModelError, match="not finite"):
+        vidcam.explain(clip_path, small)
+
+
+@pytest.mark.parametrize("name", ["playground-r2plus1d", "playground-c3d"])
+def test_bundled_clips_are_recognised_where_and_when(name: str) -> None:
+    model = load_model(name)
+    named, inside, on_actor, chance = 0, [], [], []
+    for path in demo_clips():
+        truth = read_truth(path.with_suffix(".json"))
+        found = vidcam.explain(path, model)
+        (action,) = truth.actions
+        named += found.target.label == truth.label
+        start, end = action["start_frame"], action["end_frame"]
+        inside.append(found.evidence[start:end].mean() / np.delete(found.evidence, np.s_[start:end]).mean())
+        masks = truth.masks[action["figure"]]
+        heat = np.stack([found.heatmap(t) for t in range(start, end)])
+        on_actor.append(heat[masks[start:end]].sum() / heat.sum())
+        chance.append(masks[start:end].mean())
+    assert named == 6
+    assert min(inside) > 1.5  # evidence during the action against before and after it
+    assert np.mean(on_actor) > 2 * np.mean(chance)  # heat on the actor against an even spread
