@@ -9,7 +9,8 @@ from vidcam.models.c3d import C3D, Pool5
 def test_parameters_are_those_of_the_paper() -> None:
     with torch.device("meta"):
         network = C3D()
-    assert sum(p.numel() for p in network.parameters()) == 79_991_143  # 78.0 M of 101 classes, with 487
+    # convolutions, fc6 of 8192 inputs, fc7, fc8
+    assert sum(p.numel() for p in network.parameters()) == 27_655_936 + 33_558_528 + 16_781_312 + 1_995_239
     convolutions = [n for n, m in network.named_modules() if isinstance(m, torch.nn.Conv3d)]
     assert convolutions == ["conv1", "conv2", "conv3a", "conv3b", "conv4a", "conv4b", "conv5a", "conv5b"]
 

@@ -26,6 +26,8 @@ def clip(tmp_path: Path) -> Path:
     return write_video(
         tmp_path / "clip.mkv",
         [numbered(i, 33, 47) for i in range(6)],
+        codec="ffv1",
+        pixel_format="bgra",
         pts=pts,
         time_base=Fraction(1, 1000),
         audio="aac",
