@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -41,8 +41,14 @@ def main() -> None:
     try:
         app()
     except VidcamError as error:
-        _err.print(f"[bold red]error:[/] {escape(str(error))}")
-        sys.exit(2)
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
+
+
+def _fail(message: str) -> NoReturn:
+    _err.print(f"[bold red]error:[/] {escape(message)}")
+    sys.exit(2)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
@@ -52,7 +58,10 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs th
 @app.command()
 def explain(
     clips: Annotated[list[Path], typer.Argument(help="Video files.", metavar="CLIP...")],
-    out: Annotated[Path, typer.Option(help="Directory for the outputs; several clips get one each inside.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Directory for the outputs; several clips get one each inside. [default: vidcam-out/CLIP]"),
+    ] = None,
     model: Annotated[str | None, typer.Option(help="A name from `vidcam models`.")] = None,
     weights: Annotated[str | None, typer.Option(help="default, none, or a .pth, .pt or .safetensors file.")] = None,
     labels: Annotated[str | None, typer.Option(help="Text file with one class label a line.")] = None,
@@ -264,15 +273,15 @@ def _save(explanation: Explanation, directory: Path, overwrite: bool, as_json: b
     _out.print(f"  summary  {escape(str(outputs.summary))}")
 
 
-def _places(clips: list[Path], out: Path) -> list[Path]:
+def _places(clips: list[Path], out: Path | None) -> list[Path]:
     """One output directory per clip: `out` itself for a single one, else a folder named after each."""
-    if len(clips) == 1:
+    if out is not None and len(clips) == 1:
         return [out]
     names = [clip.stem for clip in clips]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise SettingsError(f"several clips are named {twice!r} and would share a directory; explain them one by one")
-    return [out / name for name in names]
+    return [(out or Path("vidcam-out")) / name for name in names]
 
 
 def _slug(label: str) -> str:

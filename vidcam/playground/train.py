@@ -20,7 +20,7 @@ BATCH = 24
 # network → (steps, highest learning rate) of the first cycle, in which clutter grows, and of the second, in full clutter
 RECIPES = {
     "playground-r2plus1d": ((900, 3e-3), (250, 1e-3)),
-    "playground-c3d": ((600, 2e-3), (150, 7e-4)),
+    "playground-c3d": ((600, 2e-3), (400, 1.5e-3)),
 }
 _CLUTTER_RAMP = 0.4
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
@@ -75,7 +76,7 @@ class Clip:
             self.frame_rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
             self.time_base = Fraction(stream.time_base or 1 / self.frame_rate)
             self.frames_announced = stream.frames
-            self.has_audio = bool(container.streams.audio)
+            self.has_audio = audio_stream(container) is not None
 
     def __iter__(self) -> Iterator[Frame]:
         """Decode from the start. A file that breaks yields the frames before the break and leaves a warning."""
@@ -142,6 +143,11 @@ def _in_order(images: Iterator[VideoFrame], step: int) -> Iterator[tuple[VideoFr
             yield waiting.popleft(), heapq.heappop(times)
     while waiting:
         yield waiting.popleft(), heapq.heappop(times)
+
+
+def audio_stream(container: InputContainer) -> AudioStream | None:
+    """The first audio stream of a file whose codec is known, or None."""
+    return next((s for s in container.streams.audio if s.codec_context is not None), None)
 
 
 def _opened(path: Path) -> InputContainer:

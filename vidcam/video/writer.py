@@ -15,6 +15,7 @@ from av.packet import Packet
 from av.video.reformatter import ColorRange, Colorspace
 
 from vidcam.errors import OutputError
+from vidcam.video.reader import audio_stream
 
 _MP4_AUDIO = {"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus"}
 _BT709 = 1
@@ -108,7 +109,9 @@ class _AudioCopy:
 
     def __init__(self, source: Path, film: av.container.OutputContainer) -> None:
         self._source = av.open(str(source), metadata_errors="ignore")
-        stream = self._source.streams.audio[0]
+        stream = audio_stream(self._source)
+        if stream is None:
+            raise ValueError(f"{source} has no audio stream that can be decoded")
         low_mp3 = stream.codec_context.name.startswith("mp3") and stream.rate < 16000  # MP4 takes MPEG-1 and 2 only
         if stream.codec_context.name in _MP4_AUDIO and not low_mp3:
             self._packets = self._copied(stream, film.add_stream_from_template(stream))
@@ -131,8 +134,10 @@ class _AudioCopy:
 
     def _copied(self, stream: AudioStream, target: AudioStream) -> Iterator[Packet[Any]]:
         try:
+            last = None
             for packet in self._source.demux(stream):
-                if packet.dts is not None:
+                if packet.dts is not None and (last is None or packet.dts > last):  # MP4 takes rising times only
+                    last = packet.dts
                     packet.stream = target
                     yield packet
         except av.error.FFmpegError:
