@@ -43,7 +43,10 @@ def test_several_clips_and_several_classes(tmp_path: Path) -> None:
         (("explain", "none.mp4", "--out", "o"), "none.mp4 does not exist"),
         (("explain", "{clip}", "--out", "o", "--model", "c4d"), "there is no model 'c4d'"),
         (("explain", "{clip}", "--out", "o", "--target", "wavin"), "nearest: waving"),
-        (("explain", "{clip}", "--out", "o", "--layer", "conv9"), "there is no layer 'conv9'"),
+        (
+            ("explain", "{clip}", "--out", "o", "--layer", "conv9"),
+            "has no layer 'conv9'; its space-time layers are stem.0,",
+        ),
         (("explain", "{clip}", "--out", "o", "--method", "x"), "there is no method 'x'"),
         (("explain", "{clip}", "--out", "o", "--stride", "0"), "stride"),
         (("explain", "{clip}", "--out", "o", "--weights", "none.pth"), "weights file none.pth does not exist"),

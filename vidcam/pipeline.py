@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidcam.cam.capture import captured, module_named
+from vidcam.cam.capture import captured, space_time_layers
 from vidcam.cam.methods import METHODS, Method
 from vidcam.cam.targets import ScoreFunction, Target, class_index, top_count
-from vidcam.errors import ModelError, SettingsError, TargetError
+from vidcam.errors import LayerError, ModelError, SettingsError, TargetError
 from vidcam.explanation import ExplainedTarget, Explanation
 from vidcam.models.registry import Model, load_model
 from vidcam.temporal.curves import clip_probabilities, evidence_curve
@@ -116,7 +116,10 @@ def explain_each(
     if method not in METHODS:
         raise SettingsError(f"there is no method {method!r}; choose one of {', '.join(METHODS)}")
     layer = spec.layer if layer == "auto" else layer
-    module_named(loaded.network, layer)
+    if layer not in dict(loaded.network.named_modules()):
+        raise LayerError(
+            f"{spec.name} has no layer {layer!r}; its space-time layers are {', '.join(layers_of(loaded))}"
+        )
     count = top_count(target)
     fixed: list[Key] = [] if count else [target if callable(target) else class_index(target, loaded.labels)]
 
@@ -156,6 +159,12 @@ def explain_each(
     return [
         _explanation(reading, layer, method, key, np.array(starts), overall, [m[key] for m in maps]) for key in keys
     ]
+
+
+def layers_of(model: Model) -> dict[str, tuple[int, ...]]:
+    """The layers of a network that can be explained: name → output shape (C, T, H, W) for one of its windows."""
+    window = torch.zeros(1, 3, model.spec.frames, *model.spec.preprocess.crop)
+    return space_time_layers(model.network, window)
 
 
 class _Reading:

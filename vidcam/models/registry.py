@@ -207,7 +207,7 @@ _SPECS: dict[str, ModelSpec] = {
     spec.name: spec
     for spec in (
         _playground("playground-r2plus1d", SmallR2Plus1D, "fc.weight", "layer3", "vidcam, trained on its playground"),
-        _playground("playground-c3d", small_c3d, "fc8.weight", "relu5b", "vidcam, trained on its playground"),
+        _playground("playground-c3d", small_c3d, "fc8.weight", "relu4b", "vidcam, trained on its playground"),
         _torchvision("r2plus1d_18", _KINETICS, 16, "layer4"),
         _torchvision("r3d_18", _KINETICS, 16, "layer4"),
         _torchvision("mc3_18", _KINETICS, 16, "layer4"),
