@@ -5,6 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from vidcam.models.c3d import C3D
+from vidcam.models.preprocess import Preprocess
+
+PREPROCESS = Preprocess((112, 112), (112, 112), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
+"""What both networks expect of a frame."""
 
 
 class Conv2Plus1D(nn.Sequential):

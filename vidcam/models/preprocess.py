@@ -41,7 +41,11 @@ class Preprocess:
     def windows(self, frames: Sequence[Sequence[np.ndarray]]) -> Tensor:
         """Cropped uint8 frames, N windows of T, to the network's input (N, 3, T, H, W) float32."""
         stacked = torch.from_numpy(np.stack([np.stack(window) for window in frames]))
-        values = rearrange(stacked.flip(-1) if self.bgr else stacked, "n t h w c -> n c t h w").float() * self.scale
+        return self.normalized(rearrange(stacked, "n t h w c -> n c t h w"))
+
+    def normalized(self, frames: Tensor) -> Tensor:
+        """Cropped frames (N, 3, T, H, W) uint8 RGB to the network's input of the same shape, float32."""
+        values = (frames.flip(1) if self.bgr else frames).float() * self.scale
         shape = (1, 3, 1, 1, 1)
         return (values - torch.tensor(self.mean).view(shape)) / torch.tensor(self.std).view(shape)
 

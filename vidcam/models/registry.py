@@ -12,7 +12,7 @@ from torch import nn
 
 from vidcam.errors import ModelError, nearest
 from vidcam.models.c3d import C3D, Pool5
-from vidcam.models.playground import SmallR2Plus1D, small_c3d
+from vidcam.models.playground import PREPROCESS, SmallR2Plus1D, small_c3d
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.weights import State, classes_in, load_into, read_state
 from vidcam.playground.actions import LABELS, NOTHING
@@ -134,9 +134,6 @@ def spec_named(name: str) -> ModelSpec:
     raise ModelError(f"there is no model {name!r}; did you mean {', '.join(near)}? `vidcam models` lists all")
 
 
-_PLAYGROUND_PREPROCESS = Preprocess((112, 112), (112, 112), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
-
-
 def _playground(name: str, build: Callable[[int], nn.Module], classifier: str, layer: str, source: str) -> ModelSpec:
     return ModelSpec(
         name=name,
@@ -145,7 +142,7 @@ def _playground(name: str, build: Callable[[int], nn.Module], classifier: str, l
         classifier=classifier,
         published=lambda: read_state(bundled_weights(name)),
         labels=lambda: LABELS,
-        preprocess=_PLAYGROUND_PREPROCESS,
+        preprocess=PREPROCESS,
         frames=16,
         frame_rate=FPS,
         layer=layer,

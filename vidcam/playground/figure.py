@@ -39,19 +39,20 @@ class Look:
         return cls(
             stature=rng.uniform(0.40, 0.62),
             build=rng.uniform(0.055, 0.08),
-            skin=_rgb(skin),
-            shirt=_rgb(rng.integers(10, 246, 3)),
-            trousers=_rgb(rng.integers(10, 246, 3)),
+            skin=colour_of(skin),
+            shirt=colour_of(rng.integers(10, 246, 3)),
+            trousers=colour_of(rng.integers(10, 246, 3)),
         )
 
 
-def _rgb(values: np.ndarray) -> Colour:
+def colour_of(values: np.ndarray) -> Colour:
+    """Levels of red, green and blue, cut to 0..255 and to whole numbers."""
     r, g, b = (int(v) for v in np.clip(values, 0, 255))
     return r, g, b
 
 
 def _dark(colour: Colour) -> Colour:
-    return _rgb(np.array(colour) * 0.55)
+    return colour_of(np.array(colour) * 0.55)
 
 
 def _along(start: Point, angle: float, length: float, side: int = 1) -> Point:

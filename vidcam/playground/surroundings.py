@@ -8,7 +8,7 @@ from math import pi, sin
 import cv2
 import numpy as np
 
-from vidcam.playground.figure import Colour, Look, _rgb
+from vidcam.playground.figure import Colour, Look, colour_of
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Background:
                     rng.uniform(-cls.MARGIN, 0.9),
                     rng.uniform(0.05, 0.4),
                     rng.uniform(0.05, 0.4),
-                    _rgb(base + rng.normal(0, 30) + rng.normal(0, 20, 3)),
+                    colour_of(base + rng.normal(0, 30) + rng.normal(0, 20, 3)),
                 )
                 for _ in range(rng.integers(0, 7))
             ),
             horizon=rng.uniform(0.62, 0.8),
-            floor=_rgb(base * rng.uniform(0.4, 0.9) + rng.normal(0, 15, 3)),
+            floor=colour_of(base * rng.uniform(0.4, 0.9) + rng.normal(0, 15, 3)),
             velocity=(rng.uniform(-fastest, fastest), rng.uniform(-fastest, fastest) * 0.25),
             contrast=rng.uniform(3, 16),
         )
@@ -87,7 +87,7 @@ class Ball:
             bounce=rng.uniform(0.0, 0.14),
             rate=rng.uniform(0.5, 1.6),
             spin=rng.uniform(-500, 500),
-            colours=(_rgb(rng.integers(0, 256, 3)), _rgb(rng.integers(0, 256, 3))),
+            colours=(colour_of(rng.integers(0, 256, 3)), colour_of(rng.integers(0, 256, 3))),
             in_front=bool(rng.random() < 0.4),
         )
 
@@ -121,7 +121,7 @@ class Lamp:
         return cls(
             centre=(rng.uniform(0.06, 0.94), rng.uniform(0.05, 0.6)),
             radius=rng.uniform(0.035, 0.09),
-            colour=_rgb(rng.uniform(150, 256, 3)),
+            colour=colour_of(rng.uniform(150, 256, 3)),
             flicker=np.where(rng.random(64) < 0.5, rng.uniform(0.0, 0.5, 64), rng.uniform(0.6, 1.0, 64)),
             per_second=rng.uniform(5, 16),
         )
@@ -133,7 +133,7 @@ class Lamp:
         centre = round((self.centre[0] + offset[0]) * size), round((self.centre[1] + offset[1]) * size)
         radius = max(2, round(self.radius * size))
         cv2.circle(image, centre, radius + max(1, size // 100), (28, 28, 30), -1, cv2.LINE_AA)
-        cv2.circle(image, centre, radius, _rgb(np.array(self.colour) * (0.12 + 0.88 * light)), -1, cv2.LINE_AA)
+        cv2.circle(image, centre, radius, colour_of(np.array(self.colour) * (0.12 + 0.88 * light)), -1, cv2.LINE_AA)
 
 
 @dataclass(frozen=True)

@@ -17,44 +17,35 @@ from vidcam.playground.scene import trimmed_scene
 from vidcam.train.classifier import Progress, fit, start_from_motion, with_batch_norm, without_batch_norm
 
 BATCH = 24
-# network → (steps, highest learning rate) of the first cycle, in which clutter grows, and of the second, in full clutter
+# network → steps and highest learning rate
 RECIPES = {
-    "playground-r2plus1d": ((900, 3e-3), (250, 1e-3)),
-    "playground-c3d": ((600, 2e-3), (400, 1.5e-3)),
+    "playground-r2plus1d": (1600, 3e-3),
+    "playground-c3d": (1600, 2e-3),
 }
-_CLUTTER_RAMP = 0.4
+_CLUTTER_RAMP = 0.3
 
 
 def train(name: str, out: Path, *, progress: Progress = lambda step, loss, accuracy: None) -> Path:
     """Train a bundled network from nothing and store its weights as half-precision safetensors.
 
-    The state of the training is kept beside `out` in `.cycle1` and `.cycle2` files; run again after an
-    interruption, it goes on from there.
+    The state of the training is kept beside `out` in a `.training` file; run again after an interruption, it
+    goes on from there.
 
     Raises:
         ModelError: there is no recipe of that name.
     """
     if name not in RECIPES:
         raise ModelError(f"there is no recipe for {name!r}; choose one of {', '.join(RECIPES)}")
-    (first_steps, first_rate), (second_steps, second_rate) = RECIPES[name]
+    steps, rate = RECIPES[name]
     network = _untrained(name)
     fit(
         network,
-        steps=first_steps,
-        rate=first_rate,
+        steps=steps,
+        rate=rate,
         ramp=_CLUTTER_RAMP,
         batch=BATCH,
-        checkpoint=out.with_suffix(".cycle1"),
+        checkpoint=out.with_suffix(".training"),
         progress=progress,
-    )
-    fit(
-        network,
-        steps=second_steps,
-        rate=second_rate,
-        first_window=first_steps * BATCH,
-        batch=BATCH,
-        checkpoint=out.with_suffix(".cycle2"),
-        progress=lambda step, loss, accuracy: progress(first_steps + step, loss, accuracy),
     )
     store(network, out)
     return out

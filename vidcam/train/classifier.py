@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from torch.utils.data import DataLoader, Dataset
 
+from vidcam.allocator import keep_freed_memory
+from vidcam.models.playground import PREPROCESS
 from vidcam.playground.actions import LABELS
 from vidcam.playground.scene import RAMP, sample_scene
 
 TRAINING_SEED = 0
 FRAMES, SIZE = 16, 112
-MEAN, STD = 0.45, 0.225
 
 Progress = Callable[[int, float, float], None]
 
@@ -74,11 +75,6 @@ def _degraded(frame: np.ndarray, quality: int | None, blur: float) -> np.ndarray
     return frame
 
 
-def normalized(frames: Tensor) -> Tensor:
-    """Network input from uint8 frames: (x / 255 - MEAN) / STD."""
-    return ((frames.float() / 255 - MEAN) / STD).contiguous(memory_format=torch.channels_last_3d)
-
-
 def fit(
     network: nn.Module,
     *,
@@ -86,14 +82,12 @@ def fit(
     rate: float,
     checkpoint: Path,
     ramp: float = 0.0,
-    first_window: int = 0,
     batch: int = 24,
     progress: Progress = lambda step, loss, accuracy: None,
 ) -> nn.Module:
     """Train a network on rendered windows for one cycle; goes on from `checkpoint` where that file exists.
 
-    AdamW with one cycle of the learning rate, labels smoothed by 0.05, arithmetic in bfloat16. A step whose
-    gradient is not finite is left out: bfloat16 kernels give one now and then.
+    AdamW with one cycle of the learning rate, labels smoothed by 0.05, arithmetic in bfloat16.
 
     Args:
         network: maps (N, 3, 16, 112, 112) to (N, len(LABELS)).
@@ -101,13 +95,16 @@ def fit(
         rate: the highest learning rate.
         checkpoint: file for the state of the training, replaced as a whole every 50 steps.
         ramp: share of the steps over which clutter grows to its full measure.
-        first_window: index of the first training window, so that two cycles see different ones.
         batch: windows per step.
         progress: called after each step with its number, loss and accuracy.
 
     Returns:
         The same network, in evaluation mode.
+
+    Raises:
+        RuntimeError: a gradient is not finite; the last checkpoint is there to look at.
     """
+    keep_freed_memory()
     network = network.to(memory_format=torch.channels_last_3d).train()  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.15)
@@ -118,16 +115,16 @@ def fit(
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
         done = state["step"]
-    windows = TrainingWindows(first_window + done * batch, (steps - done) * batch, int(ramp * steps * batch))
+    windows = TrainingWindows(done * batch, (steps - done) * batch, int(ramp * steps * batch))
     loader = DataLoader(windows, batch, num_workers=min(2, os.cpu_count() or 1), prefetch_factor=4)
     for step, (frames, target) in enumerate(loader, start=done + 1):
         with torch.autocast("cpu", torch.bfloat16):
-            scores = network(normalized(frames))
+            scores = network(PREPROCESS.normalized(frames).contiguous(memory_format=torch.channels_last_3d))
         loss = nn.functional.cross_entropy(scores.float(), target, label_smoothing=0.05)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        if torch.isfinite(nn.utils.clip_grad_norm_(network.parameters(), 5.0)):
-            optimizer.step()
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0, error_if_nonfinite=True)
+        optimizer.step()
         schedule.step()
         progress(step, loss.item(), (scores.argmax(1) == target).float().mean().item())
         if step % 50 == 0 or step == steps:
@@ -156,8 +153,23 @@ def with_batch_norm(network: nn.Module) -> nn.Module:
         norm = (
             nn.BatchNorm3d(layer.out_channels) if isinstance(layer, nn.Conv3d) else nn.BatchNorm1d(layer.out_features)
         )
-        setattr(network, name, nn.Sequential(layer, norm))
+        setattr(network, name, _Normalized(layer, norm))
     return network
+
+
+class _Normalized(nn.Sequential):
+    """A layer and its batch norm. Over two frames it computes in float32 whatever autocast says.
+
+    The bfloat16 kernel of a 3x3x3 convolution leaves memory it never wrote in the gradient of its weight when the
+    input has two frames (torch 2.13, channels last, a processor with avx512_bf16; three and more are right).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, ...) in, the layer's output normalised, in float32 or what autocast computes in."""
+        full = x.ndim == 5 and x.shape[2] == 2
+        with torch.autocast("cpu", enabled=not full and torch.is_autocast_enabled("cpu")):
+            out: Tensor = super().forward(x.float() if full else x)  # type: ignore[no-untyped-call]
+        return out
 
 
 def without_batch_norm(network: nn.Module) -> nn.Module:

@@ -1,0 +1,26 @@
+"""The C library's allocator, told to keep what was freed."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
+
+
+def keep_freed_memory() -> bool:
+    """Make freed memory stay with the process, so that the next large tensor does not have to be mapped anew.
+
+    glibc gives every block above 32 MB back to the kernel when it is freed, and the next one is zeroed page by page
+    at its first touch. Activations on space-time are such blocks: training the bundled C3D on a CPU takes twice
+    as long that way. Does nothing where the C library is another one.
+
+    Returns:
+        Whether the allocator was told.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    return bool(mallopt(_M_MMAP_MAX, 0)) and bool(mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
