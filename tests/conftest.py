@@ -3,12 +3,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import numpy as np
 import pytest
 
 REAL_CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
+
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="session")
@@ -71,3 +74,9 @@ def write_video(
 def clip_path(tmp_path: Path) -> Path:
     """Twenty-four numbered frames of 64x48 at 10 frames per second."""
     return write_video(tmp_path / "clip.mp4", [numbered(i, 48, 64) for i in range(24)], options={"crf": "1"})
+
+
+def only(values: dict[str, T]) -> T:
+    """The value of a dictionary that has one."""
+    (value,) = values.values()
+    return value

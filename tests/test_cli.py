@@ -82,7 +82,8 @@ def test_models_and_layers() -> None:
     models = json.loads(vidcam("models", "--json").stdout)
     assert {"playground-r2plus1d", "r2plus1d_18", "c3d"} <= {m["name"] for m in models}
     layers = json.loads(vidcam("layers", "playground-r2plus1d", "--json").stdout)
-    assert {"layer": "layer3", "shape": [128, 8, 14, 14], "default": True} in layers
+    expected = {"layer": "layer3", "shape": [128, 8, 14, 14], "stride": [2, 8, 8], "field": [25, 73, 73]}
+    assert {**expected, "default": True} in layers
 
 
 def test_doctor_finds_everything_in_order() -> None:

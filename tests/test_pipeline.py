@@ -134,7 +134,8 @@ def test_damaged_weights(small: Model, clip_path: Path) -> None:
 
 
 # Evidence during the action over evidence outside it, in every clip; heat on the actor over an even spread, on average.
-@pytest.mark.parametrize(("name", "when", "where"), [("playground-r2plus1d", 1.5, 2.0), ("playground-c3d", 1.1, 1.3)])
+# C3D's maps leave out exp(S), the only thing that tells its idle windows from the others: only its score says when.
+@pytest.mark.parametrize(("name", "when", "where"), [("playground-r2plus1d", 1.5, 2.0), ("playground-c3d", 0.0, 1.3)])
 def test_bundled_clips_are_recognised_where_and_when(name: str, when: float, where: float) -> None:
     model = load_model(name)
     named, inside, on_actor, chance = 0, [], [], []
@@ -145,6 +146,7 @@ def test_bundled_clips_are_recognised_where_and_when(name: str, when: float, whe
         named += found.target.label == truth.label
         start, end = action["start_frame"], action["end_frame"]
         inside.append(found.evidence[start:end].mean() / np.delete(found.evidence, np.s_[start:end]).mean())
+        assert found.scores[start:end].mean() > 2 * np.delete(found.scores, np.s_[start:end]).mean()
         masks = truth.masks[action["figure"]]
         heat = np.stack([found.heatmap(t) for t in range(start, end)])
         on_actor.append(heat[masks[start:end]].sum() / heat.sum())

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from vidcam.cam.attribute import class_activation_map
     from vidcam.errors import VidcamError
     from vidcam.explanation import Explanation, load_explanation
+    from vidcam.models.own import own_model
+    from vidcam.models.preprocess import Preprocess
     from vidcam.models.registry import load_model
     from vidcam.pipeline import explain, explain_each
 
@@ -20,16 +22,20 @@ _HOMES = {
     "explain_each": "vidcam.pipeline",
     "load_explanation": "vidcam.explanation",
     "load_model": "vidcam.models.registry",
+    "own_model": "vidcam.models.own",
+    "Preprocess": "vidcam.models.preprocess",
 }
 
 __all__ = [
     "Explanation",
+    "Preprocess",
     "VidcamError",
     "class_activation_map",
     "explain",
     "explain_each",
     "load_explanation",
     "load_model",
+    "own_model",
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -32,7 +32,7 @@ playground = typer.Typer(
 )
 app.add_typer(playground, name="playground")
 
-_out = Console(highlight=False, soft_wrap=True)
+_out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -65,9 +65,14 @@ def explain(
     model: Annotated[str | None, typer.Option(help="A name from `vidcam models`.")] = None,
     weights: Annotated[str | None, typer.Option(help="default, none, or a .pth, .pt or .safetensors file.")] = None,
     labels: Annotated[str | None, typer.Option(help="Text file with one class label a line.")] = None,
-    target: Annotated[str | None, typer.Option(help="top, top5, a label, or a class index.")] = None,
-    layer: Annotated[str | None, typer.Option(help="auto, or a name from `vidcam layers MODEL`.")] = None,
-    method: Annotated[str | None, typer.Option(help="gradcam++ or gradcam.")] = None,
+    target: Annotated[str | None, typer.Option(help="top, top5, a label, a class index, or 'A - B'.")] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="auto, or names from `vidcam layers MODEL`; several, with commas, are fused.")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="gradcam++ or another (`vidcam methods`); several with commas.")
+    ] = None,
+    fusion: Annotated[str | None, typer.Option(help="Of several layers: mean, or max as in LayerCAM.")] = None,
     stride: Annotated[int | None, typer.Option(help="Source frames between windows. [default: half a window]")] = None,
     sampling_rate: Annotated[int | None, typer.Option(help="Source frames between the frames of a window.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with these settings; flags go on top.")] = None,
@@ -84,20 +89,20 @@ def explain(
         "target": target,
         "layer": layer,
         "method": method,
+        "fusion": fusion,
         "stride": stride,
         "sampling_rate": sampling_rate,
     }
     settings = read_config(config, flags)
     places = _places(clips, out)
 
-    from vidcam.models.registry import load_model
     from vidcam.pipeline import explain_each
     from vidcam.render.outputs import refuse_existing
 
     if not overwrite:
         for place in places:
             refuse_existing(place)
-    loaded = load_model(settings.model, settings.weights, settings.labels)
+    loaded = settings.load()
     for clip, place in zip(clips, places):
         with _progress(clip.name) as progress:
             explanations = explain_each(
@@ -106,18 +111,13 @@ def explain(
                 settings.target,
                 layer=settings.layer,
                 method=settings.method,
+                fusion=settings.fusion,
                 stride=settings.stride,
                 sampling_rate=settings.sampling_rate,
                 progress=progress,
             )
-        for rank, explanation in enumerate(explanations, 1):
-            single = len(explanations) == 1
-            _save(
-                explanation,
-                place if single else place / f"{rank}-{_slug(explanation.target.label)}",
-                overwrite,
-                as_json,
-            )
+        for folder, explanation in _folders(explanations):
+            _save(explanation, place / folder, overwrite, as_json)
 
 
 @app.command()
@@ -125,7 +125,7 @@ def models(as_json: Json = False) -> None:
     """List the networks that can be named."""
     from rich.table import Table
 
-    from vidcam.models.registry import model_names, spec_named
+    from vidcam.models.registry import image_model_names, model_names, spec_named
 
     specs = [spec_named(name) for name in model_names()]
     if as_json:
@@ -133,34 +133,60 @@ def models(as_json: Json = False) -> None:
             {"name": s.name, "classes": s.num_classes, "frames": s.frames, "layer": s.layer, "source": s.source}
             for s in specs
         ]
-        print(json.dumps(rows))
+        print(json.dumps([*rows, *({"name": name} for name in image_model_names())]))
         return
     table = Table("model", "classes", "frames", "frames/s", "default layer", "weights and source", box=None)
     for s in specs:
-        table.add_row(s.name, str(s.num_classes), str(s.frames), f"{s.frame_rate:g}", s.layer, s.source)
+        rate = f"{s.frame_rate:g}" if s.frame_rate else "any"
+        table.add_row(s.name, str(s.num_classes), str(s.frames), rate, s.layer, s.source)
     _out.print(table)
+    _out.print(f"\nimage classifiers, frame by frame: {', '.join(image_model_names())}")
+
+
+@app.command()
+def methods() -> None:
+    """List the methods, each with its source."""
+    from vidcam.cam.methods import METHODS
+
+    for name, method in METHODS.items():
+        _out.print(f"[bold]{name}[/]  {escape((method.__doc__ or '').splitlines()[0])}")
 
 
 @app.command()
 def layers(model: Annotated[str, typer.Argument(help="A name from `vidcam models`.")], as_json: Json = False) -> None:
-    """List the layers of a network that can be explained, with the shape of their output."""
+    """List the layers of a network that can be explained: output, stride and receptive field in its window."""
     from rich.table import Table
 
-    from vidcam.cam.capture import module_named
     from vidcam.models.registry import load_model
     from vidcam.pipeline import layers_of
 
     loaded = load_model(model, "none")
-    spec = loaded.spec
+    default = loaded.spec.layer.split(",")
     found = layers_of(loaded)
     if as_json:
-        print(json.dumps([{"layer": n, "shape": list(s), "default": n == spec.layer} for n, s in found.items()]))
+        rows = [
+            {
+                "layer": name,
+                "shape": list(layer.shape),
+                "stride": list(layer.sight.stride),
+                "field": list(layer.sight.field) if layer.sight.field else None,
+                "default": name in default,
+            }
+            for name, layer in found.items()
+        ]
+        print(json.dumps(rows))
         return
-    table = Table("layer", "module", "channels", "time x height x width", "", box=None)
-    for name, (channels, *extent) in found.items():
-        kind = type(module_named(loaded.network, name)).__name__
-        table.add_row(name, kind, str(channels), " x ".join(map(str, extent)), "default" if name == spec.layer else "")
+    table = Table("layer", "module", "channels", "TxHxW", "stride", "receptive field", "", box=None)
+    for name, layer in found.items():
+        channels, *extent = layer.shape
+        field = _by(layer.sight.field) if layer.sight.field else "all"
+        mark = "default" if name in default else ""
+        table.add_row(name, layer.kind, str(channels), _by(extent), _by(layer.sight.stride), field, mark)
     _out.print(table)
+
+
+def _by(extent: Sequence[int]) -> str:
+    return "x".join(map(str, extent))
 
 
 @app.command()
@@ -282,6 +308,20 @@ def _places(clips: list[Path], out: Path | None) -> list[Path]:
         twice = next(name for name in names if names.count(name) > 1)
         raise SettingsError(f"several clips are named {twice!r} and would share a directory; explain them one by one")
     return [(out or Path("vidcam-out")) / name for name in names]
+
+
+def _folders(explanations: list[Explanation]) -> Iterator[tuple[Path, Explanation]]:
+    """The folder of each explanation of a clip: by target and by method where there are several of them; layers that
+    were fused lie inside the folder of what they were fused to.
+    """
+    labels = list(dict.fromkeys(e.target.label for e in explanations))
+    several = len({e.method for e in explanations}) > 1
+    fused = any("," in e.layer for e in explanations)
+    for explanation in explanations:
+        label = explanation.target.label
+        folder = Path(f"{labels.index(label) + 1}-{_slug(label)}") if len(labels) > 1 else Path()
+        folder = folder / explanation.method if several else folder
+        yield folder / explanation.layer if fused and "," not in explanation.layer else folder, explanation
 
 
 def _slug(label: str) -> str:

@@ -3,11 +3,43 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vidcam.errors import SettingsError
+
+if TYPE_CHECKING:
+    from vidcam.models.registry import Model
+
+
+class PreprocessConfig(BaseModel):
+    """From a frame to the network's input; the fields of `vidcam.Preprocess`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    resize: int | tuple[int, int]
+    crop: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    scale: float = 1 / 255
+    bgr: bool = False
+
+
+class OwnModelConfig(BaseModel):
+    """A user's own network: who makes it and what it expects; see `vidcam.own_model`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    factory: str
+    arguments: dict[str, Any] = {}
+    preprocess: PreprocessConfig | None = None
+    frames: int = Field(16, ge=1)
+    frame_rate: float | None = Field(None, gt=0)
+    layer: str = "auto"
+    channels_last: bool = False
+    grid: tuple[int, int, int] | None = None
 
 
 class ExplainConfig(BaseModel):
@@ -15,14 +47,42 @@ class ExplainConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    model: str = "playground-r2plus1d"
+    model: str | OwnModelConfig = "playground-r2plus1d"
     weights: str = "default"
     labels: str | None = None
     layer: str = "auto"
     method: str = "gradcam++"
+    fusion: Literal["mean", "max"] = "mean"
     target: str | int = "top"
     stride: int | None = Field(None, ge=1)
     sampling_rate: int | None = Field(None, ge=1)
+
+    def load(self) -> Model:
+        """The model with its weights and labels.
+
+        Raises:
+            ModelError: it cannot be had.
+        """
+        from vidcam.models.registry import load_model
+
+        if isinstance(self.model, str):
+            return load_model(self.model, self.weights, self.labels)
+        from vidcam.cam.layout import Layout
+        from vidcam.models.own import ASSUMED, built, own_model
+        from vidcam.models.preprocess import Preprocess
+
+        own = self.model
+        return own_model(
+            built(own.factory, own.arguments, self.weights),
+            preprocess=Preprocess(**own.preprocess.model_dump()) if own.preprocess else ASSUMED,
+            frames=own.frames,
+            frame_rate=own.frame_rate,
+            layer=own.layer,
+            labels=self.labels,
+            name=own.factory,
+            layout=Layout(own.channels_last, own.grid),
+            weights=self.weights,
+        )
 
 
 def read_config(path: Path | None, flags: dict[str, str | int | None]) -> ExplainConfig:

@@ -10,16 +10,20 @@ from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from vidcam.cam.capture import captured, space_time_layers
-from vidcam.cam.methods import METHODS, Method
-from vidcam.cam.targets import ScoreFunction, Target, class_index, top_count
-from vidcam.errors import LayerError, ModelError, SettingsError, TargetError
+from vidcam.cam.attribute import class_activation_maps
+from vidcam.cam.capture import captured
+from vidcam.cam.fusion import Fusion, fuse
+from vidcam.cam.layers import SpaceTimeLayer, space_time_layers
+from vidcam.cam.methods import method_named
+from vidcam.cam.targets import Contrast, ScoreFunction, Target, class_scores, target_of, top_count
+from vidcam.errors import LayerError, ModelError
 from vidcam.explanation import ExplainedTarget, Explanation
 from vidcam.models.registry import Model, load_model
 from vidcam.temporal.curves import clip_probabilities, evidence_curve
@@ -38,9 +42,9 @@ BATCH = 4
 
 @dataclass(frozen=True)
 class WindowMap:
-    """What one window says about one target: the map (t, h, w) at the target layer, and the score."""
+    """What one window says about one target: (method, layer) → map (t, h, w), and the score."""
 
-    heat: np.ndarray
+    heat: dict[tuple[str, str], np.ndarray]
     score: float
 
 
@@ -49,12 +53,13 @@ Maps = dict[Key, WindowMap]
 
 def explain(
     clip: str | Path,
-    model: str | Model = "playground-r2plus1d",
+    model: str | Model | nn.Module = "playground-r2plus1d",
     target: Target = "top",
     *,
     weights: str | Path = "default",
     layer: str = "auto",
     method: str = "gradcam++",
+    fusion: Fusion = "mean",
     stride: int | None = None,
     sampling_rate: int | None = None,
     progress: Progress = lambda done, announced: None,
@@ -63,12 +68,14 @@ def explain(
 
     Args:
         clip: a video file.
-        model: a name (`vidcam models` lists them) or what `load_model` returned.
-        target: "top" for the clip's most probable class, a class index, a label, or a function of the network's
-            output that gives one score per window, (N,).
+        model: a name (`vidcam models` lists them), what `load_model` or `own_model` returned, or an `nn.Module`
+            that takes what `own_model` assumes.
+        target: "top" for the clip's most probable class, a class index, a label, "A - B" for why A and not B, or a
+            function of the network's output that gives one score per window, (N,).
         weights: "default", "none" or a file; used where `model` is a name.
-        layer: name of the target layer, or "auto" for the model's default.
+        layer: name of the target layer, or "auto" for the model's default; several, separated by commas, are fused.
         method: a key of `vidcam.cam.methods.METHODS`.
+        fusion: how several layers are made one, see `vidcam.cam.fusion.fuse`.
         stride: source frames between windows; half a window by default.
         sampling_rate: source frames between the frames of a window; by default what brings the clip nearest to the
             frame rate the network was trained at.
@@ -89,6 +96,7 @@ def explain(
         weights=weights,
         layer=layer,
         method=method,
+        fusion=fusion,
         stride=stride,
         sampling_rate=sampling_rate,
         progress=progress,
@@ -97,38 +105,50 @@ def explain(
 
 def explain_each(
     clip: str | Path,
-    model: str | Model = "playground-r2plus1d",
+    model: str | Model | nn.Module = "playground-r2plus1d",
     target: Target = "top5",
     *,
     weights: str | Path = "default",
     layer: str = "auto",
     method: str = "gradcam++",
+    fusion: Fusion = "mean",
     stride: int | None = None,
     sampling_rate: int | None = None,
     progress: Progress = lambda done, announced: None,
 ) -> list[Explanation]:
-    """Explain several classes of a clip in one reading: "top5" gives the five most probable, best first.
+    """Explain several things in one reading of a clip.
 
-    Arguments, errors: as for `explain`.
+    Arguments and errors as for `explain`, except that `target` may be "top5", the five most probable classes, and
+    `method` several, separated by commas.
+
+    Returns:
+        For each target, best first, and each method: the explanation; where there are several layers, the fused one
+        and behind it those of its layers.
     """
-    loaded = load_model(model, weights) if isinstance(model, str) else model
+    if isinstance(model, nn.Module):
+        from vidcam.models.own import own_model
+
+        loaded = own_model(model)
+    else:
+        loaded = load_model(model, weights) if isinstance(model, str) else model
     spec = loaded.spec
-    if method not in METHODS:
-        raise SettingsError(f"there is no method {method!r}; choose one of {', '.join(METHODS)}")
-    layer = spec.layer if layer == "auto" else layer
-    if layer not in dict(loaded.network.named_modules()):
+    methods = [name.strip() for name in method.split(",")]
+    for name in methods:
+        method_named(name)
+    layers = [name.strip() for name in (spec.layer if layer == "auto" else layer).split(",")]
+    if unknown := [name for name in layers if name not in dict(loaded.network.named_modules())]:
         raise LayerError(
-            f"{spec.name} has no layer {layer!r}; its space-time layers are {', '.join(layers_of(loaded))}"
+            f"{spec.name} has no layer {unknown[0]!r}; its space-time layers are {', '.join(layers_of(loaded))}"
         )
     count = top_count(target)
-    fixed: list[Key] = [] if count else [target if callable(target) else class_index(target, loaded.labels)]
+    fixed: list[Key] = [] if count else [target_of(target, loaded.labels)]
 
     source = Clip(clip)
-    rate = sampling_rate or max(1, round(float(source.frame_rate) / spec.frame_rate))
+    rate = sampling_rate or (max(1, round(float(source.frame_rate) / spec.frame_rate)) if spec.frame_rate else 1)
     span = (spec.frames - 1) * rate + 1
     windowing = Windowing(spec.frames, stride or max(1, span // 2), rate)
     reading = _Reading(source, loaded, windowing, progress)
-    attribute = partial(_attribute, loaded, layer, METHODS[method])
+    attribute = partial(_attribute, loaded, layers, methods)
 
     seen: list[np.ndarray] = []
     starts: list[int] = []
@@ -156,15 +176,21 @@ def explain_each(
         for window, found_again in zip(windows, attribute(windows, lambda p: [keys] * len(p))[1]):
             maps[lacking[window.start]].update(found_again)
 
-    return [
-        _explanation(reading, layer, method, key, np.array(starts), overall, [m[key] for m in maps]) for key in keys
-    ]
+    explanations = []
+    for key in keys:
+        of_key = [m[key] for m in maps]
+        for name in methods:
+            parts = [_explanation(reading, [part], name, fusion, key, starts, overall, of_key) for part in layers]
+            if len(layers) > 1:
+                explanations.append(_explanation(reading, layers, name, fusion, key, starts, overall, of_key))
+            explanations += parts
+    return explanations
 
 
-def layers_of(model: Model) -> dict[str, tuple[int, ...]]:
-    """The layers of a network that can be explained: name → output shape (C, T, H, W) for one of its windows."""
+def layers_of(model: Model) -> dict[str, SpaceTimeLayer]:
+    """The layers of a network that can be explained by name, in the order they are called."""
     window = torch.zeros(1, 3, model.spec.frames, *model.spec.preprocess.crop)
-    return space_time_layers(model.network, window)
+    return space_time_layers(model.network, model.spec.pack(window), model.spec.layout)
 
 
 class _Reading:
@@ -201,68 +227,67 @@ class _Reading:
 
 def _attribute(
     model: Model,
-    layer: str,
-    method: Method,
+    layers: list[str],
+    methods: list[str],
     windows: list[Window[np.ndarray]],
     choose: Callable[[np.ndarray], list[list[Key]]],
 ) -> tuple[np.ndarray, list[Maps]]:
-    """Probabilities (N, classes) of a batch of windows, and for each window the maps (t, h, w) of its chosen keys."""
-    device = next(model.network.parameters()).device
-    batch = model.spec.preprocess.windows([w.frames for w in windows]).to(device, memory_format=torch.channels_last_3d)
+    """Probabilities (N, classes) of a batch of windows, and for each window the maps of its chosen keys."""
+    spec = model.spec
+    parameter = next(model.network.parameters())
+    batch = spec.preprocess.windows([w.frames for w in windows])
+    batch = batch.to(parameter.device, parameter.dtype, memory_format=torch.channels_last_3d)
     maps: list[Maps] = [{} for _ in windows]
-    with captured(model.network, layer, batch) as capture:
-        output: Tensor = capture.output
+    with captured(model.network, layers, batch, layout=spec.layout, pack=spec.pack) as capture:
+        output = class_scores(capture.output)
         if not torch.isfinite(output).all():
-            raise ModelError(
-                f"{model.spec.name} gives scores that are not finite; its weights ({model.weights}) are damaged"
-            )
+            raise ModelError(f"{spec.name} gives scores that are not finite; its weights ({model.weights}) are damaged")
         probabilities = output.detach().float().softmax(1).cpu().numpy()
         chosen = choose(probabilities)
-        activation = capture.activation.float()
         for rank in range(max(len(keys) for keys in chosen)):
             keys = [k[min(rank, len(k) - 1)] for k in chosen]
-            scores = _scores(output, keys)
-            heats = method(activation, capture.gradient(scores).float()).cpu().numpy()
-            for i, (key, heat) in enumerate(zip(keys, heats)):
-                score = probabilities[i, key] if isinstance(key, int) else scores[i].item()
-                maps[i][key] = WindowMap(heat, float(score))
+            score = partial(_scores, keys)
+            found = class_activation_maps(capture, score, methods)
+            heats = {place: heat.cpu().numpy() for place, heat in found.items()}
+            scores = score(capture.output).detach()
+            for i, key in enumerate(keys):
+                value = probabilities[i, key] if isinstance(key, int) else scores[i].item()
+                maps[i][key] = WindowMap({place: heat[i] for place, heat in heats.items()}, float(value))
     return probabilities, maps
 
 
-def _scores(output: Tensor, keys: list[Key]) -> Tensor:
+def _scores(keys: list[Key], output: Any) -> Tensor:
+    """The score of each window's key, (N,)."""
     if callable(function := keys[0]):
-        scores = function(output)
-        if not isinstance(scores, Tensor) or scores.shape != (len(keys),):
-            got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-            raise TargetError(
-                f"the target function gives {got} for {len(keys)} windows; it must give one score each, (N,)"
-            )
-        return scores
-    return output[torch.arange(len(keys)), torch.tensor(keys)]
+        return function(output)
+    return class_scores(output)[torch.arange(len(keys)), torch.tensor(keys)]
 
 
 def _explanation(
     reading: _Reading,
-    layer: str,
+    layers: list[str],
     method: str,
+    fusion: Fusion,
     key: Key,
-    starts: np.ndarray,
+    starts: list[int],
     overall: np.ndarray,
     maps: list[WindowMap],
 ) -> Explanation:
     model, clip, windowing = reading.model, reading.clip, reading.windowing
     frames = len(reading.times)
-    heat = stitch(np.stack([m.heat for m in maps]), list(starts), frames, windowing)
+    heats = [stitch(np.stack([m.heat[method, layer] for m in maps]), starts, frames, windowing) for layer in layers]
+    heat = heats[0] if len(heats) == 1 else fuse(heats, fusion)
     window_scores = np.array([m.score for m in maps], np.float32)
     if isinstance(key, int):
         target = ExplainedTarget(key, model.labels[key], float(overall[key]))
     else:
-        target = ExplainedTarget(None, getattr(key, "__name__", "function"), float(window_scores.mean()))
+        label = key.label if isinstance(key, Contrast) else getattr(key, "__name__", "function")
+        target = ExplainedTarget(None, label, float(window_scores.mean()))
     return Explanation(
         clip=str(clip.path),
         model=model.spec.name,
         weights=model.weights,
-        layer=layer,
+        layer=",".join(layers),
         method=method,
         target=target,
         top=tuple((model.labels[i], float(overall[i])) for i in _best(overall, 5)),
@@ -270,9 +295,9 @@ def _explanation(
         region=model.spec.preprocess.region(clip.height, clip.width),
         times=np.array(reading.times),
         maps=heat,
-        scores=stitch(window_scores[:, None], list(starts), frames, windowing),
+        scores=stitch(window_scores[:, None], starts, frames, windowing),
         evidence=evidence_curve(heat),
-        window_starts=starts,
+        window_starts=np.array(starts),
         window_scores=window_scores,
         windowing=asdict(windowing),
         timings={"explain_s": round(time.perf_counter() - reading.began, 3)},

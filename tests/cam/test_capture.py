@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vidcam.cam.capture import captured, space_time_layers
+from tests.conftest import only
+from vidcam.cam.capture import captured
+from vidcam.cam.layers import space_time_layers
 from vidcam.cam.methods import gradcam_plus_plus
 from vidcam.errors import LayerError
 
@@ -33,9 +35,9 @@ def _by_plain_autograd(network: nn.Sequential, layer: int, x: Tensor, target: in
 def test_activation_and_gradient_are_those_of_plain_autograd(layer: int) -> None:
     network, x = _network(), torch.randn(2, 3, 4, 6, 6)
     expected = _by_plain_autograd(network, layer, x, 1)
-    with captured(network, str(layer), x) as capture:
-        torch.testing.assert_close(capture.activation, expected[0])
-        torch.testing.assert_close(capture.gradient(capture.output[:, 1]), expected[1])
+    with captured(network, [str(layer)], x) as capture:
+        torch.testing.assert_close(only(capture.activations), expected[0])
+        torch.testing.assert_close(only(capture.gradients(capture.output[:, 1])), expected[1])
         torch.testing.assert_close(capture.output.detach(), network(x).detach())
 
 
@@ -43,16 +45,16 @@ def test_the_trunk_records_no_graph_and_parameters_get_no_gradient() -> None:
     network, x = _network(), torch.randn(1, 3, 4, 6, 6)
     seen: list[bool] = []
     network[1].register_forward_hook(lambda m, i, o: seen.append(o.requires_grad))
-    with captured(network, "3", x) as capture:
-        capture.gradient(capture.output[:, 0])
+    with captured(network, ["3"], x) as capture:
+        only(capture.gradients(capture.output[:, 0]))
     assert seen == [False]
     assert all(p.grad is None for p in network.parameters())
 
 
 def test_several_classes_from_one_pass() -> None:
     network, x = _network(), torch.randn(1, 3, 4, 6, 6)
-    with captured(network, "3", x) as capture:
-        gradients = [capture.gradient(capture.output[:, c]) for c in range(3)]
+    with captured(network, ["3"], x) as capture:
+        gradients = [only(capture.gradients(capture.output[:, c])) for c in range(3)]
     for c, gradient in enumerate(gradients):
         torch.testing.assert_close(gradient, _by_plain_autograd(network, 3, x, c)[1])
 
@@ -77,9 +79,9 @@ def test_the_last_call_of_a_shared_module_is_explained() -> None:
     network, x = Shared().eval(), torch.randn(1, 3, 4, 6, 6)
     first = torch.relu(network.first(x))
     last = torch.relu(network.second(first) + first).detach()
-    with captured(network, "relu", x) as capture:
-        torch.testing.assert_close(capture.activation, last)
-        gradient = capture.gradient(capture.output[:, 1])
+    with captured(network, ["relu"], x) as capture:
+        torch.testing.assert_close(only(capture.activations), last)
+        gradient = only(capture.gradients(capture.output[:, 1]))
     torch.testing.assert_close(gradient, (network.fc.weight[1].detach() / 144).view(1, 4, 1, 1, 1).expand_as(last))
 
 
@@ -87,8 +89,10 @@ def test_channels_last_and_half_precision_give_the_same_map() -> None:
     network, x = _network(), torch.randn(1, 3, 4, 8, 8)
 
     def heat(n: nn.Module, v: Tensor) -> Tensor:
-        with captured(n, "4", v) as capture:
-            return gradcam_plus_plus(capture.activation.float(), capture.gradient(capture.output[:, 0]).float())
+        with captured(n, ["4"], v) as capture:
+            return gradcam_plus_plus(
+                only(capture.activations).float(), only(capture.gradients(capture.output[:, 0])).float()
+            )
 
     expected = heat(network, x)
     assert expected.max() > 0
@@ -99,9 +103,9 @@ def test_channels_last_and_half_precision_give_the_same_map() -> None:
 
 def test_nothing_is_left_behind_by_an_exception() -> None:
     network = _network()
-    with pytest.raises(ZeroDivisionError), captured(network, "3", torch.randn(1, 3, 4, 6, 6)):
+    with pytest.raises(ZeroDivisionError), captured(network, ["3"], torch.randn(1, 3, 4, 6, 6)):
         raise ZeroDivisionError
-    with pytest.raises(RuntimeError), captured(network, "3", torch.randn(1, 9, 4, 6, 6)):
+    with pytest.raises(RuntimeError), captured(network, ["3"], torch.randn(1, 9, 4, 6, 6)):
         pass
     assert not any(m._forward_hooks for m in network.modules())
     assert torch.is_grad_enabled()
@@ -110,24 +114,24 @@ def test_nothing_is_left_behind_by_an_exception() -> None:
 def test_wrong_layers_say_what_to_choose() -> None:
     network, x = _network(), torch.randn(1, 3, 4, 6, 6)
     with (
-        pytest.raises(LayerError, match="there is no layer 'conv9'; its 3D convolutions are 0, 3"),
-        captured(network, "conv9", x),
+        pytest.raises(LayerError, match="there is no layer 'conv9'; its convolutions are 0, 3"),
+        captured(network, ["conv9"], x),
     ):
         pass
-    with pytest.raises(LayerError, match=r"gives a tensor of shape \(1, 3\)"), captured(network, "7", x):
+    with pytest.raises(LayerError, match=r"gives a tensor of shape \(1, 3\)"), captured(network, ["7"], x):
         pass
 
 
 def test_a_score_that_does_not_depend_on_the_layer() -> None:
     network = _network()
     with (
-        captured(network, "3", torch.randn(1, 3, 4, 6, 6)) as capture,
+        captured(network, ["3"], torch.randn(1, 3, 4, 6, 6)) as capture,
         pytest.raises(LayerError, match="does not depend"),
     ):
-        capture.gradient(torch.ones(1))
+        only(capture.gradients(torch.ones(1)))
 
 
 def test_space_time_layers_lists_outputs_with_space() -> None:
     found = space_time_layers(_network(), torch.randn(1, 3, 4, 6, 6))
     assert list(found) == ["0", "1", "2", "3", "4"]
-    assert found["3"] == (5, 4, 6, 6)
+    assert found["3"].shape == (5, 4, 6, 6)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from tests.conftest import only
 from vidcam.cam.capture import captured
 from vidcam.cam.methods import gradcam, gradcam_plus_plus, gradcam_plus_plus_alpha
 from vidcam.models.playground import SmallR2Plus1D, small_c3d
@@ -93,8 +94,8 @@ def test_against_true_derivatives_of_exp(kind: type[nn.Module], scale: float) ->
             return network.fc(a.mean((2, 3, 4)))
         return network.fc(a) if isinstance(network, Connected) else network.rest(a)
 
-    with captured(network, "a", x) as capture:
-        activation, gradient = capture.activation, capture.gradient(capture.output[:, 2])
+    with captured(network, ["a"], x) as capture:
+        activation, gradient = only(capture.activations), only(capture.gradients(capture.output[:, 2]))
     alpha, heat = _oracle(network, activation, 2, head)
     assert heat.max() > 0
     found_alpha = gradcam_plus_plus_alpha(activation, gradient)
@@ -106,8 +107,8 @@ def test_against_true_derivatives_of_exp(kind: type[nn.Module], scale: float) ->
 def test_against_a_slow_loop_on_real_architectures(make: type[nn.Module], layer: str) -> None:
     torch.manual_seed(0)
     network = make(11).eval()
-    with captured(network, layer, torch.randn(1, 3, 16, 112, 112)) as capture:
-        a, g = capture.activation.double(), capture.gradient(capture.output[:, 1]).double()
+    with captured(network, [layer], torch.randn(1, 3, 16, 112, 112)) as capture:
+        a, g = only(capture.activations).double(), only(capture.gradients(capture.output[:, 1])).double()
     expected = torch.zeros(a.shape[2:], dtype=torch.float64)
     for k in range(a.shape[1]):
         total, weight = a[0, k].sum(), 0.0
@@ -153,8 +154,8 @@ def test_gradcam_by_hand() -> None:
 def test_a_pooled_linear_head_damps_positive_weights() -> None:
     torch.manual_seed(1)
     network = Pooled().double().eval()
-    with captured(network, "a", torch.randn(1, 3, 2, 4, 4, dtype=torch.float64)) as capture:
-        a, g = capture.activation, capture.gradient(capture.output[:, 0])
+    with captured(network, ["a"], torch.randn(1, 3, 2, 4, 4, dtype=torch.float64)) as capture:
+        a, g = only(capture.activations), only(capture.gradients(capture.output[:, 0]))
     w = network.fc.weight[0].detach().clamp(min=0).view(1, -1, 1, 1, 1)
     expected = (w / (2 + w * a.mean((2, 3, 4), keepdim=True)) * a).sum(1)
     torch.testing.assert_close(gradcam_plus_plus(a, g), expected, rtol=1e-12, atol=0)

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from vidcam.cam.capture import captured, space_time_layers
+from tests.conftest import only
+from vidcam.cam.capture import captured
+from vidcam.cam.layers import space_time_layers
 from vidcam.cam.methods import gradcam_plus_plus
 from vidcam.errors import ModelError
 from vidcam.models.registry import bundled_weights, load_model, model_names, spec_named
@@ -18,9 +20,9 @@ def test_the_default_layer_gives_a_map(name: str) -> None:
     frames = min(model.spec.frames, 16)
     x = torch.randn(1, 3, frames, *model.spec.preprocess.crop)
     assert model.spec.layer in space_time_layers(model.network, x)
-    with captured(model.network, model.spec.layer, x) as capture:
+    with captured(model.network, [model.spec.layer], x) as capture:
         assert capture.output.shape == (1, len(model.labels))
-        heat = gradcam_plus_plus(capture.activation, capture.gradient(capture.output[:, 3]))
+        heat = gradcam_plus_plus(only(capture.activations), only(capture.gradients(capture.output[:, 3])))
     assert torch.isfinite(heat).all() and heat.std() > 0
     assert "random weights" in model.note
 

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vidcam.errors import ModelError
-from vidcam.models.weights import classes_in, load_into, read_state
+from vidcam.models.weights import classes_in, load_into, read_state, without_wrapper
 
 
 class Bomb:
@@ -23,7 +23,7 @@ class Bomb:
 def test_wrapped_checkpoints(tmp_path: Path, wrap: object) -> None:
     network, other = nn.Linear(3, 2), nn.Linear(3, 2)
     torch.save(wrap(network.state_dict()), tmp_path / "w.pth")  # type: ignore[operator]
-    load_into(other, read_state(tmp_path / "w.pth"), "weights")
+    load_into(other, without_wrapper(read_state(tmp_path / "w.pth")), "weights")
     assert torch.equal(other.weight, network.weight)
 
 
@@ -68,6 +68,7 @@ def test_a_checkpoint_that_does_not_fit_is_described() -> None:
 
 
 def test_a_checkpoint_without_classifier(tmp_path: Path) -> None:
-    assert classes_in({"fc.weight": torch.zeros(7, 3)}, "fc.weight", tmp_path) == 7
-    with pytest.raises(ModelError, match=r"has no classifier \(fc.weight is missing"):
-        classes_in({"conv.weight": torch.zeros(7, 3)}, "fc.weight", tmp_path)
+    network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2), nn.LayerNorm(2))
+    assert classes_in({"1.weight": torch.zeros(7, 3)}, network, tmp_path) == 7
+    with pytest.raises(ModelError, match=r"has no classifier \(1.weight is missing"):
+        classes_in({"0.weight": torch.zeros(7, 3)}, network, tmp_path)

@@ -1,16 +1,19 @@
-"""The class activation map alone, for people with their own loop around a network and tensors."""
+"""Class activation maps of a batch of windows, for vidcam's pipeline and for people with their own loop."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from vidcam.cam.capture import captured
-from vidcam.cam.methods import METHODS
-from vidcam.errors import SettingsError, TargetError
+from vidcam.cam.capture import Capture, captured
+from vidcam.cam.layout import Layout
+from vidcam.cam.methods import method_named, needs
+from vidcam.cam.targets import ScoreFunction, class_scores
+from vidcam.errors import TargetError
 
 
 def class_activation_map(
@@ -18,21 +21,25 @@ def class_activation_map(
     windows: Tensor,
     *,
     layer: str,
-    target: int | Callable[[Tensor], Tensor] | None = None,
+    target: int | ScoreFunction | None = None,
     method: str = "gradcam++",
+    layout: Layout | None = None,
+    pack: Callable[[Tensor], Any] = lambda windows: windows,
 ) -> Tensor:
     """Where and when a network sees a class in each window of a batch.
 
     Args:
         network: in evaluation mode; gives scores before softmax, (N, classes).
-        windows: the network's input, (N, 3, T, H, W), on the network's device.
-        layer: name of the target layer in `network.named_modules()`; gives (N, C, t, h, w).
+        windows: (N, 3, T, H, W), on the network's device.
+        layer: name of the target layer in `network.named_modules()`.
         target: index of the class, a function of the output that gives (N,) scores, or None for the most probable
             class of each window.
         method: a key of `vidcam.cam.methods.METHODS`.
+        layout: how the layer arranges its output; (N, C, T, H, W) or (N, C, H, W) by default.
+        pack: makes the network's input from windows.
 
     Returns:
-        (N, T, H, W) float32, 0 or more, not normalised: the layer's map interpolated trilinearly to the input.
+        (N, T, H, W) float32, 0 or more, not normalised: the layer's map interpolated trilinearly to the windows.
 
     Raises:
         LayerError: the layer cannot be explained.
@@ -45,22 +52,56 @@ def class_activation_map(
         >>> class_activation_map(network.eval(), rand(1, 3, 8, 32, 32), layer="1", target=1).shape
         torch.Size([1, 8, 32, 32])
     """
-    if method not in METHODS:
-        raise SettingsError(f"there is no method {method!r}; choose one of {', '.join(METHODS)}")
-    with captured(network, layer, windows) as capture:
-        output: Tensor = capture.output
-        if callable(target):
-            scores = target(output)
-        elif target is None:
-            scores = output.max(dim=1).values
-        elif 0 <= target < output.shape[1]:
-            scores = output[:, target]
+    method_named(method)
+    with captured(network, [layer], windows, layout=layout, pack=pack) as capture:
+        if target is None:
+            best = class_scores(capture.output).argmax(1)
+        elif callable(target):
+            best = None
+        elif 0 <= target < (classes := class_scores(capture.output).shape[1]):
+            best = torch.full((len(windows),), target)
         else:
-            raise TargetError(f"class index {target} is out of range; the network has {output.shape[1]} classes")
-        if scores.shape != (len(windows),):
-            raise TargetError(f"the target function gives {tuple(scores.shape)}; it must give ({len(windows)},) scores")
-        heat = METHODS[method](capture.activation.float(), capture.gradient(scores).float())
+            raise TargetError(f"class index {target} is out of range; the network has {classes} classes")
+        score = target if callable(target) else lambda output: class_scores(output)[torch.arange(len(windows)), best]
+        heat = class_activation_maps(capture, score, [method])[method, layer]
     upsampled = torch.nn.functional.interpolate(
         rearrange(heat, "n t h w -> n 1 t h w"), size=windows.shape[2:], mode="trilinear", align_corners=False
     )
     return rearrange(upsampled, "n 1 t h w -> n t h w")
+
+
+def class_activation_maps(
+    capture: Capture, score: ScoreFunction, methods: Sequence[str]
+) -> dict[tuple[str, str], Tensor]:
+    """The maps of one score by several methods at all captured layers: (method, layer) → (N, t, h, w) float32.
+
+    Args:
+        capture: an open `captured`.
+        score: a function of the network's output that gives one score for each window, (N,).
+        methods: keys of `vidcam.cam.methods.METHODS`.
+
+    Raises:
+        LayerError: the score does not depend on a layer, or a method cannot explain it.
+        TargetError: the function gives something else than (N,) scores.
+    """
+    scores = score(capture.output)
+    activations = {layer: a.float() for layer, a in capture.activations.items()}
+    count = len(next(iter(activations.values())))
+    if not isinstance(scores, Tensor) or scores.shape != (count,):
+        got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise TargetError(f"the target function gives {got} for {count} windows; it must give one score each, (N,)")
+    wanted = frozenset().union(*(needs(method_named(name)) for name in methods))
+    gradients = capture.gradients(scores) if "gradient" in wanted else {}
+    maps = {}
+    for layer, activation in activations.items():
+        given: dict[str, Any] = {"activation": activation}
+        if "gradient" in wanted:
+            given["gradient"] = gradients[layer].float()
+        if "cumulants" in wanted:
+            given["cumulants"] = tuple(c.float() for c in capture.cumulants(layer))
+        if "masked_scores" in wanted:
+            given["masked_scores"] = capture.masked_scores(layer, score).float()
+        for name in methods:
+            method = method_named(name)
+            maps[name, layer] = method(**{need: given[need] for need in needs(method)})
+    return maps

@@ -1,95 +1,161 @@
-"""Activation and gradient at one layer, at the price of a plain forward pass.
+"""Activations and gradients at target layers, at the price of a plain forward pass.
 
-The layers up to the target (the trunk) run without recording a graph. At the target layer the activation is cut
-off and becomes a leaf; only the layers after it (the head) are recorded, and only they are differentiated.
+The layers up to the first target (the trunk) run without recording a graph. There the activation is cut off and
+becomes a leaf; only the layers after it (the head) are recorded, and only they are differentiated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
-from vidcam.errors import LayerError
+from vidcam.cam.layout import Fold, Layout, tensor_of
+from vidcam.cam.targets import ScoreFunction, class_scores
+from vidcam.errors import LayerError, nearest
 
 
 class Capture:
-    """What one forward pass left behind: the `output` of the network and the target layer's `activation`.
+    """What one forward pass left behind: the `output` of the network and what a map needs at each target layer.
 
-    The activation is (N, C, T, H, W), without a graph, in the dtype the network computed it in.
+    All tensors of a layer are (N, C, T, H, W), without a graph, in the dtype the network computed them in.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, windows: Tensor, run: Callable[[Tensor], Any]) -> None:
         self.output: Any = None
-        self._leaf: Tensor | None = None
+        self._windows, self._run = windows, run
+        self._kept: dict[str, tuple[Tensor, Fold]] = {}
+        self._cumulants: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+        self._watching = True
 
     @property
-    def activation(self) -> Tensor:
-        """The target layer's output, (N, C, T, H, W)."""
-        assert self._leaf is not None
-        return self._leaf.detach()
+    def activations(self) -> dict[str, Tensor]:
+        """Layer → its output."""
+        return {name: fold(kept.detach()) for name, (kept, fold) in self._kept.items()}
 
-    def gradient(self, scores: Tensor) -> Tensor:
-        """The gradient of each window's score with respect to the activation; may be called many times.
+    def gradients(self, scores: Tensor) -> dict[str, Tensor]:
+        """Layer → dS/dA, the gradient of each window's score by its activation; may be called many times.
 
         Args:
             scores: (N,) scores computed from `output`, entry n from window n alone.
 
-        Returns:
-            dS/dA, (N, C, T, H, W).
-
         Raises:
-            LayerError: the scores do not depend on the layer's activation.
+            LayerError: the scores do not depend on a layer's activation.
         """
-        if self._leaf is None or not scores.requires_grad:
+        if not scores.requires_grad:
             raise LayerError(
                 "the output does not depend on the target layer through operations that can be differentiated; "
                 "choose a layer that the score is computed from, and a model that does not switch gradients off"
             )
-        (gradient,) = torch.autograd.grad(scores.sum(), [self._leaf], retain_graph=True, allow_unused=True)
-        if gradient is None:
-            raise LayerError("the score does not depend on the target layer; choose a layer that it is computed from")
-        return gradient
+        kept = [tensor for tensor, _ in self._kept.values()]
+        found = torch.autograd.grad(scores.sum(), kept, retain_graph=True, allow_unused=True)
+        gradients = {}
+        for (name, (_, fold)), gradient in zip(self._kept.items(), found):
+            if gradient is None:
+                raise LayerError(
+                    f"the score does not depend on layer {name!r}; choose a layer that it is computed from"
+                )
+            gradients[name] = fold(gradient)
+        return gradients
+
+    def cumulants(self, layer: str) -> tuple[Tensor, Tensor, Tensor]:
+        """First three cumulants over the classes, weighted by their probabilities, of dS_k/dA: mean, variance, skew.
+
+        Runs the head backwards once for each class.
+        """
+        if not self._cumulants:
+            scores = class_scores(self.output)
+            shares = scores.detach().float().softmax(1)
+            moments: dict[str, list[Tensor]] = {}
+            for k in range(scores.shape[1]):
+                for name, gradient in self.gradients(scores[:, k]).items():
+                    share = shares[:, k].view(-1, 1, 1, 1, 1).to(gradient.dtype)
+                    powers = [share * gradient, share * gradient**2, share * gradient**3]
+                    moments[name] = [a + b for a, b in zip(moments[name], powers)] if name in moments else powers
+            for name, (m1, m2, m3) in moments.items():
+                self._cumulants[name] = m1, m2 - m1**2, m3 - 3 * m1 * m2 + 2 * m1**3
+        return self._cumulants[layer]
+
+    def masked_scores(self, layer: str, score: ScoreFunction) -> Tensor:
+        """The score of each window seen through each channel of a layer: (N, C).
+
+        A channel is interpolated to the size of the window, scaled to [0, 1] and multiplied onto the network's
+        input. Runs the network once for each channel.
+        """
+        scores = []
+        self._watching = False
+        with torch.no_grad():
+            for channel in self.activations[layer].unbind(1):
+                mask = nn.functional.interpolate(
+                    rearrange(channel.float(), "n t h w -> n 1 t h w"), self._windows.shape[2:], mode="trilinear"
+                )
+                low, high = mask.amin((1, 2, 3, 4), True), mask.amax((1, 2, 3, 4), True)
+                mask = (mask - low) / torch.where(high > low, high - low, 1.0)
+                scores.append(score(self._run(self._windows * mask.to(self._windows.dtype))))
+        self._watching = True
+        return torch.stack(scores, 1)
 
 
 @contextmanager
-def captured(network: nn.Module, layer: str, windows: Tensor) -> Iterator[Capture]:
+def captured(
+    network: nn.Module,
+    layers: Sequence[str],
+    windows: Tensor,
+    *,
+    layout: Layout | None = None,
+    pack: Callable[[Tensor], Any] = lambda windows: windows,
+) -> Iterator[Capture]:
     """Run a network on windows and keep what a class activation map needs.
 
     Where a module is called several times in one pass, its last call is the one explained. The network may be in
-    any dtype and memory layout; rectifiers that work in place after the layer do not touch the kept activation.
+    any dtype and memory layout; rectifiers that work in place after a layer do not touch the kept activation.
     No hook and no gradient mode outlives the `with`, whatever is raised in it.
 
     Args:
         network: in evaluation mode.
-        layer: name of a module in `network.named_modules()` that gives one (N, C, T, H, W) tensor.
-        windows: input of the network, (N, 3, T, H, W).
+        layers: names of modules in `network.named_modules()` whose output has time and space.
+        windows: (N, 3, T, H, W).
+        layout: how the layers arrange their output; channels first by default.
+        pack: makes the network's input from windows.
 
     Raises:
         LayerError: there is no such layer, it was not called, or it gives something else.
     """
-    capture = Capture()
+    layout = layout or Layout()
+    capture = Capture(windows, lambda windows: network(pack(windows)))
 
-    def keep(_module: nn.Module, _inputs: Any, output: Any) -> Tensor:
-        if not isinstance(output, Tensor) or output.ndim != 5:
-            raise LayerError(f"layer {layer!r} gives {_described(output)}; a (N, C, T, H, W) tensor is needed")
-        torch.set_grad_enabled(True)
-        capture._leaf = output.detach().requires_grad_(True)
-        return capture._leaf.clone()
+    def keeper(name: str) -> Any:
+        def keep(module: nn.Module, _inputs: Any, output: Any) -> Any:
+            if not capture._watching:
+                return None
+            fold, tensor = layout.fold(module, output), tensor_of(output)
+            if fold is None or tensor is None:
+                raise LayerError(f"layer {name!r} gives {_described(output)}; a (N, C, T, H, W) tensor is needed")
+            torch.set_grad_enabled(True)
+            kept = tensor if tensor.requires_grad else tensor.detach().requires_grad_(True)
+            capture._kept[name] = kept, fold
+            return kept.clone() if isinstance(output, Tensor) else (kept.clone(), *output[1:])
 
-    handle = module_named(network, layer).register_forward_hook(keep)
+        return keep
+
+    handles = []
     try:
+        for name in layers:
+            handles.append(module_named(network, name).register_forward_hook(keeper(name)))
         with torch.no_grad():
-            capture.output = network(windows)
-            if capture._leaf is None:
-                raise LayerError(f"layer {layer!r} is not called when the network runs; choose another")
+            capture.output = network(pack(windows))
+            for name in layers:
+                if name not in capture._kept:
+                    raise LayerError(f"layer {name!r} is not called when the network runs; choose another")
             torch.set_grad_enabled(True)
             yield capture
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 def module_named(network: nn.Module, name: str) -> nn.Module:
@@ -101,34 +167,10 @@ def module_named(network: nn.Module, name: str) -> nn.Module:
     modules = dict(network.named_modules())
     if name and name in modules:
         return modules[name]
-    convolutions = [n for n, m in modules.items() if isinstance(m, nn.Conv3d)]
-    raise LayerError(f"there is no layer {name!r}; its 3D convolutions are {', '.join(convolutions) or 'none'}")
-
-
-def space_time_layers(network: nn.Module, windows: Tensor) -> dict[str, tuple[int, ...]]:
-    """The layers that can be explained: name → output shape (C, T, H, W), in the order they are called.
-
-    Runs the network once on `windows` (N, 3, T, H, W). Layers with a single position in space are left out.
-    """
-    found: dict[str, tuple[int, ...]] = {}
-    handles = []
-
-    def watch(name: str) -> Any:
-        def note(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            if isinstance(output, Tensor) and output.ndim == 5 and output.shape[-1] * output.shape[-2] > 1:
-                found.pop(name, None)
-                found[name] = tuple(output.shape[1:])
-
-        return note
-
-    try:
-        handles = [m.register_forward_hook(watch(n)) for n, m in network.named_modules() if n]
-        with torch.inference_mode():
-            network(windows)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found
+    convolutions = [n for n, m in modules.items() if isinstance(m, nn.Conv3d | nn.Conv2d)]
+    near = nearest(name, [n for n in modules if n])
+    hint = f"nearest: {', '.join(near)}; " if near else ""
+    raise LayerError(f"there is no layer {name!r}; {hint}its convolutions are {', '.join(convolutions) or 'none'}")
 
 
 def _described(value: object) -> str:

@@ -1,19 +1,22 @@
 """Class activation maps on space-time activations: activation and gradient in, map out.
 
-Every method takes A, the target layer's activation, and g = dS/dA, the gradient of the explained score before
-softmax, both (N, C, T, H, W), and gives a map (N, T, H, W) that is 0 or more. Nothing is normalised, so the maps
-of different windows can be compared.
+Every method takes A, the target layer's `activation`, most take g = dS/dA, the `gradient` of the explained score
+before softmax, both (N, C, T, H, W), and all give a map (N, T, H, W) that is 0 or more. The names of a method's
+parameters say what it needs. Nothing is normalised, so the maps of different windows can be compared.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import torch
 from einops import einsum, reduce
 from torch import Tensor
 
-Method = Callable[[Tensor, Tensor], Tensor]
+from vidcam.errors import LayerError, SettingsError
+
+Method = Callable[..., Tensor]
 
 _OVER_SPACE_AND_TIME = "n c t h w -> n c 1 1 1"
 
@@ -47,6 +50,32 @@ def gradcam_plus_plus(activation: Tensor, gradient: Tensor) -> Tensor:
     return _weighted(activation, weights)
 
 
+def gradcam_plus_plus_softmax(activation: Tensor, gradient: Tensor, cumulants: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """Grad-CAM++ for Y = softmax(S), the class probability (arXiv 1710.11063, eqs. 22 to 24).
+
+    log Y = S - log Σ exp S_k, and the derivatives of log Σ exp S_k along one position of A are the cumulants κ of the
+    classes' gradients g_k under the probabilities. With d = g - κ1,
+
+        Y'/Y = d,   Y''/Y = d² - κ2,   Y'''/Y = d³ - 3 d κ2 - κ3,   alpha = Y'' / (2 Y'' + Y''' ΣA)
+
+    and w, L as in Grad-CAM++. The factor Y, one number for a whole window, is left out. Unlike exp(S) this alpha may
+    have a denominator near 0 and be large or negative there. Needs one backward pass of the head for each class.
+
+    Args:
+        activation, gradient: as everywhere.
+        cumulants: κ1, κ2, κ3, (N, C, T, H, W) each; see `Capture.cumulants`.
+    """
+    activation = activation.clamp(min=0)
+    mean, variance, skew = cumulants
+    first = gradient - mean
+    second = first**2 - variance
+    third = first**3 - 3 * first * variance - skew
+    denominator = 2 * second + third * reduce(activation, _OVER_SPACE_AND_TIME, "sum")
+    defined = denominator != 0
+    alpha = torch.where(defined, second / torch.where(defined, denominator, 1.0), 0.0)
+    return _weighted(activation, reduce(alpha * first.clamp(min=0), "n c t h w -> n c", "sum"))
+
+
 def gradcam(activation: Tensor, gradient: Tensor) -> Tensor:
     """Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391, eqs. 1 and 2), over time and space.
 
@@ -55,11 +84,96 @@ def gradcam(activation: Tensor, gradient: Tensor) -> Tensor:
     return _weighted(activation, reduce(gradient, "n c t h w -> n c", "mean"))
 
 
+def gradcam_plus(activation: Tensor, gradient: Tensor) -> Tensor:
+    """Grad-CAM of the positive gradients alone, w_k = mean of relu(g_k).
+
+    What Grad-CAM++ amounts to according to Lerma and Lucas 2022 (arXiv 2205.10838).
+    """
+    return _weighted(activation, reduce(gradient.clamp(min=0), "n c t h w -> n c", "mean"))
+
+
+def hirescam(activation: Tensor, gradient: Tensor) -> Tensor:
+    """HiResCAM (Draelos and Carin 2020, arXiv 2011.08891): L = relu(Σ_k g_k A_k), position by position."""
+    return einsum(gradient, activation, "n c t h w, n c t h w -> n t h w").clamp(min=0)
+
+
+def layercam(activation: Tensor, gradient: Tensor) -> Tensor:
+    """LayerCAM (Jiang et al. 2021, IEEE TIP 30, eqs. 6 and 7): L = relu(Σ_k relu(g_k) A_k), position by position."""
+    return hirescam(activation, gradient.clamp(min=0))
+
+
+def xgradcam(activation: Tensor, gradient: Tensor) -> Tensor:
+    """XGrad-CAM (Fu et al. 2020, arXiv 2008.02312, eq. 8).
+
+    w_k = Σ A_k g_k / Σ A_k (0 where the sum is 0),  L = relu(Σ_k w_k A_k)
+    """
+    total = reduce(activation, "n c t h w -> n c", "sum")
+    weighted = einsum(gradient, activation, "n c t h w, n c t h w -> n c")
+    weights = torch.where(total != 0, weighted / torch.where(total != 0, total, 1.0), 0.0)
+    return _weighted(activation, weights)
+
+
+def score_cam(activation: Tensor, masked_scores: Tensor) -> Tensor:
+    """Score-CAM (Wang et al. 2020, arXiv 1910.01279, eqs. 5 to 8): no gradient, but one forward pass for each channel.
+
+    w = softmax over the channels of the score of the window seen through each,  L = relu(Σ_k w_k A_k)
+
+    The score of a baseline, which the paper subtracts, is the same for all channels and falls out of the softmax.
+
+    Args:
+        activation: as everywhere.
+        masked_scores: (N, C); see `Capture.masked_scores`.
+    """
+    return _weighted(activation, masked_scores.softmax(1))
+
+
+def saliency_tubes(activation: Tensor, gradient: Tensor) -> Tensor:
+    """Saliency Tubes (Stergiou et al. 2019, arXiv 1902.01078): the layer's channels weighted by the class's weights.
+
+    w_k is the weight of channel k in the linear layer behind global average pooling, which is Σ g_k there.
+    L = relu(Σ_k w_k A_k). Defined only for such a head.
+
+    Raises:
+        LayerError: g varies within a channel, so that the layer is not followed by global pooling and a linear layer.
+    """
+    weights = reduce(gradient, "n c t h w -> n c", "sum")
+    even = reduce(gradient, "n c t h w -> n c 1 1 1", "mean")
+    if (gradient - even).abs().max() > 1e-3 * gradient.abs().max():
+        raise LayerError(
+            "saliency tubes need a layer followed by global average pooling and one linear layer, and this one is not: "
+            "its gradient varies within a channel; choose the last layer before the pooling, or another method"
+        )
+    return _weighted(activation, weights)
+
+
 def _weighted(activation: Tensor, weights: Tensor) -> Tensor:
     return einsum(weights, activation, "n c, n c t h w -> n t h w").clamp(min=0)
 
 
 METHODS: dict[str, Method] = {
     "gradcam++": gradcam_plus_plus,
+    "gradcam++softmax": gradcam_plus_plus_softmax,
     "gradcam": gradcam,
+    "gradcam+": gradcam_plus,
+    "hirescam": hirescam,
+    "layercam": layercam,
+    "xgradcam": xgradcam,
+    "scorecam": score_cam,
+    "saliency-tubes": saliency_tubes,
 }
+
+
+def method_named(name: str) -> Method:
+    """The method of that name.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    if name not in METHODS:
+        raise SettingsError(f"there is no method {name!r}; choose one of {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+def needs(method: Method) -> frozenset[str]:
+    """What a method takes, by the names of its parameters: activation, gradient, cumulants, masked_scores."""
+    return frozenset(inspect.signature(method).parameters)

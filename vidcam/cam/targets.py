@@ -1,9 +1,12 @@
-"""What is being explained: a class given by index, label or rank, or any scalar of the output."""
+"""What is being explained: a class given by index, label or rank, a difference of two, or any
+scalar of the output."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -12,6 +15,72 @@ from vidcam.errors import TargetError, nearest
 
 ScoreFunction = Callable[[Any], Tensor]
 Target = int | str | ScoreFunction
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Why one class and not another: the difference of their scores before softmax."""
+
+    toward: int
+    against: int
+    label: str
+
+    def __call__(self, output: Any) -> Tensor:
+        """(N,) differences from a network's output."""
+        scores = class_scores(output)
+        return scores[:, self.toward] - scores[:, self.against]
+
+
+def class_scores(output: Any) -> Tensor:
+    """The class scores (N, classes) in what a network gives.
+
+    Understood are a tensor; an object with `.logits`; a mapping with "logits", or with a single matrix; a tuple or
+    list whose first matrix they are.
+
+    Raises:
+        TargetError: none of these.
+    """
+    match output:
+        case Tensor():
+            found = [output]
+        case Mapping():
+            found = [output["logits"]] if "logits" in output else list(output.values())
+        case _ if hasattr(output, "logits"):
+            found = [output.logits]
+        case tuple() | list():
+            found = [v for v in output if isinstance(v, Tensor) and v.ndim == 2][:1]
+        case _:
+            found = []
+    matrices = [v for v in found if isinstance(v, Tensor) and v.ndim == 2]
+    if len(matrices) == 1:
+        return matrices[0]
+    what = f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
+    raise TargetError(
+        f"the network gives {what}, in which no class scores (N, classes) are recognised; "
+        "wrap it so that it gives them, or explain a function of the output"
+    )
+
+
+def target_of(target: Target, labels: Sequence[str]) -> int | ScoreFunction:
+    """What a target other than "top" means: a class index, a `Contrast` for "A - B", or a function as it is.
+
+    Raises:
+        TargetError: a class is not one of the model's.
+    """
+    if callable(target):
+        return target
+    if isinstance(target, str) and target not in labels and " - " in target:
+        for cut in re.finditer(" - ", target):
+            with suppress(TargetError):
+                pair = class_index(target[: cut.start()], labels), class_index(target[cut.end() :], labels)
+                break
+        else:
+            toward, _, against = target.partition(" - ")
+            pair = class_index(toward, labels), class_index(against, labels)
+        if pair[0] == pair[1]:
+            raise TargetError(f"target {target!r} compares a class with itself; name two")
+        return Contrast(*pair, f"{labels[pair[0]]} - {labels[pair[1]]}")
+    return class_index(target, labels)
 
 
 def top_count(target: Target) -> int | None:

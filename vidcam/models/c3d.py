@@ -6,6 +6,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from vidcam.models.weights import State
+
 Pool5 = Literal["ceil", "pad"]
 
 _POOL5_SIDE = 4  # a 112 pixel frame is 7 at pool5, which either way of pooling makes 4
@@ -68,6 +70,31 @@ class C3D(nn.Module):
         x = self.dropout(self.relu7(self.fc7(x)))
         out: Tensor = self.fc8(x)
         return out
+
+
+def renamed(state: State) -> State:
+    """A checkpoint found in the wild under the names of `C3D`; names that are none of these stay as they are.
+
+    Known are `features.{0,3,...,18}` and `classifier.{0,3}` (jfzhang95's c3d-pretrained.pth) and mmaction2's
+    `conv1a.conv` ... `fc7`, with `backbone.` and `cls_head.fc_cls` in its recognizers.
+    """
+    names = {}
+    for name in state:
+        stem, _, parameter = name.removeprefix("backbone.").rpartition(".")
+        names[name] = f"{_NAMES.get(stem, stem)}.{parameter}" if parameter else name
+    return {names[name]: value for name, value in state.items()}
+
+
+_CONVOLUTIONS = ("conv1", "conv2", "conv3a", "conv3b", "conv4a", "conv4b", "conv5a", "conv5b")
+_NAMES = {
+    **{f"features.{i}": name for i, name in zip((0, 3, 6, 8, 11, 13, 16, 18), _CONVOLUTIONS)},
+    "classifier.0": "fc6",
+    "classifier.3": "fc7",
+    "conv1a.conv": "conv1",
+    "conv2a.conv": "conv2",
+    **{f"{name}.conv": name for name in _CONVOLUTIONS[2:]},
+    "cls_head.fc_cls": "fc8",
+}
 
 
 def _conv(channels_in: int, channels_out: int) -> tuple[nn.Conv3d, nn.ReLU]:

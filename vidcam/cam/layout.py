@@ -1,0 +1,62 @@
+"""Where time and space are in what a layer gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from einops import rearrange
+from torch import Tensor, nn
+
+Fold = Callable[[Tensor], Tensor]
+"""Brings a layer's tensor, or the gradient with respect to it, to (N, C, T, H, W)."""
+
+_CHANNELS_FIRST = (nn.Conv2d, nn.Conv3d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the layers of a network arrange their output.
+
+    Convolutional networks give (N, C, T, H, W), or (N, C, H, W) for images, which is taken as one step in time.
+
+    Attributes:
+        channels_last: whether layers other than convolutions and their norms give (N, T, H, W, C), or (N, H, W, C).
+        grid: (T, H, W) of the tokens in (N, L, C) outputs; tokens before the last T·H·W, a class token for example,
+            are left out. Layers that give (tokens, (T, H, W)) say it themselves and need no grid.
+    """
+
+    channels_last: bool = False
+    grid: tuple[int, int, int] | None = None
+
+    def fold(self, layer: nn.Module, output: Any) -> Fold | None:
+        """What brings the layer's tensor to (N, C, T, H, W), or None where the output has no time and space."""
+        tensor = tensor_of(output)
+        if tensor is None:
+            return None
+        last = self.channels_last and not isinstance(layer, _CHANNELS_FIRST)
+        if tensor.ndim == 5:
+            return (lambda x: rearrange(x, "n t h w c -> n c t h w")) if last else (lambda x: x)
+        if tensor.ndim == 4:
+            pattern = "n h w c -> n c 1 h w" if last else "n c h w -> n c 1 h w"
+            return lambda x: rearrange(x, pattern)
+        grid = self.grid if isinstance(output, Tensor) else _grid_beside(output)
+        if tensor.ndim == 3 and grid is not None and tensor.shape[1] >= prod(grid):
+            t, h, w = grid
+            return lambda x: rearrange(x[:, -t * h * w :], "n (t h w) c -> n c t h w", t=t, h=h, w=w)
+        return None
+
+
+def tensor_of(output: Any) -> Tensor | None:
+    """The tensor in a layer's output: the output itself, or the first of a tuple."""
+    first = output[0] if isinstance(output, tuple) and output else output
+    return first if isinstance(first, Tensor) else None
+
+
+def _grid_beside(output: tuple[Any, ...]) -> tuple[int, int, int] | None:
+    match output:
+        case (_, (int(t), int(h), int(w))):
+            return t, h, w
+    return None

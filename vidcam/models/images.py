@@ -1,0 +1,53 @@
+"""torchvision's image classifiers: explained on an image, or frame by frame on a clip."""
+
+from __future__ import annotations
+
+from einops import rearrange
+from torch import Tensor
+
+from vidcam.cam.layout import Layout
+
+_LAYERS = {  # what a name begins with → the last layer with a grid
+    "alexnet": "features",
+    "convnext": "features",
+    "densenet": "features",
+    "efficientnet": "features",
+    "googlenet": "inception5b",
+    "mnasnet": "layers",
+    "mobilenet": "features",
+    "regnet": "trunk_output",
+    "resnet": "layer4",
+    "resnext": "layer4",
+    "shufflenet": "conv5",
+    "squeezenet": "features",
+    "swin": "norm",
+    "vgg": "features",
+    "wide_resnet": "layer4",
+}
+
+
+def names() -> list[str]:
+    """The image classifiers whose last layer with a grid is known."""
+    from vidcam.models.torchvision_import import import_torchvision
+
+    import_torchvision()
+    import torchvision.models as zoo
+
+    listed: list[str] = zoo.list_models(module=zoo)
+    return [name for name in listed if default_layer(name)]
+
+
+def default_layer(name: str) -> str | None:
+    """The target layer of a classifier by its family, or None where the family is not known."""
+    family = max((f for f in _LAYERS if name.startswith(f)), key=len, default=None)
+    return _LAYERS[family] if family else None
+
+
+def layout(name: str) -> Layout:
+    """How its layers arrange their output."""
+    return Layout(channels_last=name.startswith("swin"))
+
+
+def one_frame(windows: Tensor) -> Tensor:
+    """The input of an image classifier, (N, 3, H, W), from windows of one frame."""
+    return rearrange(windows, "n c 1 h w -> n c h w")

@@ -1,0 +1,153 @@
+"""A user's own network: an `nn.Module` in Python, or a factory named in a config."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vidcam.cam.layers import space_time_layers
+from vidcam.cam.layout import Layout
+from vidcam.cam.targets import class_scores
+from vidcam.errors import ModelError
+from vidcam.models.preprocess import Preprocess
+from vidcam.models.registry import Model, ModelSpec, labels_of, prepare
+from vidcam.models.weights import load_into, read_state, without_wrapper
+
+ASSUMED = Preprocess(128, (112, 112), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
+
+
+def own_model(
+    network: nn.Module,
+    *,
+    preprocess: Preprocess = ASSUMED,
+    frames: int = 16,
+    frame_rate: float | None = None,
+    layer: str = "auto",
+    labels: Sequence[str] | str | Path | None = None,
+    name: str | None = None,
+    layout: Layout | None = None,
+    pack: Callable[[Tensor], Any] | None = None,
+    weights: str = "own",
+) -> Model:
+    """Make an `nn.Module` a model that can be explained. It is run once on a window of zeros.
+
+    Args:
+        network: takes windows (N, 3, T, H, W), or what `pack` makes of them, and gives class scores before softmax.
+        preprocess: from frames to windows; by default 112x112 pixels and the usual mean and deviation.
+        frames: frames per window, T.
+        frame_rate: frames per second it was trained at; by default any.
+        layer: default target layer; "auto" takes the last whose output has time and space.
+        labels: of the classes, or a text file with one a line; by default numbers.
+        name: what the explanation calls it; by default the name of its class.
+        layout: how its layers arrange their output; channels first by default.
+        pack: makes the network's input from windows.
+        weights: what the explanation says of their origin.
+
+    Raises:
+        ModelError: the network does not run on such a window, or has no layer with time and space.
+        TargetError: its output holds no class scores.
+    """
+    name = name or type(network).__name__
+    prepare(network)
+    layout = layout or Layout()
+    parameter = next(network.parameters(), torch.zeros(()))
+    window = torch.zeros(1, 3, frames, *preprocess.crop, dtype=parameter.dtype, device=parameter.device)
+    packed = pack or (lambda windows: windows)
+    try:
+        with torch.inference_mode():
+            output = network(packed(window))
+    except Exception as error:  # somebody else's code may raise anything
+        raise ModelError(
+            f"{name} does not run on a window {tuple(window.shape)} ({_where(error, type(network))}); "
+            "set frames and preprocess to what it expects"
+        ) from error
+    classes = class_scores(output).shape[1]
+    if layer == "auto":
+        found = space_time_layers(network, packed(window), layout)
+        if not found:
+            raise ModelError(f"{name} has no layer whose output has time and space; set layer, layout or grid")
+        layer = list(found)[-1]
+    if labels is None or isinstance(labels, str | Path):
+        known = labels_of(labels, classes)
+    elif len(labels) == classes:
+        known = tuple(labels)
+    else:
+        raise ModelError(f"{len(labels)} labels were given, {name} has {classes} classes; give one for each")
+    spec = ModelSpec(
+        name=name,
+        build=lambda classes: network,
+        num_classes=classes,
+        published=dict,
+        labels=lambda: known,
+        preprocess=preprocess,
+        frames=frames,
+        frame_rate=frame_rate,
+        layer=layer,
+        source="the user's own",
+        layout=layout,
+        pack=packed,
+    )
+    return Model(network, spec, known, weights)
+
+
+def built(factory: str, arguments: Mapping[str, Any], weights: str) -> nn.Module:
+    """The network a factory makes, with weights from a file where one is given.
+
+    Args:
+        factory: "package.module:function"; the current directory is searched too.
+        arguments: keyword arguments of the function.
+        weights: a checkpoint file, or "default" or "none" to leave the network as the factory made it.
+
+    Raises:
+        ModelError: the factory cannot be found, fails, or gives no `nn.Module`; the file does not fit.
+    """
+    module_name, _, attribute = factory.partition(":")
+    if not module_name or not attribute:
+        raise ModelError(f"the factory {factory!r} names no function; give package.module:function")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = import_module(module_name)
+    except Exception as error:  # the user's own code may raise anything
+        raise ModelError(f"the module of factory {factory!r} does not import ({_where(error)})") from error
+    function = getattr(module, attribute, None)
+    if not callable(function):
+        raise ModelError(
+            f"the module of factory {factory!r} has no function {attribute!r}; give package.module:function"
+        )
+    try:
+        network = function(**arguments)
+    except Exception as error:
+        raise ModelError(f"the factory {factory!r} fails: {_where(error, function)}") from error
+    if not isinstance(network, nn.Module):
+        raise ModelError(f"the factory {factory!r} gives a {type(network).__name__}; it must give an nn.Module")
+    if weights not in ("default", "none"):
+        state = read_state(Path(weights))
+        fits = any(key in network.state_dict() for key in state)
+        load_into(network, state if fits else without_wrapper(state), f"weights {weights} for {factory}")
+    return network
+
+
+def _where(error: Exception, culprit: Any = None) -> str:
+    """The error and the line of the user's code it came from: the deepest in the culprit's file, else the deepest."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = __file__
+    theirs = [f for f in frames if f.filename != own and "importlib" not in f.filename]
+    try:
+        file = inspect.getsourcefile(culprit) if culprit is not None else None
+    except TypeError:
+        file = None
+    in_file = [f for f in theirs if file is not None and Path(f.filename) == Path(file)]
+    message = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    if not (in_file or theirs):
+        return message
+    line = (in_file or theirs)[-1]
+    return f"{message}, at {line.filename}, line {line.lineno}: {line.line}"

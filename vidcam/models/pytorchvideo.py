@@ -1,0 +1,61 @@
+"""pytorchvideo's classifiers, built by its own hub functions; the publisher's weights."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+
+from vidcam.errors import ModelError
+from vidcam.models.weights import State, downloaded_to
+
+ALPHA = 4  # SlowFast: frames of the fast pathway for one of the slow (Feichtenhofer et al. 2019, arXiv 1812.03982)
+
+_SHELVES = {"slow": "resnet", "c2d": "resnet", "i3d": "resnet", "slowfast": "slowfast", "x3d": "x3d"}
+_SHELVES |= {"r2plus1d": "r2plus1d", "csn": "csn"}
+
+
+def build(name: str, classes: int) -> nn.Module:
+    """The network of that name with random weights; its output are scores before softmax."""
+    function = getattr(_shelf(name), name)
+    arguments: dict[str, Any] = {"model_num_class": classes}
+    if name.startswith("x3d"):
+        arguments["head_activation"] = None  # a softmax otherwise
+    network: nn.Module = function(pretrained=False, **arguments)
+    return network
+
+
+def published(name: str) -> State:
+    """The published weights, from torch's cache or downloaded into it.
+
+    Raises:
+        ModelError: they are not in the cache and cannot be downloaded; the message says what to fetch and where to.
+    """
+    url = _shelf(name).checkpoint_paths[name]
+    try:
+        stored = torch.hub.load_state_dict_from_url(url, map_location="cpu", progress=False, weights_only=True)
+    except (URLError, OSError, RuntimeError) as error:
+        raise downloaded_to(name, url, "PyTorchVideo", error) from error
+    state: State = stored["model_state"]
+    return state
+
+
+def pathways(windows: Tensor) -> list[Tensor]:
+    """The input of SlowFast from windows (N, 3, T, H, W): every ALPHA-th frame, and all frames."""
+    frames = windows.shape[2]
+    chosen = torch.linspace(0, frames - 1, frames // ALPHA).long()
+    return [windows[:, :, chosen], windows]
+
+
+def _shelf(name: str) -> Any:
+    from importlib import import_module
+
+    from vidcam.models.torchvision_import import import_torchvision
+
+    import_torchvision()  # pytorchvideo imports it
+    try:
+        return import_module(f"pytorchvideo.models.hub.{_SHELVES[name.split('_')[0]]}")
+    except ImportError as error:
+        raise ModelError(f"{name} needs pytorchvideo, which does not import ({error}); reinstall it") from error
