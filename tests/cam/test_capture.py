@@ -6,7 +6,6 @@ from torch import Tensor, nn
 
 from tests.conftest import only
 from vidcam.cam.capture import captured
-from vidcam.cam.layers import space_time_layers
 from vidcam.cam.methods import gradcam_plus_plus
 from vidcam.errors import LayerError
 
@@ -131,7 +130,32 @@ def test_a_score_that_does_not_depend_on_the_layer() -> None:
         only(capture.gradients(torch.ones(1)))
 
 
-def test_space_time_layers_lists_outputs_with_space() -> None:
-    found = space_time_layers(_network(), torch.randn(1, 3, 4, 6, 6))
-    assert list(found) == ["0", "1", "2", "3", "4"]
-    assert found["3"].shape == (5, 4, 6, 6)
+class TwoPathways(nn.Module):
+    """Two branches that meet in the last layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slow, self.fast = nn.Conv3d(3, 4, 3, padding=1), nn.Conv3d(3, 2, 3, padding=1)
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, x: list[Tensor]) -> Tensor:
+        return self.fc(torch.cat([self.slow(x[0]).relu().mean((2, 3, 4)), self.fast(x[1]).relu().mean((2, 3, 4))], 1))
+
+
+def test_several_layers_side_by_side_and_one_behind_the_other() -> None:
+    torch.manual_seed(0)
+    network, x = TwoPathways().eval(), torch.randn(2, 3, 4, 6, 6)
+    with captured(network, ["slow", "fast"], x, pack=lambda x: [x[:, :, ::2], x]) as capture:
+        gradients = capture.gradients(capture.output[:, 1])
+    slow = network.slow(x[:, :, ::2]).detach()
+    expected = (network.fc.weight[1, :4].detach() / 72).view(1, 4, 1, 1, 1) * (slow > 0)
+    torch.testing.assert_close(gradients["slow"], expected)
+    assert gradients["fast"].shape == (2, 2, 4, 6, 6)
+
+    chain, x = _network(), torch.randn(2, 3, 4, 6, 6)
+    with captured(chain, ["2", "4"], x) as capture:
+        gradients, activations = capture.gradients(capture.output[:, 1]), capture.activations
+    for layer in (2, 4):
+        activation, gradient = _by_plain_autograd(chain, layer, x, 1)
+        torch.testing.assert_close(activations[str(layer)], activation)
+        torch.testing.assert_close(gradients[str(layer)], gradient)

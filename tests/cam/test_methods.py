@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from itertools import product
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,7 +11,17 @@ from torch import Tensor, nn
 
 from tests.conftest import only
 from vidcam.cam.capture import captured
-from vidcam.cam.methods import gradcam, gradcam_plus_plus, gradcam_plus_plus_alpha
+from vidcam.cam.methods import (
+    METHODS,
+    gradcam,
+    gradcam_plus_plus,
+    gradcam_plus_plus_alpha,
+    gradcam_plus_plus_softmax,
+    saliency_tubes,
+    score_cam,
+    xgradcam,
+)
+from vidcam.errors import LayerError
 from vidcam.models.playground import SmallR2Plus1D, small_c3d
 
 
@@ -54,14 +67,22 @@ class Deep(nn.Module):
         return self.rest(self.a(x))
 
 
-def _oracle(network: nn.Module, activation: Tensor, target: int, head: nn.Module) -> tuple[Tensor, Tensor]:
-    """alpha and map from the true second and third derivatives of exp(S), one position of A at a time."""
+def _exponential(scores: Tensor) -> Tensor:
+    return torch.exp(scores[0, 2])
+
+
+def _probability(scores: Tensor) -> Tensor:
+    return scores.softmax(1)[0, 2]
+
+
+def _oracle(activation: Tensor, head: Any, y_of: Any) -> tuple[Tensor, Tensor]:
+    """alpha and map from the true second and third derivatives of Y, one position of A at a time."""
     flat = activation.flatten()
     alpha, first = torch.zeros_like(flat), torch.zeros_like(flat)
     per_channel = activation[0, 0].numel()
     for i in range(len(flat)):
         value = flat[i].clone().requires_grad_(True)
-        y = torch.exp(head(torch.cat([flat[:i], value[None], flat[i + 1 :]]).view_as(activation))[0, target])
+        y = y_of(head(torch.cat([flat[:i], value[None], flat[i + 1 :]]).view_as(activation)))
         (d1,) = torch.autograd.grad(y, value, create_graph=True)
         d2, d3 = torch.zeros(()), torch.zeros(())
         if d1.requires_grad:
@@ -75,32 +96,103 @@ def _oracle(network: nn.Module, activation: Tensor, target: int, head: nn.Module
     return alpha, (weights * activation).sum(1).clamp(min=0)
 
 
-@pytest.mark.parametrize("kind", [Pooled, Connected, Deep])
-@pytest.mark.parametrize("scale", [1.0, 1e-3])
-def test_against_true_derivatives_of_exp(kind: type[nn.Module], scale: float) -> None:
+def _captured(kind: type[nn.Module], scale: float = 1.0) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor], Any]:
+    """Activation, gradient and cumulants at `a` for class 2 of a small network in float64, and its head."""
     torch.manual_seed(0)
     network = kind().double().eval()
-    last = (
-        network.fc
-        if isinstance(network, Pooled)
-        else (network.fc[-1] if isinstance(network, Connected) else network.rest[-1])
-    )
+    *_, last = (m for m in network.modules() if isinstance(m, nn.Linear))
     with torch.no_grad():
         last.weight.mul_(scale)
-    x = torch.randn(1, 3, 2, 4, 4, dtype=torch.float64)
 
     def head(a: Tensor) -> Tensor:
         if isinstance(network, Pooled):
             return network.fc(a.mean((2, 3, 4)))
         return network.fc(a) if isinstance(network, Connected) else network.rest(a)
 
-    with captured(network, ["a"], x) as capture:
-        activation, gradient = only(capture.activations), only(capture.gradients(capture.output[:, 2]))
-    alpha, heat = _oracle(network, activation, 2, head)
+    with captured(network, ["a"], torch.randn(1, 3, 2, 4, 4, dtype=torch.float64)) as capture:
+        gradient = only(capture.gradients(capture.output[:, 2]))
+        return only(capture.activations), gradient, capture.cumulants("a"), head
+
+
+@pytest.mark.parametrize("kind", [Pooled, Connected, Deep])
+@pytest.mark.parametrize("scale", [1.0, 1e-3])
+def test_against_true_derivatives_of_exp(kind: type[nn.Module], scale: float) -> None:
+    activation, gradient, _, head = _captured(kind, scale)
+    alpha, heat = _oracle(activation, head, _exponential)
     assert heat.max() > 0
     found_alpha = gradcam_plus_plus_alpha(activation, gradient)
     assert (found_alpha - alpha).abs().max() <= 1e-9 * alpha.abs().max()
     assert (gradcam_plus_plus(activation, gradient) - heat).abs().max() <= 1e-9 * heat.max()
+
+
+@pytest.mark.parametrize("kind", [Pooled, Connected, Deep])
+def test_softmax_against_true_derivatives_of_the_probability(kind: type[nn.Module]) -> None:
+    activation, gradient, cumulants, head = _captured(kind)
+    _, heat = _oracle(activation, head, _probability)
+    assert heat.max() > 0
+    found = gradcam_plus_plus_softmax(activation, gradient, cumulants)
+    assert (found - heat).abs().max() <= 1e-9 * heat.max()
+
+
+def _slow(method: str, a: Tensor, g: Tensor) -> Tensor:
+    """The map of one window, position by position, as the papers write it."""
+    heat = torch.zeros(a.shape[1:], dtype=a.dtype)
+    for place in product(*map(range, a.shape[1:])):
+        for k in range(a.shape[0]):
+            match method:
+                case "gradcam":
+                    weight = g[k].mean()
+                case "gradcam+":
+                    weight = sum(max(v, 0) for v in g[k].flatten().tolist()) / g[k].numel()
+                case "hirescam":
+                    weight = g[k][place]
+                case "layercam":
+                    weight = max(g[k][place].item(), 0.0)
+                case "xgradcam":
+                    weight = sum(g[k].flatten() * a[k].flatten()) / a[k].sum()
+            heat[place] += weight * a[k][place]
+    return torch.where(heat > 0, heat, 0.0)
+
+
+@pytest.mark.parametrize("method", ["gradcam", "gradcam+", "hirescam", "layercam", "xgradcam"])
+@pytest.mark.parametrize("kind", [Pooled, Connected, Deep])
+def test_against_a_slow_loop(method: str, kind: type[nn.Module]) -> None:
+    activation, gradient, _, _ = _captured(kind)
+    expected = _slow(method, activation[0], gradient[0])
+    assert expected.max() > 0
+    torch.testing.assert_close(METHODS[method](activation, gradient)[0], expected, rtol=1e-9, atol=0)
+
+
+def test_a_channel_that_is_silent_has_no_weight_in_xgradcam() -> None:
+    a = torch.stack([torch.zeros(1, 2, 2), torch.ones(1, 2, 2)])[None]
+    assert xgradcam(a, torch.ones_like(a)).unique().tolist() == [1.0]
+
+
+def test_score_cam_by_hand() -> None:
+    a = torch.tensor([[1.0, 0.0], [0.0, 2.0]]).view(1, 2, 1, 1, 2)
+    scores = torch.tensor([[0.0, 3.0]]).log1p()  # weights 1/5 and 4/5
+    torch.testing.assert_close(score_cam(a, scores).flatten(), torch.tensor([0.2, 1.6]))
+
+
+def test_scores_behind_the_masks_of_channels() -> None:
+    torch.manual_seed(0)
+    network, x = Connected().eval(), torch.randn(2, 3, 2, 4, 4)
+    with captured(network, ["a"], x) as capture:
+        found = capture.masked_scores("a", lambda output: output[:, 1])
+        activation = only(capture.activations)
+    for n, k in product(range(2), range(5)):
+        mask = activation[n, k] - activation[n, k].min()
+        expected = network(x[n : n + 1] * (mask / mask.max()))[0, 1]
+        torch.testing.assert_close(found[n, k], expected.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_saliency_tubes_are_the_weights_of_the_class() -> None:
+    activation, gradient, _, head = _captured(Pooled)
+    weights = torch.autograd.functional.jacobian(lambda a: head(a)[0, 2], activation).sum((2, 3, 4))
+    expected = torch.einsum("nc,ncthw->nthw", weights, activation).clamp(min=0)
+    torch.testing.assert_close(saliency_tubes(activation, gradient), expected)
+    with pytest.raises(LayerError, match="need a layer followed by global average pooling"):
+        saliency_tubes(*_captured(Connected)[:2])
 
 
 @pytest.mark.parametrize(("make", "layer"), [(SmallR2Plus1D, "layer2"), (small_c3d, "relu5b"), (small_c3d, "relu4b")])

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
-import pytest
+from types import SimpleNamespace
 
-from vidcam.cam.targets import class_index, top_count
+import pytest
+import torch
+
+from vidcam.cam.targets import Contrast, class_index, class_scores, target_of, top_count
 from vidcam.errors import TargetError
 
 LABELS = ("archery", "Applauding", "applying cream", "Zumba", "zumba", "42")
@@ -35,3 +38,33 @@ def test_top() -> None:
     assert [top_count(t) for t in ("top", "top1", "Top-5", "topspin", 3)] == [1, 1, 5, None, None]
     with pytest.raises(TargetError, match="asks for no class"):
         top_count("top0")
+
+
+def test_a_difference_of_classes() -> None:
+    labels = ("waving", "high jump", "ice - skating")
+    contrast = target_of("Waving - high jump", labels)
+    assert contrast == Contrast(0, 1, "waving - high jump")
+    assert contrast(torch.tensor([[3.0, 1.0, 0.0]])).tolist() == [2.0]
+    assert target_of("ice - skating", labels) == 2
+    assert target_of("ice - skating - 0", labels) == Contrast(2, 0, "ice - skating - waving")
+    with pytest.raises(TargetError, match="'wavin' is not one of the model's 3 classes; nearest: waving"):
+        target_of("wavin - high jump", labels)
+    with pytest.raises(TargetError, match="compares a class with itself"):
+        target_of("waving - 0", labels)
+
+
+def test_scores_are_found_in_what_networks_give() -> None:
+    scores = torch.rand(2, 5)
+    features = torch.rand(2, 7, 3)
+    for output in (
+        scores,
+        {"logits": scores, "features": features},
+        {"out": scores},
+        (scores, features),
+        (features, scores),
+        SimpleNamespace(logits=scores),
+    ):
+        assert class_scores(output) is scores
+    for output in (features, {"a": scores, "b": scores}, (features,), "scores", None):
+        with pytest.raises(TargetError, match="no class scores"):
+            class_scores(output)

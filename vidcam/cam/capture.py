@@ -69,7 +69,7 @@ class Capture:
         """
         if not self._cumulants:
             scores = class_scores(self.output)
-            shares = scores.detach().float().softmax(1)
+            shares = scores.detach().to(torch.promote_types(scores.dtype, torch.float32)).softmax(1)
             moments: dict[str, list[Tensor]] = {}
             for k in range(scores.shape[1]):
                 for name, gradient in self.gradients(scores[:, k]).items():

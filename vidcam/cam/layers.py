@@ -134,7 +134,9 @@ def _after(func: Any, args: Any, sight: Sight) -> Sight:
 def _mixes(func: Any) -> bool:
     """Whether an operation lets every position see every other: attention and means over the picture."""
     name = func.overloadpacket.__name__
-    return name in {"mean", "bmm", "_softmax"} or name.startswith(("adaptive_", "_adaptive_", "_scaled_dot_product"))
+    return name in {"mean", "bmm", "_softmax"} or name.startswith(
+        ("adaptive_", "_adaptive_", "_scaled_dot_product", "_native_multi_head", "_transformer_encoder")
+    )
 
 
 def _joined(sights: Iterable[Sight]) -> Sight:

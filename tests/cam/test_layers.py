@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vidcam.cam.layers import space_time_layers
+from vidcam.cam.layout import Layout
+from vidcam.models.registry import load_model
+
+
+class Branches(nn.Module):
+    """Strided, dilated and pooled convolutions, a shortcut, a squeeze over everything and attention at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv3d(3, 4, (1, 5, 5), (1, 2, 2), (0, 2, 2))
+        self.pool = nn.MaxPool3d((1, 3, 3), 2, (0, 1, 1))
+        self.conv = nn.Conv3d(4, 4, 3, padding=2, dilation=2)
+        self.relu = nn.ReLU()
+        self.squeeze = nn.AdaptiveAvgPool3d(1)
+        self.join = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(self.stem(x))
+        x = self.relu(x + self.conv(x))
+        return self.join(x * self.squeeze(x))
+
+
+def test_strides_and_receptive_fields_by_hand() -> None:
+    found = space_time_layers(Branches().eval(), torch.zeros(1, 3, 9, 32, 32))
+    assert list(found) == ["stem", "pool", "conv", "relu", "join"]
+    assert found["stem"].sight.field == (1, 5, 5) and found["stem"].sight.stride == (1, 2, 2)
+    assert found["pool"].sight.field == (1, 9, 9) and found["pool"].sight.stride == (2, 4, 4)
+    assert found["conv"].sight.field == (9, 25, 25) == found["relu"].sight.field
+    assert found["relu"].sight.stride == (2, 4, 4) and found["relu"].shape == (4, 5, 8, 8)
+    assert found["join"].sight.field is None
+
+
+@pytest.mark.parametrize("layer", ["layer1", "layer2.conv1", "layer3"])
+def test_the_receptive_field_is_what_a_gradient_reaches(layer: str) -> None:
+    """With positive weights, nothing rectified away, the input's gradient covers the receptive field exactly."""
+    network = load_model("playground-r2plus1d", "none").network.double()
+    for module in network.modules():
+        if isinstance(module, nn.Conv3d):
+            nn.init.constant_(module.weight, 1 / module.weight[0].numel())
+    x = torch.ones(1, 3, 48, 160, 160, dtype=torch.float64, requires_grad=True)
+    sight = space_time_layers(network, x.detach())[layer].sight
+    outputs: list[Tensor] = []
+    handle = dict(network.named_modules())[layer].register_forward_hook(lambda m, i, o: outputs.append(o))
+    network(x)
+    handle.remove()
+    _, _, t, h, w = outputs[0].shape
+    outputs[0][0, :, t // 2, h // 2, w // 2].sum().backward()
+    assert x.grad is not None
+    reached = (x.grad[0, 0] != 0).nonzero()
+    assert tuple((reached.max(0).values - reached.min(0).values + 1).tolist()) == sight.field
+
+
+def test_attention_sees_everything_and_tokens_are_folded() -> None:
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patch = nn.Conv3d(3, 8, (2, 4, 4), (2, 4, 4))
+            self.norm = nn.LayerNorm(8)
+            self.block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.block(self.norm(self.patch(x).flatten(2).transpose(1, 2))).mean(1)
+
+    found = space_time_layers(Tokens().eval(), torch.zeros(1, 3, 4, 16, 16), Layout(grid=(2, 4, 4)))
+    assert found["norm"].sight.field == (2, 4, 4) and found["norm"].shape == (8, 2, 4, 4)
+    assert found["block"].sight.field is None
