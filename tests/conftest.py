@@ -76,6 +76,14 @@ def clip_path(tmp_path: Path) -> Path:
     return write_video(tmp_path / "clip.mp4", [numbered(i, 48, 64) for i in range(24)], options={"crf": "1"})
 
 
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every download is refused, and the cache of weights is an empty folder: the temporary one."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # the discard port
+
+
 def only(values: dict[str, T]) -> T:
     """The value of a dictionary that has one."""
     (value,) = values.values()

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import numbered, write_video
+from vidcam.explanation import load_explanation
 
 
 def vidcam(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -35,6 +37,31 @@ def test_several_clips_and_several_classes(tmp_path: Path) -> None:
         places = sorted((tmp_path / "out" / name).iterdir())
         assert [p.name[:2] for p in places] == ["1-", "2-"]
         assert all((p / "overlay.mp4").exists() for p in places)
+
+
+def test_several_methods_and_layers_have_folders_of_their_own(clip_path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ("--method", "gradcam++,layercam", "--layer", "layer2,layer3", "--target", "waving - bowing")
+    result = vidcam("explain", clip_path, "--out", out, *arguments)
+    assert result.returncode == 0, result.stderr
+    folders = {p.parent.relative_to(out).as_posix() for p in out.rglob("summary.json")}
+    methods = ("gradcam++", "layercam")
+    assert folders == {m + part for m in methods for part in ("", "/layer2", "/layer3")}
+    fused = load_explanation(out / "layercam")
+    assert (fused.layer, fused.method, fused.target.label) == ("layer2,layer3", "layercam", "waving - bowing")
+
+
+def test_a_picture_gives_a_picture(tmp_path: Path) -> None:
+    Image.fromarray(numbered(3, 90, 120)).save(tmp_path / "photo.jpg")
+    arguments = ("explain", tmp_path / "photo.jpg", "--out", tmp_path / "out", "--model", "resnet18")
+    result = vidcam(*arguments, "--weights", "none", "--json")
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout)
+    assert (summary["frames"], summary["windows"], summary["layer"]) == (1, 1, "layer4")
+    with Image.open(summary["outputs"]["overlay"]) as overlay:
+        assert overlay.format == "PNG" and overlay.width / overlay.height < 120 / 90
+    again = vidcam(*arguments, "--weights", "none")
+    assert again.returncode == 2 and "already holds" in again.stderr
 
 
 @pytest.mark.parametrize(

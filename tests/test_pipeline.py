@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 import vidcam
 from tests.conftest import numbered, write_video
-from vidcam.cam.methods import gradcam_plus_plus
+from vidcam.cam.fusion import fuse
+from vidcam.cam.methods import METHODS, gradcam_plus_plus
 from vidcam.demo import demo_clips
 from vidcam.errors import LayerError, ModelError, SettingsError, TargetError
 from vidcam.models.preprocess import Preprocess
@@ -105,6 +106,46 @@ def test_a_function_of_the_output_is_a_target(small: Model, clip_path: Path) -> 
     assert found.scores.min() < 0 or found.scores.max() > 0
     with pytest.raises(TargetError, match="must give one score each"):
         vidcam.explain(clip_path, small, lambda output: output)
+
+
+def test_several_methods_and_layers_in_one_reading_are_each_what_they_are_alone(small: Model, clip_path: Path) -> None:
+    together = vidcam.explain_each(clip_path, small, "c", layer="body.0,body", method="gradcam++,hirescam")
+    assert [(e.method, e.layer) for e in together] == [
+        (method, layer) for method in ("gradcam++", "hirescam") for layer in ("body.0,body", "body.0", "body")
+    ]
+    for found in together:
+        alone = vidcam.explain(clip_path, small, "c", layer=found.layer, method=found.method)
+        np.testing.assert_allclose(found.maps, alone.maps, rtol=1e-4, atol=1e-6)
+    fused, first, second = together[:3]
+    np.testing.assert_allclose(fused.maps, fuse([first.maps, second.maps]), rtol=1e-5)
+    largest = vidcam.explain(clip_path, small, "c", layer="body.0,body", fusion="max")
+    assert (largest.maps >= fused.maps - 1e-6).all() and largest.maps.max() == pytest.approx(1)
+
+
+def test_every_method_explains_a_clip(small: Model, clip_path: Path) -> None:
+    together = vidcam.explain_each(clip_path, small, "c", method=",".join(METHODS), stride=4)
+    assert [e.method for e in together] == list(METHODS)
+    for found in together:
+        assert found.maps.shape == (24, 8, 8) and np.isfinite(found.maps).all() and found.maps.std() > 0
+
+
+def test_why_one_class_and_not_another(small: Model, clip_path: Path) -> None:
+    found = vidcam.explain(clip_path, small, "a - c")
+    by_function = vidcam.explain(clip_path, small, lambda output: output[:, 0] - output[:, 2])
+    assert (found.target.index, found.target.label) == (None, "a - c")
+    np.testing.assert_allclose(found.maps, by_function.maps)
+    np.testing.assert_allclose(found.scores, by_function.scores)
+
+
+def test_an_image_classifier_sees_a_clip_frame_by_frame(clip_path: Path) -> None:
+    found = vidcam.explain(clip_path, "resnet18", 3, weights="none")
+    assert found.frames == 24 and len(found.window_starts) == 24
+    model = load_model("resnet18", "none")
+    frame = model.spec.preprocess.frame(list(Clip(clip_path))[7].pixels)
+    window = model.spec.preprocess.windows([[frame]])
+    alone = vidcam.class_activation_map(model.network, window, layer="layer4", target=3, pack=model.spec.pack)
+    seen = torch.nn.functional.interpolate(torch.from_numpy(found.maps[7])[None, None], (224, 224), mode="bilinear")
+    torch.testing.assert_close(seen[0], alone[0], rtol=1e-3, atol=1e-6)
 
 
 def test_short_and_still_clips(small: Model, tmp_path: Path) -> None:

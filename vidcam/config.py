@@ -105,8 +105,8 @@ def read_config(path: Path | None, flags: dict[str, str | int | None]) -> Explai
     try:
         return ExplainConfig.model_validate({**stored, **{k: v for k, v in flags.items() if v is not None}})
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
+        first = max(error.errors(), key=lambda e: len(e["loc"]))  # the deepest: inside the model, not beside it
+        name = ".".join(str(part) for part in first["loc"] if part != OwnModelConfig.__name__)
         known = ", ".join(ExplainConfig.model_fields)
         raise SettingsError(
             f"{where}: {name}: {first['msg']} (given: {first['input']!r}); settings are {known}"

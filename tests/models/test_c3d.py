@@ -1,9 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from vidcam.models.c3d import C3D, Pool5
+from vidcam.errors import ModelError
+from vidcam.models.c3d import C3D, Pool5, renamed
+from vidcam.models.registry import load_model
+from vidcam.models.weights import State, read_state, without_wrapper
+
+CONVOLUTIONS = ("1", "2", "3a", "3b", "4a", "4b", "5a", "5b")
 
 
 def test_parameters_are_those_of_the_paper() -> None:
@@ -40,3 +49,38 @@ def test_the_two_pools_take_windows_a_pixel_apart() -> None:
     by_pad = [columns[max(0, i) : i + 2].max().item() for i in (-1, 1, 3, 5)]
     assert ceil(x)[0, 0, 0, 0].tolist() == [7 + c for c in by_ceil]
     assert pad(x)[0, 0, 0, 0].tolist() == by_pad
+
+
+def _features_and_classifier(state: State) -> State:
+    stems = {f"conv{c}": f"features.{i}" for c, i in zip(CONVOLUTIONS, (0, 3, 6, 8, 11, 13, 16, 18))}
+    return _stems(state, {**stems, "fc6": "classifier.0", "fc7": "classifier.3"})
+
+
+def _mmaction(state: State) -> State:
+    stems = {f"conv{c}": f"backbone.conv{c if len(c) == 2 else c + 'a'}.conv" for c in CONVOLUTIONS}
+    return _stems(state, {**stems, "fc6": "backbone.fc6", "fc7": "backbone.fc7", "fc8": "cls_head.fc_cls"})
+
+
+def _stems(state: State, stems: dict[str, str]) -> State:
+    return {f"{stems.get(name.split('.')[0], name.split('.')[0])}.{name.split('.')[1]}": v for name, v in state.items()}
+
+
+@pytest.mark.parametrize("layout", [lambda s: s, _features_and_classifier, _mmaction])
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}}])
+def test_checkpoints_as_found_in_the_wild(tmp_path: Path, layout: Any, wrap: Any) -> None:
+    network = C3D(5, widths=(2, 3, 4, 5, 6), hidden=7)
+    torch.save(wrap(layout(network.state_dict())), tmp_path / "w.pth")
+    state = renamed(without_wrapper(read_state(tmp_path / "w.pth")))
+    assert set(state) == set(network.state_dict())
+    assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
+
+
+def test_a_file_without_classifier_gives_no_class(tmp_path: Path) -> None:
+    state = _features_and_classifier({k: v for k, v in C3D(5).state_dict().items() if not k.startswith("fc8")})
+    save_file({k: v.half().contiguous() for k, v in state.items()}, tmp_path / "pretrained.safetensors")
+    with pytest.raises(ModelError, match=r"no classifier \(fc8.weight is missing.*can give features, but a class"):
+        load_model("c3d-jfzhang95", tmp_path / "pretrained.safetensors")
+
+
+def test_names_of_other_networks_are_left_alone() -> None:
+    assert set(renamed({"head": torch.zeros(1), "stem.conv.weight": torch.zeros(1)})) == {"head", "stem.conv.weight"}

@@ -9,8 +9,8 @@ from vidcam.models.registry import spec_named
 from vidcam.models.torchvision_import import import_torchvision
 
 
-@pytest.mark.parametrize("name", ["r2plus1d_18", "s3d"])
-@pytest.mark.parametrize("size", [(240, 320), (567, 321)])
+@pytest.mark.parametrize("name", ["r2plus1d_18", "s3d", "mvit_v1_b", "swin3d_t"])
+@pytest.mark.parametrize("size", [(240, 320), (567, 321), (256, 341)])
 def test_against_the_publishers_own_transforms(name: str, size: tuple[int, int]) -> None:
     import_torchvision()
     from torchvision.models import get_model_weights
@@ -38,4 +38,13 @@ def test_the_region_is_what_the_crop_keeps() -> None:
     assert preprocess.region(200, 800) == (200, 50, 600, 150)
     picture = np.zeros((200, 800, 3), np.uint8)
     picture[50:150, 200:600] = 255
+    assert preprocess.frame(picture).min() == 255
+
+
+def test_one_number_is_the_shorter_side() -> None:
+    preprocess = Preprocess(100, (100, 100), (0.0,) * 3, (1.0,) * 3)
+    assert preprocess.region(200, 800) == (300, 0, 500, 200)
+    assert preprocess.region(800, 200) == (0, 300, 200, 500)
+    picture = np.zeros((200, 800, 3), np.uint8)
+    picture[:, 300:500] = 255
     assert preprocess.frame(picture).min() == 255

@@ -1,30 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.conftest import only
-from vidcam.cam.capture import captured
-from vidcam.cam.layers import space_time_layers
-from vidcam.cam.methods import gradcam_plus_plus
 from vidcam.errors import ModelError
-from vidcam.models.registry import bundled_weights, load_model, model_names, spec_named
-
-
-@pytest.mark.parametrize("name", ["playground-r2plus1d", "playground-c3d", "r2plus1d_18", "r3d_18", "mc3_18", "s3d"])
-def test_the_default_layer_gives_a_map(name: str) -> None:
-    model = load_model(name, "none")
-    torch.manual_seed(0)
-    frames = min(model.spec.frames, 16)
-    x = torch.randn(1, 3, frames, *model.spec.preprocess.crop)
-    assert model.spec.layer in space_time_layers(model.network, x)
-    with captured(model.network, [model.spec.layer], x) as capture:
-        assert capture.output.shape == (1, len(model.labels))
-        heat = gradcam_plus_plus(only(capture.activations), only(capture.gradients(capture.output[:, 3])))
-    assert torch.isfinite(heat).all() and heat.std() > 0
-    assert "random weights" in model.note
+from vidcam.models.registry import bundled_weights, image_model_names, load_model, model_names, spec_named
 
 
 def test_random_weights_are_the_same_every_time() -> None:
@@ -56,10 +39,7 @@ def test_c3d_says_what_to_fetch(name: str) -> None:
         load_model(name)
 
 
-def test_without_network_the_error_says_what_to_fetch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")  # the discard port: refused
+def test_without_network_the_error_says_what_to_fetch(refused: None, tmp_path: Path) -> None:
     with pytest.raises(ModelError) as caught:
         load_model("r3d_18")
     message = str(caught.value)
@@ -77,3 +57,34 @@ def test_a_file_with_other_classes_and_labels(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("a\nb\n", encoding="utf-8")
     with pytest.raises(ModelError, match="has 2 labels, the network 3 classes"):
         load_model(spec.name, tmp_path / "mine.pth", tmp_path / "labels.txt")
+
+
+def test_an_image_classifier_is_known_by_its_name() -> None:
+    spec = spec_named("resnet18")
+    assert (spec.frames, spec.layer, spec.preprocess.resize, spec.preprocess.crop) == (1, "layer4", 256, (224, 224))
+    assert spec.labels()[1] == "goldfish"
+    assert {"resnet50", "vgg16", "convnext_tiny", "swin_t"} <= set(image_model_names())
+
+
+class Point:
+    """An entry point of another package."""
+
+    def __init__(self, name: str, found: object) -> None:
+        self.name, self.value, self._found = name, f"other.package:{name}", found
+
+    def load(self) -> object:
+        if isinstance(self._found, Exception):
+            raise self._found
+        return self._found
+
+
+def test_other_packages_add_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = replace(spec_named("playground-c3d"), name="theirs")
+    points = [Point("theirs", spec), Point("made", lambda: spec), Point("text", "x"), Point("broken", ImportError("?"))]
+    monkeypatch.setattr("vidcam.models.registry.entry_points", lambda group: points if group == "vidcam.models" else [])
+    assert {"theirs", "made"} <= set(model_names())
+    assert spec_named("theirs") is spec and load_model("made").spec is spec
+    with pytest.raises(ModelError, match=r"'broken' of other.package:broken does not load \(ImportError"):
+        spec_named("broken")
+    with pytest.raises(ModelError, match="does not load"):
+        spec_named("text")

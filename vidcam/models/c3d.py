@@ -81,7 +81,7 @@ def renamed(state: State) -> State:
     names = {}
     for name in state:
         stem, _, parameter = name.removeprefix("backbone.").rpartition(".")
-        names[name] = f"{_NAMES.get(stem, stem)}.{parameter}" if parameter else name
+        names[name] = f"{_NAMES.get(stem, stem)}.{parameter}" if stem else name
     return {names[name]: value for name, value in state.items()}
 
 

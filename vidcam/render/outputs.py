@@ -13,13 +13,14 @@ import numpy as np
 
 from vidcam.errors import OutputError
 from vidcam.explanation import Explanation
-from vidcam.render.overlay import write_overlay
+from vidcam.render.overlay import write_overlay, write_overlay_image
 from vidcam.render.plots import curve_figure, write_curve_csv
+from vidcam.video.reader import Clip
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the files of an explanation are."""
+    """Where the files of an explanation are; the overlay of a picture is a picture."""
 
     overlay: Path
     curve_png: Path
@@ -28,10 +29,10 @@ class Outputs:
     summary: Path
 
     @classmethod
-    def within(cls, directory: Path) -> Outputs:
-        """The names in a directory."""
+    def within(cls, directory: Path, *, image: bool = False) -> Outputs:
+        """The names in a directory, for a clip or an image."""
         return cls(
-            directory / "overlay.mp4",
+            directory / ("overlay.png" if image else "overlay.mp4"),
             directory / "curve.png",
             directory / "curve.csv",
             directory / "explanation.npz",
@@ -52,7 +53,8 @@ def refuse_existing(directory: Path) -> None:
     for place in (directory, *directory.parents):
         if place.exists() and not place.is_dir():
             raise OutputError(f"{place} is a file, not a directory; give another --out")
-    there = [p.name for p in Outputs.within(directory).paths().values() if p.exists()]
+    names = {*Outputs.within(directory).paths().values(), Outputs.within(directory, image=True).overlay}
+    there = sorted(p.name for p in names if p.exists())
     if there:
         raise OutputError(f"{directory} already holds {', '.join(there)}; pass --overwrite or give another --out")
 
@@ -61,16 +63,17 @@ def save(explanation: Explanation, directory: Path, *, overwrite: bool = False) 
     """Write the outputs of an explanation; see `Explanation.save`."""
     if not overwrite:
         refuse_existing(directory)
-    final = Outputs.within(directory)
+    image = Clip(explanation.clip).is_image
+    final = Outputs.within(directory, image=image)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".vidcam-", dir=directory))
     except OSError as error:
         raise OutputError(f"{directory} cannot be written ({error.strerror or error}); give another --out") from error
     try:
-        part = Outputs.within(work)
+        part = Outputs.within(work, image=image)
         began = time.perf_counter()
-        write_overlay(explanation, part.overlay)
+        (write_overlay_image if image else write_overlay)(explanation, part.overlay)
         curve_figure(explanation).savefig(part.curve_png)
         write_curve_csv(explanation, part.curve_csv)
         np.savez_compressed(part.explanation, allow_pickle=False, **explanation.arrays())

@@ -71,13 +71,13 @@ class Overlay:
 
 
 class _Strip:
-    """Label, probability of the moment, and the curve of the whole clip with a playhead."""
+    """Label, probability of the moment, and the curve of the whole clip with a playhead; no curve below a picture."""
 
     def __init__(self, explanation: Explanation, width: int) -> None:
         self._explanation = explanation
         self._font_size = max(13, round(width / 30))
         self._header = round(self._font_size * 1.7)
-        self._plot = _even(max(40, width * 0.09))
+        self._plot = _even(max(40, width * 0.09)) if explanation.frames > 1 else 0
         self.height = _even(self._header + self._plot + 6)
         self._width = width
         self._score_at = self._font_size * 3
@@ -86,18 +86,28 @@ class _Strip:
     def draw(self, frame: int) -> np.ndarray:
         explanation = self._explanation
         strip = self._ground.copy()
-        x = int(self._x(explanation.times[frame]))
-        coming = strip[self._header :, x + 1 :]
-        coming[:] = coming // 2 + np.array(_GROUND, np.uint8) // 2
-        cv2.line(strip, (x, self._header), (x, self.height - 1), _INK, 1)
-        cv2.circle(strip, (x, int(self._y(explanation.scores[frame]))), 3, _INK, -1, cv2.LINE_AA)
+        if self._plot:
+            x = int(self._x(explanation.times[frame]))
+            coming = strip[self._header :, x + 1 :]
+            coming[:] = coming // 2 + np.array(_GROUND, np.uint8) // 2
+            cv2.line(strip, (x, self._header), (x, self.height - 1), _INK, 1)
+            cv2.circle(strip, (x, int(self._y(explanation.scores[frame]))), 3, _INK, -1, cv2.LINE_AA)
         score = f"{explanation.scores[frame]:.2f}"
         _write(strip, score, (self._width - 6, self._header // 2), self._font_size, _INK, anchor="rm")
         return strip
 
     def _draw_ground(self) -> np.ndarray:
-        explanation = self._explanation
         strip = np.full((self.height, self._width, 3), _GROUND, np.uint8)
+        if self._plot:
+            self._draw_curve(strip)
+        cv2.line(strip, (0, self._header - 1), (self._width, self._header - 1), (50, 50, 58), 1)
+        room = self._width - 12 - self._score_at
+        label = _fitted(self._explanation.target.label, room, self._font_size)
+        _write(strip, label, (6, self._header // 2), self._font_size, _INK, anchor="lm")
+        return strip
+
+    def _draw_curve(self, strip: np.ndarray) -> None:
+        explanation = self._explanation
         base = self.height - 3
         evidence = explanation.evidence / (explanation.evidence.max(initial=0.0) or 1.0)
         xs = self._x(explanation.times)
@@ -106,11 +116,6 @@ class _Strip:
         cv2.fillPoly(strip, [area], _colour(0.62), cv2.LINE_AA)
         line = np.stack([xs, self._y(explanation.scores)], 1).round().astype(np.int32)
         cv2.polylines(strip, [line], False, _INK, 1, cv2.LINE_AA)
-        cv2.line(strip, (0, self._header - 1), (self._width, self._header - 1), (50, 50, 58), 1)
-        room = self._width - 12 - self._score_at
-        label = _fitted(explanation.target.label, room, self._font_size)
-        _write(strip, label, (6, self._header // 2), self._font_size, _INK, anchor="lm")
-        return strip
 
     def _x(self, times: np.ndarray) -> np.ndarray:
         first, last = self._explanation.times[0], self._explanation.times[-1]
@@ -147,6 +152,20 @@ def write_overlay(explanation: Explanation, path: Path) -> None:
                 f"{clip.path} has changed since it was explained: {drawn} of {explanation.frames} frames match; "
                 "explain it again"
             )
+
+
+def write_overlay_image(explanation: Explanation, path: Path) -> None:
+    """Write the overlay of a picture as a picture.
+
+    Raises:
+        ClipError: the picture has changed or is gone.
+    """
+    clip = Clip(explanation.clip)
+    overlay = Overlay(explanation, float(clip.sample_aspect_ratio))
+    frame = next(iter(clip))
+    if frame.pixels.shape[:2] != explanation.size:
+        raise ClipError(f"{clip.path} has changed since it was explained; explain it again")
+    Image.fromarray(overlay.draw(frame.pixels, 0)).save(path)
 
 
 def _even(value: float) -> int:

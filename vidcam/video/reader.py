@@ -50,6 +50,7 @@ class Clip:
         time_base: seconds per unit of a frame's pts.
         frames_announced: frames according to the header, 0 where it does not say.
         has_audio: whether there is an audio stream to copy.
+        is_image: whether the file is a picture, which has one frame and no time.
         warnings: what went wrong in the last reading without ending it, for people to read.
 
     Raises:
@@ -77,6 +78,7 @@ class Clip:
             self.time_base = Fraction(stream.time_base or 1 / self.frame_rate)
             self.frames_announced = stream.frames
             self.has_audio = audio_stream(container) is not None
+            self.is_image = container.format.name == "image2" or container.format.name.endswith("_pipe")
 
     def __iter__(self) -> Iterator[Frame]:
         """Decode from the start. A file that breaks yields the frames before the break and leaves a warning."""

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from vidcam.errors import ModelError
+from vidcam.models import pytorchvideo
+from vidcam.models.registry import load_model, model_names, spec_named
+
+
+def test_pathways_are_those_of_slowfast() -> None:
+    windows = torch.arange(32.0).view(1, 1, 32, 1, 1).expand(1, 3, 32, 2, 2)
+    slow, fast = pytorchvideo.pathways(windows)
+    assert fast is windows
+    assert slow[0, 0, :, 0, 0].tolist() == [0, 4, 8, 13, 17, 22, 26, 31]
+
+
+def test_x3d_gives_scores_and_no_probabilities() -> None:
+    network = pytorchvideo.build("x3d_xs", 7).eval()
+    with torch.no_grad():
+        scores = network(torch.randn(1, 3, 4, 160, 160))
+    assert scores.shape == (1, 7) and not torch.isclose(scores.sum(), torch.tensor(1.0))
+
+
+@pytest.mark.parametrize("name", ["slow_r50", "slowfast_r50", "x3d_m", "csn_r101", "r2plus1d_r50"])
+def test_without_network_the_error_says_what_to_fetch(name: str, refused: None) -> None:
+    with pytest.raises(ModelError, match=r"cannot be downloaded .*fetch https://dl.fbaipublicfiles.com/.*\.pyth"):
+        spec_named(name).published()
+
+
+def test_a_published_file_in_the_cache_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    network = pytorchvideo.build("x3d_xs", 400)
+    (tmp_path / "checkpoints").mkdir()
+    torch.save({"model_state": network.state_dict()}, tmp_path / "checkpoints" / "X3D_XS.pyth")
+    loaded = load_model("x3d_xs")
+    assert loaded.labels[5] == "archery" and loaded.note == ""
+    expected = network.state_dict()
+    assert all(torch.equal(v, expected[k]) for k, v in loaded.network.state_dict().items())
+    torch.save(network.state_dict(), tmp_path / "mine.pyth")
+    assert load_model("x3d_xs", tmp_path / "mine.pyth").labels == loaded.labels
+
+
+def test_every_hub_model_asked_for_is_there() -> None:
+    names = "slow_r50 slowfast_r50 slowfast_r101 x3d_xs x3d_s x3d_m x3d_l r2plus1d_r50 i3d_r50 c2d_r50 csn_r101"
+    assert set(names.split()) <= set(model_names())
