@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vidcam.config import ExplainConfig, read_config
+from vidcam.config import ExplainConfig, OwnModelConfig, read_config
 from vidcam.errors import SettingsError
 from vidcam.models.registry import spec_named
 
@@ -13,8 +13,8 @@ CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_shipped_configs(path: Path) -> None:
-    config = read_config(path, {})
-    spec_named(config.model)
+    model = read_config(path, {}).model
+    assert model.factory == "my_package.networks:build" if isinstance(model, OwnModelConfig) else spec_named(model)
 
 
 def test_flags_go_on_top(tmp_path: Path) -> None:
