@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
 from rich.console import Console
@@ -18,6 +18,7 @@ from vidcam.errors import OutputError, SettingsError, VidcamError
 
 if TYPE_CHECKING:
     from vidcam.explanation import Explanation
+    from vidcam.localization import CurveName
     from vidcam.pipeline import Progress
 
 app = typer.Typer(
@@ -31,6 +32,8 @@ playground = typer.Typer(
     help="Rendered clips whose evidence is known, and the networks trained on them.", no_args_is_help=True
 )
 app.add_typer(playground, name="playground")
+evaluate = typer.Typer(help="Measure what vidcam says.", no_args_is_help=True)
+app.add_typer(evaluate, name="evaluate")
 
 _out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -118,6 +121,141 @@ def explain(
             )
         for folder, explanation in _folders(explanations):
             _save(explanation, place / folder, overwrite, as_json)
+
+
+@app.command()
+def localize(
+    clips: Annotated[list[Path], typer.Argument(help="Video files.", metavar="CLIP...")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Directory for the outputs; several clips get one each inside. [default: vidcam-out/CLIP]"),
+    ] = None,
+    classes: Annotated[str, typer.Option(help="top5, or labels with commas.")] = "top5",
+    model: Annotated[str, typer.Option(help="A name from `vidcam models`.")] = "playground-r2plus1d",
+    weights: Annotated[str, typer.Option(help="default, none, or a .pth, .pt or .safetensors file.")] = "default",
+    labels: Annotated[Path | None, typer.Option(help="Text file with one class label a line.")] = None,
+    layer: Annotated[str, typer.Option(help="auto, or a name from `vidcam layers MODEL`.")] = "auto",
+    method: Annotated[str, typer.Option(help="A name from `vidcam methods`.")] = "gradcam++",
+    curve: Annotated[str, typer.Option(help="What is cut: score, evidence or combined.")] = "combined",
+    stride: Annotated[
+        int | None, typer.Option(help="Source frames between windows. [default: a quarter window]")
+    ] = None,
+    truth: Annotated[Path | None, typer.Option(help="ActivityNet truth file to outline in the timeline.")] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Find when the classes of clips happen: segments and a timeline."""
+    from vidcam.localization import localize as run
+    from vidcam.models.registry import load_model
+    from vidcam.render.timeline import refuse_existing, save
+    from vidcam.temporal.formats import read_truths, truths_of
+
+    places = _places(clips, out)
+    annotated = read_truths(truth) if truth is not None else []
+    if not overwrite:
+        for place in places:
+            refuse_existing(place)
+    loaded = load_model(model, weights, labels)
+    wanted = classes if re.fullmatch(r"top[- ]?\d*", classes) else [c.strip() for c in classes.split(",")]
+    for clip, place in zip(clips, places):
+        with _progress(clip.name) as progress:
+            found = run(
+                clip,
+                loaded,
+                wanted,
+                layer=layer,
+                method=method,
+                curve=_curve(curve),
+                stride=stride,
+                progress=progress,
+            )
+        for warning in found.warnings:
+            _err.print(f"[yellow]note:[/] {escape(warning)}")
+        own = truths_of(clip.stem, float(found.times[-1]), annotated, truth) if truth is not None else []
+        outputs = save(found, place, truths=own, overwrite=overwrite)
+        if as_json:
+            print(outputs.segments_json.read_text(encoding="utf-8"), end="")
+            continue
+        _out.print(f"{escape(found.clip)}: {len(found.segments)} segments")
+        for s in found.segments[:5]:
+            _out.print(f"  {s.start:7.2f} to {s.end:7.2f} s  [bold]{escape(s.label)}[/] {s.score:.3f}")
+        _out.print(f"  timeline {escape(str(outputs.timeline))}")
+
+
+def _curve(name: str) -> CurveName:
+    if name not in ("score", "evidence", "combined"):
+        raise SettingsError(f"there is no curve {name!r}; choose score, evidence or combined")
+    return cast("CurveName", name)
+
+
+@evaluate.command("temporal")
+def evaluate_temporal(
+    predictions: Annotated[Path, typer.Option(help="ActivityNet prediction file.")],
+    truth: Annotated[Path, typer.Option(help="ActivityNet truth file.")],
+    subset: Annotated[str | None, typer.Option(help="Subset of the truth. [default: all]")] = None,
+    thresholds: Annotated[
+        str, typer.Option(help="activitynet (0.5:0.05:0.95) or thumos (0.1:0.1:0.7).")
+    ] = "activitynet",
+    as_json: Json = False,
+) -> None:
+    """mAP of detections in time, by ActivityNet's protocol."""
+    from vidcam.metrics.localization import ACTIVITYNET_TIOU, THUMOS_TIOU, mean_average_precision
+    from vidcam.temporal.formats import read_detections, read_truths
+
+    lists = {"activitynet": ACTIVITYNET_TIOU, "thumos": THUMOS_TIOU}
+    if thresholds not in lists:
+        raise SettingsError(f"there are no thresholds {thresholds!r}; choose activitynet or thumos")
+    found = mean_average_precision(read_truths(truth, subset), read_detections(predictions), lists[thresholds])
+    if as_json:
+        facts = {"tiou": list(found.tiou), "mAP": found.mean.tolist(), "average_mAP": found.average}
+        per_class = {label: row.tolist() for label, row in zip(found.labels, found.average_precision)}
+        print(json.dumps({**facts, "average_precision": per_class}))
+        return
+    for threshold, value in zip(found.tiou, found.mean):
+        _out.print(f"mAP@{threshold:.2f}  {value:.4f}")
+    _out.print(f"average   {found.average:.4f}  ({len(found.labels)} classes)")
+
+
+@evaluate.command("playground")
+def evaluate_playground(
+    task: Annotated[str, typer.Option(help="temporal.")] = "temporal",
+    seed: Annotated[int, typer.Option(min=0, help="0 is what the bundled networks were trained on.")] = 1,
+    count: Annotated[int, typer.Option(min=1, help="Clips, and pairs of clips.")] = 100,
+    model: Annotated[str, typer.Option(help="A bundled network.")] = "playground-r2plus1d",
+    as_json: Json = False,
+) -> None:
+    """Measure vidcam on rendered clips, whose truth is known."""
+    from rich.table import Table
+
+    from vidcam.models.registry import load_model
+    from vidcam.playground.temporal import localized_clips, temporal_table, two_clip_test
+
+    if task != "temporal":
+        raise SettingsError(f"there is no task {task!r}; choose temporal")
+    loaded = load_model(model)
+    with _progress("localizing") as progress:
+        rows = temporal_table(list(localized_clips(loaded, seed, count, progress)))
+    with _progress("two clips joined") as progress:
+        joined = two_clip_test(loaded, seed, count, progress)
+    if as_json:
+        print(json.dumps({**rows, "two_clips": joined}))
+        return
+    table = Table(
+        "curve", "mAP@0.3", "@0.5", "@0.7", "0.3:0.7", "AR@10", "peak hits", "|start|", "|end|", "two clips", box=None
+    )
+    for name, row in rows.items():
+        if name != "default":
+            figures = [
+                row["mAP"]["0.3"],
+                row["mAP"]["0.5"],
+                row["mAP"]["0.7"],
+                row["average_mAP"],
+                row["average_recall"],
+            ]
+            errors = [row["onset_error_frames"], row["offset_error_frames"]]
+            cells = [f"{v:.3f}" for v in [*figures, row["hit_rate"]]]
+            table.add_row(name, *cells, *("-" if e is None else f"{e:.1f}" for e in errors), f"{joined[name]:.3f}")
+    _out.print(table)
 
 
 @app.command()

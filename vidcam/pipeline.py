@@ -131,24 +131,14 @@ def explain_each(
         loaded = own_model(model)
     else:
         loaded = load_model(model, weights) if isinstance(model, str) else model
-    spec = loaded.spec
-    methods = [name.strip() for name in method.split(",")]
-    for name in methods:
-        method_named(name)
-    layers = [name.strip() for name in (spec.layer if layer == "auto" else layer).split(",")]
-    if unknown := [name for name in layers if name not in dict(loaded.network.named_modules())]:
-        raise LayerError(
-            f"{spec.name} has no layer {unknown[0]!r}; its space-time layers are {', '.join(layers_of(loaded))}"
-        )
+    methods, layers = checked_methods(method), checked_layers(loaded, layer)
     count = top_count(target)
     fixed: list[Key] = [] if count else [target_of(target, loaded.labels)]
 
     source = Clip(clip)
-    rate = sampling_rate or (max(1, round(float(source.frame_rate) / spec.frame_rate)) if spec.frame_rate else 1)
-    span = (spec.frames - 1) * rate + 1
-    windowing = Windowing(spec.frames, stride or max(1, span // 2), rate)
-    reading = _Reading(source, loaded, windowing, progress)
-    attribute = partial(_attribute, loaded, layers, methods)
+    windowing = windowing_of(source, loaded, stride, sampling_rate, overlap=2)
+    reading = Reading(source, loaded, windowing, progress)
+    maps_of = partial(attribute, loaded, layers, methods)
 
     seen: list[np.ndarray] = []
     starts: list[int] = []
@@ -161,8 +151,8 @@ def explain_each(
         so_far = clip_probabilities(np.concatenate([*seen, probabilities]), loaded.background)
         return [list(dict.fromkeys([*_best(p, count or 1), *_best(so_far, count or 1)])) for p in probabilities]
 
-    for windows in _batches(reading.windows(), BATCH):
-        probabilities, found = attribute(windows, candidates)
+    for windows in batches(reading.windows()):
+        probabilities, found = maps_of(windows, candidates)
         seen.append(probabilities)
         starts += [w.start for w in windows]
         maps += found
@@ -172,8 +162,8 @@ def explain_each(
 
     # A class that came to the top late has no maps in early windows: those windows are run once more.
     lacking = {start: i for i, start in enumerate(starts) if any(k not in maps[i] for k in keys)}
-    for windows in _batches((w for w in reading.windows() if w.start in lacking), BATCH) if lacking else ():
-        for window, found_again in zip(windows, attribute(windows, lambda p: [keys] * len(p))[1]):
+    for windows in batches(w for w in reading.windows() if w.start in lacking) if lacking else ():
+        for window, found_again in zip(windows, maps_of(windows, lambda p: [keys] * len(p))[1]):
             maps[lacking[window.start]].update(found_again)
 
     explanations = []
@@ -187,13 +177,52 @@ def explain_each(
     return explanations
 
 
+def checked_methods(methods: str) -> list[str]:
+    """The methods in a list with commas.
+
+    Raises:
+        SettingsError: there is none of that name.
+    """
+    names = [name.strip() for name in methods.split(",")]
+    for name in names:
+        method_named(name)
+    return names
+
+
+def checked_layers(model: Model, layers: str, most: int | None = None) -> list[str]:
+    """The target layers in a list with commas, or the model's default for "auto"; at most so many.
+
+    Raises:
+        LayerError: the network has no layer of that name, or there are too many.
+    """
+    names = [name.strip() for name in (model.spec.layer if layers == "auto" else layers).split(",")]
+    if unknown := [name for name in names if name not in dict(model.network.named_modules())]:
+        raise LayerError(
+            f"{model.spec.name} has no layer {unknown[0]!r}; its space-time layers are {', '.join(layers_of(model))}"
+        )
+    if most is not None and len(names) > most:
+        raise LayerError(f"{len(names)} layers are given ({', '.join(names)}); give one of them with --layer")
+    return names
+
+
+def windowing_of(clip: Clip, model: Model, stride: int | None, sampling_rate: int | None, *, overlap: int) -> Windowing:
+    """How a clip is cut: at the frame rate the network was trained at and with `overlap` windows over each frame,
+    unless told otherwise.
+    """
+    spec = model.spec
+    natural = max(1, round(float(clip.frame_rate) / spec.frame_rate)) if spec.frame_rate else 1
+    rate = sampling_rate or natural
+    span = (spec.frames - 1) * rate + 1
+    return Windowing(spec.frames, stride or max(1, span // overlap), rate)
+
+
 def layers_of(model: Model) -> dict[str, SpaceTimeLayer]:
     """The layers of a network that can be explained by name, in the order they are called."""
     window = torch.zeros(1, 3, model.spec.frames, *model.spec.preprocess.crop)
     return space_time_layers(model.network, model.spec.pack(window), model.spec.layout)
 
 
-class _Reading:
+class Reading:
     """One clip on its way into one network: frames are counted and timed as they pass."""
 
     def __init__(self, clip: Clip, model: Model, windowing: Windowing, progress: Progress) -> None:
@@ -216,6 +245,7 @@ class _Reading:
             yield self.model.spec.preprocess.frame(frame.pixels)
 
     def warnings(self) -> tuple[str, ...]:
+        """What the user should know about the clip, once it is read, and the model."""
         notes = [*self.clip.warnings]
         if self.padded:
             notes.append(
@@ -225,7 +255,7 @@ class _Reading:
         return tuple([*notes, self.model.note] if self.model.note else notes)
 
 
-def _attribute(
+def attribute(
     model: Model,
     layers: list[str],
     methods: list[str],
@@ -264,7 +294,7 @@ def _scores(keys: list[Key], output: Any) -> Tensor:
 
 
 def _explanation(
-    reading: _Reading,
+    reading: Reading,
     layers: list[str],
     method: str,
     fusion: Fusion,
@@ -321,7 +351,8 @@ def _best(probabilities: np.ndarray, count: int) -> list[int]:
     return [int(i) for i in np.argsort(-probabilities, kind="stable")[:count]]
 
 
-def _batches(windows: Iterable[Window[np.ndarray]], size: int) -> Iterator[list[Window[np.ndarray]]]:
+def batches(windows: Iterable[Window[np.ndarray]]) -> Iterator[list[Window[np.ndarray]]]:
+    """Windows by the number that the network is given at once."""
     remaining = iter(windows)
-    while batch := list(islice(remaining, size)):
+    while batch := list(islice(remaining, BATCH)):
         yield batch

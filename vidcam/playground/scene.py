@@ -223,3 +223,31 @@ def untrimmed_scene(seed: int, index: int, frames: int = 96) -> Scene:
     length = int(rng.uniform(0.3, 0.5) * frames)
     start = int(rng.integers(frames // 6, frames - length - frames // 6))
     return sample_scene(rng, frames, [(label, start, start + length)])
+
+
+def eventful_scene(seed: int, index: int) -> Scene:
+    """Clip `index` of `seed`: 8 to 20 seconds with one to three different actions of 1.5 to 4 seconds, idle between.
+
+    A function of its arguments alone.
+    """
+    rng = np.random.default_rng((seed, index, 3))
+    labels = rng.choice([label for label in LABELS if label != NOTHING], rng.integers(1, 4), replace=False)
+    lengths = rng.integers(round(1.5 * FPS), 4 * FPS, len(labels), endpoint=True)
+    idle_least = FPS * (len(labels) + 1)  # a second before, between and after
+    least = max(8 * FPS, int(lengths.sum()) + idle_least)
+    frames = int(rng.integers(least, 20 * FPS, endpoint=True))
+    spare = rng.multinomial(frames - int(lengths.sum()) - idle_least, np.full(len(labels) + 1, 1 / (len(labels) + 1)))
+    intervals, at = [], 0
+    for label, length, idle in zip(labels, lengths, spare):
+        at += FPS + int(idle)
+        intervals.append((str(label), at, at + int(length)))
+        at += int(length)
+    return sample_scene(rng, frames, intervals)
+
+
+def joined_scenes(seed: int, index: int, frames: int = 48) -> tuple[Scene, Scene]:
+    """Pair `index` of `seed`: two scenes of different actions, each acting throughout. A function of its arguments."""
+    rng = np.random.default_rng((seed, index, 4))
+    first, second = rng.choice([label for label in LABELS if label != NOTHING], 2, replace=False)
+    whole = [(str(label), -RAMP, frames + RAMP) for label in (first, second)]
+    return sample_scene(rng, frames, whole[:1]), sample_scene(rng, frames, whole[1:])

@@ -6,6 +6,8 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,10 +41,6 @@ class Outputs:
             directory / "summary.json",
         )
 
-    def paths(self) -> dict[str, Path]:
-        """Name of the output → file."""
-        return dict(vars(self))
-
 
 def refuse_existing(directory: Path) -> None:
     """Check before any work is done that nothing would be overwritten.
@@ -50,13 +48,39 @@ def refuse_existing(directory: Path) -> None:
     Raises:
         OutputError: one of the files is there, or the directory cannot be one.
     """
+    refuse(directory, [*vars(Outputs.within(directory)).values(), Outputs.within(directory, image=True).overlay])
+
+
+def refuse(directory: Path, files: Iterable[Path]) -> None:
+    """Raise an OutputError where one of the files exists, or where the directory cannot be one."""
     for place in (directory, *directory.parents):
         if place.exists() and not place.is_dir():
             raise OutputError(f"{place} is a file, not a directory; give another --out")
-    names = {*Outputs.within(directory).paths().values(), Outputs.within(directory, image=True).overlay}
-    there = sorted(p.name for p in names if p.exists())
+    there = sorted({p.name for p in files if p.exists()})
     if there:
         raise OutputError(f"{directory} already holds {', '.join(there)}; pass --overwrite or give another --out")
+
+
+@contextmanager
+def all_or_nothing(directory: Path) -> Iterator[Path]:
+    """A folder to write into, whose files appear in `directory` when the block ends without an error.
+
+    Raises:
+        OutputError: the directory cannot be written, or the disk is full.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".vidcam-", dir=directory))
+    except OSError as error:
+        raise OutputError(f"{directory} cannot be written ({error.strerror or error}); give another --out") from error
+    try:
+        yield work
+        for part in sorted(work.iterdir()):
+            part.replace(directory / part.name)
+    except OSError as error:
+        raise OutputError(f"{directory} cannot be written ({error.strerror or error}); is the disk full?") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def save(explanation: Explanation, directory: Path, *, overwrite: bool = False) -> Outputs:
@@ -65,12 +89,7 @@ def save(explanation: Explanation, directory: Path, *, overwrite: bool = False) 
         refuse_existing(directory)
     image = Clip(explanation.clip).is_image
     final = Outputs.within(directory, image=image)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".vidcam-", dir=directory))
-    except OSError as error:
-        raise OutputError(f"{directory} cannot be written ({error.strerror or error}); give another --out") from error
-    try:
+    with all_or_nothing(directory) as work:
         part = Outputs.within(work, image=image)
         began = time.perf_counter()
         (write_overlay_image if image else write_overlay)(explanation, part.overlay)
@@ -79,12 +98,6 @@ def save(explanation: Explanation, directory: Path, *, overwrite: bool = False) 
         np.savez_compressed(part.explanation, allow_pickle=False, **explanation.arrays())
         summary = explanation.summary()
         summary["timings"] = {**summary["timings"], "render_s": round(time.perf_counter() - began, 3)}
-        summary["outputs"] = {name: str(path) for name, path in final.paths().items()}
+        summary["outputs"] = {name: str(path) for name, path in vars(final).items()}
         part.summary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        for name, path in final.paths().items():
-            part.paths()[name].replace(path)
-    except OSError as error:
-        raise OutputError(f"{directory} cannot be written ({error.strerror or error}); is the disk full?") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return final

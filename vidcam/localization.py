@@ -1,0 +1,206 @@
+"""When: a clip's classes over time, cut into segments. The network's own labels are all it is told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from vidcam.cam.targets import class_index, top_count
+from vidcam.errors import TargetError
+from vidcam.models.registry import Model, load_model
+from vidcam.pipeline import Key, Progress, Reading, attribute, batches, checked_layers, checked_methods, windowing_of
+from vidcam.temporal.curves import combined_curve
+from vidcam.temporal.segments import Segment, SegmentRule, segments_of
+from vidcam.temporal.stitch import stitch
+from vidcam.video.reader import Clip
+
+if TYPE_CHECKING:
+    from vidcam.render.timeline import LocalizationOutputs
+
+CurveName = Literal["score", "evidence", "combined"]
+
+_OVERLAP = 4  # windows that see each frame
+_PER_WINDOW = 3  # classes explained in a window, its own most probable ones
+
+
+@dataclass(frozen=True)
+class Localization:
+    """Classes of a clip over time.
+
+    Attributes:
+        clip: path of the file.
+        model, layer, method: how it was explained.
+        times: (F,) seconds, of every source frame.
+        labels: K classes, the one with the highest curve first.
+        scores: (K, F) probability of each class around each frame.
+        evidence: (K, F) spatial mean of the raw heatmaps of each class.
+        curve: what the segments were cut from.
+        segments: best first.
+        warnings: what the user should know.
+        timings: seconds spent.
+    """
+
+    clip: str
+    model: str
+    layer: str
+    method: str
+    times: np.ndarray
+    labels: tuple[str, ...]
+    scores: np.ndarray
+    evidence: np.ndarray
+    curve: CurveName
+    segments: tuple[Segment, ...]
+    warnings: tuple[str, ...]
+    timings: dict[str, float]
+
+    def curves(self, name: CurveName | None = None) -> np.ndarray:
+        """(K, F) curves of that name; by default those the segments were cut from."""
+        name = name or self.curve
+        if name == "score":
+            return self.scores
+        return self.evidence if name == "evidence" else combined_curve(self.scores, self.evidence)
+
+    def cut(self, name: CurveName, rule: SegmentRule = SegmentRule()) -> tuple[Segment, ...]:
+        """The segments of another curve or rule, best first; the network is not run again."""
+        found: list[Segment] = []
+        for label, curve in zip(self.labels, self.curves(name)):
+            found += segments_of(curve, self.times, label, rule)
+        return tuple(sorted(found, key=lambda s: -s.score))
+
+    def save(self, directory: str | Path, *, overwrite: bool = False) -> LocalizationOutputs:
+        """Write segments.json, segments.csv, segments.vtt and timeline.png into a directory.
+
+        Raises:
+            OutputError: one of them exists and `overwrite` is not set, or the directory cannot be written.
+        """
+        from vidcam.render.timeline import save
+
+        return save(self, Path(directory), overwrite=overwrite)
+
+
+def localize(
+    clip: str | Path,
+    model: str | Model = "playground-r2plus1d",
+    classes: str | Sequence[str | int] = "top5",
+    *,
+    weights: str | Path = "default",
+    layer: str = "auto",
+    method: str = "gradcam++",
+    curve: CurveName = "combined",
+    rule: SegmentRule = SegmentRule(),
+    stride: int | None = None,
+    sampling_rate: int | None = None,
+    progress: Progress = lambda done, announced: None,
+) -> Localization:
+    """Find when the classes of a clip happen, in one reading of it.
+
+    Args:
+        clip: a video file.
+        model: a name, or what `load_model` or `own_model` returned.
+        classes: "top5" for the five classes with the highest curves, or labels or indices.
+        weights: "default", "none" or a file; used where `model` is a name.
+        layer, method: as for `vidcam.explain`; one of each.
+        curve: what is cut: the score, the evidence, or both combined (`combined_curve`).
+        rule: how it is cut.
+        stride: source frames between windows; a quarter of a window by default.
+        sampling_rate: as for `vidcam.explain`.
+        progress: told how far the reading is.
+
+    Raises:
+        VidcamError: the clip, model, layer, classes or a setting cannot be used.
+    """
+    return localize_by_each(
+        clip,
+        load_model(model, weights) if isinstance(model, str) else model,
+        classes,
+        layer=layer,
+        methods=[method],
+        curve=curve,
+        rule=rule,
+        stride=stride,
+        sampling_rate=sampling_rate,
+        progress=progress,
+    )[0]
+
+
+def localize_by_each(
+    clip: str | Path,
+    model: Model,
+    classes: str | Sequence[str | int] = "top5",
+    *,
+    layer: str = "auto",
+    methods: Sequence[str],
+    curve: CurveName = "combined",
+    rule: SegmentRule = SegmentRule(),
+    stride: int | None = None,
+    sampling_rate: int | None = None,
+    progress: Progress = lambda done, announced: None,
+) -> list[Localization]:
+    """`localize` by several methods in one reading; arguments and errors as there."""
+    (name,) = layers = checked_layers(model, layer, most=1)
+    checked_methods(",".join(methods))
+    count = top_count(classes) if isinstance(classes, str) else None
+    if count is None:
+        wanted = [classes] if isinstance(classes, str) else list(classes)
+        fixed: list[int] = list(dict.fromkeys(class_index(c, model.labels) for c in wanted))
+        if not fixed:
+            raise TargetError("no class is asked for; give top5, or labels")
+    else:
+        fixed = []
+    began = time.perf_counter()
+    source = Clip(clip)
+    windowing = windowing_of(source, model, stride, sampling_rate, overlap=_OVERLAP)
+    reading = Reading(source, model, windowing, progress)
+
+    explained: list[Key] = [*fixed]
+
+    def likely(probabilities: np.ndarray) -> list[list[Key]]:
+        if fixed:
+            return [explained for _ in probabilities]
+        order = np.argsort(-probabilities, axis=1, kind="stable")
+        chosen: list[list[Key]] = []
+        for row in order:
+            chosen.append([int(k) for k in row if k != model.background][:_PER_WINDOW])
+        return chosen
+
+    starts: list[int] = []
+    seen: list[np.ndarray] = []
+    evidence: list[dict[tuple[str, Key], np.ndarray]] = []
+    for windows in batches(reading.windows()):
+        probabilities, maps = attribute(model, layers, list(methods), windows, likely)
+        starts += [w.start for w in windows]
+        seen.append(probabilities)
+        evidence += [
+            {(m, k): found.heat[m, name].mean(axis=(1, 2)) for k, found in of.items() for m in methods} for of in maps
+        ]
+    scores = np.concatenate(seen)
+    steps = next(iter(evidence[0].values())).shape[0]
+    candidates = fixed or sorted({k for of in evidence for _, k in of if isinstance(k, int)})
+    frames, times = len(reading.times), np.array(reading.times)
+    found = []
+    for method in methods:
+        score_curves = np.stack([stitch(scores[:, [k]], starts, frames, windowing) for k in candidates])
+        heat = [[of.get((method, k), np.zeros(steps, np.float32)) for of in evidence] for k in candidates]
+        heat_curves = np.stack([stitch(np.stack(rows), starts, frames, windowing) for rows in heat])
+        best = np.argsort(-score_curves.max(axis=1), kind="stable")[: count or None]
+        whole = Localization(
+            clip=str(source.path),
+            model=model.spec.name,
+            layer=name,
+            method=method,
+            times=times,
+            labels=tuple(model.labels[candidates[i]] for i in best),
+            scores=score_curves[best],
+            evidence=heat_curves[best],
+            curve=curve,
+            segments=(),
+            warnings=reading.warnings(),
+            timings={"localize_s": round(time.perf_counter() - began, 3)},
+        )
+        found.append(replace(whole, segments=whole.cut(curve, rule)))
+    return found

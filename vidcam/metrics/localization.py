@@ -1,0 +1,186 @@
+"""How well segments are found in time, by the protocol of ActivityNet (Caba Heilbron et al. 2015).
+
+Detections of a class, over all videos, are taken by falling score. Each takes the truth of its video that it overlaps
+most and that is not taken yet, if their intersection over union in time (tIoU) reaches the threshold; otherwise it is
+false. Average precision is the area under the interpolated precision, mAP its mean over the classes of the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+ACTIVITYNET_TIOU = tuple(float(t) for t in np.linspace(0.5, 0.95, 10))
+THUMOS_TIOU = tuple(float(t) for t in np.linspace(0.1, 0.7, 7))
+
+
+class Truth(NamedTuple):
+    """An action that happens: from start to end in seconds."""
+
+    video: str
+    label: str
+    start: float
+    end: float
+
+
+class Detection(NamedTuple):
+    """An action that was found: from start to end in seconds, with a score."""
+
+    video: str
+    label: str
+    start: float
+    end: float
+    score: float
+
+
+@dataclass(frozen=True)
+class MeanAveragePrecision:
+    """Average precision by class and threshold, (classes, thresholds), and what follows from it."""
+
+    tiou: tuple[float, ...]
+    labels: tuple[str, ...]
+    average_precision: np.ndarray
+
+    @property
+    def mean(self) -> np.ndarray:
+        """mAP at each threshold."""
+        return self.average_precision.mean(axis=0)
+
+    @property
+    def average(self) -> float:
+        """Mean of mAP over the thresholds."""
+        return float(self.mean.mean())
+
+
+def tiou(start: float, end: float, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Intersection over union of one segment with N others, (N,); seconds in, 0 to 1 out."""
+    intersection = np.clip(np.minimum(end, ends) - np.maximum(start, starts), 0, None)
+    union = (ends - starts) + (end - start) - intersection
+    return np.asarray(intersection / union)
+
+
+def mean_average_precision(
+    truths: Sequence[Truth], detections: Sequence[Detection], thresholds: Sequence[float] = ACTIVITYNET_TIOU
+) -> MeanAveragePrecision:
+    """mAP over the classes of the truth, in the order in which they come.
+
+    A class without detections has an average precision of 0; detections of other classes count for nothing. Equal
+    scores stand in the order that `numpy.argsort`, reversed, gives them, as in ActivityNet's own evaluation.
+    """
+    labels = tuple(dict.fromkeys(t.label for t in truths))
+    rows = [
+        average_precision(
+            [t for t in truths if t.label == label], [d for d in detections if d.label == label], thresholds
+        )
+        for label in labels
+    ]
+    return MeanAveragePrecision(tuple(thresholds), labels, np.array(rows).reshape(len(labels), len(thresholds)))
+
+
+def average_precision(
+    truths: Sequence[Truth], detections: Sequence[Detection], thresholds: Sequence[float]
+) -> np.ndarray:
+    """Average precision of one class at each threshold, (thresholds,)."""
+    if not detections:
+        return np.zeros(len(thresholds))
+    order = np.array([d.score for d in detections], np.float64).argsort()[::-1]
+    places: dict[str, list[int]] = {}
+    for i, truth in enumerate(truths):
+        places.setdefault(truth.video, []).append(i)
+    taken = np.zeros((len(thresholds), len(truths)), bool)
+    hits = np.zeros((len(thresholds), len(detections)))
+    for rank, detection in enumerate(detections[i] for i in order):
+        here = places.get(detection.video, [])
+        if not here:
+            continue
+        overlaps = tiou(
+            detection.start,
+            detection.end,
+            np.array([truths[i].start for i in here], np.float64),
+            np.array([truths[i].end for i in here], np.float64),
+        )
+        for row, threshold in enumerate(thresholds):
+            for j in overlaps.argsort()[::-1]:
+                if overlaps[j] < threshold:
+                    break
+                if not taken[row, here[j]]:
+                    taken[row, here[j]] = True
+                    hits[row, rank] = 1
+                    break
+    true = hits.cumsum(axis=1)
+    precision, recall = true / np.arange(1, len(detections) + 1), true / len(truths)
+    return np.array([_area(p, r) for p, r in zip(precision, recall)])
+
+
+def _area(precision: np.ndarray, recall: np.ndarray) -> float:
+    """Under precision made to fall: at each recall the largest precision at that recall or beyond."""
+    precision = np.concatenate([[0.0], precision, [0.0]])
+    recall = np.concatenate([[0.0], recall, [1.0]])
+    precision = np.maximum.accumulate(precision[::-1])[::-1]
+    steps = np.nonzero(recall[1:] != recall[:-1])[0] + 1
+    return float(np.sum((recall[steps] - recall[steps - 1]) * precision[steps]))
+
+
+def average_recall(
+    truths: Sequence[Truth],
+    detections: Sequence[Detection],
+    proposals: int,
+    thresholds: Sequence[float] = ACTIVITYNET_TIOU,
+) -> float:
+    """Share of truths that one of the best `proposals` segments of their video reaches, whatever the class.
+
+    The mean over the thresholds; 0 where there is no truth.
+    """
+    by_video: dict[str, list[Detection]] = {}
+    for detection in sorted(detections, key=lambda d: -d.score):
+        kept = by_video.setdefault(detection.video, [])
+        if len(kept) < proposals:
+            kept.append(detection)
+    best = [
+        max(
+            (float(tiou(d.start, d.end, np.array([t.start]), np.array([t.end]))[0]) for d in by_video[t.video]),
+            default=0,
+        )
+        if t.video in by_video
+        else 0.0
+        for t in truths
+    ]
+    return float(np.mean([[b >= threshold for b in best] for threshold in thresholds])) if best else 0.0
+
+
+def hit_rate(truths: Sequence[Truth], peaks: Sequence[tuple[str, str, float]]) -> float:
+    """Share of peaks (video, label, time in seconds) that lie within a truth of their video and class."""
+    hits = [any(t.video == v and t.label == c and t.start <= s <= t.end for t in truths) for v, c, s in peaks]
+    return float(np.mean(hits)) if hits else 0.0
+
+
+@dataclass(frozen=True)
+class BoundaryErrors:
+    """Seconds by which found starts and ends are late (positive) or early, one for each truth that was found."""
+
+    onset: np.ndarray
+    offset: np.ndarray
+    found: float
+
+
+def boundary_errors(truths: Sequence[Truth], detections: Sequence[Detection], threshold: float = 0.1) -> BoundaryErrors:
+    """Errors of the best scored detection that overlaps each truth of its class by `threshold` or more.
+
+    `found` is the share of truths that have one.
+    """
+    onset, offset = [], []
+    for truth in truths:
+        alike = [
+            d
+            for d in detections
+            if (d.video, d.label) == (truth.video, truth.label)
+            and tiou(d.start, d.end, np.array([truth.start]), np.array([truth.end]))[0] >= threshold
+        ]
+        if alike:
+            best = max(alike, key=lambda d: d.score)
+            onset.append(best.start - truth.start)
+            offset.append(best.end - truth.end)
+    return BoundaryErrors(np.array(onset), np.array(offset), len(onset) / len(truths) if truths else 0.0)

@@ -1,0 +1,124 @@
+"""From a curve to segments: where it stays high, how sure that is, and which of them to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a clip in which something happens: from start to end in seconds on the clip's clock."""
+
+    start: float
+    end: float
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class SegmentRule:
+    """How a curve is cut.
+
+    The defaults were chosen on playground clips of the training seed, see docs/temporal.md.
+
+    Attributes:
+        levels: thresholds, as shares of the curve's highest value, each of which proposes segments.
+        hold: hysteresis: a segment that began at a level lasts while the curve stays above this share of that level.
+        floor: what the curve must reach at its highest for the class to be there at all, in its own unit.
+        gap: seconds; stretches of one level that are closer are one.
+        shortest: seconds; segments that are shorter are dropped.
+        sigma: of soft-NMS; larger keeps more of what overlaps.
+        least: score below which segments are dropped.
+    """
+
+    levels: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7)
+    hold: float = 0.9
+    floor: float = 0.1
+    gap: float = 0.25
+    shortest: float = 0.25
+    sigma: float = 0.3
+    least: float = 0.01
+
+
+def segments_of(curve: np.ndarray, times: np.ndarray, label: str, rule: SegmentRule = SegmentRule()) -> list[Segment]:
+    """The segments of one class, best first.
+
+    Args:
+        curve: (F,) the class's curve, 0 or more.
+        times: (F,) seconds, rising. A frame lasts until the next; the last as long as the one before it.
+        label: of the class.
+        rule: how to cut.
+
+    Returns:
+        Proposals of all levels, scored by their contrast with their surroundings (`contrast`), thinned by `soft_nms`.
+        A curve that is nowhere finite or never reaches `rule.floor` has none; values that are not finite count as 0.
+    """
+    curve = np.where(np.isfinite(curve), curve, 0.0).clip(min=0)
+    peak = float(curve.max(initial=0.0))
+    if peak < rule.floor or peak <= 0:
+        return []
+    edges = frame_edges(times)
+    found: dict[tuple[int, int], float] = {}
+    for level in rule.levels:
+        for start, end in _stretches(curve, level * peak, rule.hold * level * peak, edges, rule.gap):
+            if edges[end] - edges[start] >= rule.shortest:
+                found[start, end] = contrast(curve, edges, start, end)
+    proposals = [Segment(float(edges[a]), float(edges[b]), label, score) for (a, b), score in found.items()]
+    return [s for s in soft_nms(proposals, rule.sigma) if s.score >= rule.least]
+
+
+def frame_edges(times: np.ndarray) -> np.ndarray:
+    """(F + 1,) seconds: where each frame begins, and where the last ends."""
+    last = times[-1] - times[-2] if len(times) > 1 else 1 / 25
+    return np.append(times, times[-1] + last)
+
+
+def _stretches(curve: np.ndarray, high: float, low: float, edges: np.ndarray, gap: float) -> list[tuple[int, int]]:
+    """[start, end) frames of the stretches above `low` that reach `high`, those closer than `gap` seconds joined."""
+    above = np.concatenate([[False], curve >= low, [False]])
+    starts, ends = np.nonzero(above[1:] & ~above[:-1])[0], np.nonzero(above[:-1] & ~above[1:])[0]
+    joined: list[tuple[int, int]] = []
+    for start, end in zip(starts.tolist(), ends.tolist()):
+        if curve[start:end].max() < high:
+            continue
+        if joined and edges[start] - edges[joined[-1][1]] < gap:
+            joined[-1] = joined[-1][0], end
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def contrast(curve: np.ndarray, edges: np.ndarray, start: int, end: int) -> float:
+    """Outer-inner contrast of the frames [start, end): their mean minus that of what surrounds them.
+
+    The surroundings are a quarter of the segment's length on both sides, at least one frame, as far as the clip goes
+    (Shou et al. 2018, arXiv 1807.08333, eq. 3). Not below 0; where there are no surroundings, the mean itself.
+    """
+    margin = (edges[end] - edges[start]) / 4
+    before = max(0, min(start - 1, int(np.searchsorted(edges, edges[start] - margin))))
+    after = min(len(curve), max(end + 1, int(np.searchsorted(edges, edges[end] + margin))))
+    outer = np.concatenate([curve[before:start], curve[end:after]])
+    inner = float(curve[start:end].mean())
+    return max(0.0, inner - float(outer.mean())) if len(outer) else inner
+
+
+def soft_nms(segments: Sequence[Segment], sigma: float) -> list[Segment]:
+    """Soft non-maximum suppression in time (Bodla et al. 2017, arXiv 1704.04503, eq. 3), best first.
+
+    The best is kept, and the scores of the others fall by exp(-tIoU² / sigma); then the best of the rest is next.
+    """
+    waiting, kept = list(segments), []
+    while waiting:
+        best = max(waiting, key=lambda s: s.score)
+        waiting.remove(best)
+        kept.append(best)
+        waiting = [replace(s, score=s.score * float(np.exp(-(_overlap(s, best) ** 2) / sigma))) for s in waiting]
+    return kept
+
+
+def _overlap(a: Segment, b: Segment) -> float:
+    intersection = max(0.0, min(a.end, b.end) - max(a.start, b.start))
+    return intersection / ((a.end - a.start) + (b.end - b.start) - intersection)
