@@ -165,7 +165,8 @@ def localize_by_each(
         order = np.argsort(-probabilities, axis=1, kind="stable")
         chosen: list[list[Key]] = []
         for row in order:
-            chosen.append([int(k) for k in row if k != model.background][:_PER_WINDOW])
+            keys: list[Key] = [int(k) for k in row if k != model.background]
+            chosen.append(keys[:_PER_WINDOW])
         return chosen
 
     starts: list[int] = []

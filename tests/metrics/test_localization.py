@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vidcam.metrics.localization import (
+    THUMOS_TIOU,
+    Detection,
+    Truth,
+    average_precision,
+    average_recall,
+    boundary_errors,
+    hit_rate,
+    mean_average_precision,
+    tiou,
+)
+
+
+def _slow_average_precision(truths: list[Truth], detections: list[Detection], threshold: float) -> float:
+    """ActivityNet's protocol, written out: no arrays, one threshold, areas by rectangles from the right."""
+    order = [detections[i] for i in np.argsort([d.score for d in detections])[::-1]]
+    taken: set[int] = set()
+    points, true = [], 0
+    for rank, d in enumerate(order, 1):
+        overlaps = []
+        for i, t in enumerate(truths):
+            if t.video == d.video:
+                shared = max(0.0, min(t.end, d.end) - max(t.start, d.start))
+                overlaps.append((shared / ((t.end - t.start) + (d.end - d.start) - shared), i))
+        free = [(o, i) for o, i in overlaps if o >= threshold and i not in taken]
+        if free:
+            taken.add(max(free)[1])
+            true += 1
+        points.append((true / len(truths), true / rank))
+    area, best, right = 0.0, 0.0, points[-1][0] if points else 0.0
+    for k in range(len(points) - 1, -1, -1):
+        recall, precision = points[k]
+        area += (right - recall) * best
+        best, right = max(best, precision), recall
+    return area + right * best
+
+
+_times = st.tuples(st.floats(0, 20), st.floats(0.1, 8)).map(lambda p: (p[0], p[0] + p[1]))
+_truths = st.lists(st.builds(lambda v, t: Truth(v, "a", *t), st.sampled_from("xyz"), _times), min_size=1, max_size=6)
+_scores = st.sampled_from([0.1, 0.25, 0.5, 0.5, 0.9]) | st.floats(0, 1)
+_detections = st.lists(st.builds(lambda v, t, s: Detection(v, "a", *t, s), st.sampled_from("wxyz"), _times, _scores))
+
+
+@given(_truths, _detections)
+@settings(max_examples=150, deadline=None)
+def test_against_the_protocol_written_out(truths: list[Truth], detections: list[Detection]) -> None:
+    found = average_precision(truths, detections, THUMOS_TIOU)
+    expected = [_slow_average_precision(truths, detections, t) for t in THUMOS_TIOU]
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_by_hand() -> None:
+    truths = [Truth("v", "a", 0, 10), Truth("v", "a", 20, 30), Truth("w", "b", 0, 1)]
+    detections = [
+        Detection("v", "a", 0, 10, 0.9),  # right
+        Detection("v", "a", 1, 10, 0.8),  # the same again: false
+        Detection("v", "a", 20, 26, 0.7),  # tIoU 0.6
+        Detection("u", "a", 0, 10, 0.6),  # a video without truth
+        Detection("v", "c", 0, 10, 1.0),  # a class without truth
+    ]
+    found = mean_average_precision(truths, detections, [0.5, 0.75])
+    assert found.labels == ("a", "b")
+    np.testing.assert_allclose(found.average_precision, [[0.5 + 0.5 * 2 / 3, 0.5], [0, 0]])
+    np.testing.assert_allclose(found.mean, [5 / 12, 0.25])
+    assert found.average == pytest.approx(1 / 3)
+
+
+def test_perfect_detections_and_none() -> None:
+    truths = [Truth(v, c, i, i + 1.0) for v in "vw" for c in "ab" for i in range(3)]
+    perfect = mean_average_precision(truths, [Detection(*t, 0.5) for t in truths])
+    assert perfect.average == 1.0
+    assert mean_average_precision(truths, []).average == 0.0
+
+
+def test_segments_that_touch_or_are_apart_do_not_overlap() -> None:
+    assert tiou(0, 1, np.array([1.0, 5.0, 0.5]), np.array([2.0, 6.0, 1.5])).tolist() == [0, 0, pytest.approx(1 / 3)]
+
+
+def test_recall_of_the_best_proposals() -> None:
+    truths = [Truth("v", "a", 0, 10), Truth("v", "b", 20, 30), Truth("w", "a", 0, 1)]
+    detections = [Detection("v", "b", 0, 10, 0.9), Detection("v", "a", 20, 28, 0.5)]
+    assert average_recall(truths, detections, 1, [0.5]) == pytest.approx(1 / 3)
+    assert average_recall(truths, detections, 2, [0.5, 0.9]) == pytest.approx((2 / 3 + 1 / 3) / 2)
+    assert average_recall([], detections, 2) == 0.0
+
+
+def test_peaks_and_boundaries() -> None:
+    truths = [Truth("v", "a", 2, 4), Truth("v", "b", 6, 8), Truth("w", "a", 0, 1)]
+    assert hit_rate(truths, [("v", "a", 3), ("v", "a", 4.5), ("v", "b", 3), ("w", "a", 1)]) == 0.5
+    detections = [Detection("v", "a", 2.5, 4.25, 0.9), Detection("v", "a", 2, 4, 0.1), Detection("v", "b", 0, 1, 1)]
+    errors = boundary_errors(truths, detections)
+    assert (errors.onset.tolist(), errors.offset.tolist()) == ([0.5], [0.25])
+    assert errors.found == pytest.approx(1 / 3)
