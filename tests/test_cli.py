@@ -64,6 +64,23 @@ def test_a_picture_gives_a_picture(tmp_path: Path) -> None:
     assert again.returncode == 2 and "already holds" in again.stderr
 
 
+def test_localize_and_evaluate(tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "v.mp4", [numbered(i, 32, 32) for i in range(40)])
+    truth = {"v": {"subset": "s", "duration": 4.0, "annotations": [{"label": "waving", "segment": [1, 2]}]}}
+    (tmp_path / "t.json").write_text(json.dumps({"database": truth}))
+    out = tmp_path / "out"
+    arguments = ("localize", clip, "--out", out, "--classes", "waving,bowing", "--truth", tmp_path / "t.json")
+    result = vidcam(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert {p.name for p in out.iterdir()} == {"segments.json", "segments.csv", "segments.vtt", "timeline.png"}
+    again = vidcam(*arguments)
+    assert again.returncode == 2 and "already holds" in again.stderr
+    files = ("--predictions", out / "segments.json", "--truth", tmp_path / "t.json")
+    printed = json.loads(vidcam("evaluate", "temporal", *files, "--json").stdout)
+    assert len(printed["tiou"]) == len(printed["mAP"]) == 10 and 0 <= printed["average_mAP"] <= 1
+    assert vidcam("evaluate", "temporal", *files, "--subset", "x").returncode == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -79,6 +96,9 @@ def test_a_picture_gives_a_picture(tmp_path: Path) -> None:
         (("explain", "{clip}", "--out", "o", "--weights", "none.pth"), "weights file none.pth does not exist"),
         (("explain", "{clip}", "{clip}", "--out", "o"), "several clips are named 'clip'"),
         (("layers", "c4d"), "there is no model 'c4d'"),
+        (("localize", "{clip}", "--out", "o", "--classes", "wavin"), "nearest: waving"),
+        (("localize", "{clip}", "--out", "o", "--curve", "x"), "there is no curve 'x'"),
+        (("localize", "{clip}", "--out", "o", "--truth", "t.json"), "t.json cannot be read"),
     ],
 )
 def test_mistakes_end_with_one_line_and_exit_code_2(

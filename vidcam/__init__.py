@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from vidcam.cam.attribute import class_activation_map
     from vidcam.errors import VidcamError
     from vidcam.explanation import Explanation, load_explanation
+    from vidcam.localization import Localization, localize
     from vidcam.models.own import own_model
     from vidcam.models.preprocess import Preprocess
     from vidcam.models.registry import load_model
@@ -21,6 +22,8 @@ _HOMES = {
     "explain": "vidcam.pipeline",
     "explain_each": "vidcam.pipeline",
     "load_explanation": "vidcam.explanation",
+    "Localization": "vidcam.localization",
+    "localize": "vidcam.localization",
     "load_model": "vidcam.models.registry",
     "own_model": "vidcam.models.own",
     "Preprocess": "vidcam.models.preprocess",
@@ -28,6 +31,7 @@ _HOMES = {
 
 __all__ = [
     "Explanation",
+    "Localization",
     "Preprocess",
     "VidcamError",
     "class_activation_map",
@@ -35,6 +39,7 @@ __all__ = [
     "explain_each",
     "load_explanation",
     "load_model",
+    "localize",
     "own_model",
 ]
 

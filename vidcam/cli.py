@@ -149,6 +149,7 @@ def localize(
     from vidcam.models.registry import load_model
     from vidcam.render.timeline import refuse_existing, save
     from vidcam.temporal.formats import read_truths, truths_of
+    from vidcam.temporal.segments import distinct
 
     places = _places(clips, out)
     annotated = read_truths(truth) if truth is not None else []
@@ -176,8 +177,8 @@ def localize(
         if as_json:
             print(outputs.segments_json.read_text(encoding="utf-8"), end="")
             continue
-        _out.print(f"{escape(found.clip)}: {len(found.segments)} segments")
-        for s in found.segments[:5]:
+        _out.print(f"{escape(found.clip)}: {len(found.segments)} proposals; the best")
+        for s in distinct(found.segments)[:5]:
             _out.print(f"  {s.start:7.2f} to {s.end:7.2f} s  [bold]{escape(s.label)}[/] {s.score:.3f}")
         _out.print(f"  timeline {escape(str(outputs.timeline))}")
 

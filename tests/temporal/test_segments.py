@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidcam.temporal.segments import Segment, SegmentRule, contrast, frame_edges, segments_of, soft_nms
+from vidcam.temporal.segments import Segment, SegmentRule, contrast, distinct, frame_edges, segments_of, soft_nms
 
 TIMES = np.arange(100) / 10
 
@@ -74,6 +74,16 @@ def test_soft_nms_lowers_what_overlaps_and_leaves_the_rest() -> None:
     scores = {(s.start, s.end): s.score for s in kept[2:]}
     assert scores[0, 10] == pytest.approx(0.8 * np.exp(-2) * np.exp(-0.5))
     assert scores[0, 5] == pytest.approx(0.6 * np.exp(-0.5))
+
+
+def test_people_are_shown_the_best_of_what_overlaps() -> None:
+    best, inside, other, apart = (
+        Segment(0, 10, "a", 0.9),
+        Segment(2, 5, "a", 0.5),
+        Segment(2, 5, "b", 0.4),
+        Segment(10, 12, "a", 0.1),
+    )
+    assert distinct([apart, other, inside, best]) == [best, other, apart]
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=80), st.integers(0, 10**6))

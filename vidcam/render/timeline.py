@@ -15,7 +15,7 @@ from vidcam.localization import Localization
 from vidcam.metrics.localization import Truth
 from vidcam.render.outputs import all_or_nothing, refuse
 from vidcam.temporal.formats import write_chapters, write_detections, write_segments_csv
-from vidcam.temporal.segments import frame_edges
+from vidcam.temporal.segments import distinct, frame_edges
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def save(
 
 
 def timeline_figure(found: Localization, truths: Sequence[Truth] = ()) -> Figure:
-    """A row for each class: its curve as an area, its segments as bars as strong as their scores, truths as outlines."""
+    """A row for each class: its curve as an area, its distinct segments as bars as strong as their scores, truths as outlines."""
     truths = [t for t in truths if t.video == Path(found.clip).stem]
     labels = list(dict.fromkeys([*found.labels, *(t.label for t in truths)]))
     figure = Figure(figsize=(9, 0.9 + 0.55 * len(labels)), dpi=150, layout="constrained")
@@ -75,13 +75,14 @@ def timeline_figure(found: Localization, truths: Sequence[Truth] = ()) -> Figure
     curves = dict(zip(found.labels, found.curves()))
     edges = frame_edges(found.times)
     highest = max((float(c.max(initial=0)) for c in curves.values()), default=0.0) or 1.0
+    shown = distinct(found.segments)
     strongest = max((s.score for s in found.segments), default=0.0) or 1.0
     for row, (label, colour) in enumerate(zip(labels, colours)):
         base = len(labels) - 1 - row
         if label in curves:
             axes.fill_between(found.times, base, base + 0.62 * curves[label] / highest, color=colour, alpha=0.35, lw=0)
             axes.plot(found.times, base + 0.62 * curves[label] / highest, color=colour, lw=1)
-        for s in (s for s in found.segments if s.label == label):
+        for s in (s for s in shown if s.label == label):
             axes.broken_barh(
                 [(s.start, s.end - s.start)], (base + 0.68, 0.14), color=colour, alpha=0.15 + 0.85 * s.score / strongest
             )

@@ -11,7 +11,7 @@ from typing import Any
 
 from vidcam.errors import SettingsError
 from vidcam.metrics.localization import Detection, Truth
-from vidcam.temporal.segments import Segment
+from vidcam.temporal.segments import Segment, distinct
 
 
 def write_detections(results: Mapping[str, Sequence[Segment]], path: Path, facts: Mapping[str, Any]) -> None:
@@ -38,9 +38,9 @@ def write_segments_csv(results: Mapping[str, Sequence[Segment]], path: Path) -> 
 
 
 def write_chapters(segments: Iterable[Segment], path: Path) -> None:
-    """WebVTT chapters (W3C), by time: what a player shows while a segment lasts."""
+    """WebVTT chapters (W3C), by time: what a player shows while a segment lasts. Only `distinct` ones."""
     lines = ["WEBVTT", ""]
-    for s in sorted(segments, key=lambda s: (s.start, s.end)):
+    for s in sorted(distinct(segments), key=lambda s: (s.start, s.end)):
         label = s.label.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
         lines += [f"{_clock(s.start)} --> {_clock(s.end)}", f"{label} ({s.score:.2f})", ""]
     path.write_text("\n".join(lines), encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -116,6 +116,15 @@ def soft_nms(segments: Sequence[Segment], sigma: float) -> list[Segment]:
         waiting.remove(best)
         kept.append(best)
         waiting = [replace(s, score=s.score * float(np.exp(-(_overlap(s, best) ** 2) / sigma))) for s in waiting]
+    return kept
+
+
+def distinct(segments: Iterable[Segment]) -> list[Segment]:
+    """The segments, best first, without those that overlap a better one of their class: what people are shown."""
+    kept: list[Segment] = []
+    for s in sorted(segments, key=lambda s: -s.score):
+        if all(s.label != k.label or _overlap(s, k) == 0 for k in kept):
+            kept.append(s)
     return kept
 
 
