@@ -22,8 +22,6 @@ class Segment:
 class SegmentRule:
     """How a curve is cut.
 
-    The defaults were chosen on playground clips of the training seed, see docs/temporal.md.
-
     Attributes:
         levels: thresholds, as shares of the curve's highest value, each of which proposes segments.
         hold: hysteresis: a segment that began at a level lasts while the curve stays above this share of that level.
