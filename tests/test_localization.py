@@ -56,6 +56,12 @@ def test_the_curves_of_a_named_class_are_those_of_explain(clip: Path, model: Mod
     np.testing.assert_array_equal(named.times, explained.times)
 
 
+def test_the_unit_of_the_evidence_does_not_matter(found: list[Localization]) -> None:
+    faint = Localization(**{**vars(found[0]), "evidence": found[0].evidence * 1e-6})
+    expected = [(s.start, s.end, s.label) for s in found[0].cut("evidence")]
+    assert expected and [(s.start, s.end, s.label) for s in faint.cut("evidence")] == expected
+
+
 def test_a_table_over_clips(found: list[Localization], clip: Path) -> None:
     truths = truths_of(eventful_scene(0, 0), clip.stem)
     table = temporal_table([Localized(truths, {f.method: f for f in found})])

@@ -68,7 +68,10 @@ class Localization:
     def cut(self, name: CurveName, rule: SegmentRule = SegmentRule()) -> tuple[Segment, ...]:
         """The segments of another curve or rule, best first; the network is not run again."""
         found: list[Segment] = []
-        for label, curve in zip(self.labels, self.curves(name)):
+        curves = self.curves(name)
+        if name == "evidence":  # its unit is the layer's: what the rule asks for is a share of the clip's highest
+            curves = curves / (curves.max(initial=0.0) or 1.0)
+        for label, curve in zip(self.labels, curves):
             found += segments_of(curve, self.times, label, rule)
         return tuple(sorted(found, key=lambda s: -s.score))
 

@@ -17,10 +17,11 @@ def test_pathways_are_those_of_slowfast() -> None:
     assert slow[0, 0, :, 0, 0].tolist() == [0, 4, 8, 13, 17, 22, 26, 31]
 
 
-def test_x3d_gives_scores_and_no_probabilities() -> None:
-    network = pytorchvideo.build("x3d_xs", 7).eval()
+@pytest.mark.parametrize(("name", "frames", "side"), [("x3d_xs", 4, 160), ("r2plus1d_r50", 16, 224)])
+def test_scores_come_out_and_no_probabilities(name: str, frames: int, side: int) -> None:
+    network = pytorchvideo.build(name, 7).eval()
     with torch.no_grad():
-        scores = network(torch.randn(1, 3, 4, 160, 160))
+        scores = network(torch.randn(1, 3, frames, side, side))
     assert scores.shape == (1, 7) and not torch.isclose(scores.sum(), torch.tensor(1.0))
 
 

@@ -21,7 +21,7 @@ def build(name: str, classes: int) -> nn.Module:
     """The network of that name with random weights; its output are scores before softmax."""
     function = getattr(_shelf(name), name)
     arguments: dict[str, Any] = {"model_num_class": classes}
-    if name.startswith("x3d"):
+    if name.startswith(("x3d", "r2plus1d")):
         arguments["head_activation"] = None  # a softmax otherwise
     network: nn.Module = function(pretrained=False, **arguments)
     return network
