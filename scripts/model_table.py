@@ -38,7 +38,8 @@ Written by `python scripts/model_table.py`; one window of the published size, ra
 - *oracle*: largest relative difference between alpha in closed form and by autograd's derivatives of exp(S), in
   float64, at {positions} positions of each layer; a dash where the head is not piecewise linear and the closed form
   is only the method's definition.
-- *time*: forward pass and map over the forward pass alone, median and range of {turns} turns.
+- *time*: forward pass and map over the forward pass alone, median and range of {turns} turns. Where the range is wide, other
+  work ran on the machine: such a line says nothing, least of all for networks whose forward pass takes milliseconds.
 
 | model | input | default layer | map | oracle | time |
 |---|---|---|---|---|---|
