@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, cast
@@ -54,17 +54,19 @@ def _fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
+Clips = Annotated[list[Path], typer.Argument(help="Video files.", metavar="CLIP...")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Directory for the outputs; several clips get one each inside. [default: vidcam-out/CLIP]"),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 
 
 @app.command()
 def explain(
-    clips: Annotated[list[Path], typer.Argument(help="Video files.", metavar="CLIP...")],
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Directory for the outputs; several clips get one each inside. [default: vidcam-out/CLIP]"),
-    ] = None,
+    clips: Clips,
+    out: Out = None,
     model: Annotated[str | None, typer.Option(help="A name from `vidcam models`.")] = None,
     weights: Annotated[str | None, typer.Option(help="default, none, or a .pth, .pt or .safetensors file.")] = None,
     labels: Annotated[str | None, typer.Option(help="Text file with one class label a line.")] = None,
@@ -125,11 +127,8 @@ def explain(
 
 @app.command()
 def localize(
-    clips: Annotated[list[Path], typer.Argument(help="Video files.", metavar="CLIP...")],
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Directory for the outputs; several clips get one each inside. [default: vidcam-out/CLIP]"),
-    ] = None,
+    clips: Clips,
+    out: Out = None,
     classes: Annotated[str, typer.Option(help="top5, or labels with commas.")] = "top5",
     model: Annotated[str, typer.Option(help="A name from `vidcam models`.")] = "playground-r2plus1d",
     weights: Annotated[str, typer.Option(help="default, none, or a .pth, .pt or .safetensors file.")] = "default",
@@ -151,6 +150,7 @@ def localize(
     from vidcam.temporal.formats import read_truths, truths_of
     from vidcam.temporal.segments import distinct
 
+    cut = _curve(curve)
     places = _places(clips, out)
     annotated = read_truths(truth) if truth is not None else []
     if not overwrite:
@@ -166,12 +166,11 @@ def localize(
                 wanted,
                 layer=layer,
                 method=method,
-                curve=_curve(curve),
+                curve=cut,
                 stride=stride,
                 progress=progress,
             )
-        for warning in found.warnings:
-            _err.print(f"[yellow]note:[/] {escape(warning)}")
+        _tell(found.warnings)
         own = truths_of(clip.stem, float(found.times[-1]), annotated, truth) if truth is not None else []
         outputs = save(found, place, truths=own, overwrite=overwrite)
         if as_json:
@@ -425,8 +424,7 @@ def playground_accuracy(
 
 
 def _save(explanation: Explanation, directory: Path, overwrite: bool, as_json: bool) -> None:
-    for warning in explanation.warnings:
-        _err.print(f"[yellow]note:[/] {escape(warning)}")
+    _tell(explanation.warnings)
     outputs = explanation.save(directory, overwrite=overwrite)
     if as_json:
         print(outputs.summary.read_text(encoding="utf-8"), end="")
@@ -436,6 +434,11 @@ def _save(explanation: Explanation, directory: Path, overwrite: bool, as_json: b
     _out.print(f"  overlay  {escape(str(outputs.overlay))}")
     _out.print(f"  curve    {escape(str(outputs.curve_png))}")
     _out.print(f"  summary  {escape(str(outputs.summary))}")
+
+
+def _tell(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        _err.print(f"[yellow]note:[/] {escape(warning)}")
 
 
 def _places(clips: list[Path], out: Path | None) -> list[Path]:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from torch import nn
 
+from vidcam.cam.methods import method_named
 from vidcam.cam.targets import class_index, top_count
 from vidcam.errors import TargetError
-from vidcam.models.registry import Model, load_model
-from vidcam.pipeline import Key, Progress, Reading, attribute, batches, checked_layers, checked_methods, windowing_of
+from vidcam.models.registry import Model
+from vidcam.pipeline import Key, Progress, Reading, attribute, batches, checked_layers, loaded_model, windowing_of
 from vidcam.temporal.curves import combined_curve
 from vidcam.temporal.segments import Segment, SegmentRule, segments_of
 from vidcam.temporal.stitch import stitch
@@ -88,7 +90,7 @@ class Localization:
 
 def localize(
     clip: str | Path,
-    model: str | Model = "playground-r2plus1d",
+    model: str | Model | nn.Module = "playground-r2plus1d",
     classes: str | Sequence[str | int] = "top5",
     *,
     weights: str | Path = "default",
@@ -104,7 +106,7 @@ def localize(
 
     Args:
         clip: a video file.
-        model: a name, or what `load_model` or `own_model` returned.
+        model: as for `vidcam.explain`.
         classes: "top5" for the five classes with the highest curves, or labels or indices.
         weights: "default", "none" or a file; used where `model` is a name.
         layer, method: as for `vidcam.explain`; one of each.
@@ -119,7 +121,7 @@ def localize(
     """
     return localize_by_each(
         clip,
-        load_model(model, weights) if isinstance(model, str) else model,
+        loaded_model(model, weights),
         classes,
         layer=layer,
         methods=[method],
@@ -146,11 +148,12 @@ def localize_by_each(
 ) -> list[Localization]:
     """`localize` by several methods in one reading; arguments and errors as there."""
     (name,) = layers = checked_layers(model, layer, most=1)
-    checked_methods(",".join(methods))
+    for method in methods:
+        method_named(method)
     count = top_count(classes) if isinstance(classes, str) else None
     if count is None:
         wanted = [classes] if isinstance(classes, str) else list(classes)
-        fixed: list[int] = list(dict.fromkeys(class_index(c, model.labels) for c in wanted))
+        fixed = list(dict.fromkeys(class_index(c, model.labels) for c in wanted))
         if not fixed:
             raise TargetError("no class is asked for; give top5, or labels")
     else:
@@ -160,47 +163,41 @@ def localize_by_each(
     windowing = windowing_of(source, model, stride, sampling_rate, overlap=_OVERLAP)
     reading = Reading(source, model, windowing, progress)
 
-    explained: list[Key] = [*fixed]
-
-    def likely(probabilities: np.ndarray) -> list[list[Key]]:
+    def likely(probabilities: np.ndarray) -> list[list[int]]:
         if fixed:
-            return [explained for _ in probabilities]
+            return [fixed] * len(probabilities)
         order = np.argsort(-probabilities, axis=1, kind="stable")
-        chosen: list[list[Key]] = []
-        for row in order:
-            keys: list[Key] = [int(k) for k in row if k != model.background]
-            chosen.append(keys[:_PER_WINDOW])
-        return chosen
+        return [[int(k) for k in row if k != model.background][:_PER_WINDOW] for row in order]
 
     starts: list[int] = []
     seen: list[np.ndarray] = []
     evidence: list[dict[tuple[str, Key], np.ndarray]] = []
     for windows in batches(reading.windows()):
-        probabilities, maps = attribute(model, layers, list(methods), windows, likely)
+        probabilities, maps = attribute(model, layers, methods, windows, likely)
         starts += [w.start for w in windows]
         seen.append(probabilities)
         evidence += [
             {(m, k): found.heat[m, name].mean(axis=(1, 2)) for k, found in of.items() for m in methods} for of in maps
         ]
-    scores = np.concatenate(seen)
+    probabilities = np.concatenate(seen)
     steps = next(iter(evidence[0].values())).shape[0]
     candidates = fixed or sorted({k for of in evidence for _, k in of if isinstance(k, int)})
     frames, times = len(reading.times), np.array(reading.times)
+    scores = np.stack([stitch(probabilities[:, [k]], starts, frames, windowing) for k in candidates])
+    best = np.argsort(-scores.max(axis=1), kind="stable")[: count or None]
+    kept = [candidates[i] for i in best]
     found = []
     for method in methods:
-        score_curves = np.stack([stitch(scores[:, [k]], starts, frames, windowing) for k in candidates])
-        heat = [[of.get((method, k), np.zeros(steps, np.float32)) for of in evidence] for k in candidates]
-        heat_curves = np.stack([stitch(np.stack(rows), starts, frames, windowing) for rows in heat])
-        best = np.argsort(-score_curves.max(axis=1), kind="stable")[: count or None]
+        heat = [[of.get((method, k), np.zeros(steps, np.float32)) for of in evidence] for k in kept]
         whole = Localization(
             clip=str(source.path),
             model=model.spec.name,
             layer=name,
             method=method,
             times=times,
-            labels=tuple(model.labels[candidates[i]] for i in best),
-            scores=score_curves[best],
-            evidence=heat_curves[best],
+            labels=tuple(model.labels[k] for k in kept),
+            scores=scores[best],
+            evidence=np.stack([stitch(np.stack(rows), starts, frames, windowing) for rows in heat]),
             curve=curve,
             segments=(),
             warnings=reading.warnings(),

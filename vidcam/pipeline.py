@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vidcam.cam.attribute import class_activation_maps
 from vidcam.cam.capture import captured
 from vidcam.cam.fusion import Fusion, fuse
 from vidcam.cam.layers import SpaceTimeLayer, space_time_layers
 from vidcam.cam.methods import method_named
-from vidcam.cam.targets import Contrast, ScoreFunction, Target, class_scores, target_of, top_count
+from vidcam.cam.targets import Contrast, ScoreFunction, Target, class_scores, classes, target_of, top_count
 from vidcam.errors import LayerError, ModelError
 from vidcam.explanation import ExplainedTarget, Explanation
 from vidcam.models.registry import Model, load_model
@@ -125,12 +124,7 @@ def explain_each(
         For each target, best first, and each method: the explanation; where there are several layers, the fused one
         and behind it those of its layers.
     """
-    if isinstance(model, nn.Module):
-        from vidcam.models.own import own_model
-
-        loaded = own_model(model)
-    else:
-        loaded = load_model(model, weights) if isinstance(model, str) else model
+    loaded = loaded_model(model, weights)
     methods, layers = checked_methods(method), checked_layers(loaded, layer)
     count = top_count(target)
     fixed: list[Key] = [] if count else [target_of(target, loaded.labels)]
@@ -158,7 +152,7 @@ def explain_each(
         maps += found
     probabilities = np.concatenate(seen)
     overall = clip_probabilities(probabilities, loaded.background)
-    keys = fixed or list(_best(overall, count or 1))
+    keys = fixed or _best(overall, count or 1)
 
     # A class that came to the top late has no maps in early windows: those windows are run once more.
     lacking = {start: i for i, start in enumerate(starts) if any(k not in maps[i] for k in keys)}
@@ -170,11 +164,24 @@ def explain_each(
     for key in keys:
         of_key = [m[key] for m in maps]
         for name in methods:
-            parts = [_explanation(reading, [part], name, fusion, key, starts, overall, of_key) for part in layers]
-            if len(layers) > 1:
-                explanations.append(_explanation(reading, layers, name, fusion, key, starts, overall, of_key))
+            parts = [_explanation(reading, layer, name, key, starts, overall, of_key) for layer in layers]
+            if len(parts) > 1:
+                heat = fuse([part.maps for part in parts], fusion)
+                fused = replace(parts[0], layer=",".join(layers), maps=heat, evidence=evidence_curve(heat))
+                explanations.append(fused)
             explanations += parts
     return explanations
+
+
+def loaded_model(model: str | Model | nn.Module, weights: str | Path) -> Model:
+    """The model that was named, or given, or made of a network."""
+    if isinstance(model, str):
+        return load_model(model, weights)
+    if isinstance(model, nn.Module):
+        from vidcam.models.own import own_model
+
+        return own_model(model)
+    return model
 
 
 def checked_methods(methods: str) -> list[str]:
@@ -196,7 +203,8 @@ def checked_layers(model: Model, layers: str, most: int | None = None) -> list[s
         LayerError: the network has no layer of that name, or there are too many.
     """
     names = [name.strip() for name in (model.spec.layer if layers == "auto" else layers).split(",")]
-    if unknown := [name for name in names if name not in dict(model.network.named_modules())]:
+    modules = dict(model.network.named_modules())
+    if unknown := [name for name in names if name not in modules]:
         raise LayerError(
             f"{model.spec.name} has no layer {unknown[0]!r}; its space-time layers are {', '.join(layers_of(model))}"
         )
@@ -257,10 +265,10 @@ class Reading:
 
 def attribute(
     model: Model,
-    layers: list[str],
-    methods: list[str],
+    layers: Sequence[str],
+    methods: Sequence[str],
     windows: list[Window[np.ndarray]],
-    choose: Callable[[np.ndarray], list[list[Key]]],
+    choose: Callable[[np.ndarray], Sequence[Sequence[Key]]],
 ) -> tuple[np.ndarray, list[Maps]]:
     """Probabilities (N, classes) of a batch of windows, and for each window the maps of its chosen keys."""
     spec = model.spec
@@ -276,7 +284,7 @@ def attribute(
         chosen = choose(probabilities)
         for rank in range(max(len(keys) for keys in chosen)):
             keys = [k[min(rank, len(k) - 1)] for k in chosen]
-            score = partial(_scores, keys)
+            score = keys[0] if callable(keys[0]) else classes(torch.tensor(keys))
             found = class_activation_maps(capture, score, methods)
             heats = {place: heat.cpu().numpy() for place, heat in found.items()}
             scores = score(capture.output).detach()
@@ -286,18 +294,10 @@ def attribute(
     return probabilities, maps
 
 
-def _scores(keys: list[Key], output: Any) -> Tensor:
-    """The score of each window's key, (N,)."""
-    if callable(function := keys[0]):
-        return function(output)
-    return class_scores(output)[torch.arange(len(keys)), torch.tensor(keys)]
-
-
 def _explanation(
     reading: Reading,
-    layers: list[str],
+    layer: str,
     method: str,
-    fusion: Fusion,
     key: Key,
     starts: list[int],
     overall: np.ndarray,
@@ -305,8 +305,7 @@ def _explanation(
 ) -> Explanation:
     model, clip, windowing = reading.model, reading.clip, reading.windowing
     frames = len(reading.times)
-    heats = [stitch(np.stack([m.heat[method, layer] for m in maps]), starts, frames, windowing) for layer in layers]
-    heat = heats[0] if len(heats) == 1 else fuse(heats, fusion)
+    heat = stitch(np.stack([m.heat[method, layer] for m in maps]), starts, frames, windowing)
     window_scores = np.array([m.score for m in maps], np.float32)
     if isinstance(key, int):
         target = ExplainedTarget(key, model.labels[key], float(overall[key]))
@@ -317,7 +316,7 @@ def _explanation(
         clip=str(clip.path),
         model=model.spec.name,
         weights=model.weights,
-        layer=",".join(layers),
+        layer=layer,
         method=method,
         target=target,
         top=tuple((model.labels[i], float(overall[i])) for i in _best(overall, 5)),

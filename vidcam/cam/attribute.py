@@ -10,9 +10,9 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vidcam.cam.capture import Capture, captured
-from vidcam.cam.layout import Layout
+from vidcam.cam.layout import CHANNELS_FIRST, Layout
 from vidcam.cam.methods import method_named, needs
-from vidcam.cam.targets import ScoreFunction, class_scores
+from vidcam.cam.targets import ScoreFunction, class_scores, classes
 from vidcam.errors import TargetError
 
 
@@ -23,7 +23,7 @@ def class_activation_map(
     layer: str,
     target: int | ScoreFunction | None = None,
     method: str = "gradcam++",
-    layout: Layout | None = None,
+    layout: Layout = CHANNELS_FIRST,
     pack: Callable[[Tensor], Any] = lambda windows: windows,
 ) -> Tensor:
     """Where and when a network sees a class in each window of a batch.
@@ -54,15 +54,13 @@ def class_activation_map(
     """
     method_named(method)
     with captured(network, [layer], windows, layout=layout, pack=pack) as capture:
-        if target is None:
-            best = class_scores(capture.output).argmax(1)
-        elif callable(target):
-            best = None
-        elif 0 <= target < (classes := class_scores(capture.output).shape[1]):
-            best = torch.full((len(windows),), target)
+        if callable(target):
+            score = target
         else:
-            raise TargetError(f"class index {target} is out of range; the network has {classes} classes")
-        score = target if callable(target) else lambda output: class_scores(output)[torch.arange(len(windows)), best]
+            scores = class_scores(capture.output)
+            if target is not None and not 0 <= target < scores.shape[1]:
+                raise TargetError(f"class index {target} is out of range; the network has {scores.shape[1]} classes")
+            score = classes(scores.argmax(1) if target is None else torch.full((len(windows),), target))
         heat = class_activation_maps(capture, score, [method])[method, layer]
     upsampled = torch.nn.functional.interpolate(
         rearrange(heat, "n t h w -> n 1 t h w"), size=windows.shape[2:], mode="trilinear", align_corners=False

@@ -14,7 +14,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from vidcam.cam.layout import Fold, Layout, tensor_of
+from vidcam.cam.layout import CHANNELS_FIRST, Fold, Layout, tensor_of
 from vidcam.cam.targets import ScoreFunction, class_scores
 from vidcam.errors import LayerError, nearest
 
@@ -106,7 +106,7 @@ def captured(
     layers: Sequence[str],
     windows: Tensor,
     *,
-    layout: Layout | None = None,
+    layout: Layout = CHANNELS_FIRST,
     pack: Callable[[Tensor], Any] = lambda windows: windows,
 ) -> Iterator[Capture]:
     """Run a network on windows and keep what a class activation map needs.
@@ -125,7 +125,6 @@ def captured(
     Raises:
         LayerError: there is no such layer, it was not called, or it gives something else.
     """
-    layout = layout or Layout()
     capture = Capture(windows, lambda windows: network(pack(windows)))
 
     def keeper(name: str) -> Any:

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
-from vidcam.cam.layout import Layout, tensor_of
+from vidcam.cam.layout import CHANNELS_FIRST, Layout, tensor_of
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class SpaceTimeLayer:
     sight: Sight
 
 
-def space_time_layers(network: nn.Module, inputs: Any, layout: Layout | None = None) -> dict[str, SpaceTimeLayer]:
+def space_time_layers(network: nn.Module, inputs: Any, layout: Layout = CHANNELS_FIRST) -> dict[str, SpaceTimeLayer]:
     """The layers that can be explained by name, in the order they are called.
 
     Runs the network once. Layers with a single position in space are left out.
@@ -54,7 +54,6 @@ def space_time_layers(network: nn.Module, inputs: Any, layout: Layout | None = N
         inputs: what it takes, for one window: a tensor or a list of them.
         layout: how the layers arrange their output; channels first by default.
     """
-    layout = layout or Layout()
     found: dict[str, SpaceTimeLayer] = {}
     tracing = _Tracing(inputs)
     handles = []
@@ -102,9 +101,7 @@ class _Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
         known = [self._sights[x] for x in tensors if x in self._sights]
         if not known:  # parameters alone
             return outputs
-        sight = _after(func, args, known[0]) if len(known) == 1 else _joined(known)
-        if len(known) > 1 and _mixes(func):
-            sight = Sight(sight.stride, None)
+        sight = _after(func, args, _joined(known))
         for output in tree_leaves(outputs):
             if isinstance(output, Tensor):
                 self._sights[output] = sight
@@ -112,7 +109,7 @@ class _Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _after(func: Any, args: Any, sight: Sight) -> Sight:
-    """What a position sees behind an operation on one traced tensor."""
+    """What a position sees behind an operation on tensors of that sight."""
     name = func.overloadpacket.__name__
     if name == "convolution":
         kernel, stride, dilation = args[1].shape[2:], args[3], args[5]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 Fold = Callable[[Tensor], Tensor]
 """Brings a layer's tensor, or the gradient with respect to it, to (N, C, T, H, W)."""
 
-_CHANNELS_FIRST = (nn.Conv2d, nn.Conv3d, nn.BatchNorm2d, nn.BatchNorm3d)
+_ALWAYS_CHANNELS_FIRST = (nn.Conv2d, nn.Conv3d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Layout:
         tensor = tensor_of(output)
         if tensor is None:
             return None
-        last = self.channels_last and not isinstance(layer, _CHANNELS_FIRST)
+        last = self.channels_last and not isinstance(layer, _ALWAYS_CHANNELS_FIRST)
         if tensor.ndim == 5:
             return (lambda x: rearrange(x, "n t h w c -> n c t h w")) if last else (lambda x: x)
         if tensor.ndim == 4:
@@ -47,6 +47,9 @@ class Layout:
             t, h, w = grid
             return lambda x: rearrange(x[:, -t * h * w :], "n (t h w) c -> n c t h w", t=t, h=h, w=w)
         return None
+
+
+CHANNELS_FIRST = Layout()
 
 
 def tensor_of(output: Any) -> Tensor | None:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from vidcam.errors import TargetError, nearest
@@ -59,6 +60,11 @@ def class_scores(output: Any) -> Tensor:
         f"the network gives {what}, in which no class scores (N, classes) are recognised; "
         "wrap it so that it gives them, or explain a function of the output"
     )
+
+
+def classes(indices: Tensor) -> ScoreFunction:
+    """The score of one class for each window, given its index, (N,)."""
+    return lambda output: class_scores(output)[torch.arange(len(indices)), indices]
 
 
 def target_of(target: Target, labels: Sequence[str]) -> int | ScoreFunction:

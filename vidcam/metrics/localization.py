@@ -55,8 +55,8 @@ class MeanAveragePrecision:
         return float(self.mean.mean())
 
 
-def tiou(start: float, end: float, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Intersection over union of one segment with N others, (N,); seconds in, 0 to 1 out."""
+def tiou(start: float, end: float, starts: np.ndarray | float, ends: np.ndarray | float) -> np.ndarray:
+    """Intersection over union of one segment with N others, (N,), or with one, (); seconds in, 0 to 1 out."""
     intersection = np.clip(np.minimum(end, ends) - np.maximum(start, starts), 0, None)
     union = (ends - starts) + (end - start) - intersection
     return np.asarray(intersection / union)
@@ -140,12 +140,7 @@ def average_recall(
         if len(kept) < proposals:
             kept.append(detection)
     best = [
-        max(
-            (float(tiou(d.start, d.end, np.array([t.start]), np.array([t.end]))[0]) for d in by_video[t.video]),
-            default=0,
-        )
-        if t.video in by_video
-        else 0.0
+        max((float(tiou(d.start, d.end, t.start, t.end)) for d in by_video.get(t.video, [])), default=0.0)
         for t in truths
     ]
     return float(np.mean([[b >= threshold for b in best] for threshold in thresholds])) if best else 0.0
@@ -177,7 +172,7 @@ def boundary_errors(truths: Sequence[Truth], detections: Sequence[Detection], th
             d
             for d in detections
             if (d.video, d.label) == (truth.video, truth.label)
-            and tiou(d.start, d.end, np.array([truth.start]), np.array([truth.end]))[0] >= threshold
+            and tiou(d.start, d.end, truth.start, truth.end) >= threshold
         ]
         if alike:
             best = max(alike, key=lambda d: d.score)

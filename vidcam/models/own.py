@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vidcam.cam.layers import space_time_layers
-from vidcam.cam.layout import Layout
+from vidcam.cam.layout import CHANNELS_FIRST, Layout
 from vidcam.cam.targets import class_scores
 from vidcam.errors import ModelError
 from vidcam.models.preprocess import Preprocess
@@ -33,8 +33,8 @@ def own_model(
     layer: str = "auto",
     labels: Sequence[str] | str | Path | None = None,
     name: str | None = None,
-    layout: Layout | None = None,
-    pack: Callable[[Tensor], Any] | None = None,
+    layout: Layout = CHANNELS_FIRST,
+    pack: Callable[[Tensor], Any] = lambda windows: windows,
     weights: str = "own",
 ) -> Model:
     """Make an `nn.Module` a model that can be explained. It is run once on a window of zeros.
@@ -57,13 +57,11 @@ def own_model(
     """
     name = name or type(network).__name__
     prepare(network)
-    layout = layout or Layout()
     parameter = next(network.parameters(), torch.zeros(()))
     window = torch.zeros(1, 3, frames, *preprocess.crop, dtype=parameter.dtype, device=parameter.device)
-    packed = pack or (lambda windows: windows)
     try:
         with torch.inference_mode():
-            output = network(packed(window))
+            output = network(pack(window))
     except Exception as error:  # somebody else's code may raise anything
         raise ModelError(
             f"{name} does not run on a window {tuple(window.shape)} ({_where(error, type(network))}); "
@@ -71,7 +69,7 @@ def own_model(
         ) from error
     classes = class_scores(output).shape[1]
     if layer == "auto":
-        found = space_time_layers(network, packed(window), layout)
+        found = space_time_layers(network, pack(window), layout)
         if not found:
             raise ModelError(f"{name} has no layer whose output has time and space; set layer, layout or grid")
         layer = list(found)[-1]
@@ -93,7 +91,7 @@ def own_model(
         layer=layer,
         source="the user's own",
         layout=layout,
-        pack=packed,
+        pack=pack,
     )
     return Model(network, spec, known, weights)
 
@@ -139,8 +137,7 @@ def built(factory: str, arguments: Mapping[str, Any], weights: str) -> nn.Module
 def _where(error: Exception, culprit: Any = None) -> str:
     """The error and the line of the user's code it came from: the deepest in the culprit's file, else the deepest."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = __file__
-    theirs = [f for f in frames if f.filename != own and "importlib" not in f.filename]
+    theirs = [f for f in frames if f.filename != __file__ and "importlib" not in f.filename]
     try:
         file = inspect.getsourcefile(culprit) if culprit is not None else None
     except TypeError:

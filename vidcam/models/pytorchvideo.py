@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 from urllib.error import URLError
 
@@ -13,8 +14,11 @@ from vidcam.models.weights import State, downloaded_to
 
 ALPHA = 4  # SlowFast: frames of the fast pathway for one of the slow (Feichtenhofer et al. 2019, arXiv 1812.03982)
 
-_SHELVES = {"slow": "resnet", "c2d": "resnet", "i3d": "resnet", "slowfast": "slowfast", "x3d": "x3d"}
-_SHELVES |= {"r2plus1d": "r2plus1d", "csn": "csn"}
+_SHELVES = {  # what a name begins with → the hub's module, where it is not called the same
+    "slow": "resnet",
+    "c2d": "resnet",
+    "i3d": "resnet",
+}
 
 
 def build(name: str, classes: int) -> nn.Module:
@@ -50,12 +54,11 @@ def pathways(windows: Tensor) -> list[Tensor]:
 
 
 def _shelf(name: str) -> Any:
-    from importlib import import_module
-
     from vidcam.models.torchvision_import import import_torchvision
 
     import_torchvision()  # pytorchvideo imports it
+    family = name.split("_")[0]
     try:
-        return import_module(f"pytorchvideo.models.hub.{_SHELVES[name.split('_')[0]]}")
+        return import_module(f"pytorchvideo.models.hub.{_SHELVES.get(family, family)}")
     except ImportError as error:
         raise ModelError(f"{name} needs pytorchvideo, which does not import ({error}); reinstall it") from error

@@ -12,18 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vidcam.cam.layout import Layout
+from vidcam.cam.layout import CHANNELS_FIRST, Layout
 from vidcam.errors import ModelError, nearest
 from vidcam.models import images, pytorchvideo, torchvision
 from vidcam.models.c3d import C3D, Pool5, renamed
 from vidcam.models.i3d import I3D
 from vidcam.models.playground import PREPROCESS, SmallR2Plus1D, small_c3d
 from vidcam.models.preprocess import Preprocess
-from vidcam.models.weights import State, classes_in, load_into, read_state, without_wrapper
+from vidcam.models.weights import NEED_NO_DOWNLOAD, State, classes_in, load_into, read_state, without_wrapper
 from vidcam.playground.actions import LABELS, NOTHING
 from vidcam.playground.scene import FPS
-
-_CHANNELS_FIRST = Layout()
 
 
 def _as_they_are(state: State) -> State:
@@ -66,7 +64,7 @@ class ModelSpec:
     source: str
     frame_rate: float | None = None
     background: str | None = None
-    layout: Layout = _CHANNELS_FIRST
+    layout: Layout = CHANNELS_FIRST
     pack: Callable[[Tensor], Any] = _windows
     renamed: Callable[[State], State] = _as_they_are
 
@@ -173,7 +171,7 @@ def spec_named(name: str) -> ModelSpec:
     installed = _installed()
     if name in installed:
         return _spec_from(installed[name])
-    if images.default_layer(name) and name in images.names():
+    if name in images.names():
         return _image(name)
     near = nearest(name, [*_SPECS, *installed, *images.names()]) or list(_SPECS)
     raise ModelError(f"there is no model {name!r}; did you mean {', '.join(near)}? `vidcam models` lists all")
@@ -218,7 +216,7 @@ def bundled_weights(name: str) -> Path:
 
 
 def _torchvision(
-    name: str, preprocess: Preprocess, frames: int, layer: str, frame_rate: float = 15, layout: Layout = _CHANNELS_FIRST
+    name: str, preprocess: Preprocess, frames: int, layer: str, frame_rate: float = 15, layout: Layout = CHANNELS_FIRST
 ) -> ModelSpec:
     return ModelSpec(
         name=name,
@@ -260,8 +258,7 @@ def _bring(
 
     def published() -> State:
         raise ModelError(
-            f"{name} has no weights that could be downloaded; fetch {where} and pass --weights FILE. "
-            "The bundled networks playground-r2plus1d and playground-c3d need no download"
+            f"{name} has no weights that could be downloaded; fetch {where} and pass --weights FILE. {NEED_NO_DOWNLOAD}"
         )
 
     return ModelSpec(

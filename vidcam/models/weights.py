@@ -16,6 +16,8 @@ from vidcam.errors import ModelError
 
 State = Mapping[str, Tensor]
 
+NEED_NO_DOWNLOAD = "The bundled networks playground-r2plus1d and playground-c3d need no download"
+
 _WRAPPERS = ("module.", "model.", "_orig_mod.")
 
 
@@ -107,7 +109,7 @@ def downloaded_to(name: str, url: str, publisher: str, error: Exception) -> Mode
     return ModelError(
         f"the weights of {name} cannot be downloaded ({reason}); fetch {url} (published by {publisher}), "
         f"put it at {file} and run again, or pass --weights FILE. "
-        "The bundled networks playground-r2plus1d and playground-c3d need no download"
+        f"{NEED_NO_DOWNLOAD}"
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -77,19 +76,6 @@ def write_clip(scene: Scene, path: Path, *, size: int = SIZE, facts: dict[str, A
         part_sidecar = sidecar.with_name(f".{sidecar.name}.part")
         part_sidecar.write_text(json.dumps(truth, separators=(",", ":")), encoding="utf-8")
         part_sidecar.replace(sidecar)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def write_joined(scenes: Sequence[Scene], path: Path, *, size: int = SIZE) -> None:
-    """Render scenes one after the other into one MP4, without a sidecar."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with FilmWriter(part, (size, size), time_base=Fraction(1, FPS), frame_rate=Fraction(FPS)) as film:
-            frames = [(scene, t) for scene in scenes for t in range(scene.frames)]
-            for index, (scene, t) in enumerate(frames):
-                film.write(scene.render(t, size), index)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

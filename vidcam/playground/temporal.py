@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from vidcam.metrics.localization import (
     mean_average_precision,
 )
 from vidcam.models.registry import Model
-from vidcam.playground.clips import write_clip, write_joined
+from vidcam.playground.clips import SIZE
 from vidcam.playground.scene import FPS, Scene, eventful_scene, joined_scenes
 from vidcam.temporal.segments import SegmentRule
+from vidcam.video.writer import FilmWriter
 
 METHODS = ("gradcam++", "gradcam")
 CURVES: tuple[CurveName, ...] = ("score", "evidence", "combined")
@@ -45,11 +47,19 @@ def localized_clips(
         for index in range(count):
             path = Path(folder) / f"{seed}-{index:04d}.mp4"
             scene = eventful_scene(seed, index)
-            write_clip(scene, path)
+            _film([scene], path)
             found = localize_by_each(path, model, "top5", methods=METHODS)
             path.unlink()
             yield Localized(truths_of(scene, path.stem), {f.method: f for f in found})
             progress(index + 1, count)
+
+
+def _film(scenes: Sequence[Scene], path: Path) -> None:
+    """Render scenes one after the other into one MP4; their truth is asked of the scenes."""
+    frames = ((scene, t) for scene in scenes for t in range(scene.frames))
+    with FilmWriter(path, (SIZE, SIZE), time_base=Fraction(1, FPS), frame_rate=Fraction(FPS)) as film:
+        for index, (scene, t) in enumerate(frames):
+            film.write(scene.render(t, SIZE), index)
 
 
 def truths_of(scene: Scene, video: str) -> tuple[Truth, ...]:
@@ -103,7 +113,7 @@ def two_clip_test(
         for index in range(count):
             halves = joined_scenes(seed, index)
             path = Path(folder) / "joined.mp4"
-            write_joined(halves, path)
+            _film(halves, path)
             boundary = halves[0].frames / FPS
             for found in localize_by_each(path, model, [scene.label for scene in halves], methods=METHODS):
                 for curve in CURVES:

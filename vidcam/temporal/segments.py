@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vidcam.metrics.localization import tiou
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -113,7 +115,7 @@ def soft_nms(segments: Sequence[Segment], sigma: float) -> list[Segment]:
         best = max(waiting, key=lambda s: s.score)
         waiting.remove(best)
         kept.append(best)
-        waiting = [replace(s, score=s.score * float(np.exp(-(_overlap(s, best) ** 2) / sigma))) for s in waiting]
+        waiting = [replace(s, score=s.score * float(np.exp(-(_tiou(s, best) ** 2) / sigma))) for s in waiting]
     return kept
 
 
@@ -121,11 +123,10 @@ def distinct(segments: Iterable[Segment]) -> list[Segment]:
     """The segments, best first, without those that overlap a better one of their class: what people are shown."""
     kept: list[Segment] = []
     for s in sorted(segments, key=lambda s: -s.score):
-        if all(s.label != k.label or _overlap(s, k) == 0 for k in kept):
+        if all(s.label != k.label or _tiou(s, k) == 0 for k in kept):
             kept.append(s)
     return kept
 
 
-def _overlap(a: Segment, b: Segment) -> float:
-    intersection = max(0.0, min(a.end, b.end) - max(a.start, b.start))
-    return intersection / ((a.end - a.start) + (b.end - b.start) - intersection)
+def _tiou(a: Segment, b: Segment) -> float:
+    return float(tiou(a.start, a.end, b.start, b.end))
