@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, cast
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args
 
 import typer
 from rich.console import Console
@@ -18,7 +18,6 @@ from vidcam.errors import OutputError, SettingsError, VidcamError
 
 if TYPE_CHECKING:
     from vidcam.explanation import Explanation
-    from vidcam.localization import CurveName
     from vidcam.pipeline import Progress
 
 app = typer.Typer(
@@ -136,6 +135,9 @@ def localize(
     layer: Annotated[str, typer.Option(help="auto, or a name from `vidcam layers MODEL`.")] = "auto",
     method: Annotated[str, typer.Option(help="A name from `vidcam methods`.")] = "gradcam++",
     curve: Annotated[str, typer.Option(help="What is cut: score, evidence or combined.")] = "combined",
+    evidence: Annotated[
+        str, typer.Option(help="How a heatmap becomes one number: mean, max, or top (mean of its strongest tenth).")
+    ] = "mean",
     stride: Annotated[
         int | None, typer.Option(help="Source frames between windows. [default: a quarter window]")
     ] = None,
@@ -144,13 +146,16 @@ def localize(
     as_json: Json = False,
 ) -> None:
     """Find when the classes of clips happen: segments and a timeline."""
+    from vidcam.localization import CurveName
     from vidcam.localization import localize as run
     from vidcam.models.registry import load_model
     from vidcam.render.timeline import refuse_existing, save
+    from vidcam.temporal.curves import Reduction
     from vidcam.temporal.formats import read_truths, truths_of
     from vidcam.temporal.segments import distinct
 
-    cut = _curve(curve)
+    cut: CurveName = _one_of(curve, get_args(CurveName), "curve")
+    reduction: Reduction = _one_of(evidence, get_args(Reduction), "evidence")
     places = _places(clips, out)
     annotated = read_truths(truth) if truth is not None else []
     if not overwrite:
@@ -167,6 +172,7 @@ def localize(
                 layer=layer,
                 method=method,
                 curve=cut,
+                evidence=reduction,
                 stride=stride,
                 progress=progress,
             )
@@ -182,10 +188,11 @@ def localize(
         _out.print(f"  timeline {escape(str(outputs.timeline))}")
 
 
-def _curve(name: str) -> CurveName:
-    if name not in ("score", "evidence", "combined"):
-        raise SettingsError(f"there is no curve {name!r}; choose score, evidence or combined")
-    return cast("CurveName", name)
+def _one_of(given: str, choices: Sequence[str], what: str) -> Any:
+    """What was given, if it is one of the choices."""
+    if given not in choices:
+        raise SettingsError(f"there is no {what} {given!r}; choose one of {', '.join(choices)}")
+    return given
 
 
 @evaluate.command("temporal")

@@ -16,7 +16,7 @@ from vidcam.cam.targets import class_index, top_count
 from vidcam.errors import TargetError
 from vidcam.models.registry import Model
 from vidcam.pipeline import Key, Progress, Reading, attribute, batches, checked_layers, loaded_model, windowing_of
-from vidcam.temporal.curves import combined_curve
+from vidcam.temporal.curves import Reduction, combined_curve, evidence_curve
 from vidcam.temporal.segments import Segment, SegmentRule, segments_of
 from vidcam.temporal.stitch import stitch
 from vidcam.video.reader import Clip
@@ -40,7 +40,7 @@ class Localization:
         times: (F,) seconds, of every source frame.
         labels: K classes, the one with the highest curve first.
         scores: (K, F) probability of each class around each frame.
-        evidence: (K, F) spatial mean of the raw heatmaps of each class.
+        evidence: (K, F) the raw heatmaps of each class reduced over space.
         curve: what the segments were cut from.
         segments: best first.
         warnings: what the user should know.
@@ -97,6 +97,7 @@ def localize(
     layer: str = "auto",
     method: str = "gradcam++",
     curve: CurveName = "combined",
+    evidence: Reduction = "mean",
     rule: SegmentRule = SegmentRule(),
     stride: int | None = None,
     sampling_rate: int | None = None,
@@ -111,6 +112,7 @@ def localize(
         weights: "default", "none" or a file; used where `model` is a name.
         layer, method: as for `vidcam.explain`; one of each.
         curve: what is cut: the score, the evidence, or both combined (`combined_curve`).
+        evidence: how a heatmap becomes one number of the curve: its mean, its max, or the mean of its top tenth.
         rule: how it is cut.
         stride: source frames between windows; a quarter of a window by default.
         sampling_rate: as for `vidcam.explain`.
@@ -126,6 +128,7 @@ def localize(
         layer=layer,
         methods=[method],
         curve=curve,
+        evidence=evidence,
         rule=rule,
         stride=stride,
         sampling_rate=sampling_rate,
@@ -141,6 +144,7 @@ def localize_by_each(
     layer: str = "auto",
     methods: Sequence[str],
     curve: CurveName = "combined",
+    evidence: Reduction = "mean",
     rule: SegmentRule = SegmentRule(),
     stride: int | None = None,
     sampling_rate: int | None = None,
@@ -171,24 +175,25 @@ def localize_by_each(
 
     starts: list[int] = []
     seen: list[np.ndarray] = []
-    evidence: list[dict[tuple[str, Key], np.ndarray]] = []
+    reduced: list[dict[tuple[str, Key], np.ndarray]] = []
     for windows in batches(reading.windows()):
         probabilities, maps = attribute(model, layers, methods, windows, likely)
         starts += [w.start for w in windows]
         seen.append(probabilities)
-        evidence += [
-            {(m, k): found.heat[m, name].mean(axis=(1, 2)) for k, found in of.items() for m in methods} for of in maps
+        reduced += [
+            {(m, k): evidence_curve(found.heat[m, name], evidence) for k, found in of.items() for m in methods}
+            for of in maps
         ]
     probabilities = np.concatenate(seen)
-    steps = next(iter(evidence[0].values())).shape[0]
-    candidates = fixed or sorted({k for of in evidence for _, k in of if isinstance(k, int)})
+    steps = next(iter(reduced[0].values())).shape[0]
+    candidates = fixed or sorted({k for of in reduced for _, k in of if isinstance(k, int)})
     frames, times = len(reading.times), np.array(reading.times)
     scores = np.stack([stitch(probabilities[:, [k]], starts, frames, windowing) for k in candidates])
     best = np.argsort(-scores.max(axis=1), kind="stable")[: count or None]
     kept = [candidates[i] for i in best]
     found = []
     for method in methods:
-        heat = [[of.get((method, k), np.zeros(steps, np.float32)) for of in evidence] for k in kept]
+        heat = [[of.get((method, k), np.zeros(steps, np.float32)) for of in reduced] for k in kept]
         whole = Localization(
             clip=str(source.path),
             model=model.spec.name,

@@ -10,6 +10,15 @@ def test_evidence_is_the_mean_over_space() -> None:
     np.testing.assert_allclose(evidence_curve(maps), [2.5, 8.5])
 
 
+def test_evidence_may_be_the_strongest_places() -> None:
+    maps = np.random.default_rng(0).random((3, 5, 8))
+    for frame, highest, top in zip(maps, evidence_curve(maps, "max"), evidence_curve(maps, "top")):
+        places = sorted(frame.ravel().tolist(), reverse=True)
+        assert highest == places[0]
+        np.testing.assert_allclose(top, sum(places[:4]) / 4)
+    np.testing.assert_allclose(evidence_curve(maps[:, :1, :3], "top"), maps[:, 0, :3].max(axis=1))
+
+
 def test_a_clip_is_the_mean_of_its_windows() -> None:
     windows = np.array([[0.6, 0.4], [0.2, 0.8]])
     np.testing.assert_allclose(clip_probabilities(windows), [0.4, 0.6])

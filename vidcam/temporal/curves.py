@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
+Reduction = Literal["mean", "max", "top"]
+"""How a heatmap becomes one number: its mean, its largest value, or the mean of its strongest tenth."""
 
-def evidence_curve(heatmaps: np.ndarray) -> np.ndarray:
-    """The spatial mean of each raw heatmap: (F, h, w) to (F,), in the unit of the maps, not rescaled."""
-    return heatmaps.mean(axis=(1, 2))
+
+def evidence_curve(heatmaps: np.ndarray, reduction: Reduction = "mean") -> np.ndarray:
+    """Each raw heatmap reduced over space: (F, h, w) to (F,), in the unit of the maps, not rescaled.
+
+    "mean" says how much evidence there is; "max" how strong it is at its strongest place, however small that is; "top",
+    the mean of the strongest tenth of the places, at least one, lies between.
+    """
+    places = heatmaps.reshape(len(heatmaps), -1)
+    if reduction == "mean":
+        return places.mean(axis=1)
+    count = 1 if reduction == "max" else max(1, places.shape[1] // 10)
+    return np.asarray(np.partition(places, -count, axis=1)[:, -count:].mean(axis=1))
 
 
 def clip_probabilities(windows: np.ndarray, background: int | None = None) -> np.ndarray:

@@ -22,7 +22,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class SegmentRule:
-    """How a curve is cut.
+    """How a curve is cut. The defaults were chosen by `scripts/segment_choices.py`; docs/temporal.md has its tables.
 
     Attributes:
         levels: thresholds, as shares of the curve's highest value, each of which proposes segments.
@@ -34,12 +34,12 @@ class SegmentRule:
         least: score below which segments are dropped.
     """
 
-    levels: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7)
+    levels: tuple[float, ...] = (0.4, 0.5, 0.6)
     hold: float = 0.9
     floor: float = 0.1
     gap: float = 0.25
     shortest: float = 0.25
-    sigma: float = 0.3
+    sigma: float = 0.6
     least: float = 0.01
 
 

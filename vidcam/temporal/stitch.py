@@ -31,7 +31,7 @@ def stitch(values: np.ndarray, starts: Sequence[int], frames: int, windowing: Wi
         on padding, beyond the last frame, are dropped.
     """
     span, steps = windowing.span, values.shape[1]
-    weights = np.minimum(np.arange(1, span + 1), np.arange(span, 0, -1)).astype(np.float64)
+    weights = window_weights(span)
     kernel = _interpolation(windowing, steps) * weights[:, None]
     total = np.zeros((frames, *values.shape[2:]), np.float64)
     norm = np.zeros(frames, np.float64)
@@ -40,6 +40,11 @@ def stitch(values: np.ndarray, starts: Sequence[int], frames: int, windowing: Wi
         total[start:end] += np.tensordot(kernel[: end - start], window.astype(np.float64), 1)
         norm[start:end] += weights[: end - start]
     return (total / norm.reshape(-1, *[1] * (values.ndim - 2))).astype(np.float32)
+
+
+def window_weights(span: int) -> np.ndarray:
+    """(span,) how much a window counts at each of its frames: a triangle, most in its middle, where it sees most."""
+    return np.minimum(np.arange(1, span + 1), np.arange(span, 0, -1)).astype(np.float64)
 
 
 def _interpolation(windowing: Windowing, steps: int) -> np.ndarray:
