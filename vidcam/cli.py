@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args
 
@@ -17,7 +18,9 @@ from rich.markup import escape
 from vidcam.errors import OutputError, SettingsError, VidcamError
 
 if TYPE_CHECKING:
+    from vidcam.evaluation.run import Measure
     from vidcam.explanation import Explanation
+    from vidcam.models.registry import Model
     from vidcam.pipeline import Progress
 
 app = typer.Typer(
@@ -263,6 +266,197 @@ def evaluate_playground(
             cells = [f"{v:.3f}" for v in [*figures, row["hit_rate"]]]
             table.add_row(name, *cells, *("-" if e is None else f"{e:.1f}" for e in errors), f"{joined[name]:.3f}")
     _out.print(table)
+
+
+_METHODS = "gradcam++,gradcam,gradcam+,gradcam++signed"
+
+Data = Annotated[str, typer.Option(help="A folder of clips, or playground for freshly rendered ones.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of rendered clips; 0 is what the bundled networks were trained on.")]
+Count = Annotated[int, typer.Option(min=1, help="Clips at most.")]
+ModelName = Annotated[str, typer.Option(help="A name from `vidcam models`.")]
+Weights = Annotated[str, typer.Option(help="default, none, or a .pth, .pt or .safetensors file.")]
+Labels = Annotated[Path | None, typer.Option(help="Text file with one class label a line.")]
+Layer = Annotated[str, typer.Option(help="auto, or names from `vidcam layers MODEL`; several, with commas, are fused.")]
+Methods = Annotated[str, typer.Option(help="Names from `vidcam methods`, with commas.")]
+Dtype = Annotated[str, typer.Option(help="Of the network's trunk: auto (what is quick here), float32 or bfloat16.")]
+Records = Annotated[
+    Path | None, typer.Option(help="Directory for a record of every clip, the summary and a figure; it can be resumed.")
+]
+
+
+@evaluate.command("faithfulness")
+def evaluate_faithfulness(
+    model: ModelName = "playground-r2plus1d",
+    weights: Weights = "default",
+    labels: Labels = None,
+    data: Data = "playground",
+    seed: Seed = 1,
+    count: Count = 100,
+    methods: Methods = _METHODS,
+    layer: Layer = "auto",
+    fill: Annotated[str, typer.Option(help="What hides the clip: black, mean, blur or freeze.")] = "black",
+    dtype: Dtype = "auto",
+    out: Records = None,
+    as_json: Json = False,
+) -> None:
+    """Whether the network keeps its answer where the map points: Average Drop, deletion, insertion."""
+    from vidcam.evaluation.faithfulness import Faithfulness
+    from vidcam.metrics.faithfulness import Fill
+    from vidcam.render.measures import faithfulness_figure
+
+    hidden: Fill = _one_of(fill, get_args(Fill), "fill")
+    subject = _subject(model, weights, labels, methods, layer, dtype)
+    measure = Faithfulness(subject.layers, subject.methods, subject.quick, hidden)
+    columns = [
+        "average_drop",
+        "average_drop_rearranged",
+        "mask_mean",
+        "increase_in_confidence",
+        "win",
+        "deletion_auc",
+        "insertion_auc",
+    ]
+    _evaluated(
+        subject,
+        measure,
+        {"fill": fill, "steps": measure.steps},
+        data,
+        seed,
+        count,
+        out,
+        as_json,
+        columns,
+        faithfulness_figure,
+    )
+
+
+@evaluate.command("localization")
+def evaluate_localization(
+    model: ModelName = "playground-r2plus1d",
+    weights: Weights = "default",
+    labels: Labels = None,
+    data: Data = "playground",
+    seed: Seed = 1,
+    count: Count = 100,
+    methods: Methods = _METHODS,
+    layer: Layer = "auto",
+    dtype: Dtype = "auto",
+    out: Records = None,
+    as_json: Json = False,
+) -> None:
+    """Whether the map lies on who acts: pointing game, energy, overlap. Needs clips of `vidcam playground render`."""
+    from vidcam.evaluation.place import Place
+    from vidcam.render.measures import place_figure
+
+    subject = _subject(model, weights, labels, methods, layer, dtype)
+    measure = Place(subject.layers, subject.methods, subject.quick)
+    columns = ["pointing_game", "pointing_game_clip", "energy_inside", "saliency_iou", "loc_0", "loc_0.25", "loc_0.5"]
+    _evaluated(subject, measure, {}, data, seed, count, out, as_json, columns, place_figure)
+
+
+@evaluate.command("sanity")
+def evaluate_sanity(
+    model: ModelName = "playground-r2plus1d",
+    weights: Weights = "default",
+    labels: Labels = None,
+    data: Data = "playground",
+    seed: Seed = 1,
+    count: Count = 100,
+    methods: Methods = _METHODS,
+    layer: Layer = "auto",
+    dtype: Dtype = "auto",
+    out: Records = None,
+    as_json: Json = False,
+) -> None:
+    """Whether the map depends on the weights, the class and the order of frames, and withstands noise."""
+    from vidcam.evaluation.sanity import Sanity
+    from vidcam.metrics.sanity import stages
+    from vidcam.render.measures import sanity_figure
+
+    subject = _subject(model, weights, labels, methods, layer, dtype)
+    measure = Sanity(subject.layers, subject.methods, subject.quick)
+    randomised = stages(subject.model.network)[::-1]
+    columns = ["randomised_1", "randomised_all", "other_class", "reversed", "shuffled_evidence", "frozen_evidence"]
+    columns += ["noise", "recoded", "flicker_frozen"]
+
+    def figure(records: Any) -> Any:
+        return sanity_figure(records, randomised)
+
+    _evaluated(subject, measure, {"stages": randomised}, data, seed, count, out, as_json, columns, figure)
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is measured: a model, its quick copy, and how it is explained."""
+
+    model: Model
+    quick: Model
+    layers: list[str]
+    methods: list[str]
+    settings: dict[str, Any]
+
+
+def _subject(model: str, weights: str, labels: Path | None, methods: str, layer: str, dtype: str) -> _Subject:
+    import torch
+
+    from vidcam.models.inference import prepared, quickest_dtype
+    from vidcam.models.registry import load_model
+    from vidcam.pipeline import checked_layers, checked_methods
+
+    _one_of(dtype, ["auto", "float32", "bfloat16"], "dtype")
+    names = checked_methods(methods)
+    loaded = load_model(model, weights, labels)
+    layers = checked_layers(loaded, layer)
+    _tell([loaded.note] if loaded.note else [])
+    chosen = quickest_dtype(torch.device("cpu")) if dtype == "auto" else getattr(torch, dtype)
+    settings = {
+        "model": model,
+        "weights": weights,
+        "layers": layers,
+        "methods": names,
+        "dtype": str(chosen).removeprefix("torch."),
+    }
+    return _Subject(loaded, prepared(loaded, chosen, layers), layers, names, settings)
+
+
+def _evaluated(
+    subject: _Subject,
+    measure: Measure,
+    more: Mapping[str, Any],
+    data: str,
+    seed: int,
+    count: int,
+    out: Path | None,
+    as_json: bool,
+    columns: Sequence[str],
+    figure: Callable[[Any], Any],
+) -> None:
+    """Measure, sum up, print, and where there is a directory write results.json and figure.png."""
+    from rich.table import Table
+
+    from vidcam.evaluation.run import measured, summed_up
+    from vidcam.evaluation.samples import sources
+    from vidcam.render.outputs import all_or_nothing
+
+    where = {"data": data, "seed": seed} if data == "playground" else {"data": data}
+    settings = {**subject.settings, **more, **where}
+    with _progress("measuring") as progress:
+        records = measured(measure, subject.model, sources(data, seed, count), settings, out, progress)
+    summary = summed_up(records, settings, subject.methods)
+    if out is not None:
+        with all_or_nothing(out) as work:
+            (work / "results.json").write_text(json.dumps(summary.json(), indent=2) + "\n", encoding="utf-8")
+            figure(records).savefig(work / "figure.png")
+    _tell(f"{clip}: {reason}" for clip, reason in summary.failed.items())
+    if as_json:
+        print(json.dumps(summary.json()))
+        return
+    table = Table("explanation", *(c.replace("_", " ") for c in columns), box=None)
+    for name, figures in {**summary.methods, **summary.baselines}.items():
+        cells = [figures.get(column) for column in columns]
+        table.add_row(name, *("-" if e is None else f"{e.mean:.3f}\n[dim]{e.low:.3f}–{e.high:.3f}[/]" for e in cells))
+    _out.print(table)
+    _out.print(f"{summary.clips} clips; below each mean its 95 % bootstrap interval")
 
 
 @app.command()

@@ -76,6 +76,16 @@ def gradcam_plus_plus_softmax(activation: Tensor, gradient: Tensor, cumulants: t
     return _weighted(activation, reduce(alpha * first.clamp(min=0), "n c t h w -> n c", "sum"))
 
 
+def gradcam_plus_plus_signed(activation: Tensor, gradient: Tensor) -> Tensor:
+    """The paper's ablation: Grad-CAM++ without the relu on the gradients, w_k = Σ alpha_k g_k (arXiv 1710.11063, section 6).
+
+    Where g is negative alpha may have a denominator near 0 and be large: a control, not an explanation to show.
+    """
+    activation = activation.clamp(min=0)
+    alpha = gradcam_plus_plus_alpha(activation, gradient)
+    return _weighted(activation, reduce(alpha * gradient, "n c t h w -> n c", "sum"))
+
+
 def gradcam(activation: Tensor, gradient: Tensor) -> Tensor:
     """Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391, eqs. 1 and 2), over time and space.
 
@@ -153,6 +163,7 @@ def _weighted(activation: Tensor, weights: Tensor) -> Tensor:
 METHODS: dict[str, Method] = {
     "gradcam++": gradcam_plus_plus,
     "gradcam++softmax": gradcam_plus_plus_softmax,
+    "gradcam++signed": gradcam_plus_plus_signed,
     "gradcam": gradcam,
     "gradcam+": gradcam_plus,
     "hirescam": hirescam,

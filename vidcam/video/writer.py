@@ -29,6 +29,7 @@ class FilmWriter:
         size: (height, width) of the frames in pixels, both even.
         time_base: seconds per unit of the frames' pts.
         frame_rate: frames per second on average, which the encoder spends its bits by.
+        crf: H.264's constant rate factor, 0 to 51; less is better and larger.
         audio_from: a video file whose audio is copied along; sound that MP4 cannot carry is encoded as AAC.
 
     Raises:
@@ -42,6 +43,7 @@ class FilmWriter:
         *,
         time_base: Fraction,
         frame_rate: Fraction,
+        crf: int = 18,
         audio_from: Path | None = None,
     ) -> None:
         self.path = path
@@ -50,7 +52,8 @@ class FilmWriter:
             # The start of the first frame is stored in units of the movie's time scale, a millisecond unless told.
             options = {"movflags": "+faststart", "movie_timescale": str(max(1000, time_base.denominator))}
             self._film = av.open(str(path), "w", format="mp4", options=options)
-            self._video = self._film.add_stream("libx264", rate=frame_rate, options={"preset": "veryfast", "crf": "18"})
+            quality = {"preset": "veryfast", "crf": str(crf)}
+            self._video = self._film.add_stream("libx264", rate=frame_rate, options=quality)
             context = self._video.codec_context
             context.width, context.height, context.pix_fmt = width, height, "yuv420p"
             context.time_base = time_base

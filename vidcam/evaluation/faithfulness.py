@@ -1,0 +1,121 @@
+"""Faithfulness of the explanations of one clip: what the network says of it when it sees only, or all but, their places.
+
+Measured on one window, the one in which the network is surest of the clip's class, as the paper measures windows of 16
+frames. Trivial explanations are brought to the grid of the target layer, so that all have the same resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidcam.evaluation.samples import Sample
+from vidcam.evaluation.watching import Watched, confidences, pixels, upsampled, watch, window_maps
+from vidcam.metrics.baselines import BASELINES
+from vidcam.metrics.faithfulness import (
+    Fill,
+    average_drop,
+    explanation_clip,
+    filling,
+    increase_in_confidence,
+    rearranged,
+)
+from vidcam.metrics.perturbation import (
+    area_under,
+    deletion_frames,
+    highest_confidence,
+    insertion_frames,
+    kept_frames,
+    ranks,
+)
+from vidcam.models.registry import Model
+
+SHARES = (0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """How faithfulness is measured.
+
+    Attributes:
+        layers: target layers; several are fused.
+        methods: keys of `METHODS`.
+        quick: the model that judges perturbed clips, see `vidcam.models.inference.prepared`.
+        fill: what stands where a map hides the clip.
+        steps: of deletion and insertion.
+    """
+
+    layers: Sequence[str]
+    methods: Sequence[str]
+    quick: Model
+    fill: Fill = "black"
+    steps: int = 10
+
+    def __call__(self, model: Model, sample: Sample) -> dict[str, dict[str, Any]]:
+        """Explanation → its figures, of methods and of trivial explanations; for a clip that is misunderstood also
+        what restores its true class.
+        """
+        watched = watch(self.quick, sample.frames, sample.windowing)
+        found = self._explanations(model, watched, watched.predicted)
+        frames = pixels(watched.surest)
+        whole = float(self._confidence(frames[None], watched.predicted)[0])
+        figures = {name: self._judged(frames, heat, whole, watched.predicted) for name, heat in found.items()}
+        if sample.label in model.labels and (true := model.labels.index(sample.label)) != watched.predicted:
+            again = watch(self.quick, sample.frames, sample.windowing, of=true)
+            for name, heat in self._explanations(model, again, true).items():
+                figures[name] |= self._restored(pixels(again.surest), heat, true)
+        return figures
+
+    def _explanations(self, model: Model, watched: Watched, target: int) -> dict[str, np.ndarray]:
+        """Name → map (t, h, w), 0 or more."""
+        found = window_maps(model, watched.surest, self.layers, self.methods, target)
+        grid = next(iter(found.values())).shape
+        for name, baseline in BASELINES.items():
+            full = torch.from_numpy(np.array(baseline(watched.surest, watched.start), np.float32))
+            found[name] = torch.nn.functional.adaptive_avg_pool3d(full[None], grid)[0].numpy()
+        return found
+
+    def _judged(self, frames: Tensor, heat: np.ndarray, whole: float, target: int) -> dict[str, Any]:
+        size = frames.shape[1:]
+        hidden, blurred = filling(frames, self.fill), filling(frames, "blur")
+        masks = [_mask(values, size) for values in (heat, rearranged(heat, seed=0))]
+        rank = ranks(upsampled(heat, size[1], size[2], size[0]))
+        clips = [torch.stack([explanation_clip(frames, mask, hidden) for mask in masks])]
+        clips += [deletion_frames(frames, rank, self.steps), insertion_frames(frames, rank, self.steps, blurred)]
+        scores = self._confidence(torch.cat(clips), target)
+        seen, matched = scores[:1], scores[1:2]
+        deletion, insertion = scores[2 : 3 + self.steps], scores[3 + self.steps :]
+        before = np.array([whole])
+        return {
+            "average_drop": float(average_drop(before, seen)[0]),
+            "average_drop_rearranged": float(average_drop(before, matched)[0]),
+            "increase_in_confidence": float(increase_in_confidence(before, seen)[0]),
+            "confidence_seen": float(seen[0]),
+            "mask_mean": float(masks[0].mean()),
+            "deletion_auc": area_under(deletion),
+            "insertion_auc": area_under(insertion),
+            "empty_map": float(heat.max() <= 0),
+            "deletion_curve": [round(float(v), 5) for v in deletion],
+            "insertion_curve": [round(float(v), 5) for v in insertion],
+        }
+
+    def _restored(self, frames: Tensor, heat: np.ndarray, true: int) -> dict[str, float]:
+        size = frames.shape[1:]
+        kept = self._confidence(kept_frames(frames, ranks(upsampled(heat, size[1], size[2], size[0]))), true)
+        ends = self._confidence(torch.stack([torch.zeros_like(frames), frames]), true)
+        highest = {f"highest_confidence_{share:g}": highest_confidence(kept, share) for share in SHARES}
+        return {**highest, "misunderstood_insertion_auc": area_under(np.array([ends[0], *kept, ends[1]]))}
+
+    def _confidence(self, clips: Tensor, target: int) -> np.ndarray:
+        return confidences(self.quick, clips)[:, target]
+
+
+def _mask(heat: np.ndarray, size: torch.Size) -> Tensor:
+    """A map on the grid of pixels, scaled by its largest value to [0, 1]."""
+    mask = upsampled(heat, size[1], size[2], size[0])
+    return mask / (mask.max() or 1.0)

@@ -1,0 +1,152 @@
+"""Measuring explanations over many clips: one record a clip, resumable, summed up with intervals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from vidcam.errors import ClipError, OutputError
+from vidcam.evaluation.samples import Sample, Source
+from vidcam.metrics.baselines import BASELINES
+from vidcam.metrics.estimate import Estimate, Tally, estimate
+from vidcam.metrics.faithfulness import wins
+from vidcam.models.registry import Model
+
+Measure = Callable[[Model, Sample], Mapping[str, Mapping[str, Any]]]
+Record = dict[str, Any]
+"""What is stored of a clip: {"clip": name, "figures": {explanation: {figure: value}}} or {"clip": name, "error": text}."""
+
+Figures = dict[str, dict[str, Estimate]]
+"""Explanation → figure → its mean over the clips."""
+
+
+def measured(
+    measure: Measure,
+    model: Model,
+    sources: Sequence[Source],
+    settings: Mapping[str, Any],
+    out: Path | None = None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> list[Record]:
+    """Measure every clip; one that cannot be measured leaves its reason and the others go on.
+
+    Args:
+        measure: gives the figures of a clip.
+        model: what is explained.
+        sources: the clips.
+        settings: what the figures depend on, ready for JSON.
+        out: a directory in which `records.jsonl` gets a line as soon as a clip is measured. Clips that are in it
+            already are not measured again.
+        progress: told how many clips are done.
+
+    Raises:
+        OutputError: the directory holds records of other settings, or cannot be written.
+        ClipError: no clip could be measured.
+    """
+    records = {} if out is None else _resumed(out, settings)
+    try:
+        with nullcontext() if out is None else (out / "records.jsonl").open("a", encoding="utf-8") as file:
+            for done, source in enumerate(sources):
+                progress(done, len(sources))
+                if source.name not in records:
+                    records[source.name] = _record(measure, model, source)
+                    _append(file, records[source.name])
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written ({error.strerror or error}); is the disk full?") from error
+    progress(len(sources), len(sources))
+    found = [records[source.name] for source in sources]
+    if all("error" in record for record in found):
+        raise ClipError(f"none of the {len(found)} clips could be measured; the first: {found[0]['error']}")
+    return found
+
+
+def _record(measure: Measure, model: Model, source: Source) -> Record:
+    try:
+        figures = measure(model, source.read(model))
+    except ClipError as error:
+        return {"clip": source.name, "error": str(error)}
+    return {"clip": source.name, "figures": {name: dict(values) for name, values in figures.items()}}
+
+
+def _append(file: TextIO | None, record: Record) -> None:
+    if file is not None:
+        file.write(json.dumps(record) + "\n")
+        file.flush()
+
+
+def _resumed(out: Path, settings: Mapping[str, Any]) -> dict[str, Record]:
+    """The records of a directory, by clip; a last line that was cut off is dropped from the file."""
+    described = json.dumps(dict(settings), indent=2) + "\n"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        kept, known = out / "records.jsonl", out / "settings.json"
+        if known.exists() and known.read_text(encoding="utf-8") != described:
+            raise OutputError(f"{out} holds records of other settings (settings.json); give another --out, or the same")
+        known.write_text(described, encoding="utf-8")
+        lines = kept.read_text(encoding="utf-8").splitlines(keepends=True) if kept.exists() else []
+        whole = [line for line in lines if line.endswith("\n")]
+        if len(whole) < len(lines):
+            kept.write_text("".join(whole), encoding="utf-8")
+        return {record["clip"]: record for record in map(json.loads, whole)}
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{out} cannot be used ({error}); give another --out") from error
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Means over clips: of the methods and of the trivial explanations, with the clips that could not be measured."""
+
+    settings: Mapping[str, Any]
+    clips: int
+    failed: dict[str, str]
+    methods: Figures
+    baselines: Figures
+
+    def json(self) -> dict[str, Any]:
+        """Ready for JSON: each figure, its interval and its number of clips beside it."""
+        return {
+            "settings": dict(self.settings),
+            "clips": self.clips,
+            "failed": self.failed,
+            "methods": {name: _plain(figures) for name, figures in self.methods.items()},
+            "baselines": {name: _plain(figures) for name, figures in self.baselines.items()},
+        }
+
+
+def _plain(figures: Mapping[str, Estimate]) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    for name, e in figures.items():
+        plain |= {name: e.mean, f"{name}_interval": [e.low, e.high], f"{name}_clips": e.count}
+    return plain
+
+
+def summed_up(records: Sequence[Record], settings: Mapping[str, Any], methods: Sequence[str]) -> Summary:
+    """The means of all figures over the clips, and for faithfulness the share of clips that each method wins."""
+    good = [r["figures"] for r in records if "figures" in r]
+    means: Figures = {}
+    for name in good[0]:
+        tally = Tally()
+        for figures in good:
+            tally.update({k: v for k, v in figures[name].items() if not isinstance(v, list)})
+        means[name] = tally.compute()
+    if all("confidence_seen" in good[0][m] for m in methods):
+        seen = {m: np.array([figures[m]["confidence_seen"] for figures in good]) for m in methods}
+        for name, won in wins(seen).items():
+            means[name]["win"] = estimate(won)
+    failed = {r["clip"]: r["error"] for r in records if "error" in r}
+    trivial = {name: means[name] for name in means if name in BASELINES}
+    return Summary(settings, len(good), failed, {name: means[name] for name in methods}, trivial)
+
+
+def differences(records: Sequence[Record], first: str, second: str) -> Iterator[tuple[str, Estimate]]:
+    """Figure by figure the mean of first - second over the clips, and its interval: clips are compared with themselves."""
+    good = [r["figures"] for r in records if "figures" in r]
+    for name, value in good[0][first].items():
+        if not isinstance(value, list) and all(name in f[first] and name in f[second] for f in good):
+            yield name, estimate(f[first][name] - f[second][name] for f in good)

@@ -1,0 +1,102 @@
+"""What explanations are measured on: rendered clips whose truth is known, or a folder of clips."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from vidcam.errors import ClipError, SettingsError
+from vidcam.models.registry import Model
+from vidcam.pipeline import windowing_of
+from vidcam.playground.clips import read_truth, write_clip
+from vidcam.playground.scene import untrimmed_scene
+from vidcam.video.reader import Clip
+from vidcam.video.windows import Windowing
+
+MOST_FRAMES = 600
+"""Longer clips are measured on their first frames, so that all of them fit into memory."""
+
+_SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".gif"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A clip as a network sees it.
+
+    Attributes:
+        name: of the clip.
+        frames: (F, H, W, 3) uint8, resized and cropped.
+        windowing: how it is cut, at half a window's stride.
+        label: what happens in it, if that is known.
+        mask: (F, H, W) bool, the visible pixels of whoever does it while they do it, if that is known.
+    """
+
+    name: str
+    frames: np.ndarray
+    windowing: Windowing
+    label: str | None = None
+    mask: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A clip by name, and how to get it."""
+
+    name: str
+    read: Callable[[Model], Sample]
+
+
+def sources(data: str, seed: int, count: int) -> list[Source]:
+    """The clips of a folder in the order of their names, or for "playground" rendered ones: `count` at most.
+
+    Raises:
+        SettingsError: there is no such folder, or no clip in it.
+    """
+    if data == "playground":
+        return [Source(f"{seed}-{index:04d}", partial(_rendered, seed, index)) for index in range(count)]
+    folder = Path(data)
+    if not folder.is_dir():
+        raise SettingsError(f"--data {data} is not a folder; give a folder of clips, or playground")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+    if not paths:
+        raise SettingsError(f"--data {data} holds no clips ({', '.join(sorted(_SUFFIXES))}); give a folder of clips")
+    return [Source(path.name, partial(read_sample, path)) for path in paths[:count]]
+
+
+def _rendered(seed: int, index: int, model: Model) -> Sample:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{seed}-{index:04d}.mp4"
+        write_clip(untrimmed_scene(seed, index), path)
+        return read_sample(path, model)
+
+
+def read_sample(path: Path, model: Model) -> Sample:
+    """A clip, with the truth of the playground's sidecar where there is one beside it.
+
+    Raises:
+        ClipError: the clip or its sidecar cannot be read.
+    """
+    clip = Clip(path)
+    preprocess = model.spec.preprocess
+    frames = np.stack([preprocess.frame(frame.pixels) for frame in islice(clip, MOST_FRAMES)])
+    windowing = windowing_of(clip, model, None, None, overlap=2)
+    sidecar = path.with_suffix(".json")
+    if not sidecar.exists():
+        return Sample(path.name, frames, windowing)
+    truth = read_truth(sidecar)
+    mask = np.zeros((len(frames), *frames.shape[1:3]), bool)
+    for action in truth.actions:
+        if action["label"] == truth.label:
+            figure = truth.masks[action["figure"]]
+            if figure.shape[1:] != (clip.height, clip.width):
+                raise ClipError(f"{sidecar} has masks of {figure.shape[1:]}, {path.name} frames of another size")
+            for t in range(action["start_frame"], min(action["end_frame"], len(frames))):
+                seen = preprocess.frame(np.repeat(figure[t, :, :, None], 3, axis=2).astype(np.uint8) * 255)
+                mask[t] |= seen[:, :, 0] > 127
+    return Sample(path.name, frames, windowing, truth.label, mask)

@@ -1,0 +1,68 @@
+"""Does a map depend on what it claims to explain? Rank correlation, randomised weights, flicker."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch import nn
+
+
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's rank correlation of two maps of one shape; 0 where one of them is constant and says nothing."""
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        return 0.0
+    return float(spearmanr(a.ravel(), b.ravel()).statistic)
+
+
+def stages(network: nn.Module) -> list[str]:
+    """The parts of a network that have weights of their own, by name, from the input to the output.
+
+    Its children; where it has only one, the children of that.
+    """
+    prefix, module = "", network
+    while True:
+        parts = [(name, part) for name, part in module.named_children() if any(True for _ in part.parameters())]
+        if len(parts) != 1:
+            return [prefix + name for name, _ in parts] or [prefix.rstrip(".")]
+        prefix, module = f"{prefix}{parts[0][0]}.", parts[0][1]
+
+
+def cascading_randomisation(network: nn.Module, seed: int) -> Iterator[tuple[str, nn.Module]]:
+    """Copies of a network whose weights are drawn anew from the output down, one stage more at a time.
+
+    Adebayo et al. 2018 (arXiv 1810.03292, section 4.1). Layers are reset to their own initial distribution, other
+    parameters drawn from a normal distribution of their mean and deviation.
+
+    Yields:
+        (stage, copy): everything from the output to that stage is random.
+    """
+    changed = copy.deepcopy(network)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for stage in reversed(stages(network)):
+            randomise(changed.get_submodule(stage))
+            yield stage, changed
+
+
+@torch.no_grad()
+def randomise(module: nn.Module) -> None:
+    """Draw all weights within a module anew, in place."""
+    for part in module.modules():
+        if callable(reset := getattr(part, "reset_parameters", None)):
+            reset()
+        else:
+            for parameter in part.parameters(recurse=False):
+                spread = float(parameter.std()) if parameter.numel() > 1 else 1.0
+                parameter.normal_(float(parameter.mean()), spread)
+
+
+def flicker(heatmaps: np.ndarray) -> float:
+    """Mean change of a pixel from frame to frame, (F, H, W), as a share of the clip's largest value; 0 if it is empty."""
+    peak = float(heatmaps.max(initial=0.0))
+    if peak <= 0 or len(heatmaps) < 2:
+        return 0.0
+    return float(np.abs(np.diff(heatmaps.astype(np.float64), axis=0)).mean()) / peak
