@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from vidcam.allocator import keep_freed_memory
+from vidcam.allocator import give_back_freed_memory, keep_freed_memory
 
 _FAULTS = """
 import resource
@@ -33,6 +33,27 @@ def test_large_blocks_are_used_again_without_new_page_faults() -> None:
     assert kept < usual / 10
 
 
+_HELD = """
+from vidcam.allocator import give_back_freed_memory
+def resident():
+    return int(open("/proc/self/statm").read().split()[1])
+blocks = [bytearray(b"x" * 60_000) for _ in range(2000)]
+small = [bytearray(b"x" * 40) for _ in range(2000)]
+full = resident()
+kept = blocks[::50]
+del blocks
+give_back_freed_memory()
+print(resident() / full)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
+def test_holes_in_the_heap_are_given_back() -> None:
+    found = subprocess.run([sys.executable, "-c", _HELD], check=True, capture_output=True, text=True)
+    assert float(found.stdout) < 0.5
+
+
 def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert keep_freed_memory() is False
+    give_back_freed_memory()

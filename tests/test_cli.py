@@ -156,3 +156,30 @@ def test_real_clips_keep_frames_times_and_sound(real_clips: Path, tmp_path: Path
         times = [sorted(f.time for f in c.decode(video=0)) for c in (before, after)]
         assert after.streams.audio
     np.testing.assert_allclose(times[1], times[0], atol=1e-6)
+
+
+def test_evaluate_writes_records_a_summary_and_a_figure_and_goes_on(tmp_path: Path) -> None:
+    vidcam("playground", "render", "--out", str(tmp_path / "clips"), "--count", "2", "--frames", "48", "--seed", "3")
+    for family, measure in (("faithfulness", "average_drop"), ("localization", "pointing_game"), ("sanity", "noise")):
+        arguments = ["evaluate", family, "--data", str(tmp_path / "clips"), "--methods", "gradcam++,gradcam"]
+        out = tmp_path / family
+        found = json.loads(vidcam(*arguments, "--json", "--out", str(out)).stdout)
+        assert found == json.loads((out / "results.json").read_text())
+        assert measure in found["methods"]["gradcam++"] and f"{measure}_interval" in found["methods"]["gradcam"]
+        assert (set(found["baselines"]) == {"centre", "ones", "motion", "random"}) == (family != "sanity")
+        assert (out / "figure.png").stat().st_size > 10_000
+        assert len((out / "records.jsonl").read_text().splitlines()) == 2
+    assert "2 clips" in vidcam(*arguments, "--out", str(out)).stdout
+
+
+def test_evaluate_tells_what_is_wrong(tmp_path: Path) -> None:
+    wrong = {
+        ("--fill", "pink"): "there is no fill 'pink'",
+        ("--data", str(tmp_path)): "holds no clips",
+        ("--methods", "gradcamm"): "there is no method 'gradcamm'",
+        ("--dtype", "int8"): "there is no dtype 'int8'",
+    }
+    for arguments, message in wrong.items():
+        found = vidcam("evaluate", "faithfulness", *arguments)
+        assert found.returncode == 2
+        assert message in found.stderr

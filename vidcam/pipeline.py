@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from vidcam.allocator import give_back_freed_memory
 from vidcam.cam.attribute import class_activation_maps
 from vidcam.cam.capture import captured
 from vidcam.cam.fusion import Fusion, fuse
@@ -37,6 +38,7 @@ Key = int | ScoreFunction
 
 
 BATCH = 4
+_GIVE_BACK_EVERY = 16  # batches; holes between small results would otherwise grow with the length of the clip
 
 
 @dataclass(frozen=True)
@@ -351,7 +353,10 @@ def _best(probabilities: np.ndarray, count: int) -> list[int]:
 
 
 def batches(windows: Iterable[Window[np.ndarray]]) -> Iterator[list[Window[np.ndarray]]]:
-    """Windows by the number that the network is given at once."""
-    remaining = iter(windows)
+    """Windows by the number that the network is given at once; memory that is free again is given back as they go."""
+    remaining, given = iter(windows), 0
     while batch := list(islice(remaining, BATCH)):
         yield batch
+        given += 1
+        if given % _GIVE_BACK_EVERY == 0:
+            give_back_freed_memory()

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vidcam.errors import ClipError, OutputError
+from vidcam.evaluation.run import differences, measured, summed_up
+from vidcam.evaluation.samples import Sample, Source
+from vidcam.models.registry import Model, load_model
+from vidcam.video.windows import Windowing
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return load_model("playground-c3d")
+
+
+def _sources(count: int) -> list[Source]:
+    def read(index: int) -> Any:
+        return lambda model: Sample(str(index), np.zeros((1, 1, 1, 3), np.uint8), Windowing(16, 8))
+
+    return [Source(str(index), read(index)) for index in range(count)]
+
+
+class Counting:
+    """A measure whose figures are the clip's number, and that breaks at some."""
+
+    def __init__(self, broken: tuple[str, ...] = ()) -> None:
+        self.measured: list[str] = []
+        self.broken = broken
+
+    def __call__(self, model: Model, sample: Sample) -> Mapping[str, Mapping[str, Any]]:
+        self.measured.append(sample.name)
+        if sample.name in self.broken:
+            raise ClipError(f"{sample.name} is broken")
+        number = float(sample.name)
+        return {
+            "gradcam++": {"confidence_seen": 0.9, "number": number, "curve": [1, 2]},
+            "gradcam": {"confidence_seen": 0.1 * number, "number": 0.0, "curve": [3, 4]},
+            "ones": {"confidence_seen": 1.0, "number": 7.0, "curve": [5, 6]},
+        }
+
+
+def test_means_wins_and_differences(model: Model) -> None:
+    records = measured(Counting(("2",)), model, _sources(5), {})
+    found = summed_up(records, {"data": "x"}, ["gradcam++", "gradcam"])
+    assert (found.clips, found.failed) == (4, {"2": "2 is broken"})
+    assert found.methods["gradcam++"]["number"].mean == 2.0
+    assert found.methods["gradcam++"]["win"].mean == 100 and found.methods["gradcam"]["win"].mean == 0
+    assert list(found.baselines) == ["ones"] and "win" not in found.baselines["ones"]
+    plain = found.json()
+    assert plain["methods"]["gradcam++"]["number_clips"] == 4
+    low, high = plain["methods"]["gradcam++"]["number_interval"]
+    assert 0 <= low < 2 < high <= 4
+    assert dict(differences(records, "gradcam++", "gradcam"))["number"].mean == 2.0
+
+
+def test_an_interrupted_run_goes_on_and_a_cut_off_line_is_measured_again(model: Model, tmp_path: Path) -> None:
+    first = measured(Counting(), model, _sources(2), {"seed": 1}, tmp_path)
+    with (tmp_path / "records.jsonl").open("a") as file:
+        file.write('{"clip": "2", "figu')
+    again = Counting()
+    records = measured(again, model, _sources(4), {"seed": 1}, tmp_path)
+    assert again.measured == ["2", "3"]
+    assert records[:2] == first
+    stored = [json.loads(line) for line in (tmp_path / "records.jsonl").read_text().splitlines()]
+    assert stored == records
+
+
+def test_records_of_other_settings_are_not_mixed(model: Model, tmp_path: Path) -> None:
+    measured(Counting(), model, _sources(1), {"seed": 1}, tmp_path)
+    with pytest.raises(OutputError, match="records of other settings"):
+        measured(Counting(), model, _sources(1), {"seed": 2}, tmp_path)
+
+
+def test_nothing_measured_is_an_error(model: Model) -> None:
+    with pytest.raises(ClipError, match="none of the 2 clips could be measured; the first: 0 is broken"):
+        measured(Counting(("0", "1")), model, _sources(2), {})

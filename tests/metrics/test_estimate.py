@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vidcam.metrics.estimate import Tally, estimate
+
+
+def test_the_interval_is_that_of_the_normal_distribution_where_there_are_many() -> None:
+    values = np.random.default_rng(0).normal(5, 2, 400)
+    found = estimate(values)
+    assert found.mean == pytest.approx(values.mean())
+    half = 1.96 * values.std() / 20
+    assert found.low == pytest.approx(found.mean - half, abs=0.1 * half)
+    assert found.high == pytest.approx(found.mean + half, abs=0.1 * half)
+    assert found == estimate(values)
+
+
+def test_equal_values_have_no_spread() -> None:
+    found = estimate([0.25] * 3)
+    assert (found.mean, found.low, found.high, found.count) == (0.25, 0.25, 0.25, 3)
+
+
+def test_a_tally_takes_figures_as_they_come() -> None:
+    tally = Tally()
+    tally.update({"a": 1.0, "b": None})
+    tally.update({"a": 2.0, "b": 4.0})
+    found = tally.compute()
+    assert (found["a"].mean, found["a"].count) == (1.5, 2)
+    assert (found["b"].mean, found["b"].count) == (4.0, 1)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vidcam.metrics.sanity import cascading_randomisation, flicker, rank_correlation, stages
+from vidcam.models.playground import SmallR2Plus1D
+
+
+def test_rank_correlation_is_pearson_of_ranks_with_ties_averaged() -> None:
+    a, b = np.array([1.0, 2, 2, 5]), np.array([3.0, 1, 4, 9])
+    ranks = np.array([1, 2.5, 2.5, 4]), np.array([2.0, 1, 3, 4])
+    assert rank_correlation(a, b) == pytest.approx(np.corrcoef(*ranks)[0, 1])
+    assert rank_correlation(a, -a) == -1
+    assert rank_correlation(a, np.ones(4)) == 0
+
+
+def test_stages_are_children_with_weights_and_wrappers_are_opened() -> None:
+    network = SmallR2Plus1D(3)
+    assert stages(network) == ["stem", "layer1", "layer2", "layer3", "fc"]
+    assert stages(nn.Sequential(nn.ModuleDict({"net": network}))) == [f"0.net.{s}" for s in stages(network)]
+    assert stages(nn.Sequential(nn.ReLU(), nn.Linear(2, 2))) == ["1"]
+
+
+def test_weights_are_randomised_from_the_output_down_and_the_network_is_left_alone() -> None:
+    network = SmallR2Plus1D(3).eval()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    remaining = stages(network)
+    for stage, changed in cascading_randomisation(network, seed=0):
+        assert stage == remaining.pop()
+        for name, part in changed.named_children():
+            weights = [p for n, p in part.named_parameters() if p.ndim > 1]
+            originals = [before[f"{name}.{n}"] for n, p in part.named_parameters() if p.ndim > 1]
+            same = all(torch.equal(a, b) for a, b in zip(weights, originals))
+            assert same == (name in remaining or not weights)
+    assert not remaining
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_flicker_is_the_mean_change_as_a_share_of_the_peak() -> None:
+    heat = np.zeros((3, 1, 2))
+    heat[1] = [[2, 4]]
+    assert flicker(heat) == pytest.approx((2 + 4 + 2 + 4) / 4 / 4)
+    assert flicker(np.ones((5, 2, 2))) == 0
+    assert flicker(np.zeros((5, 2, 2))) == 0
