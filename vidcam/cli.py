@@ -447,7 +447,9 @@ def _evaluated(
         with all_or_nothing(out) as work:
             (work / "results.json").write_text(json.dumps(summary.json(), indent=2) + "\n", encoding="utf-8")
             figure(records).savefig(work / "figure.png")
-    _tell(f"{clip}: {reason}" for clip, reason in summary.failed.items())
+    if summary.failed:
+        first = next(iter(summary.failed.values()))
+        _tell([f"{len(summary.failed)} of {len(records)} clips could not be measured; the first: {first}"])
     if as_json:
         print(json.dumps(summary.json()))
         return
