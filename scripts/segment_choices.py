@@ -19,6 +19,7 @@ from unittest.mock import patch
 import numpy as np
 from rich.progress import track
 
+from vidcam.attribution import attribute
 from vidcam.metrics.localization import (
     ACTIVITYNET_TIOU,
     THUMOS_TIOU,
@@ -29,10 +30,10 @@ from vidcam.metrics.localization import (
     tiou,
 )
 from vidcam.models.registry import Model, load_model
-from vidcam.pipeline import attribute, batches
 from vidcam.playground.actions import LABELS, NOTHING
 from vidcam.playground.scene import FPS, Scene, eventful_scene, sample_scene
 from vidcam.playground.temporal import truths_of
+from vidcam.reading import batches
 from vidcam.temporal import stitch as stitching
 from vidcam.temporal.curves import combined_curve, evidence_curve
 from vidcam.temporal.segments import SegmentRule, segments_of
@@ -84,9 +85,9 @@ def watched(model: Model, scene: Scene, name: str) -> Watched:
         order = np.argsort(-probabilities, axis=1, kind="stable")
         return [[int(k) for k in row if k != model.background][:3] for row in order]
 
-    for windows in batches(sliding_windows(frames, Windowing(model.spec.frames, FINEST))):
-        probabilities, maps = attribute(model, LAYERS, METHODS, windows, likely)
-        found.starts += [w.start for w in windows]
+    for batch in batches(model, sliding_windows(frames, Windowing(model.spec.frames, FINEST))):
+        probabilities, maps = attribute(model, LAYERS, METHODS, batch, likely)
+        found.starts += batch.starts
         found.probabilities = np.concatenate([found.probabilities, probabilities])
         for of in maps:
             found.evidence.append(

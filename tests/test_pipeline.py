@@ -44,7 +44,7 @@ def small() -> Model:
     network = Small().eval()
     with torch.no_grad():
         network.fc.weight.mul_(8)
-    return Model(network, spec, ("a", "b", "c", "d"), "none")
+    return Model(network, spec, ("a", "b", "c", "d"), "none", dtype="float32")
 
 
 def _one_by_one(model: Model, path: Path, target: int, starts: list[int], windowing: Windowing) -> np.ndarray:
@@ -138,7 +138,7 @@ def test_why_one_class_and_not_another(small: Model, clip_path: Path) -> None:
 
 
 def test_an_image_classifier_sees_a_clip_frame_by_frame(clip_path: Path) -> None:
-    found = vidcam.explain(clip_path, "resnet18", 3, weights="none")
+    found = vidcam.explain(clip_path, "resnet18", 3, weights="none", dtype="float32")
     assert found.frames == 24 and len(found.window_starts) == 24
     model = load_model("resnet18", "none")
     frame = model.spec.preprocess.frame(list(Clip(clip_path))[7].pixels)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vidcam.evaluation.run import Measure
     from vidcam.explanation import Explanation
     from vidcam.models.registry import Model
-    from vidcam.pipeline import Progress
+    from vidcam.reading import Progress
 
 app = typer.Typer(
     name="vidcam",
@@ -61,6 +61,13 @@ Out = Annotated[
     Path | None,
     typer.Option(help="Directory for the outputs; several clips get one each inside. [default: vidcam-out/CLIP]"),
 ]
+_DTYPE = typer.Option(
+    help="Of the trunk: auto (what is quick here, if the map stays the same), float32, bfloat16 or float16."
+)
+_DENSE = typer.Option(
+    "--dense", help="Run the trunk once over long spans: quicker, not quite the same; the agreement is told."
+)
+_COMPILE = typer.Option("--compile", help="Compile the trunk; pays over long clips.")
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 
@@ -82,6 +89,9 @@ def explain(
     fusion: Annotated[str | None, typer.Option(help="Of several layers: mean, or max as in LayerCAM.")] = None,
     stride: Annotated[int | None, typer.Option(help="Source frames between windows. [default: half a window]")] = None,
     sampling_rate: Annotated[int | None, typer.Option(help="Source frames between the frames of a window.")] = None,
+    dtype: Annotated[str | None, _DTYPE] = None,
+    dense: Annotated[bool | None, _DENSE] = None,
+    compiled: Annotated[bool | None, _COMPILE] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with these settings; flags go on top.")] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -89,7 +99,7 @@ def explain(
     """Explain clips: overlay film, temporal curve, heatmaps and summary."""
     from vidcam.config import read_config
 
-    flags: dict[str, str | int | None] = {
+    flags: dict[str, str | int | bool | None] = {
         "model": model,
         "weights": weights,
         "labels": labels,
@@ -99,6 +109,9 @@ def explain(
         "fusion": fusion,
         "stride": stride,
         "sampling_rate": sampling_rate,
+        "dtype": dtype,
+        "dense": dense,
+        "compile": compiled,
     }
     settings = read_config(config, flags)
     places = _places(clips, out)
@@ -121,6 +134,9 @@ def explain(
                 fusion=settings.fusion,
                 stride=settings.stride,
                 sampling_rate=settings.sampling_rate,
+                dtype=settings.dtype,
+                dense=settings.dense,
+                compiled=settings.compile,
                 progress=progress,
             )
         for folder, explanation in _folders(explanations):
@@ -144,6 +160,9 @@ def localize(
     stride: Annotated[
         int | None, typer.Option(help="Source frames between windows. [default: a quarter window]")
     ] = None,
+    dtype: Annotated[str, _DTYPE] = "auto",
+    dense: Annotated[bool, _DENSE] = False,
+    compiled: Annotated[bool, _COMPILE] = False,
     truth: Annotated[Path | None, typer.Option(help="ActivityNet truth file to outline in the timeline.")] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -177,6 +196,9 @@ def localize(
                 curve=cut,
                 evidence=reduction,
                 stride=stride,
+                dtype=dtype,
+                dense=dense,
+                compiled=compiled,
                 progress=progress,
             )
         _tell(found.warnings)
@@ -278,7 +300,6 @@ Weights = Annotated[str, typer.Option(help="default, none, or a .pth, .pt or .sa
 Labels = Annotated[Path | None, typer.Option(help="Text file with one class label a line.")]
 Layer = Annotated[str, typer.Option(help="auto, or names from `vidcam layers MODEL`; several, with commas, are fused.")]
 Methods = Annotated[str, typer.Option(help="Names from `vidcam methods`, with commas.")]
-Dtype = Annotated[str, typer.Option(help="Of the network's trunk: auto (what is quick here), float32 or bfloat16.")]
 Records = Annotated[
     Path | None, typer.Option(help="Directory for a record of every clip, the summary and a figure; it can be resumed.")
 ]
@@ -295,7 +316,7 @@ def evaluate_faithfulness(
     methods: Methods = _METHODS,
     layer: Layer = "auto",
     fill: Annotated[str, typer.Option(help="What hides the clip: black, mean, blur or freeze.")] = "black",
-    dtype: Dtype = "auto",
+    dtype: Annotated[str, _DTYPE] = "auto",
     out: Records = None,
     as_json: Json = False,
 ) -> None:
@@ -340,7 +361,7 @@ def evaluate_localization(
     count: Count = 100,
     methods: Methods = _METHODS,
     layer: Layer = "auto",
-    dtype: Dtype = "auto",
+    dtype: Annotated[str, _DTYPE] = "auto",
     out: Records = None,
     as_json: Json = False,
 ) -> None:
@@ -364,7 +385,7 @@ def evaluate_sanity(
     count: Count = 100,
     methods: Methods = _METHODS,
     layer: Layer = "auto",
-    dtype: Dtype = "auto",
+    dtype: Annotated[str, _DTYPE] = "auto",
     out: Records = None,
     as_json: Json = False,
 ) -> None:
@@ -403,7 +424,7 @@ def _subject(model: str, weights: str, labels: Path | None, methods: str, layer:
     from vidcam.models.registry import load_model
     from vidcam.pipeline import checked_layers, checked_methods
 
-    _one_of(dtype, ["auto", "float32", "bfloat16"], "dtype")
+    _one_of(dtype, ["auto", "float32", "bfloat16", "float16"], "dtype")
     names = checked_methods(methods)
     loaded = load_model(model, weights, labels)
     layers = checked_layers(loaded, layer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -56,6 +57,9 @@ class ExplainConfig(BaseModel):
     target: str | int = "top"
     stride: int | None = Field(None, ge=1)
     sampling_rate: int | None = Field(None, ge=1)
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dense: bool = False
+    compile: bool = False
 
     def load(self) -> Model:
         """The model with its weights and labels.
@@ -85,7 +89,7 @@ class ExplainConfig(BaseModel):
         )
 
 
-def read_config(path: Path | None, flags: dict[str, str | int | None]) -> ExplainConfig:
+def read_config(path: Path | None, flags: Mapping[str, str | int | bool | None]) -> ExplainConfig:
     """A config from a YAML file, or the defaults, with the flags that were given (not None) on top.
 
     Raises:

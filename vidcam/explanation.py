@@ -54,6 +54,7 @@ class Explanation:
         window_starts: (W,) source frame of each window.
         window_scores: (W,) the target's probability in each window.
         windowing: length, stride and sampling rate of the windows.
+        computation: what the trunk computed in, and how far its maps were seen to agree with the plain computation.
         timings: seconds spent, by stage.
         versions: of vidcam and what it computed with.
         warnings: what the user should know.
@@ -75,6 +76,7 @@ class Explanation:
     window_starts: np.ndarray
     window_scores: np.ndarray
     windowing: dict[str, int]
+    computation: dict[str, Any] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -133,6 +135,7 @@ class Explanation:
             "windowing": self.windowing,
             "size": list(self.size),
             "region": list(self.region),
+            "computation": self.computation,
             "timings": self.timings,
             "versions": self.versions,
             "warnings": list(self.warnings),
@@ -185,6 +188,7 @@ def load_explanation(directory: str | Path) -> Explanation:
             size=tuple(facts["size"]),
             region=tuple(facts["region"]),
             windowing=facts["windowing"],
+            computation=facts["computation"],
             timings=facts["timings"],
             versions=facts["versions"],
             warnings=tuple(facts["warnings"]),

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from torch import nn
 
+from vidcam.attribution import Key
 from vidcam.cam.methods import method_named
 from vidcam.cam.targets import class_index, top_count
 from vidcam.errors import TargetError
 from vidcam.models.registry import Model
-from vidcam.pipeline import Key, Progress, Reading, attribute, batches, checked_layers, loaded_model, windowing_of
+from vidcam.pipeline import attributions, checked_layers, loaded_model, reading_of
+from vidcam.reading import Progress
 from vidcam.temporal.curves import Reduction, combined_curve, evidence_curve
 from vidcam.temporal.segments import Segment, SegmentRule, segments_of
 from vidcam.temporal.stitch import stitch
-from vidcam.video.reader import Clip
 
 if TYPE_CHECKING:
     from vidcam.render.timeline import LocalizationOutputs
@@ -101,6 +102,9 @@ def localize(
     rule: SegmentRule = SegmentRule(),
     stride: int | None = None,
     sampling_rate: int | None = None,
+    dtype: str = "auto",
+    dense: bool = False,
+    compiled: bool = False,
     progress: Progress = lambda done, announced: None,
 ) -> Localization:
     """Find when the classes of a clip happen, in one reading of it.
@@ -115,7 +119,7 @@ def localize(
         evidence: how a heatmap becomes one number of the curve: its mean, its max, or the mean of its top tenth.
         rule: how it is cut.
         stride: source frames between windows; a quarter of a window by default.
-        sampling_rate: as for `vidcam.explain`.
+        sampling_rate, dtype, dense, compiled: as for `vidcam.explain`.
         progress: told how far the reading is.
 
     Raises:
@@ -132,6 +136,9 @@ def localize(
         rule=rule,
         stride=stride,
         sampling_rate=sampling_rate,
+        dtype=dtype,
+        dense=dense,
+        compiled=compiled,
         progress=progress,
     )[0]
 
@@ -148,6 +155,9 @@ def localize_by_each(
     rule: SegmentRule = SegmentRule(),
     stride: int | None = None,
     sampling_rate: int | None = None,
+    dtype: str = "auto",
+    dense: bool = False,
+    compiled: bool = False,
     progress: Progress = lambda done, announced: None,
 ) -> list[Localization]:
     """`localize` by several methods in one reading; arguments and errors as there."""
@@ -162,10 +172,20 @@ def localize_by_each(
             raise TargetError("no class is asked for; give top5, or labels")
     else:
         fixed = []
-    began = time.perf_counter()
-    source = Clip(clip)
-    windowing = windowing_of(source, model, stride, sampling_rate, overlap=_OVERLAP)
-    reading = Reading(source, model, windowing, progress)
+    reading = reading_of(
+        clip,
+        model,
+        layers,
+        methods,
+        stride=stride,
+        sampling_rate=sampling_rate,
+        overlap=_OVERLAP,
+        dtype=dtype,
+        dense=dense,
+        compiled=compiled,
+        progress=progress,
+    )
+    windowing = reading.windowing
 
     def likely(probabilities: np.ndarray) -> list[list[int]]:
         if fixed:
@@ -176,9 +196,8 @@ def localize_by_each(
     starts: list[int] = []
     seen: list[np.ndarray] = []
     reduced: list[dict[tuple[str, Key], np.ndarray]] = []
-    for windows in batches(reading.windows()):
-        probabilities, maps = attribute(model, layers, methods, windows, likely)
-        starts += [w.start for w in windows]
+    for some, probabilities, maps in attributions(reading, layers, methods, likely):
+        starts += some
         seen.append(probabilities)
         reduced += [
             {(m, k): evidence_curve(found.heat[m, name], evidence) for k, found in of.items() for m in methods}
@@ -195,7 +214,7 @@ def localize_by_each(
     for method in methods:
         heat = [[of.get((method, k), np.zeros(steps, np.float32)) for of in reduced] for k in kept]
         whole = Localization(
-            clip=str(source.path),
+            clip=str(reading.clip.path),
             model=model.spec.name,
             layer=name,
             method=method,
@@ -206,7 +225,7 @@ def localize_by_each(
             curve=curve,
             segments=(),
             warnings=reading.warnings(),
-            timings={"localize_s": round(time.perf_counter() - began, 3)},
+            timings={"localize_s": round(time.perf_counter() - reading.began, 3)},
         )
         found.append(replace(whole, segments=whole.cut(curve, rule)))
     return found

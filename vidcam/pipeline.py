@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, replace
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 
 import av
@@ -16,40 +15,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from vidcam.allocator import give_back_freed_memory
-from vidcam.cam.attribute import class_activation_maps
-from vidcam.cam.capture import captured
+from vidcam.attribution import Key, Maps, WindowMap, attribute
 from vidcam.cam.fusion import Fusion, fuse
 from vidcam.cam.layers import SpaceTimeLayer, space_time_layers
-from vidcam.cam.methods import method_named
-from vidcam.cam.targets import Contrast, ScoreFunction, Target, class_scores, classes, target_of, top_count
-from vidcam.errors import LayerError, ModelError
+from vidcam.cam.methods import method_named, needs
+from vidcam.cam.targets import Contrast, Target, target_of, top_count
+from vidcam.dense import DenseReading
+from vidcam.errors import LayerError, SettingsError
 from vidcam.explanation import ExplainedTarget, Explanation
+from vidcam.fidelity import dense_agreement, quickened
+from vidcam.models.inference import steps_of
 from vidcam.models.registry import Model, load_model
+from vidcam.reading import Progress, Reading, windowing_of
 from vidcam.temporal.curves import clip_probabilities, evidence_curve
 from vidcam.temporal.stitch import stitch
 from vidcam.video.reader import Clip
-from vidcam.video.windows import Window, Windowing, sliding_windows
-
-Progress = Callable[[int, int], None]
-"""Called with the frames done and the frames the header announces, 0 where it does not say."""
-
-Key = int | ScoreFunction
-
-
-BATCH = 4
-_GIVE_BACK_EVERY = 16  # batches; holes between small results would otherwise grow with the length of the clip
-
-
-@dataclass(frozen=True)
-class WindowMap:
-    """What one window says about one target: (method, layer) → map (t, h, w), and the score."""
-
-    heat: dict[tuple[str, str], np.ndarray]
-    score: float
-
-
-Maps = dict[Key, WindowMap]
 
 
 def explain(
@@ -63,6 +43,9 @@ def explain(
     fusion: Fusion = "mean",
     stride: int | None = None,
     sampling_rate: int | None = None,
+    dtype: str = "auto",
+    dense: bool = False,
+    compiled: bool = False,
     progress: Progress = lambda done, announced: None,
 ) -> Explanation:
     """Explain why a network sees a target in a clip: where in the picture and when.
@@ -80,6 +63,11 @@ def explain(
         stride: source frames between windows; half a window by default.
         sampling_rate: source frames between the frames of a window; by default what brings the clip nearest to the
             frame rate the network was trained at.
+        dtype: what the trunk computes in: "auto" for what this device is quick at where that leaves the explanation
+            as it is (`vidcam.fidelity.quickened`), "float32", "bfloat16" or "float16".
+        dense: run the trunk once over long spans instead of on every window (`vidcam.dense`): quicker the smaller the
+            stride is, and not quite the same; the explanation's warnings say how far it agrees.
+        compiled: compile the trunk, which takes some ten seconds and pays over long clips.
         progress: told how far the reading is.
 
     Raises:
@@ -100,6 +88,9 @@ def explain(
         fusion=fusion,
         stride=stride,
         sampling_rate=sampling_rate,
+        dtype=dtype,
+        dense=dense,
+        compiled=compiled,
         progress=progress,
     )[0]
 
@@ -115,6 +106,9 @@ def explain_each(
     fusion: Fusion = "mean",
     stride: int | None = None,
     sampling_rate: int | None = None,
+    dtype: str = "auto",
+    dense: bool = False,
+    compiled: bool = False,
     progress: Progress = lambda done, announced: None,
 ) -> list[Explanation]:
     """Explain several things in one reading of a clip.
@@ -131,10 +125,19 @@ def explain_each(
     count = top_count(target)
     fixed: list[Key] = [] if count else [target_of(target, loaded.labels)]
 
-    source = Clip(clip)
-    windowing = windowing_of(source, loaded, stride, sampling_rate, overlap=2)
-    reading = Reading(source, loaded, windowing, progress)
-    maps_of = partial(attribute, loaded, layers, methods)
+    reading = reading_of(
+        clip,
+        loaded,
+        layers,
+        methods,
+        stride=stride,
+        sampling_rate=sampling_rate,
+        overlap=2,
+        dtype=dtype,
+        dense=dense,
+        compiled=compiled,
+        progress=progress,
+    )
 
     seen: list[np.ndarray] = []
     starts: list[int] = []
@@ -147,10 +150,9 @@ def explain_each(
         so_far = clip_probabilities(np.concatenate([*seen, probabilities]), loaded.background)
         return [list(dict.fromkeys([*_best(p, count or 1), *_best(so_far, count or 1)])) for p in probabilities]
 
-    for windows in batches(reading.windows()):
-        probabilities, found = maps_of(windows, candidates)
+    for some, probabilities, found in attributions(reading, layers, methods, candidates):
         seen.append(probabilities)
-        starts += [w.start for w in windows]
+        starts += some
         maps += found
     probabilities = np.concatenate(seen)
     overall = clip_probabilities(probabilities, loaded.background)
@@ -158,9 +160,10 @@ def explain_each(
 
     # A class that came to the top late has no maps in early windows: those windows are run once more.
     lacking = {start: i for i, start in enumerate(starts) if any(k not in maps[i] for k in keys)}
-    for windows in batches(w for w in reading.windows() if w.start in lacking) if lacking else ():
-        for window, found_again in zip(windows, maps_of(windows, lambda p: [keys] * len(p))[1]):
-            maps[lacking[window.start]].update(found_again)
+    if lacking:
+        for some, _, found in attributions(reading, layers, methods, lambda p: [keys] * len(p), only=lacking):
+            for start, found_again in zip(some, found):
+                maps[lacking[start]].update(found_again)
 
     explanations = []
     for key in keys:
@@ -215,85 +218,59 @@ def checked_layers(model: Model, layers: str, most: int | None = None) -> list[s
     return names
 
 
-def windowing_of(clip: Clip, model: Model, stride: int | None, sampling_rate: int | None, *, overlap: int) -> Windowing:
-    """How a clip is cut: at the frame rate the network was trained at and with `overlap` windows over each frame,
-    unless told otherwise.
-    """
-    spec = model.spec
-    natural = max(1, round(float(clip.frame_rate) / spec.frame_rate)) if spec.frame_rate else 1
-    rate = sampling_rate or natural
-    span = (spec.frames - 1) * rate + 1
-    return Windowing(spec.frames, stride or max(1, span // overlap), rate)
-
-
 def layers_of(model: Model) -> dict[str, SpaceTimeLayer]:
     """The layers of a network that can be explained by name, in the order they are called."""
     window = torch.zeros(1, 3, model.spec.frames, *model.spec.preprocess.crop)
     return space_time_layers(model.network, model.spec.pack(window), model.spec.layout)
 
 
-class Reading:
-    """One clip on its way into one network: frames are counted and timed as they pass."""
-
-    def __init__(self, clip: Clip, model: Model, windowing: Windowing, progress: Progress) -> None:
-        self.clip, self.model, self.windowing, self.progress = clip, model, windowing, progress
-        self.times: list[float] = []
-        self.padded = 0
-        self.began = time.perf_counter()
-
-    def windows(self) -> Iterator[Window[np.ndarray]]:
-        """The windows of the clip, frames resized and cropped for the network."""
-        self.times = []
-        for window in sliding_windows(self._frames(), self.windowing):
-            self.padded = window.padded
-            yield window
-
-    def _frames(self) -> Iterator[np.ndarray]:
-        for frame in self.clip:
-            self.times.append(frame.time)
-            self.progress(frame.index + 1, self.clip.frames_announced)
-            yield self.model.spec.preprocess.frame(frame.pixels)
-
-    def warnings(self) -> tuple[str, ...]:
-        """What the user should know about the clip, once it is read, and the model."""
-        notes = [*self.clip.warnings]
-        if self.padded:
-            notes.append(
-                f"{self.clip.path.name}: its {len(self.times)} frames are fewer than one window of "
-                f"{self.windowing.span}; the last frame is repeated to fill it"
-            )
-        return tuple([*notes, self.model.note] if self.model.note else notes)
-
-
-def attribute(
+def reading_of(
+    clip: str | Path,
     model: Model,
     layers: Sequence[str],
     methods: Sequence[str],
-    windows: list[Window[np.ndarray]],
+    *,
+    stride: int | None,
+    sampling_rate: int | None,
+    overlap: int,
+    dtype: str,
+    dense: bool,
+    compiled: bool,
+    progress: Progress,
+) -> Reading:
+    """A clip on its way into a model that is prepared for it; see `explain`, and `windowing_of` for `overlap`.
+
+    Raises:
+        VidcamError: the clip or a setting cannot be used.
+    """
+    source = Clip(clip)
+    reading = Reading(source, model, windowing_of(source, model, stride, sampling_rate, overlap=overlap), progress)
+    if dense and len(layers) > 1:
+        raise LayerError(f"dense explains one layer, and {', '.join(layers)} are given; give one of them with --layer")
+    if dense and (slow := [m for m in methods if "masked_scores" in needs(method_named(m))]):
+        raise SettingsError(f"{slow[0]} runs the network anew for each channel; it cannot be had with dense")
+    began = reading.began
+    reading.model = quickened(reading, layers, dtype, compiled=compiled)
+    if dense:
+        reading = DenseReading(source, reading.model, reading.windowing, progress, steps_of(model, layers[0]))
+        reading.began = began
+    return reading
+
+
+def attributions(
+    reading: Reading,
+    layers: Sequence[str],
+    methods: Sequence[str],
     choose: Callable[[np.ndarray], Sequence[Sequence[Key]]],
-) -> tuple[np.ndarray, list[Maps]]:
-    """Probabilities (N, classes) of a batch of windows, and for each window the maps of its chosen keys."""
-    spec = model.spec
-    parameter = next(model.network.parameters())
-    batch = spec.preprocess.windows([w.frames for w in windows])
-    batch = batch.to(parameter.device, parameter.dtype, memory_format=torch.channels_last_3d)
-    maps: list[Maps] = [{} for _ in windows]
-    with captured(model.network, layers, batch, layout=spec.layout, pack=spec.pack) as capture:
-        output = class_scores(capture.output)
-        if not torch.isfinite(output).all():
-            raise ModelError(f"{spec.name} gives scores that are not finite; its weights ({model.weights}) are damaged")
-        probabilities = output.detach().float().softmax(1).cpu().numpy()
-        chosen = choose(probabilities)
-        for rank in range(max(len(keys) for keys in chosen)):
-            keys = [k[min(rank, len(k) - 1)] for k in chosen]
-            score = keys[0] if callable(keys[0]) else classes(torch.tensor(keys))
-            found = class_activation_maps(capture, score, methods)
-            heats = {place: heat.cpu().numpy() for place, heat in found.items()}
-            scores = score(capture.output).detach()
-            for i, key in enumerate(keys):
-                value = probabilities[i, key] if isinstance(key, int) else scores[i].item()
-                maps[i][key] = WindowMap({place: heat[i] for place, heat in heats.items()}, float(value))
-    return probabilities, maps
+    only: Collection[int] | None = None,
+) -> Iterator[tuple[list[int], np.ndarray, list[Maps]]]:
+    """Batch by batch the starts of the windows, their probabilities and the maps of the keys chosen for them."""
+    with closing(reading.batches(only)) as made:
+        for batch in made:
+            found = attribute(reading.model, layers, methods, batch, choose)
+            if isinstance(reading, DenseReading) and reading.agreement is None:
+                reading.agreement = dense_agreement(reading, batch, found)
+            yield batch.starts, *found
 
 
 def _explanation(
@@ -331,6 +308,7 @@ def _explanation(
         window_starts=np.array(starts),
         window_scores=window_scores,
         windowing=asdict(windowing),
+        computation=reading.computation(),
         timings={"explain_s": round(time.perf_counter() - reading.began, 3)},
         versions=versions(),
         warnings=reading.warnings(),
@@ -350,13 +328,3 @@ def versions() -> dict[str, str]:
 
 def _best(probabilities: np.ndarray, count: int) -> list[int]:
     return [int(i) for i in np.argsort(-probabilities, kind="stable")[:count]]
-
-
-def batches(windows: Iterable[Window[np.ndarray]]) -> Iterator[list[Window[np.ndarray]]]:
-    """Windows by the number that the network is given at once; memory that is free again is given back as they go."""
-    remaining, given = iter(windows), 0
-    while batch := list(islice(remaining, BATCH)):
-        yield batch
-        given += 1
-        if given % _GIVE_BACK_EVERY == 0:
-            give_back_freed_memory()

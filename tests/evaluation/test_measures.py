@@ -42,7 +42,7 @@ def sample(path: Path, model: Model) -> Sample:
 
 
 def test_maps_in_memory_are_those_of_explain(sample: Sample, path: Path, model: Model) -> None:
-    explanation = explain(path, model, sample.label or "")
+    explanation = explain(path, model, sample.label or "", dtype="float32")
     found = clip_maps(model, sample.frames, sample.windowing, ["layer3"], ["gradcam++"], explanation.target.index or 0)
     np.testing.assert_allclose(found.maps["gradcam++"], explanation.maps, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found.scores, explanation.scores, rtol=1e-4, atol=1e-5)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vidcam.models.inference import prepared, quickest_dtype
+from vidcam.models import inference
+from vidcam.models.inference import prepared, quickest_dtype, steps_of, windows_at_once
 from vidcam.models.own import own_model
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model, load_model
@@ -84,3 +85,66 @@ def test_a_published_architecture(name: str) -> None:
     model = load_model(name, "none")
     quick = prepared(model, torch.float32, [model.spec.layer])
     torch.testing.assert_close(_scores(quick), _scores(model), rtol=1e-3, atol=1e-3)
+
+
+class Rectified(nn.Module):
+    """What is between convolution and normalisation is changed in place: it is the same tensor, and not foldable."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.fc = nn.Conv3d(3, 4, 3), nn.BatchNorm3d(4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.norm(self.conv(x).relu_()).mean((2, 3, 4)))
+
+
+class Shared(nn.Module):
+    """A convolution that is called twice, once without normalisation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.fc = nn.Conv3d(3, 3, 3, padding=1), nn.BatchNorm3d(3), nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.conv(self.norm(self.conv(x)).relu()).mean((2, 3, 4)))
+
+
+class Counting(nn.Module):
+    """Cannot run without numbers: it looks at them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.fc = nn.Conv3d(3, 4, 3), nn.BatchNorm3d(4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(self.conv(x))
+        return self.fc((y if y.sum().item() > 0 else -y).relu().mean((2, 3, 4)))
+
+
+@pytest.mark.parametrize(("network", "folded"), [(Rectified(), False), (Shared(), False), (Counting(), True)])
+def test_only_what_gives_the_same_answer_is_folded(network: nn.Module, folded: bool) -> None:
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm3d):
+            nn.init.constant_(norm.weight, 3.0)
+            nn.init.constant_(norm.running_mean, 0.5)
+    model = own_model(network.eval(), preprocess=SMALL, frames=4, layer="conv")
+    quick = prepared(model, torch.float32, [])
+    assert _normalisations(quick) == (0 if folded else 1)
+    torch.testing.assert_close(_scores(quick), _scores(model), rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_is_what_memory_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_model("playground-r2plus1d")
+    quick = prepared(model, torch.float32, ["layer3"])
+    # The stem's first convolution: from 16 frames of 3 x 112 x 112 to 24 x 56 x 56, in float32, held twice.
+    assert quick.window_bytes >= 2 * 4 * 16 * (3 * 112 * 112 + 24 * 56 * 56)
+    assert prepared(model, torch.bfloat16, ["layer3"]).window_bytes == quick.window_bytes // 2
+    for free, expected in ((4 * quick.window_bytes, 1), (8 * quick.window_bytes, 2), (1, 1), (2**40, 4)):
+        memory = type("Memory", (), {"available": free})
+        monkeypatch.setattr(inference.psutil, "virtual_memory", lambda memory=memory: memory)
+        assert windows_at_once(quick) == expected
+
+
+def test_steps_of_a_layer() -> None:
+    model = load_model("playground-r2plus1d")
+    assert (steps_of(model, "stem"), steps_of(model, "layer3")) == (16, 8)

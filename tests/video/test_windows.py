@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidcam.errors import SettingsError
-from vidcam.video.windows import Windowing, sliding_windows
+from vidcam.video.windows import Windowing, long_spans, sliding_windows
 
 
 @st.composite
@@ -53,3 +53,28 @@ def test_an_empty_stream_has_no_window() -> None:
 def test_impossible_windows(arguments: tuple[int, int, int], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         Windowing(*arguments)
+
+
+@given(windowings(), st.integers(1, 300), st.integers(4, 6), st.integers(1, 4))
+def test_long_spans_hold_the_sliding_windows_with_a_margin(
+    windowing: Windowing, count: int, several: int, unit: int
+) -> None:
+    frames, rate, length = list(range(count)), windowing.sampling_rate, several * windowing.length
+    unit = min(unit, windowing.length)
+    spans = list(long_spans(iter(frames), windowing, length, unit))
+    windows = list(sliding_windows(iter(frames), windowing))
+    assert [start for span in spans for start in span.starts] == [w.start for w in windows]
+    if windows[0].padded:
+        assert [(s.first, s.frames, s.padded) for s in spans] == [(0, windows[0].frames, windows[0].padded)]
+        return
+    for index, span in enumerate(spans):
+        assert span.starts and span.first % unit == 0 and len(span.frames) <= length
+        assert list(span.frames) == frames[::rate][span.first : span.first + len(span.frames)]
+        begins, ends = span.starts[0] / rate - span.first, span.first + len(span.frames) - span.starts[-1] / rate
+        assert begins >= (0 if span.first == 0 else windowing.length - unit + 1 / rate - 1)
+        assert ends >= (windowing.length - 1 if index == len(spans) - 1 else 2 * windowing.length - 1)
+
+
+def test_a_span_of_few_windows_is_refused() -> None:
+    with pytest.raises(SettingsError, match="give 64 or more"):
+        list(long_spans(range(100), Windowing(16, 8), 63, 2))

@@ -108,6 +108,7 @@ def captured(
     *,
     layout: Layout = CHANNELS_FIRST,
     pack: Callable[[Tensor], Any] = lambda windows: windows,
+    cut: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[Capture]:
     """Run a network on windows and keep what a class activation map needs.
 
@@ -121,6 +122,8 @@ def captured(
         windows: (N, 3, T, H, W).
         layout: how the layers arrange their output; channels first by default.
         pack: makes the network's input from windows.
+        cut: where the windows are one long span: makes of the layer's output on it that of N windows, which the
+            head is given instead.
 
     Raises:
         LayerError: there is no such layer, it was not called, or it gives something else.
@@ -131,6 +134,8 @@ def captured(
         def keep(module: nn.Module, _inputs: Any, output: Any) -> Any:
             if not capture._watching:
                 return None
+            if cut is not None and isinstance(output, Tensor):
+                output = cut(output)
             fold, tensor = layout.fold(module, output), tensor_of(output)
             if fold is None or tensor is None:
                 raise LayerError(f"layer {name!r} gives {_described(output)}; a (N, C, T, H, W) tensor is needed")

@@ -13,9 +13,9 @@ import numpy as np
 
 from vidcam.errors import ClipError, SettingsError
 from vidcam.models.registry import Model
-from vidcam.pipeline import windowing_of
 from vidcam.playground.clips import read_truth, write_clip
 from vidcam.playground.scene import untrimmed_scene
+from vidcam.reading import windowing_of
 from vidcam.video.reader import Clip
 from vidcam.video.windows import Windowing
 

@@ -10,13 +10,14 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from vidcam.attribution import attribute
 from vidcam.cam.fusion import fuse
 from vidcam.cam.targets import class_scores
 from vidcam.models.registry import Model
-from vidcam.pipeline import attribute, batches
+from vidcam.reading import Batch, batches, network_input
 from vidcam.temporal.curves import clip_probabilities
 from vidcam.temporal.stitch import stitch
-from vidcam.video.windows import Window, Windowing, sliding_windows
+from vidcam.video.windows import Windowing, sliding_windows
 
 _BATCH = 8
 
@@ -66,7 +67,8 @@ def window_maps(
     model: Model, frames: np.ndarray, layers: Sequence[str], methods: Sequence[str], target: int
 ) -> dict[str, np.ndarray]:
     """method → map (t, h, w) of one window (T, H, W, 3), several layers fused."""
-    _, ((only),) = attribute(model, layers, methods, [Window(0, tuple(frames))], lambda p: [[target]])
+    batch = Batch([0], network_input(model, [list(frames)]))
+    _, ((only),) = attribute(model, layers, methods, batch, lambda p: [[target]])
     return {name: _one([only[target].heat[name, layer] for layer in layers]) for name in methods}
 
 
@@ -84,9 +86,9 @@ def clip_maps(
     """What `explain` gives for a clip (F, H, W, 3) that is in memory, by several methods."""
     starts: list[int] = []
     found = []
-    for windows in batches(sliding_windows(frames, windowing)):
-        starts += [w.start for w in windows]
-        found += [of[target] for of in attribute(model, layers, methods, windows, lambda p: [[target]] * len(p))[1]]
+    for batch in batches(model, sliding_windows(frames, windowing)):
+        starts += batch.starts
+        found += [of[target] for of in attribute(model, layers, methods, batch, lambda p: [[target]] * len(p))[1]]
 
     def stitched(values: list[np.ndarray]) -> np.ndarray:
         return stitch(np.stack(values), starts, len(frames), windowing)

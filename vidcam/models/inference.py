@@ -4,147 +4,199 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from vidcam.cam.targets import class_scores
-from vidcam.models.registry import Model
+from vidcam.models.registry import Model, prepare
 
 _Convolution = (nn.Conv3d, nn.Conv2d)
 _Normalisation = (nn.BatchNorm3d, nn.BatchNorm2d)
-_FOLDED_ALIKE = 1e-3  # largest difference of scores after folding, as a share of their largest
+_SHARE_OF_MEMORY = 0.25  # of what is free, for the activations of a batch
+_MOST = {"cpu": 4, "cuda": 32}  # windows beyond which a batch is no quicker
 
 
-def prepared(model: Model, dtype: torch.dtype, layers: Sequence[str]) -> Model:
+def prepared(model: Model, dtype: torch.dtype, layers: Sequence[str], *, compiled: bool = False) -> Model:
     """A copy of a model for inference.
 
     Batch normalisation is folded into the convolution before it wherever the network runs one directly after the
-    other, except at the target layers. The trunk, up to the last target layer, computes in `dtype`; what that
-    layer gives, and the head behind it, are float32.
+    other and nothing else sees what is between them, except at the target layers. The trunk, up to the last target
+    layer, computes in `dtype`; what that layer gives, and the head behind it, are float32.
 
     Args:
         model: in evaluation mode, float32.
         dtype: torch.float32, torch.bfloat16 or torch.float16.
         layers: names of the target layers.
+        compiled: whether the trunk is compiled too, which takes some ten seconds at its first window.
     """
+    seen = _looked_through(model, layers)
     network = copy.deepcopy(model.network)
-    quick = replace(model, network=network)
-    if not torch.allclose(
-        _scores(fold(quick, layers)), expected := _scores(model), atol=_FOLDED_ALIKE * _largest(expected)
-    ):
-        quick = replace(model, network=copy.deepcopy(model.network))  # a convolution's output is used twice
+    for convolution, normalisation in seen.pairs:
+        _fold(network, convolution, normalisation)
+    head = {network.get_submodule(name) for name in seen.head}
     if dtype != torch.float32:
-        shorten(quick, dtype, layers)
-    return quick
+        for module in network.modules():
+            if module not in head:
+                for tensor in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
+                    if tensor.is_floating_point():
+                        tensor.data = tensor.data.to(dtype)
+        for layer in layers:
+            network.get_submodule(layer).register_forward_hook(_lengthened)
+    prepare(network)
+    if compiled:
+        for child in network.children():
+            if not head & set(child.modules()):
+                child.forward = torch.compile(child.forward, dynamic=False)  # its hooks stay outside
+    window = seen.bytes_at_once * dtype.itemsize // torch.float32.itemsize
+    return replace(model, network=network, dtype=str(dtype).removeprefix("torch."), window_bytes=window)
 
 
+@cache
 def quickest_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where this device multiplies matrices in it at least half again as fast as in float32, else float32."""
-    seconds = {dtype: _multiplying(device, dtype) for dtype in (torch.float32, torch.bfloat16)}
-    return torch.bfloat16 if seconds[torch.bfloat16] * 1.5 <= seconds[torch.float32] else torch.float32
+    """bfloat16 where this device multiplies matrices in it clearly faster than in float32, else float32.
+
+    Measured once in a process, on 1024x1024 matrices, in turns, the best of seven.
+    """
+    seconds = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
+    for _ in range(7):
+        for dtype in seconds:
+            a = torch.ones(1024, 1024, device=device, dtype=dtype)
+            began = time.perf_counter()
+            float((a @ a)[0, 0])  # waits for the device
+            seconds[dtype] = min(seconds[dtype], time.perf_counter() - began)
+    return torch.bfloat16 if seconds[torch.bfloat16] * 1.25 <= seconds[torch.float32] else torch.float32
 
 
-def _multiplying(device: torch.device, dtype: torch.dtype) -> float:
-    """Seconds of one product of two 1024x1024 matrices, the best of five."""
-    a = torch.ones(1024, 1024, device=device, dtype=dtype)
-    best = float("inf")
-    for _ in range(5):
-        began = time.perf_counter()
-        float((a @ a)[0, 0])  # waits for the device
-        best = min(best, time.perf_counter() - began)
-    return best
+def windows_at_once(model: Model) -> int:
+    """How many windows a batch holds: as many as make the device quick, fewer where its free memory does not take them."""
+    device = next(model.network.parameters()).device
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    room = int(free * _SHARE_OF_MEMORY) // max(1, model.window_bytes)
+    return max(1, min(_MOST.get(device.type, 1), room))
 
 
-def fold(model: Model, layers: Sequence[str]) -> Model:
-    """Fold batch normalisation into convolutions, in place, as the network runs them on one window."""
-    kept = set(layers)
-    names = {module: name for name, module in model.network.named_modules()}
-    given: dict[int, tuple[nn.Module, Tensor]] = {}
-    pairs: list[tuple[nn.Module, nn.Module]] = []
-
-    def after_convolution(module: nn.Module, _: Any, output: Tensor) -> None:
-        given[id(output)] = module, output
-
-    def before_normalisation(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if id(inputs[0]) in given:
-            pairs.append((given[id(inputs[0])][0], module))
-
-    hooks = []
-    for module in names:
-        if isinstance(module, _Convolution):
-            hooks.append(module.register_forward_hook(after_convolution))
-        elif isinstance(module, _Normalisation) and module.track_running_stats:
-            hooks.append(module.register_forward_pre_hook(before_normalisation))
-    try:
-        _scores(model)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    convolutions = [convolution for convolution, _ in pairs]
-    for convolution, normalisation in pairs:
-        if convolutions.count(convolution) > 1 or kept & {names[convolution], names[normalisation]}:
-            continue
-        mean, variance = normalisation.running_mean, normalisation.running_var
-        weight, bias = fuse_conv_bn_weights(
-            convolution.weight,  # type: ignore[arg-type]
-            convolution.bias,  # type: ignore[arg-type]
-            mean,  # type: ignore[arg-type]
-            variance,  # type: ignore[arg-type]
-            normalisation.eps,  # type: ignore[arg-type]
-            normalisation.weight,  # type: ignore[arg-type]
-            normalisation.bias,  # type: ignore[arg-type]
-        )
-        convolution.weight, convolution.bias = weight, bias
-        parent, _, child = names[normalisation].rpartition(".")
-        setattr(model.network.get_submodule(parent), child, nn.Identity())
-    return model
-
-
-def shorten(model: Model, dtype: torch.dtype, layers: Sequence[str]) -> None:
-    """Let the trunk, up to the last target layer that is called, compute in a shorter float, in place."""
-    targets = [model.network.get_submodule(name) for name in layers]
-    head: set[nn.Module] = set()
-
-    def called(module: nn.Module, _: Any) -> None:
-        head.add(module)
-
-    def left(_module: nn.Module, _: Any, _output: Any) -> None:
-        head.clear()
-
-    hooks = [m.register_forward_pre_hook(called) for m in model.network.modules() if not list(m.children())]
-    hooks += [layer.register_forward_hook(left) for layer in targets]
-    try:
-        _scores(model)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    for module in model.network.modules():
-        if module not in head:
-            for tensor in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
-                if tensor.is_floating_point():
-                    tensor.data = tensor.data.to(dtype)
-    for layer in targets:
-        layer.register_forward_hook(_lengthened)
+def steps_of(model: Model, layer: str) -> int:
+    """Steps in time that a layer, channels first, gives for one window."""
+    return _looked_through(model, [layer]).steps
 
 
 def _lengthened(_module: nn.Module, _: Any, output: Any) -> Any:
-    return output.float() if isinstance(output, Tensor) else output
+    if isinstance(output, Tensor):
+        return output.float()
+    return (output[0].float(), *output[1:])
 
 
-@torch.no_grad()
-def _scores(model: Model) -> Tensor:
-    """Class scores of one window of noise, always the same."""
-    spec = model.spec
-    noise = torch.rand(1, 3, spec.frames, *spec.preprocess.crop, generator=torch.Generator().manual_seed(0))
-    window = spec.preprocess.normalized(noise * 255)
-    parameter = next(model.network.parameters())
-    return class_scores(model.network(spec.pack(window.to(parameter.device, parameter.dtype)))).float()
+def _fold(network: nn.Module, convolution: str, normalisation: str) -> None:
+    """Fold a batch normalisation into the convolution before it, in place."""
+    conv, norm = network.get_submodule(convolution), network.get_submodule(normalisation)
+    conv.weight, conv.bias = fuse_conv_bn_weights(
+        conv.weight,  # type: ignore[arg-type]
+        conv.bias,  # type: ignore[arg-type]
+        norm.running_mean,  # type: ignore[arg-type]
+        norm.running_var,  # type: ignore[arg-type]
+        norm.eps,  # type: ignore[arg-type]
+        norm.weight,  # type: ignore[arg-type]
+        norm.bias,  # type: ignore[arg-type]
+    )
+    parent, _, child = normalisation.rpartition(".")
+    setattr(network.get_submodule(parent), child, nn.Identity())
 
 
-def _largest(scores: Tensor) -> float:
-    return float(scores.abs().max())
+@dataclass
+class _Seen:
+    """What one run of a network shows of its structure.
+
+    Attributes:
+        pairs: (convolution, batch normalisation) that can be folded.
+        head: modules that are called after the last target layer has given its output.
+        steps: in time, that the last target layer gives.
+        bytes_at_once: a bound of the memory of a window's activations while it passes.
+    """
+
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+    head: set[str] = field(default_factory=set)
+    steps: int = 1
+    bytes_at_once: int = 0
+
+
+class _Uses(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts how often each tensor is given to an operation."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count: Counter[int] = Counter()
+        self._alive: list[Any] = []  # or a later tensor might have the same id
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        self.count.update(id(tensor) for tensor in given)
+        found = func(*args, **(kwargs or {}))
+        self._alive += [*given, found]
+        return found
+
+
+def _looked_through(model: Model, layers: Sequence[str]) -> _Seen:
+    """Run a network once and see what it is made of: without computing anything, where it can be run that way."""
+    tensors = [*model.network.parameters(), *model.network.buffers()]
+    emptied: dict[int, Any] = {id(t): torch.empty_like(t, device="meta") for t in tensors}
+    emptied |= {id(t): nn.Parameter(emptied[id(t)]) for t in tensors if isinstance(t, nn.Parameter)}
+    try:
+        return _run(model, copy.deepcopy(model.network, emptied), "meta", layers)
+    except Exception:  # somebody else's code may need real numbers
+        return _run(model, model.network, next(model.network.parameters()).device, layers)
+
+
+def _run(model: Model, network: nn.Module, device: torch.device | str, layers: Sequence[str]) -> _Seen:
+    names = {module: name for name, module in network.named_modules()}
+    targets = {network.get_submodule(name) for name in layers}
+    seen = _Seen()
+    calls: Counter[nn.Module] = Counter()
+    convolved: dict[int, tuple[nn.Module, Tensor]] = {}
+    found: list[tuple[nn.Module, nn.Module, Tensor]] = []
+
+    def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        calls[module] += 1
+        seen.head.add(names[module])
+        if isinstance(module, _Normalisation) and module.track_running_stats and id(inputs[0]) in convolved:
+            found.append((convolved[id(inputs[0])][0], module, inputs[0]))
+
+    def after(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if isinstance(module, _Convolution):
+            convolved[id(output)] = module, output
+        if not list(module.children()):
+            passing = [leaf for leaf in tree_leaves((inputs, output)) if isinstance(leaf, Tensor)]
+            seen.bytes_at_once = max(seen.bytes_at_once, 2 * sum(t.numel() * t.element_size() for t in passing))
+        if module in targets:
+            seen.head.clear()
+            seen.steps = output.shape[2] if isinstance(output, Tensor) and output.ndim == 5 else 1
+
+    window = torch.zeros(1, 3, model.spec.frames, *model.spec.preprocess.crop, device=device)
+    window = window.to(next(network.parameters(), window).dtype)
+    with _hooked(names, before, after), torch.no_grad(), _Uses() as uses:
+        network(model.spec.pack(window))
+    for convolution, normalisation, between in found:
+        once = calls[convolution] == calls[normalisation] == uses.count[id(between)] == 1
+        if once and not targets & {convolution, normalisation}:
+            seen.pairs.append((names[convolution], names[normalisation]))
+    return seen
+
+
+@contextmanager
+def _hooked(modules: Iterable[nn.Module], before: Callable[..., None], after: Callable[..., None]) -> Iterator[None]:
+    hooks = [module.register_forward_pre_hook(before) for module in modules]
+    hooks += [module.register_forward_hook(after) for module in modules]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -41,14 +41,13 @@ class Preprocess:
 
     def windows(self, frames: Sequence[Sequence[np.ndarray]]) -> Tensor:
         """Cropped uint8 frames, N windows of T, to the network's input (N, 3, T, H, W) float32."""
-        stacked = torch.from_numpy(np.stack([np.stack(window) for window in frames]))
-        return self.normalized(rearrange(stacked, "n t h w c -> n c t h w"))
+        return self.normalized(stacked(frames))
 
     def normalized(self, frames: Tensor) -> Tensor:
         """Cropped frames (N, 3, T, H, W) uint8 RGB to the network's input of the same shape, float32."""
         values = (frames.flip(1) if self.bgr else frames).float() * self.scale
-        shape = (1, 3, 1, 1, 1)
-        return (values - torch.tensor(self.mean).view(shape)) / torch.tensor(self.std).view(shape)
+        mean, std = (torch.tensor(v, device=frames.device).view(1, 3, 1, 1, 1) for v in (self.mean, self.std))
+        return (values - mean) / std
 
     def region(self, height: int, width: int) -> tuple[float, float, float, float]:
         """The part of a frame of that size that the network sees: left, top, right, bottom in its pixels."""
@@ -65,3 +64,8 @@ class Preprocess:
 
     def _corner(self, height: int, width: int) -> tuple[int, int]:
         return round((height - self.crop[0]) / 2), round((width - self.crop[1]) / 2)
+
+
+def stacked(frames: Sequence[Sequence[np.ndarray]]) -> Tensor:
+    """N windows of T frames (H, W, 3) as one (N, 3, T, H, W) uint8 tensor, channels last in memory."""
+    return rearrange(torch.from_numpy(np.stack([np.stack(window) for window in frames])), "n t h w c -> n c t h w")

@@ -73,7 +73,13 @@ class ModelSpec:
 class Model:
     """A network ready to be explained: in evaluation mode, with the labels of its classes.
 
-    `weights` says where the parameters came from; `note` is something the user must be told, or empty.
+    Attributes:
+        network, spec, labels: of its classes.
+        weights: where the parameters came from.
+        note: something the user must be told, or empty.
+        dtype: what its trunk was prepared to compute in, see `vidcam.models.inference.prepared`; empty before that.
+        window_bytes: what a window's activations take at once, as far as that was looked into.
+        fidelity: correlation of its maps with those of the network as it was, once that has been measured.
     """
 
     network: nn.Module
@@ -81,6 +87,9 @@ class Model:
     labels: tuple[str, ...]
     weights: str
     note: str = ""
+    dtype: str = ""
+    window_bytes: int = 0
+    fidelity: float | None = None
 
     @property
     def background(self) -> int | None:

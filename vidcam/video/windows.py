@@ -7,7 +7,7 @@ is moved back so that it ends exactly on the last frame of the clip.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -59,7 +59,7 @@ class Window(Generic[T]):
     padded: int = 0
 
 
-def sliding_windows(frames: Iterable[T], windowing: Windowing) -> Iterator[Window[T]]:
+def sliding_windows(frames: Iterable[T], windowing: Windowing) -> Generator[Window[T]]:
     """Cut a stream into windows, holding one span of it at a time.
 
     A clip shorter than one window gives a single window, filled up by repeating its last frame.
@@ -81,3 +81,62 @@ def sliding_windows(frames: Iterable[T], windowing: Windowing) -> Iterator[Windo
         yield Window(0, sampled + (recent[-1],) * padded, padded)
     elif count and last_start != count - span:
         yield Window(count - span, tuple(recent)[::rate])
+
+
+@dataclass(frozen=True)
+class Span(Generic[T]):
+    """Frames a sampling rate apart that several windows lie in.
+
+    Attributes:
+        first: how many such frames of the clip are before these.
+        frames: the frames.
+        starts: source frame each window begins at.
+        padded: repeated frames at the end.
+    """
+
+    first: int
+    frames: tuple[T, ...]
+    starts: tuple[int, ...]
+    padded: int = 0
+
+
+def long_spans(frames: Iterable[T], windowing: Windowing, length: int, unit: int) -> Iterator[Span[T]]:
+    """The same windows as `sliding_windows`, as many as lie in each of a clip's long, overlapping spans.
+
+    Between a window and an end of its span that is not the clip's own lies a margin of at least one window less
+    `unit`.
+
+    Args:
+        frames: of the clip.
+        windowing: how it is cut.
+        length: frames of a span, at least four windows.
+        unit: a span begins at a multiple of it.
+    """
+    rate, window = windowing.sampling_rate, windowing.length
+    if length < 4 * window:
+        raise SettingsError(
+            f"a span of {length} frames is too short for windows of {window}; give {4 * window} or more"
+        )
+    held: list[T] = []
+    first = start = count = 0
+    newest: list[T] = []
+    for frame in frames:
+        if count % rate == 0:
+            if len(held) == length:
+                last = (first + length - window) * rate
+                starts = tuple(range(start, last - windowing.span + 1, windowing.stride))
+                yield Span(first, tuple(held), starts)
+                start = starts[-1] + windowing.stride
+                kept = max(first, (start // rate - window) // unit * unit)
+                del held[: kept - first]
+                first = kept
+            held.append(frame)
+        newest = [frame]
+        count += 1
+    if 0 < count < windowing.span:
+        padded = window - len(held)
+        yield Span(0, tuple(held + newest * padded), (0,), padded)
+    elif count:
+        starts = tuple(range(start, count - windowing.span + 1, windowing.stride))
+        last = count - windowing.span
+        yield Span(first, tuple(held), starts if starts and starts[-1] == last else (*starts, last))

@@ -1,0 +1,124 @@
+"""A clip on its way into a network: decoded, resized and cut into batches on another thread, ahead of the network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidcam.ahead import ahead
+from vidcam.allocator import give_back_freed_memory
+from vidcam.models.inference import windows_at_once
+from vidcam.models.preprocess import stacked
+from vidcam.models.registry import Model
+from vidcam.video.reader import Clip
+from vidcam.video.windows import Window, Windowing, sliding_windows
+
+Progress = Callable[[int, int], None]
+"""Called with the frames done and the frames the header announces, 0 where it does not say."""
+
+_AHEAD = 2  # batches that wait
+_GIVE_BACK_EVERY = 16  # batches; holes between small results would otherwise grow with the length of the clip
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the network is given at once.
+
+    Attributes:
+        starts: source frame of each window.
+        given: the network's input, normalised, on its device: (N, 3, T, H, W), one window each; or, where there is a
+            `cut`, one long span (1, 3, L, H, W).
+        cut: makes of the target layer's output on the span that of the N windows.
+    """
+
+    starts: list[int]
+    given: Tensor
+    cut: Callable[[Tensor], Tensor] | None = None
+
+
+class Reading:
+    """One clip and how it is cut; frames are counted and timed as they pass."""
+
+    def __init__(self, clip: Clip, model: Model, windowing: Windowing, progress: Progress) -> None:
+        self.clip, self.model, self.windowing, self.progress = clip, model, windowing, progress
+        self.times: list[float] = []
+        self.padded = 0
+        self.began = time.perf_counter()
+
+    def batches(self, only: Collection[int] | None = None) -> Generator[Batch]:
+        """The windows of the clip, or those that start at the given frames, in batches made ahead on a thread."""
+        windows = (w for w in self._windows() if only is None or w.start in only)
+        return ahead(batches(self.model, windows), _AHEAD)
+
+    def first(self, count: int) -> list[Window[np.ndarray]]:
+        """The first windows of the clip."""
+        again = Clip(self.clip.path)  # this one may be being read
+        frames = (self.model.spec.preprocess.frame(frame.pixels) for frame in again)
+        with closing(sliding_windows(frames, self.windowing)) as windows:
+            return list(islice(windows, count))
+
+    def _windows(self) -> Iterator[Window[np.ndarray]]:
+        for window in sliding_windows(self.frames(), self.windowing):
+            self.padded = window.padded
+            yield window
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """The frames of the clip as the network sees them, counted."""
+        self.times = []
+        for frame in self.clip:
+            self.times.append(frame.time)
+            self.progress(frame.index + 1, self.clip.frames_announced)
+            yield self.model.spec.preprocess.frame(frame.pixels)
+
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know about the clip, once it is read, and the model."""
+        notes = [*self.clip.warnings]
+        if self.padded:
+            notes.append(
+                f"{self.clip.path.name}: its {len(self.times)} frames are fewer than one window of "
+                f"{self.windowing.span}; the last frame is repeated to fill it"
+            )
+        return tuple([*notes, self.model.note] if self.model.note else notes)
+
+    def computation(self) -> dict[str, Any]:
+        """In what the trunk computed, and how its maps correlate with float32's where that was measured."""
+        return {"dtype": self.model.dtype or "float32", "fidelity": self.model.fidelity, "dense": False}
+
+
+def windowing_of(clip: Clip, model: Model, stride: int | None, sampling_rate: int | None, *, overlap: int) -> Windowing:
+    """How a clip is cut: at the frame rate the network was trained at and with `overlap` windows over each frame,
+    unless told otherwise.
+    """
+    spec = model.spec
+    natural = max(1, round(float(clip.frame_rate) / spec.frame_rate)) if spec.frame_rate else 1
+    rate = sampling_rate or natural
+    span = (spec.frames - 1) * rate + 1
+    return Windowing(spec.frames, stride or max(1, span // overlap), rate)
+
+
+def batches(model: Model, windows: Iterable[Window[np.ndarray]]) -> Iterator[Batch]:
+    """Windows by the number the network is given at once; memory that is free again is given back as they go."""
+    remaining, given, most = iter(windows), 0, windows_at_once(model)
+    while some := list(islice(remaining, most)):
+        yield Batch([w.start for w in some], network_input(model, [w.frames for w in some]))
+        given += 1
+        if given % _GIVE_BACK_EVERY == 0:
+            give_back_freed_memory()
+
+
+def network_input(model: Model, frames: Sequence[Sequence[np.ndarray]]) -> Tensor:
+    """N windows of T frames (H, W, 3) uint8, as the network sees them: (N, 3, T, H, W), on its device."""
+    parameter = next(model.network.parameters())
+    pixels = stacked(frames)
+    if parameter.is_cuda:
+        pixels = pixels.pin_memory().to(parameter.device, non_blocking=True)
+    given = model.spec.preprocess.normalized(pixels)
+    return given.to(parameter.dtype).contiguous(memory_format=torch.channels_last_3d)
