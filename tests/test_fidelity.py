@@ -141,3 +141,16 @@ def test_a_clip_of_few_windows_is_left_as_it_is() -> None:
     assert quickened(reading, ["layer3"]) is model
     reading.clip.frames_announced = 0  # not known
     assert quickened(reading, ["layer3"]).dtype == "bfloat16"
+
+
+def test_a_model_is_prepared_once_and_again_when_its_weights_change() -> None:
+    model = load_model("playground-r2plus1d")
+    quick = quickened(_reading(model), ["layer3"])
+    assert quickened(_reading(model), ["layer3"]) is quick
+    assert quickened(_reading(model), ["layer2"]) is not quick
+    with torch.no_grad():
+        model.network.fc.weight.mul_(2)
+    again = quickened(_reading(model), ["layer3"])
+    assert again is not quick
+    torch.testing.assert_close(again.network.fc.weight, 2 * quick.network.fc.weight)
+    assert quickened(_reading(replace(model)), ["layer3"]) is not again

@@ -71,7 +71,8 @@ def quickened(reading: Reading, layers: Sequence[str], dtype: str = "auto", *, c
     Grad-CAM++ maps must correlate by `SAME` or more with those of the network as it was, and the top class be the
     same. Otherwise it computes in float32 and the model's note says why. A dtype that is asked for is used, and the
     note says if the explanation does not stay the same. A model that was prepared already and, for "auto", a clip of
-    few windows are left as they are.
+    few windows are left as they are. What a model was prepared to is kept with it, for its next clips, as long as
+    its parameters stay what they are.
 
     Raises:
         SettingsError: there is no such dtype, or the network does not run in it.
@@ -82,6 +83,17 @@ def quickened(reading: Reading, layers: Sequence[str], dtype: str = "auto", *, c
     windows = reading.clip.frames_announced / reading.windowing.stride
     if model.dtype or (dtype == "auto" and not compiled and 0 < windows <= _FEW):
         return model
+    settings = (tuple(layers), dtype, compiled)
+    state = [(t.data_ptr(), t._version) for t in [*model.network.parameters(), *model.network.buffers()]]
+    known, quick = model.ready.get(settings, (None, model))
+    if known != state:
+        quick = _quickened(reading, layers, dtype, compiled)
+        model.ready[settings] = state, quick
+    return quick
+
+
+def _quickened(reading: Reading, layers: Sequence[str], dtype: str, compiled: bool) -> Model:
+    model = reading.model
     frames = [w.frames for w in reading.first(1)]
 
     def found(model: Model, keys: Sequence[Sequence[Key]]) -> Found:

@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import matplotlib
 import numpy as np
 import pytest
 
@@ -98,6 +99,14 @@ def test_cold_regions_keep_the_picture() -> None:
     heat[2, 3] = 1.0
     changed = (blend(picture, heat) != picture).any(2)
     assert changed[2, 3] and changed.sum() == 1
+
+
+def test_heat_is_mixed_in_by_its_strength() -> None:
+    rng = np.random.default_rng(1)
+    picture, heat = rng.integers(0, 256, (20, 30, 3), np.uint8), rng.random((20, 30)).astype(np.float32)
+    colour = matplotlib.colormaps["inferno"](np.rint(heat * 255).astype(int), bytes=True)[..., :3].astype(float)
+    exact = picture + 0.8 * (np.rint(heat * 255) / 255)[..., None] * (colour - picture)
+    assert np.abs(blend(picture, heat) - exact).max() <= 1.5
 
 
 def test_pixels_that_are_not_square_are_shown_square() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from pathlib import Path
@@ -80,6 +80,7 @@ class Model:
         dtype: what its trunk was prepared to compute in, see `vidcam.models.inference.prepared`; empty before that.
         window_bytes: what a window's activations take at once, as far as that was looked into.
         fidelity: correlation of its maps with those of the network as it was, once that has been measured.
+        ready: what it was prepared to, by the settings of that; see `vidcam.fidelity.quickened`.
     """
 
     network: nn.Module
@@ -90,6 +91,7 @@ class Model:
     dtype: str = ""
     window_bytes: int = 0
     fidelity: float | None = None
+    ready: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def background(self) -> int | None:

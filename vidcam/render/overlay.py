@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 
+import av
 import cv2
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from threadpoolctl import threadpool_limits
 
+from vidcam.ahead import ahead
 from vidcam.errors import ClipError
 from vidcam.explanation import Explanation
 from vidcam.video.reader import Clip
-from vidcam.video.writer import FilmWriter
+from vidcam.video.writer import FilmWriter, film_frame
 
 COLORMAP = "inferno"
 OPACITY = 0.8
+_AHEAD = 4  # frames that wait between two stages
 _SMALL = 400  # clips narrower than this are enlarged by a whole factor so that text can be read
 
 _INK, _GROUND = (240, 240, 245), (18, 18, 24)
@@ -30,12 +36,12 @@ def blend(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
         heat: (H, W) in [0, 1]. The colour map is perceptually uniform; opacity grows in proportion to the heat.
 
     Returns:
-        (H, W, 3) uint8 RGB.
+        (H, W, 3) uint8 RGB, each value within 1 of the exact mixture.
     """
-    levels = np.rint(np.clip(heat, 0, 1) * 255).astype(np.uint8)
-    opacity = (OPACITY / 255) * levels.astype(np.float32)[..., None]
-    mixed = pixels + opacity * (_colours()[levels].astype(np.float32) - pixels)
-    return np.rint(mixed).astype(np.uint8)
+    levels = cv2.convertScaleAbs(heat, alpha=255)
+    kept, laid = _shares()
+    share = cv2.merge([cv2.LUT(levels, kept)] * 3)
+    return cv2.add(cv2.multiply(pixels, share, scale=1 / 255), cv2.LUT(cv2.merge([levels] * 3), laid))
 
 
 class Overlay:
@@ -60,9 +66,11 @@ class Overlay:
 
     def draw(self, pixels: np.ndarray, frame: int) -> np.ndarray:
         """The overlay of one frame, given its upright pixels (H, W, 3) uint8 RGB."""
-        height, width = self._picture
-        picture = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_CUBIC)
-        heat = cv2.resize(self._explanation.heatmap(frame), (width, height), interpolation=cv2.INTER_LINEAR)
+        picture, heat = pixels, self._explanation.heatmap(frame)
+        if pixels.shape[:2] != self._picture:
+            height, width = self._picture
+            picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
+            heat = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)
         picture = blend(picture, heat)
         if not self._whole:
             left, top, right, bottom = self._seen
@@ -135,23 +143,32 @@ def write_overlay(explanation: Explanation, path: Path) -> None:
     clip = Clip(explanation.clip)
     overlay = Overlay(explanation, float(clip.sample_aspect_ratio))
     drawn = 0
-    with FilmWriter(
+    film = FilmWriter(
         path,
         overlay.size,
         time_base=clip.time_base,
         frame_rate=clip.frame_rate,
         audio_from=clip.path if clip.has_audio else None,
-    ) as film:
-        for frame in clip:
-            if frame.index >= explanation.frames or frame.pixels.shape[:2] != explanation.size:
-                break
-            film.write(overlay.draw(frame.pixels, frame.index), frame.pts)
+    )
+    # Products of small matrices: the threads that BLAS starts for them would only take the encoder's time.
+    with film, threadpool_limits(1, "blas"), closing(ahead(_pictures(overlay, clip, explanation), _AHEAD)) as pictures:
+        for picture, pts in pictures:
+            film.encode(picture, pts)
             drawn += 1
         if drawn != explanation.frames:
             raise ClipError(
                 f"{clip.path} has changed since it was explained: {drawn} of {explanation.frames} frames match; "
                 "explain it again"
             )
+
+
+def _pictures(overlay: Overlay, clip: Clip, explanation: Explanation) -> Iterator[tuple[av.VideoFrame, int]]:
+    """Drawn frames and their pts, up to the first that does not fit the explanation."""
+    with closing(ahead(clip, _AHEAD)) as frames:
+        for frame in frames:
+            if frame.index >= explanation.frames or frame.pixels.shape[:2] != explanation.size:
+                break
+            yield film_frame(overlay.draw(frame.pixels, frame.index)), frame.pts
 
 
 def write_overlay_image(explanation: Explanation, path: Path) -> None:
@@ -170,6 +187,14 @@ def write_overlay_image(explanation: Explanation, path: Path) -> None:
 
 def _even(value: float) -> int:
     return max(2, 2 * round(value / 2))
+
+
+@lru_cache
+def _shares() -> tuple[np.ndarray, np.ndarray]:
+    """What of a pixel is kept, (256,) in 255ths, and the colour that is laid over it, (1, 256, 3), for each level."""
+    opacity = OPACITY * np.arange(256) / 255
+    laid = np.rint(opacity[:, None] * _colours()).astype(np.uint8)
+    return np.rint(255 * (1 - opacity)).astype(np.uint8), laid[None]
 
 
 @lru_cache

@@ -52,7 +52,7 @@ class FilmWriter:
             # The start of the first frame is stored in units of the movie's time scale, a millisecond unless told.
             options = {"movflags": "+faststart", "movie_timescale": str(max(1000, time_base.denominator))}
             self._film = av.open(str(path), "w", format="mp4", options=options)
-            quality = {"preset": "veryfast", "crf": str(crf)}
+            quality = {"preset": "superfast", "crf": str(crf)}
             self._video = self._film.add_stream("libx264", rate=frame_rate, options=quality)
             context = self._video.codec_context
             context.width, context.height, context.pix_fmt = width, height, "yuv420p"
@@ -71,9 +71,10 @@ class FilmWriter:
 
     def write(self, pixels: np.ndarray, pts: int) -> None:
         """Append a frame (H, W, 3) uint8 RGB shown from `pts` on; times must rise."""
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24").reformat(
-            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
-        )
+        self.encode(film_frame(pixels), pts)
+
+    def encode(self, frame: av.VideoFrame, pts: int) -> None:
+        """Append what `film_frame` made, shown from `pts` on; times must rise."""
         frame.pts, frame.time_base = pts, self._time_base
         self._mux(self._video.encode(frame))
         if self._audio is not None:
@@ -105,6 +106,14 @@ class FilmWriter:
 
     def _failed(self, error: Exception) -> OutputError:
         return OutputError(f"{self.path} cannot be written ({error}); is the disk full?")
+
+
+def film_frame(pixels: np.ndarray) -> av.VideoFrame:
+    """A frame (H, W, 3) uint8 RGB in the colours of a film; may be called on another thread than the writer's."""
+    frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(pixels), format="rgb24")
+    return frame.reformat(
+        format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1
+    )
 
 
 class _AudioCopy:
