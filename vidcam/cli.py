@@ -429,7 +429,7 @@ def _subject(model: str, weights: str, labels: Path | None, methods: str, layer:
     loaded = load_model(model, weights, labels)
     layers = checked_layers(loaded, layer)
     _tell([loaded.note] if loaded.note else [])
-    chosen = quickest_dtype(torch.device("cpu")) if dtype == "auto" else getattr(torch, dtype)
+    chosen = quickest_dtype(loaded.device) if dtype == "auto" else getattr(torch, dtype)
     settings = {
         "model": model,
         "weights": weights,

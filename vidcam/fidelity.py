@@ -103,8 +103,9 @@ def _quickened(reading: Reading, layers: Sequence[str], dtype: str, compiled: bo
     plain = found(model, [])
     keys = [list(maps) for maps in plain[1]]
     reasons = []
-    device = next(model.network.parameters()).device
-    for tried in dict.fromkeys([quickest_dtype(device), torch.float32] if dtype == "auto" else [getattr(torch, dtype)]):
+    for tried in dict.fromkeys(
+        [quickest_dtype(model.device), torch.float32] if dtype == "auto" else [getattr(torch, dtype)]
+    ):
         name = str(tried).removeprefix("torch.")
         try:
             quick = prepared(model, tried, layers, compiled=compiled)

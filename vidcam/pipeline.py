@@ -220,7 +220,7 @@ def checked_layers(model: Model, layers: str, most: int | None = None) -> list[s
 
 def layers_of(model: Model) -> dict[str, SpaceTimeLayer]:
     """The layers of a network that can be explained by name, in the order they are called."""
-    window = torch.zeros(1, 3, model.spec.frames, *model.spec.preprocess.crop)
+    window = torch.zeros(1, 3, model.spec.frames, *model.spec.preprocess.crop, device=model.device)
     return space_time_layers(model.network, model.spec.pack(window), model.spec.layout)
 
 

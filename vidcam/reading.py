@@ -116,9 +116,8 @@ def batches(model: Model, windows: Iterable[Window[np.ndarray]]) -> Iterator[Bat
 
 def network_input(model: Model, frames: Sequence[Sequence[np.ndarray]]) -> Tensor:
     """N windows of T frames (H, W, 3) uint8, as the network sees them: (N, 3, T, H, W), on its device."""
-    parameter = next(model.network.parameters())
+    dtype = next(model.network.parameters()).dtype
     pixels = stacked(frames)
-    if parameter.is_cuda:
-        pixels = pixels.pin_memory().to(parameter.device, non_blocking=True)
-    given = model.spec.preprocess.normalized(pixels)
-    return given.to(parameter.dtype).contiguous(memory_format=torch.channels_last_3d)
+    if model.device.type == "cuda":  # a quarter of the bytes that normalised ones have
+        pixels = pixels.pin_memory().to(model.device, non_blocking=True)
+    return model.spec.preprocess.normalized(pixels).to(dtype).contiguous(memory_format=torch.channels_last_3d)

@@ -79,10 +79,10 @@ def quickest_dtype(device: torch.device) -> torch.dtype:
 
 def windows_at_once(model: Model) -> int:
     """How many windows a batch holds: as many as make the device quick, fewer where its free memory does not take them."""
-    device = next(model.network.parameters()).device
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    kind = model.device.type
+    free = torch.cuda.mem_get_info(model.device)[0] if kind == "cuda" else psutil.virtual_memory().available
     room = int(free * _SHARE_OF_MEMORY) // max(1, model.window_bytes)
-    return max(1, min(_MOST.get(device.type, 1), room))
+    return max(1, min(_MOST.get(kind, 1), room))
 
 
 def steps_of(model: Model, layer: str) -> int:
@@ -153,7 +153,7 @@ def _looked_through(model: Model, layers: Sequence[str]) -> _Seen:
     try:
         return _run(model, copy.deepcopy(model.network, emptied), "meta", layers)
     except Exception:  # somebody else's code may need real numbers
-        return _run(model, model.network, next(model.network.parameters()).device, layers)
+        return _run(model, model.network, model.device, layers)
 
 
 def _run(model: Model, network: nn.Module, device: torch.device | str, layers: Sequence[str]) -> _Seen:

@@ -94,13 +94,18 @@ class Model:
     ready: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
+    def device(self) -> torch.device:
+        """Where its network is."""
+        return next(self.network.parameters(), torch.zeros(())).device
+
+    @property
     def background(self) -> int | None:
         """Index of the class that means "none of the others", or None."""
         return self.labels.index(self.spec.background) if self.spec.background in self.labels else None
 
 
 def load_model(name: str, weights: str | Path = "default", labels: str | Path | None = None) -> Model:
-    """A network by name.
+    """A network by name, on the GPU where there is one.
 
     Args:
         name: one of `model_names()` or `image_model_names()`.
@@ -125,7 +130,7 @@ def load_model(name: str, weights: str | Path = "default", labels: str | Path | 
         network = spec.build(classes)
     if state is not None:
         load_into(network, state, f"weights {weights!s} for {name}")
-    prepare(network)
+    prepare(network).to("cuda" if torch.cuda.is_available() else "cpu")
     return Model(network, spec, labels_of(labels, classes, spec.labels), origin, note)
 
 

@@ -14,6 +14,7 @@ from vidcam.models.playground import SmallR2Plus1D, small_c3d
 from vidcam.models.registry import Model
 from vidcam.playground.actions import LABELS
 from vidcam.playground.scene import trimmed_scene
+from vidcam.reading import network_input
 from vidcam.train.classifier import Progress, fit, start_from_motion, with_batch_norm, without_batch_norm
 
 BATCH = 24
@@ -81,6 +82,6 @@ def accuracy(model: Model, seed: int, count: int) -> float:
         scene = trimmed_scene(seed, index)
         frames = [model.spec.preprocess.frame(scene.render(t, 224)) for t in range(scene.frames)]
         with torch.inference_mode():
-            scores = model.network(model.spec.preprocess.windows([frames]))
+            scores = model.network(network_input(model, [frames])).cpu()
         right += model.labels[int(np.argmax(scores.numpy()))] == scene.label
     return right / count

@@ -1,0 +1,368 @@
+"""How quick vidcam is, beside the plain network and beside other libraries that do the same job.
+
+    python scripts/benchmark.py [--json FILE] [--quick]
+
+Everything that is compared runs in one process, in turns, so that a machine's mood falls on all alike; each round
+gives one ratio, and the table their median and range. Other libraries (pytorch-grad-cam, torchcam, captum) are
+measured where they are installed. `--quick` takes two minutes and leaves out long clips and other libraries' whole
+jobs. Weights are random: they do not change what a computation costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from vidcam.attribution import attribute
+from vidcam.fidelity import quickened
+from vidcam.models.inference import prepared
+from vidcam.models.registry import Model, load_model
+from vidcam.models.torchvision_import import import_torchvision
+from vidcam.pipeline import explain
+from vidcam.playground.scene import untrimmed_scene
+from vidcam.reading import Batch, Reading, network_input
+from vidcam.video.reader import Clip
+from vidcam.video.windows import Windowing
+from vidcam.video.writer import FilmWriter
+
+STRIDE = 8
+Job = Callable[[], Any]
+
+
+@dataclass
+class Row:
+    """One line of the table: the values of the rounds, and what is wanted of their median."""
+
+    values: list[float]
+    goal: str = ""
+    unit: str = ""
+
+    def json(self) -> dict[str, Any]:
+        """Median, range and goal."""
+        facts = {"median": statistics.median(self.values), "min": min(self.values), "max": max(self.values)}
+        return {**facts, "rounds": len(self.values), "goal": self.goal, "unit": self.unit or "ratio"}
+
+
+@dataclass
+class Benchmark:
+    """The rows, told as they are found."""
+
+    rounds: int
+    rows: dict[str, Row] = field(default_factory=dict)
+
+    def add(self, name: str, values: list[float], goal: str = "", unit: str = "") -> None:
+        """Keep a row and print it."""
+        row = self.rows[name] = Row(values, goal, unit)
+        facts = row.json()
+        print(f"{name:<72} {facts['median']:.3f} ({facts['min']:.3f} to {facts['max']:.3f}) {unit} {goal}", flush=True)
+
+    def seconds(self, jobs: dict[str, Job], rounds: int | None = None) -> dict[str, list[float]]:
+        """Seconds of each job in each round, the jobs in turns, after a first round that does not count."""
+        found: dict[str, list[float]] = {name: [] for name in jobs}
+        for turn in range((rounds or self.rounds) + 1):
+            for name, job in jobs.items():
+                began = time.perf_counter()
+                job()
+                if turn:
+                    found[name].append(time.perf_counter() - began)
+        return found
+
+
+def ratios(above: list[float], below: list[float]) -> list[float]:
+    """Round by round."""
+    return [a / b for a, b in zip(above, below)]
+
+
+def machine(benchmark: Benchmark) -> dict[str, float]:
+    """GFLOP/s of products of 4096x4096 matrices, the best round, by dtype."""
+    ceilings = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a, b = (torch.randn(4096, 4096).to(dtype) for _ in range(2))
+        seconds = benchmark.seconds({"product": lambda a=a, b=b: a @ b}, 5)["product"]
+        name = str(dtype).removeprefix("torch.")
+        rates = [2 * 4096**3 / s / 1e9 for s in seconds]
+        ceilings[name] = max(rates)
+        benchmark.add(f"matrix product, {name}", rates, unit="GFLOP/s")
+    return ceilings
+
+
+def one_window(benchmark: Benchmark, name: str, goal: str, ceilings: dict[str, float], peers: bool) -> None:
+    """A map of one window: against the network alone, as it is and prepared, and against other libraries."""
+    model = load_model(name, "none")
+    plain = model.spec.build(model.spec.num_classes).eval()
+    layer = model.spec.layer
+    quick = prepared(model, torch.bfloat16, [layer])
+    size = (16, *model.spec.preprocess.crop)
+    frames = [np.random.default_rng(0).integers(0, 256, (*size[1:], 3), np.uint8) for _ in range(size[0])]
+    window = network_input(model, [frames]).contiguous()
+    batch = Batch([0], network_input(quick, [frames]))
+
+    def alone(network: nn.Module, window: Tensor) -> Job:
+        def run() -> Tensor:
+            with torch.no_grad():
+                return network(window)
+
+        return run
+
+    def ours() -> None:
+        attribute(quick, [layer], ["gradcam++"], batch, lambda p: [[int(p.argmax())]])
+
+    jobs: dict[str, Job] = {
+        "plain": alone(plain, window),
+        "prepared": alone(quick.network, batch.given),
+        "vidcam": ours,
+    }
+    others = dict(other_libraries(plain, layer)) if peers else {}
+    four, batch_of_four = network_input(quick, [frames] * 4), Batch([0, 1, 2, 3], network_input(quick, [frames] * 4))
+    jobs |= {
+        "four prepared": alone(quick.network, four),
+        "four vidcam": lambda: attribute(
+            quick, [layer], ["gradcam++"], batch_of_four, lambda p: [[int(k)] for k in p.argmax(1)]
+        ),
+    }
+    jobs |= {other: lambda run=run: run(window) for other, run in others.items()}
+    seconds = benchmark.seconds(jobs)
+    with FlopCounterMode(display=False) as count:
+        alone(plain, window)()
+    gflop = count.get_total_flops() / 1e9
+    for which, dtype in (("plain", "float32"), ("prepared", "bfloat16")):
+        shares = [gflop / s / ceilings[dtype] for s in seconds[which]]
+        benchmark.add(f"{name}: rate of the {which} forward / matrix product in {dtype}", shares)
+    benchmark.add(f"{name}: prepared forward / plain forward", ratios(seconds["prepared"], seconds["plain"]))
+    benchmark.add(f"{name}: map / prepared forward alone", ratios(seconds["vidcam"], seconds["prepared"]), "<= 1.03")
+    batches = ratios(seconds["four vidcam"], seconds["four prepared"])
+    benchmark.add(f"{name}: maps of a batch of four / prepared forward alone", batches, "<= 1.03")
+    benchmark.add(f"{name}: map by default / plain forward", ratios(seconds["vidcam"], seconds["plain"]), goal)
+    wanted = {"pytorch-grad-cam": ">= 9", "torchcam": ">= 3"}
+    for other in others:
+        benchmark.add(f"{name}: {other} / vidcam", ratios(seconds[other], seconds["vidcam"]), wanted.get(other, ""))
+
+
+def other_libraries(network: nn.Module, layer: str) -> Iterator[tuple[str, Callable[[Tensor], np.ndarray]]]:
+    """Each installed library's map of a window's top class, (T, H, W) in [0, 1], the way its documentation has it."""
+    target = network.get_submodule(layer)
+
+    def scaled(heat: Tensor, window: Tensor) -> np.ndarray:
+        size = window.shape[2:]
+        heat = torch.nn.functional.interpolate(heat[None, None], size=size, mode="trilinear")[0, 0].detach()
+        return ((heat - heat.min()) / (heat.max() - heat.min() + 1e-8)).numpy()
+
+    try:
+        from pytorch_grad_cam import GradCAMPlusPlus
+
+        cam = GradCAMPlusPlus(model=network, target_layers=[target])
+        yield "pytorch-grad-cam", lambda window: cam(input_tensor=window, targets=None)[0]
+    except ImportError:
+        print("pytorch-grad-cam is not installed (grad-cam)")
+    try:
+        from torchcam.methods import GradCAMpp
+
+        def torchcam(window: Tensor) -> np.ndarray:
+            with GradCAMpp(network, target_layer=layer, input_shape=tuple(window.shape[1:])) as extractor:
+                scores = network(window)
+                return scaled(extractor(scores.argmax(1).item(), scores)[0][0], window)
+
+        yield "torchcam", torchcam
+    except ImportError:
+        print("torchcam is not installed")
+    try:
+        from captum.attr import LayerGradCam
+
+        def captum(window: Tensor) -> np.ndarray:
+            with torch.no_grad():
+                top = int(network(window).argmax())
+            return scaled(LayerGradCam(network, target).attribute(window, target=top)[0, 0], window)
+
+        yield "captum (Grad-CAM)", captum
+    except ImportError:
+        print("captum is not installed")
+
+
+def write_clip(path: Path, frames: int, size: tuple[int, int], rate: int) -> Path:
+    """A film of people in motion: rendered scenes one after the other, enlarged, with a little grain."""
+    height, width = size
+    grain = np.random.default_rng(0).integers(0, 4, (4, height, width, 3), np.uint8)
+    with FilmWriter(path, size, time_base=Fraction(1, rate), frame_rate=Fraction(rate)) as film:
+        for index in range(frames):
+            if index % 80 == 0:
+                scene = untrimmed_scene(9, index // 80 % 20, 80)
+            picture = cv2.resize(scene.render(index % 80, 112), (width, height), interpolation=cv2.INTER_CUBIC)
+            film.write(cv2.add(picture, grain[index % 4]), index)
+    return path
+
+
+def whole_jobs(benchmark: Benchmark, folder: Path, peers: bool) -> None:
+    """From a clip of 10 seconds to its overlay: against the network alone, and against other libraries' pipelines."""
+    clip = write_clip(folder / "ten_seconds.mp4", 300, (360, 640), 30)
+    model = load_model("r2plus1d_18", "none")
+    layer, target = model.spec.layer, 7
+    reading = Reading(Clip(clip), model, Windowing(16, STRIDE), lambda done, of: None)
+    reading.model = quickened(reading, [layer])
+    batches = list(reading.batches())
+
+    def network() -> None:
+        with torch.no_grad():
+            for batch in batches:
+                reading.model.network(batch.given)
+
+    def ours(stride: int, dense: bool) -> Job:
+        def run() -> None:
+            explanation = explain(clip, model, target, stride=stride, sampling_rate=1, dense=dense)
+            explanation.save(folder / "out", overwrite=True)
+
+        return run
+
+    def preparing() -> None:
+        model.ready.clear()
+        quickened(reading_of_plain, [layer])
+
+    reading_of_plain = Reading(reading.clip, model, reading.windowing, lambda done, of: None)
+    jobs: dict[str, Job] = {
+        "preparing": preparing,
+        "network": network,
+        "exact": ours(STRIDE, False),
+        "dense": ours(STRIDE, True),
+        "dense, stride 4": ours(STRIDE // 2, True),
+    }
+    seconds = benchmark.seconds(jobs, max(3, benchmark.rounds // 2))
+    benchmark.add("10 s clip: preparing and checking the network, once", seconds["preparing"], unit="s")
+    benchmark.add("10 s clip: network alone", seconds["network"], unit="s")
+    benchmark.add("10 s clip: whole job", seconds["exact"], unit="s")
+    benchmark.add("10 s clip: whole job / network alone", ratios(seconds["exact"], seconds["network"]), "<= 1.15")
+    benchmark.add(
+        "10 s clip: dense, stride 4 / stride 8", ratios(seconds["dense, stride 4"], seconds["dense"]), "<= 1.1"
+    )
+    benchmark.add("10 s clip: whole job / dense", ratios(seconds["exact"], seconds["dense"]))
+    if not peers:
+        return
+    plain = model.spec.build(400).eval()
+    others = dict(other_libraries(plain, layer))
+    if not others:
+        return
+    pipelines = {name: lambda run=run: peer_job(clip, model, run, folder / "peer.mp4") for name, run in others.items()}
+    seconds = benchmark.seconds({"exact": jobs["exact"], "dense": jobs["dense"], **pipelines}, 1)
+    best = min(others, key=lambda name: seconds[name][0])
+    for name in others:
+        benchmark.add(f"10 s clip: {name} pipeline", seconds[name], unit="s")
+    benchmark.add(
+        f"10 s clip: best other pipeline ({best}) / whole job", ratios(seconds[best], seconds["exact"]), ">= 3.5"
+    )
+    benchmark.add(f"10 s clip: best other pipeline ({best}) / dense", ratios(seconds[best], seconds["dense"]), ">= 6")
+
+
+def peer_job(clip: Path, model: Model, run: Callable[[Tensor], np.ndarray], out: Path) -> None:
+    """The same job the way users of an image library write it: all frames in memory, windows one by one, cv2 overlay."""
+    with av.open(str(clip)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    height, width = frames[0].shape[:2]
+    small = [model.spec.preprocess.frame(frame) for frame in frames]
+    heat, seen = np.zeros((len(frames), 112, 112), np.float32), np.zeros(len(frames))
+    for start in range(0, len(frames) - 15, STRIDE):
+        heat[start : start + 16] += run(model.spec.preprocess.windows([small[start : start + 16]]).contiguous())
+        seen[start : start + 16] += 1
+    heat /= np.maximum(seen, 1)[:, None, None]
+    with av.open(str(out), "w") as film:
+        stream = film.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for frame, mask in zip(frames, heat):
+            colours = cv2.applyColorMap(np.uint8(255 * cv2.resize(mask, (width, height))), cv2.COLORMAP_JET)
+            drawn = cv2.addWeighted(frame, 0.5, cv2.cvtColor(colours, cv2.COLOR_BGR2RGB), 0.5, 0)
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(drawn, format="rgb24")))
+        film.mux(stream.encode(None))
+
+
+_LONG = """
+import resource, sys, time
+from vidcam.pipeline import explain
+began = time.perf_counter()
+found = explain(sys.argv[1], "playground-r2plus1d", "waving")
+found.save(sys.argv[2], overwrite=True)
+print((time.perf_counter() - began) / found.frames, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def long_clips(benchmark: Benchmark, folder: Path) -> None:
+    """Memory and time per frame of 20 minutes against 20 seconds, each in a process of its own."""
+    short = write_clip(folder / "twenty_seconds.mp4", 320, (240, 320), 16)
+    long = write_clip(folder / "twenty_minutes.mp4", 19200, (240, 320), 16)
+    found: dict[Path, list[tuple[float, float]]] = {short: [], long: []}
+    for _ in range(2):
+        for clip, runs in found.items():
+            command = [sys.executable, "-c", _LONG, str(clip), str(folder / clip.stem)]
+            seconds, mebibytes = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+            runs.append((float(seconds), float(mebibytes)))
+    (short_s, short_mb), (long_s, long_mb) = (map(list, zip(*runs)) for runs in found.values())
+    benchmark.add("20 s clip: peak memory", short_mb, unit="MiB")
+    benchmark.add("peak memory, 20 min clip / 20 s clip", ratios(long_mb, short_mb), "<= 1.05")
+    benchmark.add("20 s clip: time per frame", short_s, unit="s")
+    benchmark.add("time per frame, 20 min clip / 20 s clip", ratios(long_s, short_s), "<= 1.0")
+
+
+def start_up(benchmark: Benchmark) -> None:
+    """Seconds until the help is printed and until vidcam is imported, the interpreter's own start taken off the latter."""
+
+    def run(*arguments: str) -> Job:
+        return lambda: subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+
+    jobs = {
+        "help": run("-m", "vidcam.cli", "--help"),
+        "import": run("-c", "import vidcam"),
+        "python": run("-c", "pass"),
+    }
+    seconds = benchmark.seconds(jobs, 10)
+    benchmark.add("vidcam --help", seconds["help"], "< 0.3", "s")
+    imported = [a - b for a, b in zip(seconds["import"], seconds["python"])]
+    benchmark.add("import vidcam", imported, "< 0.05", "s")
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="file for the rows")
+    parser.add_argument("--quick", action="store_true", help="two minutes")
+    options = parser.parse_args()
+    import_torchvision()
+    benchmark = Benchmark(rounds=3 if options.quick else 9)
+    names = {"machine": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
+    names |= {"torch": torch.__version__, "python": platform.python_version(), "system": platform.platform()}
+    print(names)
+    start_up(benchmark)
+    ceilings = machine(benchmark)
+    one_window(benchmark, "r2plus1d_18", "<= 0.33", ceilings, peers=True)
+    one_window(benchmark, "c3d", "<= 0.40", ceilings, peers=False)
+    with tempfile.TemporaryDirectory() as folder:
+        whole_jobs(benchmark, Path(folder), peers=not options.quick)
+        if not options.quick:
+            long_clips(benchmark, Path(folder))
+    table = Table("", "median", "min", "max", "", "goal", box=None)
+    for name, row in benchmark.rows.items():
+        facts = row.json()
+        table.add_row(name, *(f"{facts[k]:.3f}" for k in ("median", "min", "max")), row.unit, row.goal)
+    Console(width=140).print(table)
+    if options.json:
+        rows = {name: row.json() for name, row in benchmark.rows.items()}
+        options.json.write_text(json.dumps({"machine": names, "rows": rows}, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
