@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import numbered, write_video
+from vidcam.demo import demo_clip
 from vidcam.explanation import load_explanation
 
 
@@ -49,6 +50,18 @@ def test_several_methods_and_layers_have_folders_of_their_own(clip_path: Path, t
     assert folders == {m + part for m in methods for part in ("", "/layer2", "/layer3")}
     fused = load_explanation(out / "layercam")
     assert (fused.layer, fused.method, fused.target.label) == ("layer2,layer3", "layercam", "waving - bowing")
+
+
+@pytest.mark.slow
+def test_how_it_is_computed_can_be_said_and_is_told(tmp_path: Path) -> None:
+    arguments = ("explain", demo_clip(), "--overwrite", "--out", tmp_path, "--dtype", "float32", "--json")
+    plain, dense = (vidcam(*arguments, *more) for more in ((), ("--dense",)))
+    assert plain.returncode == dense.returncode == 0, plain.stderr + dense.stderr
+    computation = json.loads(plain.stdout)["computation"]
+    assert computation == {"dtype": "float32", "fidelity": pytest.approx(1), "dense": False}
+    computation = json.loads(dense.stdout)["computation"]
+    assert computation["dense"] and f"correlate by {computation['dense_agreement']:.3f}" in dense.stderr
+    assert load_explanation(tmp_path).computation == computation
 
 
 def test_a_picture_gives_a_picture(tmp_path: Path) -> None:
@@ -93,6 +106,12 @@ def test_localize_and_evaluate(tmp_path: Path) -> None:
         ),
         (("explain", "{clip}", "--out", "o", "--method", "x"), "there is no method 'x'"),
         (("explain", "{clip}", "--out", "o", "--stride", "0"), "stride"),
+        (("explain", "{clip}", "--out", "o", "--dtype", "half"), "dtype: Input should be 'auto', 'float32',"),
+        (("localize", "{clip}", "--out", "o", "--dtype", "half"), "there is no dtype 'half'; choose one of auto"),
+        (
+            ("explain", "{clip}", "--out", "o", "--dense", "--layer", "layer2,layer3"),
+            "dense explains one layer, and layer2, layer3 are given",
+        ),
         (("explain", "{clip}", "--out", "o", "--weights", "none.pth"), "weights file none.pth does not exist"),
         (("explain", "{clip}", "{clip}", "--out", "o"), "several clips are named 'clip'"),
         (("layers", "c4d"), "there is no model 'c4d'"),

@@ -67,7 +67,6 @@ _DTYPE = typer.Option(
 _DENSE = typer.Option(
     "--dense", help="Run the trunk once over long spans: quicker, not quite the same; the agreement is told."
 )
-_COMPILE = typer.Option("--compile", help="Compile the trunk; pays over long clips.")
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 
@@ -91,7 +90,6 @@ def explain(
     sampling_rate: Annotated[int | None, typer.Option(help="Source frames between the frames of a window.")] = None,
     dtype: Annotated[str | None, _DTYPE] = None,
     dense: Annotated[bool | None, _DENSE] = None,
-    compiled: Annotated[bool | None, _COMPILE] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with these settings; flags go on top.")] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -111,7 +109,6 @@ def explain(
         "sampling_rate": sampling_rate,
         "dtype": dtype,
         "dense": dense,
-        "compile": compiled,
     }
     settings = read_config(config, flags)
     places = _places(clips, out)
@@ -136,7 +133,6 @@ def explain(
                 sampling_rate=settings.sampling_rate,
                 dtype=settings.dtype,
                 dense=settings.dense,
-                compiled=settings.compile,
                 progress=progress,
             )
         for folder, explanation in _folders(explanations):
@@ -162,7 +158,6 @@ def localize(
     ] = None,
     dtype: Annotated[str, _DTYPE] = "auto",
     dense: Annotated[bool, _DENSE] = False,
-    compiled: Annotated[bool, _COMPILE] = False,
     truth: Annotated[Path | None, typer.Option(help="ActivityNet truth file to outline in the timeline.")] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -198,7 +193,6 @@ def localize(
                 stride=stride,
                 dtype=dtype,
                 dense=dense,
-                compiled=compiled,
                 progress=progress,
             )
         _tell(found.warnings)

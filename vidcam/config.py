@@ -59,7 +59,6 @@ class ExplainConfig(BaseModel):
     sampling_rate: int | None = Field(None, ge=1)
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     dense: bool = False
-    compile: bool = False
 
     def load(self) -> Model:
         """The model with its weights and labels.

@@ -64,7 +64,7 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(x @ y / norm) if norm > 0 else float(not x.any() and not y.any())
 
 
-def quickened(reading: Reading, layers: Sequence[str], dtype: str = "auto", *, compiled: bool = False) -> Model:
+def quickened(reading: Reading, layers: Sequence[str], dtype: str = "auto") -> Model:
     """The model of a reading, prepared for inference and checked on that clip's first window.
 
     With "auto" the trunk computes in what this device is quick at if the explanation stays the same: the window's
@@ -81,18 +81,18 @@ def quickened(reading: Reading, layers: Sequence[str], dtype: str = "auto", *, c
     if dtype not in DTYPES:
         raise SettingsError(f"there is no dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
     windows = reading.clip.frames_announced / reading.windowing.stride
-    if model.dtype or (dtype == "auto" and not compiled and 0 < windows <= _FEW):
+    if model.dtype or (dtype == "auto" and 0 < windows <= _FEW):
         return model
-    settings = (tuple(layers), dtype, compiled)
+    settings = (tuple(layers), dtype)
     state = [(t.data_ptr(), t._version) for t in [*model.network.parameters(), *model.network.buffers()]]
     known, quick = model.ready.get(settings, (None, model))
     if known != state:
-        quick = _quickened(reading, layers, dtype, compiled)
+        quick = _quickened(reading, layers, dtype)
         model.ready[settings] = state, quick
     return quick
 
 
-def _quickened(reading: Reading, layers: Sequence[str], dtype: str, compiled: bool) -> Model:
+def _quickened(reading: Reading, layers: Sequence[str], dtype: str) -> Model:
     model = reading.model
     frames = [w.frames for w in reading.first(1)]
 
@@ -108,7 +108,7 @@ def _quickened(reading: Reading, layers: Sequence[str], dtype: str, compiled: bo
     ):
         name = str(tried).removeprefix("torch.")
         try:
-            quick = prepared(model, tried, layers, compiled=compiled)
+            quick = prepared(model, tried, layers)
             same = agreement(plain, found(quick, keys))
         except Exception as error:  # somebody else's code may not take another dtype
             if dtype != "auto":

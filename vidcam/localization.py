@@ -104,7 +104,6 @@ def localize(
     sampling_rate: int | None = None,
     dtype: str = "auto",
     dense: bool = False,
-    compiled: bool = False,
     progress: Progress = lambda done, announced: None,
 ) -> Localization:
     """Find when the classes of a clip happen, in one reading of it.
@@ -119,7 +118,7 @@ def localize(
         evidence: how a heatmap becomes one number of the curve: its mean, its max, or the mean of its top tenth.
         rule: how it is cut.
         stride: source frames between windows; a quarter of a window by default.
-        sampling_rate, dtype, dense, compiled: as for `vidcam.explain`.
+        sampling_rate, dtype, dense: as for `vidcam.explain`.
         progress: told how far the reading is.
 
     Raises:
@@ -138,7 +137,6 @@ def localize(
         sampling_rate=sampling_rate,
         dtype=dtype,
         dense=dense,
-        compiled=compiled,
         progress=progress,
     )[0]
 
@@ -157,7 +155,6 @@ def localize_by_each(
     sampling_rate: int | None = None,
     dtype: str = "auto",
     dense: bool = False,
-    compiled: bool = False,
     progress: Progress = lambda done, announced: None,
 ) -> list[Localization]:
     """`localize` by several methods in one reading; arguments and errors as there."""
@@ -182,7 +179,6 @@ def localize_by_each(
         overlap=_OVERLAP,
         dtype=dtype,
         dense=dense,
-        compiled=compiled,
         progress=progress,
     )
     windowing = reading.windowing

@@ -45,7 +45,6 @@ def explain(
     sampling_rate: int | None = None,
     dtype: str = "auto",
     dense: bool = False,
-    compiled: bool = False,
     progress: Progress = lambda done, announced: None,
 ) -> Explanation:
     """Explain why a network sees a target in a clip: where in the picture and when.
@@ -67,7 +66,6 @@ def explain(
             as it is (`vidcam.fidelity.quickened`), "float32", "bfloat16" or "float16".
         dense: run the trunk once over long spans instead of on every window (`vidcam.dense`): quicker the smaller the
             stride is, and not quite the same; the explanation's warnings say how far it agrees.
-        compiled: compile the trunk, which takes some ten seconds and pays over long clips.
         progress: told how far the reading is.
 
     Raises:
@@ -90,7 +88,6 @@ def explain(
         sampling_rate=sampling_rate,
         dtype=dtype,
         dense=dense,
-        compiled=compiled,
         progress=progress,
     )[0]
 
@@ -108,7 +105,6 @@ def explain_each(
     sampling_rate: int | None = None,
     dtype: str = "auto",
     dense: bool = False,
-    compiled: bool = False,
     progress: Progress = lambda done, announced: None,
 ) -> list[Explanation]:
     """Explain several things in one reading of a clip.
@@ -135,7 +131,6 @@ def explain_each(
         overlap=2,
         dtype=dtype,
         dense=dense,
-        compiled=compiled,
         progress=progress,
     )
 
@@ -235,7 +230,6 @@ def reading_of(
     overlap: int,
     dtype: str,
     dense: bool,
-    compiled: bool,
     progress: Progress,
 ) -> Reading:
     """A clip on its way into a model that is prepared for it; see `explain`, and `windowing_of` for `overlap`.
@@ -250,7 +244,7 @@ def reading_of(
     if dense and (slow := [m for m in methods if "masked_scores" in needs(method_named(m))]):
         raise SettingsError(f"{slow[0]} runs the network anew for each channel; it cannot be had with dense")
     began = reading.began
-    reading.model = quickened(reading, layers, dtype, compiled=compiled)
+    reading.model = quickened(reading, layers, dtype)
     if dense:
         reading = DenseReading(source, reading.model, reading.windowing, progress, steps_of(model, layers[0]))
         reading.began = began

@@ -26,7 +26,7 @@ _SHARE_OF_MEMORY = 0.25  # of what is free, for the activations of a batch
 _MOST = {"cpu": 4, "cuda": 32}  # windows beyond which a batch is no quicker
 
 
-def prepared(model: Model, dtype: torch.dtype, layers: Sequence[str], *, compiled: bool = False) -> Model:
+def prepared(model: Model, dtype: torch.dtype, layers: Sequence[str]) -> Model:
     """A copy of a model for inference.
 
     Batch normalisation is folded into the convolution before it wherever the network runs one directly after the
@@ -37,7 +37,6 @@ def prepared(model: Model, dtype: torch.dtype, layers: Sequence[str], *, compile
         model: in evaluation mode, float32.
         dtype: torch.float32, torch.bfloat16 or torch.float16.
         layers: names of the target layers.
-        compiled: whether the trunk is compiled too, which takes some ten seconds at its first window.
     """
     seen = _looked_through(model, layers)
     network = copy.deepcopy(model.network)
@@ -53,10 +52,6 @@ def prepared(model: Model, dtype: torch.dtype, layers: Sequence[str], *, compile
         for layer in layers:
             network.get_submodule(layer).register_forward_hook(_lengthened)
     prepare(network)
-    if compiled:
-        for child in network.children():
-            if not head & set(child.modules()):
-                child.forward = torch.compile(child.forward, dynamic=False)  # its hooks stay outside
     window = seen.bytes_at_once * dtype.itemsize // torch.float32.itemsize
     return replace(model, network=network, dtype=str(dtype).removeprefix("torch."), window_bytes=window)
 
