@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vidcam.models.preprocess import Preprocess
     from vidcam.models.registry import load_model
     from vidcam.pipeline import explain, explain_each
+    from vidcam.report.page import write_report
 
 _HOMES = {
     "Explanation": "vidcam.explanation",
@@ -27,6 +28,7 @@ _HOMES = {
     "load_model": "vidcam.models.registry",
     "own_model": "vidcam.models.own",
     "Preprocess": "vidcam.models.preprocess",
+    "write_report": "vidcam.report.page",
 }
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "load_model",
     "localize",
     "own_model",
+    "write_report",
 ]
 
 

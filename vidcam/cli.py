@@ -20,6 +20,7 @@ from vidcam.errors import OutputError, SettingsError, VidcamError
 if TYPE_CHECKING:
     from vidcam.evaluation.run import Measure
     from vidcam.explanation import Explanation
+    from vidcam.localization import Localization
     from vidcam.models.registry import Model
     from vidcam.reading import Progress
 
@@ -114,11 +115,13 @@ def explain(
     places = _places(clips, out)
 
     from vidcam.pipeline import explain_each
-    from vidcam.render.outputs import refuse_existing
+    from vidcam.render.outputs import refuse, refuse_existing
+    from vidcam.report.page import NAME as REPORT
 
     if not overwrite:
         for place in places:
             refuse_existing(place)
+            refuse(place, [place / REPORT])
     loaded = settings.load()
     for clip, place in zip(clips, places):
         with _progress(clip.name) as progress:
@@ -137,6 +140,7 @@ def explain(
             )
         for folder, explanation in _folders(explanations):
             _save(explanation, place / folder, overwrite, as_json)
+        _report(explanations, place, as_json)
 
 
 @app.command()
@@ -166,7 +170,9 @@ def localize(
     from vidcam.localization import CurveName
     from vidcam.localization import localize as run
     from vidcam.models.registry import load_model
+    from vidcam.render.outputs import refuse
     from vidcam.render.timeline import refuse_existing, save
+    from vidcam.report.page import NAME as REPORT
     from vidcam.temporal.curves import Reduction
     from vidcam.temporal.formats import read_truths, truths_of
     from vidcam.temporal.segments import distinct
@@ -178,6 +184,7 @@ def localize(
     if not overwrite:
         for place in places:
             refuse_existing(place)
+            refuse(place, [place / REPORT])
     loaded = load_model(model, weights, labels)
     wanted = classes if re.fullmatch(r"top[- ]?\d*", classes) else [c.strip() for c in classes.split(",")]
     for clip, place in zip(clips, places):
@@ -200,11 +207,13 @@ def localize(
         outputs = save(found, place, truths=own, overwrite=overwrite)
         if as_json:
             print(outputs.segments_json.read_text(encoding="utf-8"), end="")
+            _report(found, place, as_json)
             continue
         _out.print(f"{escape(found.clip)}: {len(found.segments)} proposals; the best")
         for s in distinct(found.segments)[:5]:
             _out.print(f"  {s.start:7.2f} to {s.end:7.2f} s  [bold]{escape(s.label)}[/] {s.score:.3f}")
         _out.print(f"  timeline {escape(str(outputs.timeline))}")
+        _report(found, place, as_json)
 
 
 def _one_of(given: str, choices: Sequence[str], what: str) -> Any:
@@ -652,6 +661,15 @@ def _save(explanation: Explanation, directory: Path, overwrite: bool, as_json: b
     _out.print(f"  overlay  {escape(str(outputs.overlay))}")
     _out.print(f"  curve    {escape(str(outputs.curve_png))}")
     _out.print(f"  summary  {escape(str(outputs.summary))}")
+
+
+def _report(found: Sequence[Explanation] | Localization, directory: Path, as_json: bool) -> None:
+    from vidcam.report.page import write_report
+
+    page = write_report(found, directory)
+    if not as_json:
+        size = page.stat().st_size / 2**20
+        _out.print(f"  report   {escape(str(page))} ({size:.1f} MiB)")
 
 
 def _tell(warnings: Iterable[str]) -> None:

@@ -49,6 +49,7 @@ class Clip:
         frame_rate: frames per second, on average.
         time_base: seconds per unit of a frame's pts.
         frames_announced: frames according to the header, 0 where it does not say.
+        codec: FFmpeg's name of what decodes it.
         has_audio: whether there is an audio stream to copy.
         is_image: whether the file is a picture, which has one frame and no time.
         warnings: what went wrong in the last reading without ending it, for people to read.
@@ -77,6 +78,7 @@ class Clip:
             self.frame_rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
             self.time_base = Fraction(stream.time_base or 1 / self.frame_rate)
             self.frames_announced = stream.frames
+            self.codec = stream.codec_context.name
             self.has_audio = audio_stream(container) is not None
             self.is_image = container.format.name == "image2" or container.format.name.endswith("_pipe")
 

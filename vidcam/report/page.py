@@ -1,0 +1,247 @@
+"""One self-contained page of a clip: the film with its heat, curves, segments and predictions, without any network."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+import matplotlib
+import numpy as np
+from PIL import Image
+
+from vidcam.explanation import Explanation
+from vidcam.localization import Localization
+from vidcam.render.outputs import all_or_nothing
+from vidcam.temporal.curves import combined_curve
+from vidcam.temporal.segments import Segment, distinct, frame_edges, segments_of
+from vidcam.video.reader import Clip
+from vidcam.video.writer import FilmWriter
+
+NAME = "report.html"
+COLORMAPS = ("inferno", "viridis", "cividis")
+EMBEDDED = 24 * 2**20  # bytes of a film above which the page refers to it
+_STRIP = 6  # frames in the filmstrip of a view
+_THUMB = 240  # pixels, the longer side of its pictures
+_PLAYABLE = {"h264", "vp8", "vp9", "av1"}
+_MIME = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm"}
+
+
+@dataclass(frozen=True)
+class View:
+    """What the page shows at a time: a class, explained by one method at one layer.
+
+    Attributes:
+        label, method, layer: what and how.
+        probability: of the class in the clip, or None where it is no class.
+        scores, evidence: (F,).
+        segments: distinct ones, best first.
+        maps: (F, h, w) raw heatmaps, or None where none were kept.
+    """
+
+    label: str
+    method: str
+    layer: str
+    probability: float | None
+    scores: np.ndarray
+    evidence: np.ndarray
+    segments: Sequence[Segment]
+    maps: np.ndarray | None
+
+    def strongest(self, times: np.ndarray) -> list[int]:
+        """Frames with the most evidence, in time, a tenth of the clip or more apart."""
+        apart = (times[-1] - times[0]) / 10
+        found: list[int] = []
+        for frame in np.argsort(-self.evidence, kind="stable"):
+            if len(found) == _STRIP or (found and self.evidence[frame] <= 0):
+                break
+            if all(abs(times[frame] - times[other]) >= apart for other in found):
+                found.append(int(frame))
+        return sorted(found)
+
+
+def write_report(
+    found: Sequence[Explanation] | Localization, directory: str | Path, *, embedded: int = EMBEDDED
+) -> Path:
+    """Write `report.html`, the page of a clip's explanations or of its localization, into a directory.
+
+    Films that a browser plays are put into the page as they are, others as H.264. A film of more than `embedded`
+    bytes is referred to: it lies where it lay, or as `clip.mp4` beside the page.
+
+    Args:
+        found: of one clip.
+        directory: made if it does not exist; a page that is there is replaced.
+        embedded: bytes.
+
+    Returns:
+        The page.
+
+    Raises:
+        ClipError: the clip cannot be read any more.
+        OutputError: the directory cannot be written.
+    """
+    directory = Path(directory)
+    with all_or_nothing(directory) as work:
+        (work / NAME).write_text(_page(found, work, directory, embedded), encoding="utf-8")
+    return directory / NAME
+
+
+def _page(found: Sequence[Explanation] | Localization, work: Path, directory: Path, embedded: int) -> str:
+    first = found if isinstance(found, Localization) else found[0]
+    facts: dict[str, Any] = {"model": first.model, "method": first.method, "layer": first.layer}
+    top: tuple[tuple[str, float], ...] = ()
+    region: tuple[float, ...] | None = None
+    if isinstance(found, Localization):
+        views = _views_of_localization(found)
+        facts["curve"] = found.curve
+    else:
+        views = [_view_of_explanation(e) for e in found]
+        facts = {"model": found[0].model, "weights": found[0].weights}
+        facts |= found[0].windowing | found[0].computation | found[0].versions
+        top, region = found[0].top, found[0].region
+    source, times, warnings = first.clip, first.times, first.warnings
+    clip = Clip(source)
+    film, size = _film(clip, work, directory, embedded)
+    edges = frame_edges(times) - times[0]
+    chosen = [view.strongest(times) for view in views]
+    data = {
+        "edges": [round(float(t), 5) for t in edges],
+        "size": [clip.width, clip.height],
+        "aspect": round(clip.width * float(clip.sample_aspect_ratio) / clip.height, 5),
+        "region": region or [0, 0, clip.width, clip.height],
+        "views": [_packed(view, frames, float(times[0])) for view, frames in zip(views, chosen)],
+        "thumbs": _thumbnails(clip, sorted({frame for frames in chosen for frame in frames})),
+        "colours": {name: _coded(matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]) for name in COLORMAPS},
+    }
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    here = files("vidcam.report")
+    return environment.from_string((here / "page.html.j2").read_text(encoding="utf-8")).render(
+        name=Path(source).name,
+        film=film,
+        film_size=size,
+        image=clip.is_image,
+        seconds=float(edges[-1]),
+        frames=len(times),
+        facts={key: value for key, value in facts.items() if value is not None},
+        top=top,
+        warnings=warnings,
+        views=views,
+        heat=any(view.maps is not None for view in views),
+        peaks=[None if view.maps is None else float(view.maps.max(initial=0)) for view in views],
+        colormaps=COLORMAPS,
+        # In a script element only "</" and "<!--" end or change it: no "<" is left in the data.
+        data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
+        style=(here / "page.css").read_text(encoding="utf-8"),
+        script=(here / "page.js").read_text(encoding="utf-8"),
+    )
+
+
+def _view_of_explanation(explanation: Explanation) -> View:
+    target = explanation.target
+    curve = combined_curve(explanation.scores, explanation.evidence) if target.index is not None else np.zeros(0)
+    segments = distinct(segments_of(curve, explanation.times, target.label)) if len(curve) > 1 else []
+    return View(
+        target.label,
+        explanation.method,
+        explanation.layer,
+        target.probability if target.index is not None else None,
+        explanation.scores,
+        explanation.evidence,
+        segments,
+        explanation.maps,
+    )
+
+
+def _views_of_localization(found: Localization) -> list[View]:
+    segments = distinct(found.segments)
+    return [
+        View(
+            label,
+            found.method,
+            found.layer,
+            float(scores.max()),
+            scores,
+            evidence,
+            [s for s in segments if s.label == label],
+            None,
+        )
+        for label, scores, evidence in zip(found.labels, found.scores, found.evidence)
+    ]
+
+
+def _packed(view: View, strongest: list[int], first: float) -> dict[str, Any]:
+    peak = float(view.evidence.max(initial=0)) or 1.0
+    packed: dict[str, Any] = {
+        "label": view.label,
+        "scores": [round(float(v), 4) for v in view.scores],
+        "evidence": [round(float(v) / peak, 4) for v in view.evidence],
+        "bounded": view.probability is not None,
+        "segments": [[round(s.start - first, 4), round(s.end - first, 4), round(s.score, 4)] for s in view.segments],
+        "strongest": strongest,
+    }
+    if view.maps is not None:
+        scale = float(view.maps.max(initial=0)) or 1.0
+        packed["grid"] = list(view.maps.shape[1:])
+        packed["maps"] = _coded(np.rint(view.maps / scale * 255).astype(np.uint8))
+    return packed
+
+
+def _coded(values: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
+
+
+def _film(clip: Clip, work: Path, directory: Path, embedded: int) -> tuple[str, int]:
+    """The source of the page's film, and its size in bytes."""
+    if clip.is_image:
+        picture = _jpeg(next(iter(clip)).pixels, max(clip.width, clip.height))
+        return f"data:image/jpeg;base64,{picture}", len(picture) * 3 // 4
+    source, kind = clip.path, _MIME.get(clip.path.suffix.lower(), "")
+    transcoded = work / "clip.mp4"
+    if not kind or clip.codec not in _PLAYABLE:
+        source, kind = transcoded, "video/mp4"
+        _transcode(clip, transcoded)
+    size = source.stat().st_size
+    if size > embedded and source is transcoded:
+        return transcoded.name, size
+    if size > embedded:
+        return quote(os.path.relpath(source.resolve(), directory.resolve()).replace(os.sep, "/")), size
+    content = base64.b64encode(source.read_bytes()).decode("ascii")
+    if source is transcoded:
+        transcoded.unlink()
+    return f"data:{kind};base64,{content}", size
+
+
+def _transcode(clip: Clip, path: Path) -> None:
+    """The clip as H.264, with its sound; a last row or column of odd sizes is left out."""
+    size = clip.height // 2 * 2, clip.width // 2 * 2
+    sound = clip.path if clip.has_audio else None
+    with FilmWriter(path, size, time_base=clip.time_base, frame_rate=clip.frame_rate, crf=23, audio_from=sound) as film:
+        for frame in clip:
+            film.write(frame.pixels[: size[0], : size[1]], frame.pts)
+
+
+def _thumbnails(clip: Clip, frames: Sequence[int]) -> dict[int, str]:
+    wanted = set(frames)
+    found: dict[int, str] = {}
+    for frame in clip:
+        if frame.index in wanted:
+            found[frame.index] = _jpeg(frame.pixels, _THUMB)
+        if len(found) == len(wanted):
+            break
+    return found
+
+
+def _jpeg(pixels: np.ndarray, side: int) -> str:
+    image = Image.fromarray(pixels)
+    image.thumbnail((side, side))
+    with BytesIO() as buffer:
+        image.save(buffer, "JPEG", quality=80)
+        return base64.b64encode(buffer.getvalue()).decode("ascii")
