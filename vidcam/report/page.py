@@ -57,11 +57,11 @@ class View:
     maps: np.ndarray | None
 
     def strongest(self, times: np.ndarray) -> list[int]:
-        """Frames with the most evidence, in time, a tenth of the clip or more apart."""
-        apart = (times[-1] - times[0]) / 10
+        """Frames with the most evidence, in time, a tenth of the clip or more apart; none with a quarter or less."""
+        apart, least = (times[-1] - times[0]) / 10, self.evidence.max(initial=0.0) / 4
         found: list[int] = []
         for frame in np.argsort(-self.evidence, kind="stable"):
-            if len(found) == _STRIP or (found and self.evidence[frame] <= 0):
+            if len(found) == _STRIP or (found and self.evidence[frame] <= least):
                 break
             if all(abs(times[frame] - times[other]) >= apart for other in found):
                 found.append(int(frame))
@@ -130,7 +130,7 @@ def _page(found: Sequence[Explanation] | Localization, work: Path, directory: Pa
         image=clip.is_image,
         seconds=float(edges[-1]),
         frames=len(times),
-        facts={key: value for key, value in facts.items() if value is not None},
+        facts={key: f"{v:.5g}" if isinstance(v, float) else v for key, v in facts.items() if v is not None},
         top=top,
         warnings=warnings,
         views=views,
