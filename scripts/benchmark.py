@@ -173,7 +173,7 @@ def other_libraries(network: nn.Module, layer: str) -> Iterator[tuple[str, Calla
         cam = GradCAMPlusPlus(model=network, target_layers=[target])
         yield "pytorch-grad-cam", lambda window: cam(input_tensor=window, targets=None)[0]
     except ImportError:
-        print("pytorch-grad-cam is not installed (grad-cam)")
+        print("pytorch-grad-cam does not import (grad-cam and what it needs)")
     try:
         from torchcam.methods import GradCAMpp
 
@@ -292,12 +292,14 @@ def peer_job(clip: Path, model: Model, run: Callable[[Tensor], np.ndarray], out:
 
 
 _LONG = """
-import resource, sys, time
+import re, sys, time
 from vidcam.pipeline import explain
 began = time.perf_counter()
 found = explain(sys.argv[1], "playground-r2plus1d", "waving")
 found.save(sys.argv[2], overwrite=True)
-print((time.perf_counter() - began) / found.frames, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+seconds = (time.perf_counter() - began) / found.frames
+# Of this process alone: getrusage starts from what its parent held when it was born.
+print(seconds, int(re.search("VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]) / 1024)
 """
 
 

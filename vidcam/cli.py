@@ -144,6 +144,45 @@ def explain(
 
 
 @app.command()
+def compare(
+    clip: Annotated[Path, typer.Argument(help="A video file.", metavar="CLIP")],
+    out: Annotated[Path | None, typer.Option(help="Directory for the outputs. [default: vidcam-out/CLIP]")] = None,
+    model: Annotated[str, typer.Option(help="Names from `vidcam models`, with commas.")] = "playground-r2plus1d",
+    weights: Annotated[str, typer.Option(help="default, none, or a .pth, .pt or .safetensors file.")] = "default",
+    labels: Annotated[Path | None, typer.Option(help="Text file with one class label a line.")] = None,
+    target: Annotated[
+        str, typer.Option(help="top, top5, a label, a class index, 'A - B'; labels with commas.")
+    ] = "top",
+    layer: Annotated[str, typer.Option(help="auto, or names from `vidcam layers MODEL`, with commas.")] = "auto",
+    method: Annotated[str, typer.Option(help="Names from `vidcam methods`, with commas.")] = "gradcam++,gradcam",
+    stride: Annotated[int | None, typer.Option(help="Source frames between windows. [default: half a window]")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Show methods, classes, layers or models side by side: a film, a grid of frames, and curves as SVG and PDF."""
+    from vidcam.models.registry import load_model
+    from vidcam.pipeline import explain_each
+    from vidcam.render.compare import compare as run
+    from vidcam.render.compare import refuse_existing
+
+    place = out or Path("vidcam-out") / clip.stem
+    if not overwrite:
+        refuse_existing(place)
+    found: list[Explanation] = []
+    for name in model.split(","):
+        loaded = load_model(name.strip(), weights, labels)
+        targets = [target] if target in loaded.labels else [t.strip() for t in target.split(",")]
+        for one in targets:
+            for layers in layer.split(","):
+                with _progress(f"{clip.name} {one} {layers}") as progress:
+                    found += explain_each(
+                        clip, loaded, one, layer=layers.strip(), method=method, stride=stride, progress=progress
+                    )
+    _tell(dict.fromkeys(warning for e in found for warning in e.warnings))
+    for path in vars(run(found, place, overwrite=overwrite)).values():
+        _out.print(f"  {escape(str(path))}")
+
+
+@app.command()
 def localize(
     clips: Clips,
     out: Out = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from vidcam.ahead import ahead
 from vidcam.errors import ClipError
 from vidcam.explanation import Explanation
-from vidcam.video.reader import Clip
+from vidcam.video.reader import Clip, Frame
 from vidcam.video.writer import FilmWriter, film_frame
 
 COLORMAP = "inferno"
@@ -47,17 +47,31 @@ def blend(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
 class Overlay:
     """Draws the frames of an overlay film.
 
+    Args:
+        explanation: what is drawn.
+        sample_aspect_ratio: width of a pixel over its height.
+        title: stands in the strip; the target's label by default.
+        peak: raw heat at which the colours end; the explanation's own by default.
+
     Attributes:
         size: (height, width) of a drawn frame in pixels, both even.
     """
 
-    def __init__(self, explanation: Explanation, sample_aspect_ratio: float = 1.0) -> None:
+    def __init__(
+        self,
+        explanation: Explanation,
+        sample_aspect_ratio: float = 1.0,
+        *,
+        title: str | None = None,
+        peak: float | None = None,
+    ) -> None:
         self._explanation = explanation
+        self._share = 1.0 if peak is None else explanation.peak / (peak or 1.0)
         height, width = explanation.size
         shown = width * sample_aspect_ratio
         enlarge = max(1, round(_SMALL / min(shown, height))) if min(shown, height) < _SMALL / 1.5 else 1
         self._picture = _even(height * enlarge), _even(shown * enlarge)
-        self._strip = _Strip(explanation, self._picture[1])
+        self._strip = _Strip(explanation, self._picture[1], title or explanation.target.label)
         self.size = self._picture[0] + self._strip.height, self._picture[1]
         left, top, right, bottom = explanation.region
         self._whole = (left, top, right, bottom) == (0, 0, width, height)
@@ -71,7 +85,7 @@ class Overlay:
             height, width = self._picture
             picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
             heat = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)
-        picture = blend(picture, heat)
+        picture = blend(picture, heat * self._share if self._share != 1 else heat)
         if not self._whole:
             left, top, right, bottom = self._seen
             cv2.rectangle(picture, (left, top), (right, bottom), (200, 200, 200), 1)
@@ -81,8 +95,8 @@ class Overlay:
 class _Strip:
     """Label, probability of the moment, and the curve of the whole clip with a playhead; no curve below a picture."""
 
-    def __init__(self, explanation: Explanation, width: int) -> None:
-        self._explanation = explanation
+    def __init__(self, explanation: Explanation, width: int, title: str) -> None:
+        self._explanation, self._title = explanation, title
         self._font_size = max(13, round(width / 30))
         self._header = round(self._font_size * 1.7)
         self._plot = _even(max(40, width * 0.09)) if explanation.frames > 1 else 0
@@ -110,7 +124,7 @@ class _Strip:
             self._draw_curve(strip)
         cv2.line(strip, (0, self._header - 1), (self._width, self._header - 1), (50, 50, 58), 1)
         room = self._width - 12 - self._score_at
-        label = _fitted(self._explanation.target.label, room, self._font_size)
+        label = _fitted(self._title, room, self._font_size)
         _write(strip, label, (6, self._header // 2), self._font_size, _INK, anchor="lm")
         return strip
 
@@ -142,7 +156,6 @@ def write_overlay(explanation: Explanation, path: Path) -> None:
     """
     clip = Clip(explanation.clip)
     overlay = Overlay(explanation, float(clip.sample_aspect_ratio))
-    drawn = 0
     film = FilmWriter(
         path,
         overlay.size,
@@ -150,25 +163,54 @@ def write_overlay(explanation: Explanation, path: Path) -> None:
         frame_rate=clip.frame_rate,
         audio_from=clip.path if clip.has_audio else None,
     )
+    write_drawn(film, overlay.draw, explanation, clip)
+
+
+def write_drawn(
+    film: FilmWriter, draw: Callable[[np.ndarray, int], np.ndarray], explanation: Explanation, clip: Clip
+) -> None:
+    """Draw every explained frame into a film: decoding, drawing and encoding at the same time.
+
+    Args:
+        film: a writer that has not been entered.
+        draw: from a frame's upright pixels and its index to a picture of the film.
+        explanation: of the clip.
+        clip: what is drawn on.
+
+    Raises:
+        ClipError: the clip does not have the frames that were explained.
+        OutputError: the film cannot be written.
+    """
+
+    def drawn() -> Iterator[tuple[av.VideoFrame, int]]:
+        with closing(explained_frames(explanation, clip)) as frames:
+            for frame in frames:
+                yield film_frame(draw(frame.pixels, frame.index)), frame.pts
+
     # Products of small matrices: the threads that BLAS starts for them would only take the encoder's time.
-    with film, threadpool_limits(1, "blas"), closing(ahead(_pictures(overlay, clip, explanation), _AHEAD)) as pictures:
+    with film, threadpool_limits(1, "blas"), closing(ahead(drawn(), _AHEAD)) as pictures:
         for picture, pts in pictures:
             film.encode(picture, pts)
-            drawn += 1
-        if drawn != explanation.frames:
-            raise ClipError(
-                f"{clip.path} has changed since it was explained: {drawn} of {explanation.frames} frames match; "
-                "explain it again"
-            )
 
 
-def _pictures(overlay: Overlay, clip: Clip, explanation: Explanation) -> Iterator[tuple[av.VideoFrame, int]]:
-    """Drawn frames and their pts, up to the first that does not fit the explanation."""
+def explained_frames(explanation: Explanation, clip: Clip) -> Generator[Frame]:
+    """The frames that were explained, decoded ahead on a thread.
+
+    Raises:
+        ClipError: the clip does not have them.
+    """
+    found = 0
     with closing(ahead(clip, _AHEAD)) as frames:
         for frame in frames:
             if frame.index >= explanation.frames or frame.pixels.shape[:2] != explanation.size:
                 break
-            yield film_frame(overlay.draw(frame.pixels, frame.index)), frame.pts
+            yield frame
+            found += 1
+    if found != explanation.frames:
+        raise ClipError(
+            f"{clip.path} has changed since it was explained: {found} of {explanation.frames} frames match; "
+            "explain it again"
+        )
 
 
 def write_overlay_image(explanation: Explanation, path: Path) -> None:
