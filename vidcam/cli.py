@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from vidcam.allocator import keep_freed_memory
 from vidcam.errors import OutputError, SettingsError, VidcamError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def main() -> None:
     """Run the command line; a user's mistake ends with one line on standard error and exit code 2."""
+    keep_freed_memory()
     try:
         app()
     except VidcamError as error:

@@ -54,6 +54,38 @@ def test_the_trunk_is_short_and_the_head_is_not() -> None:
     torch.testing.assert_close(scores, _scores(model), rtol=0, atol=0.05 * float(_scores(model).abs().max()))
 
 
+@pytest.mark.parametrize(
+    ("name", "layers"), [("playground-r2plus1d", "layer2,layer3"), ("playground-c3d", "relu4b,relu5a")]
+)
+def test_several_target_layers_in_a_short_float(name: str, layers: str) -> None:
+    model = load_model(name)
+    quick = prepared(model, torch.bfloat16, layers.split(","))
+    scores = _scores(quick, torch.bfloat16)
+    torch.testing.assert_close(scores, _scores(model), rtol=0, atol=0.05 * float(_scores(model).abs().max()))
+
+
+class Pathways(nn.Module):
+    """Two pathways, both of them targets, that meet in the head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slow, self.fast = nn.Conv3d(3, 4, 3, padding=1), nn.Conv3d(3, 4, 3, padding=1)
+        self.fuse, self.fc = nn.Conv3d(4, 4, 1), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        slow, fast = self.slow(x), self.fast(x)
+        return self.fc((self.fuse(slow) + fast).relu().mean((2, 3, 4)))
+
+
+def test_two_pathways_in_a_short_float() -> None:
+    torch.manual_seed(2)
+    model = own_model(Pathways().eval(), preprocess=SMALL, frames=4, layer="slow,fast")
+    quick = prepared(model, torch.bfloat16, ["slow", "fast"])
+    assert {quick.network.slow.weight.dtype, quick.network.fast.weight.dtype} == {torch.bfloat16}
+    assert quick.network.fuse.weight.dtype == torch.float32
+    torch.testing.assert_close(_scores(quick, torch.bfloat16), _scores(model), rtol=0, atol=0.02)
+
+
 class Twice(nn.Module):
     """A convolution whose output is normalised and used as it is: folding would change the answer."""
 

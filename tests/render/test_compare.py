@@ -63,7 +63,8 @@ def test_a_film_a_grid_and_vectors(clip: Path, tmp_path: Path) -> None:
     film = Clip(outputs.film)
     assert [f.time for f in film] == pytest.approx([f.time for f in Clip(clip)]) and film.has_audio
     assert film.width == Comparison(panes_of(_explanations(clip))).size[1]
-    assert Image.open(outputs.grid).size[0] > 1500
+    with Image.open(outputs.grid) as grid:
+        assert grid.size[0] > 1500
     svg = outputs.curves_svg.read_text(encoding="utf-8")
     assert "<script" not in svg and len(re.findall("<path", svg)) > 6
     assert outputs.curves_pdf.read_bytes().startswith(b"%PDF")

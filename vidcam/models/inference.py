@@ -49,8 +49,10 @@ def prepared(model: Model, dtype: torch.dtype, layers: Sequence[str]) -> Model:
                 for tensor in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
                     if tensor.is_floating_point():
                         tensor.data = tensor.data.to(dtype)
-        for layer in layers:
-            network.get_submodule(layer).register_forward_hook(_lengthened)
+        network.get_submodule(seen.last).register_forward_hook(_lengthened)
+        for module in head:
+            if not list(module.children()):
+                module.register_forward_pre_hook(_lengthen_inputs)
     prepare(network)
     window = seen.bytes_at_once * dtype.itemsize // torch.float32.itemsize
     return replace(model, network=network, dtype=str(dtype).removeprefix("torch."), window_bytes=window)
@@ -91,6 +93,11 @@ def _lengthened(_module: nn.Module, _: Any, output: Any) -> Any:
     return (output[0].float(), *output[1:])
 
 
+def _lengthen_inputs(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What reaches the head past the last target layer, from a second pathway or an earlier target, in its own float."""
+    return tuple(x.float() if isinstance(x, Tensor) and x.is_floating_point() else x for x in inputs)
+
+
 def _fold(network: nn.Module, convolution: str, normalisation: str) -> None:
     """Fold a batch normalisation into the convolution before it, in place."""
     conv, norm = network.get_submodule(convolution), network.get_submodule(normalisation)
@@ -113,12 +120,14 @@ class _Seen:
 
     Attributes:
         pairs: (convolution, batch normalisation) that can be folded.
+        last: of the target layers, the one that gives its output last.
         head: modules that are called after the last target layer has given its output.
         steps: in time, that the last target layer gives.
         bytes_at_once: a bound of the memory of a window's activations while it passes.
     """
 
     pairs: list[tuple[str, str]] = field(default_factory=list)
+    last: str = ""
     head: set[str] = field(default_factory=set)
     steps: int = 1
     bytes_at_once: int = 0
@@ -173,6 +182,7 @@ def _run(model: Model, network: nn.Module, device: torch.device | str, layers: S
             seen.bytes_at_once = max(seen.bytes_at_once, 2 * sum(t.numel() * t.element_size() for t in passing))
         if module in targets:
             seen.head.clear()
+            seen.last = names[module]
             seen.steps = output.shape[2] if isinstance(output, Tensor) and output.ndim == 5 else 1
 
     window = torch.zeros(1, 3, model.spec.frames, *model.spec.preprocess.crop, device=device)
