@@ -36,8 +36,9 @@ def test_several_clips_and_several_classes(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     for name in "ab":
         places = sorted((tmp_path / "out" / name).iterdir())
-        assert [p.name[:2] for p in places] == ["1-", "2-"]
-        assert all((p / "overlay.mp4").exists() for p in places)
+        assert [p.name[:2] for p in places] == ["1-", "2-", "re"]
+        assert all((p / "overlay.mp4").exists() for p in places[:2])
+    assert result.stdout.count(f"report   {tmp_path / 'out'}") == 2
 
 
 def test_several_methods_and_layers_have_folders_of_their_own(clip_path: Path, tmp_path: Path) -> None:
@@ -64,6 +65,17 @@ def test_how_it_is_computed_can_be_said_and_is_told(tmp_path: Path) -> None:
     assert load_explanation(tmp_path).computation == computation
 
 
+def test_compare(clip_path: Path, tmp_path: Path) -> None:
+    arguments = ("compare", clip_path, "--out", tmp_path / "out", "--target", "waving,bowing", "--method", "gradcam++")
+    result = vidcam(*arguments)
+    assert result.returncode == 0, result.stderr
+    names = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert names == ["compare.mp4", "curves.pdf", "curves.svg", "grid.png"]
+    assert all(name in result.stdout for name in names)
+    again = vidcam(*arguments)
+    assert again.returncode == 2 and "already holds" in again.stderr
+
+
 def test_a_picture_gives_a_picture(tmp_path: Path) -> None:
     Image.fromarray(numbered(3, 90, 120)).save(tmp_path / "photo.jpg")
     arguments = ("explain", tmp_path / "photo.jpg", "--out", tmp_path / "out", "--model", "resnet18")
@@ -85,7 +97,13 @@ def test_localize_and_evaluate(tmp_path: Path) -> None:
     arguments = ("localize", clip, "--out", out, "--classes", "waving,bowing", "--truth", tmp_path / "t.json")
     result = vidcam(*arguments)
     assert result.returncode == 0, result.stderr
-    assert {p.name for p in out.iterdir()} == {"segments.json", "segments.csv", "segments.vtt", "timeline.png"}
+    assert {p.name for p in out.iterdir()} == {
+        "segments.json",
+        "segments.csv",
+        "segments.vtt",
+        "timeline.png",
+        "report.html",
+    }
     again = vidcam(*arguments)
     assert again.returncode == 2 and "already holds" in again.stderr
     files = ("--predictions", out / "segments.json", "--truth", tmp_path / "t.json")
@@ -115,6 +133,7 @@ def test_localize_and_evaluate(tmp_path: Path) -> None:
         (("explain", "{clip}", "--out", "o", "--weights", "none.pth"), "weights file none.pth does not exist"),
         (("explain", "{clip}", "{clip}", "--out", "o"), "several clips are named 'clip'"),
         (("layers", "c4d"), "there is no model 'c4d'"),
+        (("compare", "{clip}", "--out", "o", "--method", "gradcam"), "one explanation has nothing beside it"),
         (("localize", "{clip}", "--out", "o", "--classes", "wavin"), "nearest: waving"),
         (("localize", "{clip}", "--out", "o", "--curve", "x"), "there is no curve 'x'"),
         (("localize", "{clip}", "--out", "o", "--truth", "t.json"), "t.json cannot be read"),
