@@ -293,7 +293,9 @@ def peer_job(clip: Path, model: Model, run: Callable[[Tensor], np.ndarray], out:
 
 _LONG = """
 import re, sys, time
+from vidcam.allocator import keep_freed_memory
 from vidcam.pipeline import explain
+keep_freed_memory()  # as the command line does
 began = time.perf_counter()
 found = explain(sys.argv[1], "playground-r2plus1d", "waving")
 found.save(sys.argv[2], overwrite=True)
