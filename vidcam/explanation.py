@@ -116,6 +116,12 @@ class Explanation:
         (height, width), (_, h, w) = self.size, self.maps.shape
         return _placement(height, top, bottom, h), _placement(width, left, right, w)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the clip with its heat, the curve, segments and predictions."""
+        from vidcam.report.page import framed
+
+        return framed([self])
+
     def summary(self) -> dict[str, Any]:
         """Everything but the arrays, ready for JSON."""
         return {

@@ -78,6 +78,12 @@ class Localization:
             found += segments_of(curve, self.times, label, rule)
         return tuple(sorted(found, key=lambda s: -s.score))
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the clip, its curves and segments."""
+        from vidcam.report.page import framed
+
+        return framed(self)
+
     def save(self, directory: str | Path, *, overwrite: bool = False) -> LocalizationOutputs:
         """Write segments.json, segments.csv, segments.vtt and timeline.png into a directory.
 

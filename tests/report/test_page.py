@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 import shutil
@@ -139,6 +140,25 @@ def test_nothing_is_left_of_a_page_that_cannot_be_written(tmp_path: Path) -> Non
     with pytest.raises(ClipError, match="does not exist"):
         write_report(_explanations(clip), tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_clip_that_changed(tmp_path: Path) -> None:
+    found = _explanations(_clip(tmp_path))
+    write_video(tmp_path / "clip.mp4", [numbered(i, 96, 128) for i in range(FRAMES - 10)])
+    with pytest.raises(ClipError, match="has changed"):
+        write_report(found, tmp_path / "out")
+    write_video(tmp_path / "clip.mp4", [numbered(i, 64, 64) for i in range(FRAMES)])
+    with pytest.raises(ClipError, match="has changed"):
+        write_report(found, tmp_path / "out")
+
+
+def test_a_notebook_shows_the_page_in_a_frame(tmp_path: Path) -> None:
+    shown = _explanations(_clip(tmp_path, "clip.avi", codec="mpeg4"))[0]._repr_html_()
+    frame = _Texts()
+    frame.feed(shown)
+    assert frame.elements == ["iframe"]
+    page = html.unescape(re.findall(r'srcdoc="([^"]*)"', shown)[0])
+    assert page.startswith("<!doctype html>") and 'src="data:video/mp4;base64,' in page
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import os
+import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -18,6 +21,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
+from vidcam.errors import ClipError
 from vidcam.explanation import Explanation
 from vidcam.localization import Localization
 from vidcam.render.outputs import all_or_nothing
@@ -94,6 +98,18 @@ def write_report(
     return directory / NAME
 
 
+def framed(found: Sequence[Explanation] | Localization) -> str:
+    """The page, film and all, in a frame to be put into another page: what a notebook shows.
+
+    Raises:
+        ClipError: the clip cannot be read any more.
+    """
+    with tempfile.TemporaryDirectory() as work:
+        page = _page(found, Path(work), Path(work), sys.maxsize)
+    style = "width: 100%; height: 62rem; border: 0"
+    return f'<iframe title="vidcam report" style="{style}" srcdoc="{html.escape(page)}"></iframe>'
+
+
 def _page(found: Sequence[Explanation] | Localization, work: Path, directory: Path, embedded: int) -> str:
     first = found if isinstance(found, Localization) else found[0]
     facts: dict[str, Any] = {"model": first.model, "method": first.method, "layer": first.layer}
@@ -109,6 +125,8 @@ def _page(found: Sequence[Explanation] | Localization, work: Path, directory: Pa
         top, region = found[0].top, found[0].region
     source, times, warnings = first.clip, first.times, first.warnings
     clip = Clip(source)
+    if not isinstance(first, Localization) and (clip.height, clip.width) != first.size:
+        raise ClipError(f"{source} has changed since it was explained; explain it again")
     film, size = _film(clip, work, directory, embedded)
     edges = frame_edges(times) - times[0]
     chosen = [view.strongest(times) for view in views]
@@ -236,6 +254,8 @@ def _thumbnails(clip: Clip, frames: Sequence[int]) -> dict[int, str]:
             found[frame.index] = _jpeg(frame.pixels, _THUMB)
         if len(found) == len(wanted):
             break
+    if len(found) < len(wanted):
+        raise ClipError(f"{clip.path} has changed since it was explained; explain it again")
     return found
 
 
