@@ -18,7 +18,6 @@ from vidcam.explanation import Explanation
 from vidcam.render.outputs import all_or_nothing, refuse
 from vidcam.render.overlay import Overlay, blend, explained_frames, write_drawn
 from vidcam.video.reader import Clip, Frame
-from vidcam.video.writer import FilmWriter
 
 _COLUMNS = 3
 _WIDEST = 1920  # pixels of the film
@@ -74,7 +73,9 @@ def compare(explanations: Sequence[Explanation], directory: Path, *, overwrite: 
     with all_or_nothing(directory) as work:
         part = ComparisonOutputs.within(work)
         panes = panes_of(explanations)
-        _write_film(panes, part.film)
+        clip = Clip(explanations[0].clip)
+        comparison = Comparison(panes, float(clip.sample_aspect_ratio))
+        write_drawn(part.film, comparison.size, comparison.draw, explanations[0], clip)
         grid_figure(panes).savefig(part.grid)
         curves = curves_figure(panes)
         curves.savefig(part.curves_svg)
@@ -132,20 +133,6 @@ class Comparison:
                 picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
             sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = picture
         return sheet
-
-
-def _write_film(panes: Sequence[Pane], path: Path) -> None:
-    explanation = panes[0].explanation
-    clip = Clip(explanation.clip)
-    comparison = Comparison(panes, float(clip.sample_aspect_ratio))
-    film = FilmWriter(
-        path,
-        comparison.size,
-        time_base=clip.time_base,
-        frame_rate=clip.frame_rate,
-        audio_from=clip.path if clip.has_audio else None,
-    )
-    write_drawn(film, comparison.draw, explanation, clip)
 
 
 def grid_figure(panes: Sequence[Pane]) -> Figure:

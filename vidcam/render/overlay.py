@@ -156,24 +156,22 @@ def write_overlay(explanation: Explanation, path: Path) -> None:
     """
     clip = Clip(explanation.clip)
     overlay = Overlay(explanation, float(clip.sample_aspect_ratio))
-    film = FilmWriter(
-        path,
-        overlay.size,
-        time_base=clip.time_base,
-        frame_rate=clip.frame_rate,
-        audio_from=clip.path if clip.has_audio else None,
-    )
-    write_drawn(film, overlay.draw, explanation, clip)
+    write_drawn(path, overlay.size, overlay.draw, explanation, clip)
 
 
 def write_drawn(
-    film: FilmWriter, draw: Callable[[np.ndarray, int], np.ndarray], explanation: Explanation, clip: Clip
+    path: Path,
+    size: tuple[int, int],
+    draw: Callable[[np.ndarray, int], np.ndarray],
+    explanation: Explanation,
+    clip: Clip,
 ) -> None:
-    """Draw every explained frame into a film: decoding, drawing and encoding at the same time.
+    """Draw every explained frame into a film with the clip's sound: decoding, drawing and encoding at the same time.
 
     Args:
-        film: a writer that has not been entered.
-        draw: from a frame's upright pixels and its index to a picture of the film.
+        path: the film.
+        size: (height, width) of its pictures.
+        draw: from a frame's upright pixels and its index to a picture.
         explanation: of the clip.
         clip: what is drawn on.
 
@@ -187,6 +185,13 @@ def write_drawn(
             for frame in frames:
                 yield film_frame(draw(frame.pixels, frame.index)), frame.pts
 
+    film = FilmWriter(
+        path,
+        size,
+        time_base=clip.time_base,
+        frame_rate=clip.frame_rate,
+        audio_from=clip.path if clip.has_audio else None,
+    )
     # Products of small matrices: the threads that BLAS starts for them would only take the encoder's time.
     with film, threadpool_limits(1, "blas"), closing(ahead(drawn(), _AHEAD)) as pictures:
         for picture, pts in pictures:
