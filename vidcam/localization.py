@@ -223,7 +223,7 @@ def localize_by_each(
             times=times,
             labels=tuple(model.labels[k] for k in kept),
             scores=scores[best],
-            evidence=np.stack([stitch(np.stack(rows), starts, frames, windowing) for rows in heat]),
+            evidence=np.stack([stitch(rows, starts, frames, windowing) for rows in heat]),
             curve=curve,
             segments=(),
             warnings=reading.warnings(),

@@ -278,7 +278,7 @@ def _explanation(
 ) -> Explanation:
     model, clip, windowing = reading.model, reading.clip, reading.windowing
     frames = len(reading.times)
-    heat = stitch(np.stack([m.heat[method, layer] for m in maps]), starts, frames, windowing)
+    heat = stitch([m.heat[method, layer] for m in maps], starts, frames, windowing)
     window_scores = np.array([m.score for m in maps], np.float32)
     if isinstance(key, int):
         target = ExplainedTarget(key, model.labels[key], float(overall[key]))

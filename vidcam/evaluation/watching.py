@@ -91,7 +91,7 @@ def clip_maps(
         found += [of[target] for of in attribute(model, layers, methods, batch, lambda p: [[target]] * len(p))[1]]
 
     def stitched(values: list[np.ndarray]) -> np.ndarray:
-        return stitch(np.stack(values), starts, len(frames), windowing)
+        return stitch(values, starts, len(frames), windowing)
 
     maps = {m: _one([stitched([f.heat[m, layer] for f in found]) for layer in layers]) for m in methods}
     return ClipMaps(maps, stitched([np.array([f.score], np.float32) for f in found]))

@@ -16,12 +16,14 @@ import numpy as np
 from vidcam.video.windows import Windowing
 
 
-def stitch(values: np.ndarray, starts: Sequence[int], frames: int, windowing: Windowing) -> np.ndarray:
+def stitch(
+    values: np.ndarray | Sequence[np.ndarray], starts: Sequence[int], frames: int, windowing: Windowing
+) -> np.ndarray:
     """One value per source frame from the values of overlapping windows.
 
     Args:
-        values: (W, t, ...), the t time steps of each of W windows spread evenly over the window. A score per window
-            has t = 1.
+        values: for each of W windows a float32 array (t, ...), its t time steps spread evenly over the window. A score
+            per window has t = 1.
         starts: source frame each window begins at, (W,).
         frames: source frames of the clip, F.
         windowing: how the windows were cut.
@@ -30,16 +32,17 @@ def stitch(values: np.ndarray, starts: Sequence[int], frames: int, windowing: Wi
         (F, ...) float32. Frames that no window covers do not exist (see `Windowing`). Steps of a window that fall
         on padding, beyond the last frame, are dropped.
     """
-    span, steps = windowing.span, values.shape[1]
+    span, steps, shape = windowing.span, len(values[0]), values[0].shape[1:]
     weights = window_weights(span)
-    kernel = _interpolation(windowing, steps) * weights[:, None]
-    total = np.zeros((frames, *values.shape[2:]), np.float64)
-    norm = np.zeros(frames, np.float64)
+    kernel = (_interpolation(windowing, steps) * weights[:, None]).astype(np.float32)
+    total = np.zeros((frames, *shape), np.float32)  # the only thing that is as long as the clip
+    norm = np.zeros(frames, np.float32)
     for window, start in zip(values, starts, strict=True):
         end = min(start + span, frames)
-        total[start:end] += np.tensordot(kernel[: end - start], window.astype(np.float64), 1)
+        total[start:end] += np.tensordot(kernel[: end - start], window, 1)
         norm[start:end] += weights[: end - start]
-    return (total / norm.reshape(-1, *[1] * (values.ndim - 2))).astype(np.float32)
+    total /= norm.reshape(-1, *[1] * len(shape))
+    return total
 
 
 def window_weights(span: int) -> np.ndarray:
