@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from vidcam.allocator import give_back_freed_memory
 from vidcam.attribution import Key, Maps, WindowMap, attribute
 from vidcam.cam.fusion import Fusion, fuse
 from vidcam.cam.layers import SpaceTimeLayer, space_time_layers
@@ -170,6 +171,8 @@ def explain_each(
                 fused = replace(parts[0], layer=",".join(layers), maps=heat, evidence=evidence_curve(heat))
                 explanations.append(fused)
             explanations += parts
+    del of_key, maps  # the maps of windows, as large as those of frames
+    give_back_freed_memory()
     return explanations
 
 
