@@ -216,7 +216,7 @@ def whole_jobs(benchmark: Benchmark, folder: Path, peers: bool) -> None:
     clip = write_clip(folder / "ten_seconds.mp4", 300, (360, 640), 30)
     model = load_model("r2plus1d_18", "none")
     layer, target = model.spec.layer, 7
-    reading = Reading(Clip(clip), model, Windowing(16, STRIDE), lambda done, of: None)
+    reading, unprepared = (Reading(Clip(clip), model, Windowing(16, STRIDE), lambda done, of: None) for _ in range(2))
     reading.model = quickened(reading, [layer])
     batches = list(reading.batches())
 
@@ -234,9 +234,8 @@ def whole_jobs(benchmark: Benchmark, folder: Path, peers: bool) -> None:
 
     def preparing() -> None:
         model.ready.clear()
-        quickened(reading_of_plain, [layer])
+        quickened(unprepared, [layer])
 
-    reading_of_plain = Reading(reading.clip, model, reading.windowing, lambda done, of: None)
     jobs: dict[str, Job] = {
         "preparing": preparing,
         "network": network,

@@ -15,7 +15,6 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from vidcam.allocator import keep_freed_memory
 from vidcam.errors import OutputError, SettingsError, VidcamError
 
 if TYPE_CHECKING:
@@ -45,13 +44,19 @@ _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def main() -> None:
     """Run the command line; a user's mistake ends with one line on standard error and exit code 2."""
-    keep_freed_memory()
     try:
         app()
     except VidcamError as error:
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
+
+
+@app.callback()
+def _before_a_command() -> None:
+    from vidcam.allocator import keep_freed_memory
+
+    keep_freed_memory()
 
 
 def _fail(message: str) -> NoReturn:
@@ -117,13 +122,13 @@ def explain(
     places = _places(clips, out)
 
     from vidcam.pipeline import explain_each
-    from vidcam.render.outputs import refuse, refuse_existing
-    from vidcam.report.page import NAME as REPORT
+    from vidcam.render.outputs import refuse_existing
+    from vidcam.report.page import refuse_existing as refuse_report
 
     if not overwrite:
         for place in places:
             refuse_existing(place)
-            refuse(place, [place / REPORT])
+            refuse_report(place)
     loaded = settings.load()
     for clip, place in zip(clips, places):
         with _progress(clip.name) as progress:
@@ -211,9 +216,8 @@ def localize(
     from vidcam.localization import CurveName
     from vidcam.localization import localize as run
     from vidcam.models.registry import load_model
-    from vidcam.render.outputs import refuse
     from vidcam.render.timeline import refuse_existing, save
-    from vidcam.report.page import NAME as REPORT
+    from vidcam.report.page import refuse_existing as refuse_report
     from vidcam.temporal.curves import Reduction
     from vidcam.temporal.formats import read_truths, truths_of
     from vidcam.temporal.segments import distinct
@@ -225,7 +229,7 @@ def localize(
     if not overwrite:
         for place in places:
             refuse_existing(place)
-            refuse(place, [place / REPORT])
+            refuse_report(place)
     loaded = load_model(model, weights, labels)
     wanted = classes if re.fullmatch(r"top[- ]?\d*", classes) else [c.strip() for c in classes.split(",")]
     for clip, place in zip(clips, places):
@@ -248,12 +252,11 @@ def localize(
         outputs = save(found, place, truths=own, overwrite=overwrite)
         if as_json:
             print(outputs.segments_json.read_text(encoding="utf-8"), end="")
-            _report(found, place, as_json)
-            continue
-        _out.print(f"{escape(found.clip)}: {len(found.segments)} proposals; the best")
-        for s in distinct(found.segments)[:5]:
-            _out.print(f"  {s.start:7.2f} to {s.end:7.2f} s  [bold]{escape(s.label)}[/] {s.score:.3f}")
-        _out.print(f"  timeline {escape(str(outputs.timeline))}")
+        else:
+            _out.print(f"{escape(found.clip)}: {len(found.segments)} proposals; the best")
+            for s in distinct(found.segments)[:5]:
+                _out.print(f"  {s.start:7.2f} to {s.end:7.2f} s  [bold]{escape(s.label)}[/] {s.score:.3f}")
+            _out.print(f"  timeline {escape(str(outputs.timeline))}")
         _report(found, place, as_json)
 
 
@@ -344,6 +347,12 @@ Weights = Annotated[str, typer.Option(help="default, none, or a .pth, .pt or .sa
 Labels = Annotated[Path | None, typer.Option(help="Text file with one class label a line.")]
 Layer = Annotated[str, typer.Option(help="auto, or names from `vidcam layers MODEL`; several, with commas, are fused.")]
 Methods = Annotated[str, typer.Option(help="Names from `vidcam methods`, with commas.")]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        help="Of the trunk that judges clips: auto (what is quick here), float32, bfloat16 or float16; not checked."
+    ),
+]
 Records = Annotated[
     Path | None, typer.Option(help="Directory for a record of every clip, the summary and a figure; it can be resumed.")
 ]
@@ -360,7 +369,7 @@ def evaluate_faithfulness(
     methods: Methods = _METHODS,
     layer: Layer = "auto",
     fill: Annotated[str, typer.Option(help="What hides the clip: black, mean, blur or freeze.")] = "black",
-    dtype: Annotated[str, _DTYPE] = "auto",
+    dtype: Dtype = "auto",
     out: Records = None,
     as_json: Json = False,
 ) -> None:
@@ -405,7 +414,7 @@ def evaluate_localization(
     count: Count = 100,
     methods: Methods = _METHODS,
     layer: Layer = "auto",
-    dtype: Annotated[str, _DTYPE] = "auto",
+    dtype: Dtype = "auto",
     out: Records = None,
     as_json: Json = False,
 ) -> None:
@@ -429,7 +438,7 @@ def evaluate_sanity(
     count: Count = 100,
     methods: Methods = _METHODS,
     layer: Layer = "auto",
-    dtype: Annotated[str, _DTYPE] = "auto",
+    dtype: Dtype = "auto",
     out: Records = None,
     as_json: Json = False,
 ) -> None:
@@ -464,11 +473,12 @@ class _Subject:
 def _subject(model: str, weights: str, labels: Path | None, methods: str, layer: str, dtype: str) -> _Subject:
     import torch
 
+    from vidcam.fidelity import DTYPES
     from vidcam.models.inference import prepared, quickest_dtype
     from vidcam.models.registry import load_model
     from vidcam.pipeline import checked_layers, checked_methods
 
-    _one_of(dtype, ["auto", "float32", "bfloat16", "float16"], "dtype")
+    _one_of(dtype, DTYPES, "dtype")
     names = checked_methods(methods)
     loaded = load_model(model, weights, labels)
     layers = checked_layers(loaded, layer)

@@ -96,11 +96,15 @@ class Explanation:
         """The largest value of the raw maps: what the colour scale ends at."""
         return float(self.maps.max(initial=0.0))
 
-    def heatmap(self, frame: int) -> np.ndarray:
+    def heatmap(self, frame: int, peak: float | None = None) -> np.ndarray:
         """The heatmap of a source frame on the whole upright picture: (H, W) float32 in [0, 1].
 
         1 is the strongest evidence of the whole clip, the same for every frame. Interpolated bilinearly inside the
         region that the network sees; 0 outside. A clip without any evidence gives zeros.
+
+        Args:
+            frame: index of the frame.
+            peak: the raw heat that is 1, where several explanations share one scale; this one's own by default.
 
         Raises:
             IndexError: there is no such frame.
@@ -108,7 +112,8 @@ class Explanation:
         if not 0 <= frame < self.frames:
             raise IndexError(f"frame {frame} of a clip of {self.frames} frames")
         rows, columns = self._placement
-        return rows @ (self.maps[frame] / (self.peak or 1.0)) @ columns.T
+        scale = self.peak if peak is None else peak
+        return rows @ (self.maps[frame] / (scale or 1.0)) @ columns.T
 
     @cached_property
     def _placement(self) -> tuple[np.ndarray, np.ndarray]:

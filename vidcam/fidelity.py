@@ -134,11 +134,12 @@ def _noted(model: Model, reasons: list[str]) -> Model:
     return replace(model, note=f"{model.note}; {note}" if model.note else note)
 
 
-def dense_agreement(reading: DenseReading, batch: Batch, dense: Found) -> Agreement:
+def dense_agreement(
+    reading: DenseReading, layers: Sequence[str], methods: Sequence[str], batch: Batch, dense: Found
+) -> Agreement:
     """How far the maps of a clip's first dense batch agree with those window by window, on its first two windows."""
     probabilities, maps = dense[0][:_CHECKED], dense[1][:_CHECKED]
     windows = reading.first(_CHECKED)
     exact = Batch(batch.starts[:_CHECKED], network_input(reading.model, [w.frames for w in windows]))
-    methods, layers = (list(dict.fromkeys(names)) for names in zip(*next(iter(maps[0].values())).heat))
     again = attribute(reading.model, layers, methods, exact, lambda p: [list(m) for m in maps])
     return agreement(again, (probabilities, maps))

@@ -241,16 +241,16 @@ def reading_of(
         VidcamError: the clip or a setting cannot be used.
     """
     source = Clip(clip)
-    reading = Reading(source, model, windowing_of(source, model, stride, sampling_rate, overlap=overlap), progress)
+    windowing = windowing_of(source, model, stride, sampling_rate, overlap=overlap)
     if dense and len(layers) > 1:
         raise LayerError(f"dense explains one layer, and {', '.join(layers)} are given; give one of them with --layer")
     if dense and (slow := [m for m in methods if "masked_scores" in needs(method_named(m))]):
         raise SettingsError(f"{slow[0]} runs the network anew for each channel; it cannot be had with dense")
-    began = reading.began
-    reading.model = quickened(reading, layers, dtype)
     if dense:
-        reading = DenseReading(source, reading.model, reading.windowing, progress, steps_of(model, layers[0]))
-        reading.began = began
+        reading: Reading = DenseReading(source, model, windowing, progress, steps_of(model, layers[0]))
+    else:
+        reading = Reading(source, model, windowing, progress)
+    reading.model = quickened(reading, layers, dtype)
     return reading
 
 
@@ -266,7 +266,7 @@ def attributions(
         for batch in made:
             found = attribute(reading.model, layers, methods, batch, choose)
             if isinstance(reading, DenseReading) and reading.agreement is None:
-                reading.agreement = dense_agreement(reading, batch, found)
+                reading.agreement = dense_agreement(reading, layers, methods, batch, found)
             yield batch.starts, *found
 
 

@@ -116,8 +116,13 @@ def batches(model: Model, windows: Iterable[Window[np.ndarray]]) -> Iterator[Bat
 
 def network_input(model: Model, frames: Sequence[Sequence[np.ndarray]]) -> Tensor:
     """N windows of T frames (H, W, 3) uint8, as the network sees them: (N, 3, T, H, W), on its device."""
-    dtype = next(model.network.parameters()).dtype
     pixels = stacked(frames)
     if model.device.type == "cuda":  # a quarter of the bytes that normalised ones have
         pixels = pixels.pin_memory().to(model.device, non_blocking=True)
-    return model.spec.preprocess.normalized(pixels).to(dtype).contiguous(memory_format=torch.channels_last_3d)
+    return normalised(model, pixels)
+
+
+def normalised(model: Model, pixels: Tensor) -> Tensor:
+    """Windows of pixels (N, 3, T, H, W) in 0..255, as the network takes them: normalised, on its device, in its dtype."""
+    given = model.spec.preprocess.normalized(pixels).to(model.device, next(model.network.parameters()).dtype)
+    return given.contiguous(memory_format=torch.channels_last_3d)

@@ -14,7 +14,7 @@ from vidcam.attribution import attribute
 from vidcam.cam.fusion import fuse
 from vidcam.cam.targets import class_scores
 from vidcam.models.registry import Model
-from vidcam.reading import Batch, batches, network_input
+from vidcam.reading import Batch, batches, network_input, normalised
 from vidcam.temporal.curves import clip_probabilities
 from vidcam.temporal.stitch import stitch
 from vidcam.video.windows import Windowing, sliding_windows
@@ -25,12 +25,10 @@ _BATCH = 8
 @torch.no_grad()
 def confidences(model: Model, clips: Tensor) -> np.ndarray:
     """Class probabilities (N, classes) of windows of pixels (N, 3, T, H, W) in 0..255."""
-    parameter = next(model.network.parameters())
     found = []
     for part in torch.split(clips, _BATCH):
-        batch = model.spec.preprocess.normalized(part).to(parameter.device, parameter.dtype)
-        batch = batch.contiguous(memory_format=torch.channels_last_3d)
-        found.append(class_scores(model.network(model.spec.pack(batch))).float().softmax(1).cpu())
+        batch = model.spec.pack(normalised(model, part))
+        found.append(class_scores(model.network(batch)).float().softmax(1).cpu())
     return torch.cat(found).numpy()
 
 

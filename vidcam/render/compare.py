@@ -52,7 +52,7 @@ def compare(explanations: Sequence[Explanation], directory: Path, *, overwrite: 
     """Write explanations of one clip side by side.
 
     Panes of the same model, layer and method have maps of one unit and share one scale of colours, so that a faint
-    class looks faint beside a strong one; others are scaled each by its strongest heat. The pane says which.
+    class looks faint beside a strong one; others are scaled each by its strongest heat.
 
     Args:
         explanations: two or more, of the same clip.
@@ -85,26 +85,25 @@ def compare(explanations: Sequence[Explanation], directory: Path, *, overwrite: 
 
 @dataclass(frozen=True)
 class Pane:
-    """One explanation, what tells it from the others, and the heat at which its colours end."""
+    """One explanation and what tells it from the others; the raw heat, and the evidence, at which its scale ends."""
 
     explanation: Explanation
     title: str
     peak: float
+    highest: float
 
 
 def panes_of(explanations: Sequence[Explanation]) -> list[Pane]:
     """The panes, titled by what is not the same in all of them."""
     described = [(e.target.label, e.method, e.layer, e.model) for e in explanations]
     differing = [k for k in range(4) if len({d[k] for d in described}) > 1] or [0]
-    units = [(e.model, e.layer, e.method) for e in explanations]
-    return [
-        Pane(
-            e,
-            " · ".join(described[i][k] for k in differing),
-            max(other.peak for other, unit in zip(explanations, units) if unit == units[i]),
-        )
-        for i, e in enumerate(explanations)
-    ]
+    panes = []
+    for e, words in zip(explanations, described):
+        alike = [o for o in explanations if (o.model, o.layer, o.method) == (e.model, e.layer, e.method)]
+        title = " · ".join(words[k] for k in differing)
+        highest = max(float(o.evidence.max(initial=0.0)) for o in alike)
+        panes.append(Pane(e, title, max(o.peak for o in alike), highest))
+    return panes
 
 
 class Comparison:
@@ -118,8 +117,8 @@ class Comparison:
         self._overlays = [Overlay(p.explanation, sample_aspect_ratio, title=p.title, peak=p.peak) for p in panes]
         self._columns = min(_COLUMNS, len(panes))
         height, width = self._overlays[0].size
-        self._shrink = min(1.0, _WIDEST / self._columns / width)
-        self._cell = tuple(max(2, int(side * self._shrink) // 2 * 2) for side in (height, width))
+        shrink = min(1.0, _WIDEST / self._columns / width)
+        self._cell = tuple(max(2, int(side * shrink) // 2 * 2) for side in (height, width))
         self.size = self._cell[0] * ceil(len(panes) / self._columns), self._cell[1] * self._columns
 
     def draw(self, pixels: np.ndarray, frame: int) -> np.ndarray:
@@ -148,7 +147,7 @@ def grid_figure(panes: Sequence[Pane]) -> Figure:
     for row, pane in enumerate(panes):
         for column, index in enumerate(chosen):
             cell = axes[row, column]
-            heat = pane.explanation.heatmap(index) * (pane.explanation.peak / (pane.peak or 1.0))
+            heat = pane.explanation.heatmap(index, pane.peak)
             cell.imshow(blend(frames[index].pixels, heat), aspect=1 / aspect * first.size[1] / first.size[0])
             cell.set_xticks([])
             cell.set_yticks([])
@@ -173,17 +172,14 @@ def curves_figure(panes: Sequence[Pane]) -> Figure:
     figure = Figure(figsize=(7, 0.5 + 1.1 * len(panes)), layout="constrained")
     FigureCanvasAgg(figure)
     rows = figure.subplots(len(panes), 1, sharex=True, squeeze=False)[:, 0]
-    units = [(p.explanation.model, p.explanation.layer, p.explanation.method) for p in panes]
     warm = matplotlib.colormaps["inferno"](0.62)
-    for axes, pane, unit in zip(rows, panes, units):
+    for axes, pane in zip(rows, panes):
         curve = pane.explanation.curve
-        alike = [p.explanation.evidence for p, other in zip(panes, units) if other == unit]
-        highest = max(float(e.max(initial=0.0)) for e in alike) or 1.0
         low, high = (0.0, 1.0) if pane.explanation.target.index is not None else (None, None)
         axes.plot(curve.time, curve.score, color="#1b1b24", linewidth=1.2)
         axes.set_ylim(low, high)
         behind = axes.twinx()
-        behind.fill_between(curve.time, curve.evidence / highest, color=warm, alpha=0.45, linewidth=0)
+        behind.fill_between(curve.time, curve.evidence / (pane.highest or 1.0), color=warm, alpha=0.45, linewidth=0)
         behind.set_ylim(0, 1.05)
         behind.set_yticks([])
         axes.set_zorder(behind.get_zorder() + 1)

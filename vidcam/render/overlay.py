@@ -65,8 +65,7 @@ class Overlay:
         title: str | None = None,
         peak: float | None = None,
     ) -> None:
-        self._explanation = explanation
-        self._share = 1.0 if peak is None else explanation.peak / (peak or 1.0)
+        self._explanation, self._peak = explanation, peak
         height, width = explanation.size
         shown = width * sample_aspect_ratio
         enlarge = max(1, round(_SMALL / min(shown, height))) if min(shown, height) < _SMALL / 1.5 else 1
@@ -80,12 +79,12 @@ class Overlay:
 
     def draw(self, pixels: np.ndarray, frame: int) -> np.ndarray:
         """The overlay of one frame, given its upright pixels (H, W, 3) uint8 RGB."""
-        picture, heat = pixels, self._explanation.heatmap(frame)
+        picture, heat = pixels, self._explanation.heatmap(frame, self._peak)
         if pixels.shape[:2] != self._picture:
             height, width = self._picture
             picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
             heat = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)
-        picture = blend(picture, heat * self._share if self._share != 1 else heat)
+        picture = blend(picture, heat)
         if not self._whole:
             left, top, right, bottom = self._seen
             cv2.rectangle(picture, (left, top), (right, bottom), (200, 200, 200), 1)

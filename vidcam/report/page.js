@@ -130,9 +130,9 @@
     frame = frameAt(film.currentTime);
     show();
   }
-  function step(by) {
+  function step(count) {
     film.pause();
-    seek(middleOf(Math.min(frames - 1, Math.max(0, frame + by))));
+    seek(middleOf(Math.min(frames - 1, Math.max(0, frame + count))));
   }
   function toggle() {
     if (film.paused) film.play(); else film.pause();

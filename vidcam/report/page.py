@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
@@ -24,7 +25,7 @@ from PIL import Image
 from vidcam.errors import ClipError
 from vidcam.explanation import Explanation
 from vidcam.localization import Localization
-from vidcam.render.outputs import all_or_nothing
+from vidcam.render.outputs import all_or_nothing, refuse
 from vidcam.temporal.curves import combined_curve
 from vidcam.temporal.segments import Segment, distinct, frame_edges, segments_of
 from vidcam.video.reader import Clip
@@ -60,6 +61,11 @@ class View:
     segments: Sequence[Segment]
     maps: np.ndarray | None
 
+    @cached_property
+    def peak(self) -> float:
+        """The largest value of the raw maps, 0 where there are none."""
+        return 0.0 if self.maps is None else float(self.maps.max(initial=0.0))
+
     def strongest(self, times: np.ndarray) -> list[int]:
         """Frames with the most evidence, in time, a tenth of the clip or more apart; none with a quarter or less."""
         apart, least = (times[-1] - times[0]) / 10, self.evidence.max(initial=0.0) / 4
@@ -70,6 +76,15 @@ class View:
             if all(abs(times[frame] - times[other]) >= apart for other in found):
                 found.append(int(frame))
         return sorted(found)
+
+
+def refuse_existing(directory: Path) -> None:
+    """Check before any work is done that no page would be overwritten.
+
+    Raises:
+        OutputError: there is one, or the directory cannot be one.
+    """
+    refuse(directory, [directory / NAME])
 
 
 def write_report(
@@ -112,21 +127,20 @@ def framed(found: Sequence[Explanation] | Localization) -> str:
 
 def _page(found: Sequence[Explanation] | Localization, work: Path, directory: Path, embedded: int) -> str:
     first = found if isinstance(found, Localization) else found[0]
-    facts: dict[str, Any] = {"model": first.model, "method": first.method, "layer": first.layer}
-    top: tuple[tuple[str, float], ...] = ()
-    region: tuple[float, ...] | None = None
-    if isinstance(found, Localization):
-        views = _views_of_localization(found)
-        facts["curve"] = found.curve
-    else:
-        views = [_view_of_explanation(e) for e in found]
-        facts = {"model": found[0].model, "weights": found[0].weights}
-        facts |= found[0].windowing | found[0].computation | found[0].versions
-        top, region = found[0].top, found[0].region
     source, times, warnings = first.clip, first.times, first.warnings
     clip = Clip(source)
-    if not isinstance(first, Localization) and (clip.height, clip.width) != first.size:
-        raise ClipError(f"{source} has changed since it was explained; explain it again")
+    facts: dict[str, Any]
+    top: tuple[tuple[str, float], ...] = ()
+    if isinstance(found, Localization):
+        views = _views_of_localization(found)
+        region: tuple[float, ...] = (0, 0, clip.width, clip.height)
+        facts = {"model": found.model, "method": found.method, "layer": found.layer, "curve": found.curve}
+    else:
+        views, top, region = [_view_of_explanation(e) for e in found], found[0].top, found[0].region
+        facts = {"model": found[0].model, "weights": found[0].weights}
+        facts |= found[0].windowing | found[0].computation | found[0].versions
+        if (clip.height, clip.width) != found[0].size:
+            raise ClipError(f"{source} has changed since it was explained; explain it again")
     film, size = _film(clip, work, directory, embedded)
     edges = frame_edges(times) - times[0]
     chosen = [view.strongest(times) for view in views]
@@ -134,7 +148,7 @@ def _page(found: Sequence[Explanation] | Localization, work: Path, directory: Pa
         "edges": [round(float(t), 5) for t in edges],
         "size": [clip.width, clip.height],
         "aspect": round(clip.width * float(clip.sample_aspect_ratio) / clip.height, 5),
-        "region": region or [0, 0, clip.width, clip.height],
+        "region": region,
         "views": [_packed(view, frames, float(times[0])) for view, frames in zip(views, chosen)],
         "thumbs": _thumbnails(clip, sorted({frame for frames in chosen for frame in frames})),
         "colours": {name: _coded(matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]) for name in COLORMAPS},
@@ -153,7 +167,6 @@ def _page(found: Sequence[Explanation] | Localization, work: Path, directory: Pa
         warnings=warnings,
         views=views,
         heat=any(view.maps is not None for view in views),
-        peaks=[None if view.maps is None else float(view.maps.max(initial=0)) for view in views],
         colormaps=COLORMAPS,
         # In a script element only "</" and "<!--" end or change it: no "<" is left in the data.
         data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
@@ -206,9 +219,8 @@ def _packed(view: View, strongest: list[int], first: float) -> dict[str, Any]:
         "strongest": strongest,
     }
     if view.maps is not None:
-        scale = float(view.maps.max(initial=0)) or 1.0
         packed["grid"] = list(view.maps.shape[1:])
-        packed["maps"] = _coded(np.rint(view.maps / scale * 255).astype(np.uint8))
+        packed["maps"] = _coded(np.rint(view.maps / (view.peak or 1.0) * 255).astype(np.uint8))
     return packed
 
 
