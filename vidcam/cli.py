@@ -122,7 +122,7 @@ def explain(
     places = _places(clips, out)
 
     from vidcam.pipeline import explain_each
-    from vidcam.render.outputs import refuse_existing
+    from vidcam.render.outputs import folders, refuse_existing
     from vidcam.report.page import refuse_existing as refuse_report
 
     if not overwrite:
@@ -145,7 +145,7 @@ def explain(
                 dense=settings.dense,
                 progress=progress,
             )
-        for folder, explanation in _folders(explanations):
+        for folder, explanation in folders(explanations):
             _save(explanation, place / folder, overwrite, as_json)
         _report(explanations, place, as_json)
 
@@ -536,6 +536,21 @@ def _evaluated(
     _out.print(f"{summary.clips} clips; below each mean its 95 % bootstrap interval")
 
 
+@app.command("app")
+def app_(
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; the default answers this machine alone.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes one that is free.")] = 7860,
+    max_size: Annotated[int, typer.Option(min=1, help="Megabytes a clip may have.")] = 256,
+    max_seconds: Annotated[int, typer.Option(min=1, help="Seconds a clip may take.")] = 120,
+) -> None:
+    """Open a page on this machine to explain clips in a browser. Needs vidcam[app]."""
+    from vidcam.app import Limits, serve
+
+    serve(host, port, Limits(max_size, max_seconds))
+
+
 @app.command()
 def models(as_json: Json = False) -> None:
     """List the networks that can be named."""
@@ -737,24 +752,6 @@ def _places(clips: list[Path], out: Path | None) -> list[Path]:
         twice = next(name for name in names if names.count(name) > 1)
         raise SettingsError(f"several clips are named {twice!r} and would share a directory; explain them one by one")
     return [(out or Path("vidcam-out")) / name for name in names]
-
-
-def _folders(explanations: list[Explanation]) -> Iterator[tuple[Path, Explanation]]:
-    """The folder of each explanation of a clip: by target and by method where there are several of them; layers that
-    were fused lie inside the folder of what they were fused to.
-    """
-    labels = list(dict.fromkeys(e.target.label for e in explanations))
-    several = len({e.method for e in explanations}) > 1
-    fused = any("," in e.layer for e in explanations)
-    for explanation in explanations:
-        label = explanation.target.label
-        folder = Path(f"{labels.index(label) + 1}-{_slug(label)}") if len(labels) > 1 else Path()
-        folder = folder / explanation.method if several else folder
-        yield folder / explanation.layer if fused and "," not in explanation.layer else folder, explanation
-
-
-def _slug(label: str) -> str:
-    return re.sub(r"[^\w]+", "-", label).strip("-")[:60] or "class"
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import base64
 import html
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import numbered, write_video
+from tests.conftest import numbered, wait_until, write_video
 from tests.test_explanation import explanation
 from vidcam.demo import demo_clip
 from vidcam.errors import ClipError, OutputError
@@ -22,7 +21,6 @@ from vidcam.localization import localize
 from vidcam.report.page import write_report
 from vidcam.video.reader import Clip
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 HOSTILE = "</script><script>window.hacked = 1</script> \"quoted\" 'too' 💃 שלום"
 FRAMES, RATE = 40, 10
 
@@ -162,18 +160,6 @@ def test_a_notebook_shows_the_page_in_a_frame(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield launched
-        launched.close()
-
-
-@pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     return write_report(_explanations(_clip(folder, "<b>clip.mp4")), folder / "out")
@@ -189,19 +175,10 @@ def opened(browser: Any, written: Path) -> Iterator[Any]:
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: complaints.append(request.url))
     page.goto(written.as_uri())
-    _wait(page, "document.getElementById('film').readyState >= 2")
+    wait_until(page, "document.getElementById('film').readyState >= 2")
     yield page
     context.close()
     assert [c for c in complaints if not c.startswith(("data:", written.as_uri()))] == []
-
-
-def _wait(page: Any, condition: str) -> None:
-    """Until a condition holds; the page's own policy forbids Playwright's way of waiting for one."""
-    for _ in range(100):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(f"never came true: {condition}")
 
 
 def _heat(page: Any) -> np.ndarray:
@@ -282,7 +259,7 @@ def test_keys_and_a_stretch_that_is_repeated(opened: Any) -> None:
         assert 0.7 <= opened.evaluate("document.getElementById('film').currentTime") <= 1.4
     opened.locator("#whole").click()
     assert not opened.locator("#whole").is_visible()
-    _wait(opened, "document.getElementById('film').currentTime > 1.5")
+    wait_until(opened, "document.getElementById('film').currentTime > 1.5")
 
 
 @pytest.mark.slow

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,3 +102,21 @@ def save(explanation: Explanation, directory: Path, *, overwrite: bool = False) 
         summary["outputs"] = {name: str(path) for name, path in vars(final).items()}
         part.summary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return final
+
+
+def folders(explanations: Sequence[Explanation]) -> Iterator[tuple[Path, Explanation]]:
+    """The folder of each explanation of a clip: by target and by method where there are several of them; layers that
+    were fused lie inside the folder of what they were fused to.
+    """
+    labels = list(dict.fromkeys(e.target.label for e in explanations))
+    several = len({e.method for e in explanations}) > 1
+    fused = any("," in e.layer for e in explanations)
+    for explanation in explanations:
+        label = explanation.target.label
+        folder = Path(f"{labels.index(label) + 1}-{_slug(label)}") if len(labels) > 1 else Path()
+        folder = folder / explanation.method if several else folder
+        yield folder / explanation.layer if fused and "," not in explanation.layer else folder, explanation
+
+
+def _slug(label: str) -> str:
+    return re.sub(r"[^\w]+", "-", label).strip("-")[:60] or "class"
