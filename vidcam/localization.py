@@ -38,10 +38,12 @@ class Localization:
     Attributes:
         clip: path of the file.
         model, layer, method: how it was explained.
+        region: left, top, right, bottom of the part of the frame that the network sees, in its pixels.
         times: (F,) seconds, of every source frame.
         labels: K classes, the one with the highest curve first.
         scores: (K, F) probability of each class around each frame.
         evidence: (K, F) the raw heatmaps of each class reduced over space.
+        maps: (K, F, h, w) the raw heatmaps, 0 in windows where a class was not among the likely ones.
         curve: what the segments were cut from.
         segments: best first.
         warnings: what the user should know.
@@ -52,10 +54,12 @@ class Localization:
     model: str
     layer: str
     method: str
+    region: tuple[float, float, float, float]
     times: np.ndarray
     labels: tuple[str, ...]
     scores: np.ndarray
     evidence: np.ndarray
+    maps: np.ndarray
     curve: CurveName
     segments: tuple[Segment, ...]
     warnings: tuple[str, ...]
@@ -197,33 +201,33 @@ def localize_by_each(
 
     starts: list[int] = []
     seen: list[np.ndarray] = []
-    reduced: list[dict[tuple[str, Key], np.ndarray]] = []
+    heats: list[dict[tuple[str, Key], np.ndarray]] = []
     for some, probabilities, maps in attributions(reading, layers, methods, likely):
         starts += some
         seen.append(probabilities)
-        reduced += [
-            {(m, k): evidence_curve(found.heat[m, name], evidence) for k, found in of.items() for m in methods}
-            for of in maps
-        ]
+        heats += [{(m, k): found.heat[m, name] for k, found in of.items() for m in methods} for of in maps]
     probabilities = np.concatenate(seen)
-    steps = next(iter(reduced[0].values())).shape[0]
-    candidates = fixed or sorted({k for of in reduced for _, k in of if isinstance(k, int)})
+    none = np.zeros_like(next(iter(heats[0].values())))
+    candidates = fixed or sorted({k for of in heats for _, k in of if isinstance(k, int)})
     frames, times = len(reading.times), np.array(reading.times)
     scores = np.stack([stitch(probabilities[:, [k]], starts, frames, windowing) for k in candidates])
     best = np.argsort(-scores.max(axis=1), kind="stable")[: count or None]
     kept = [candidates[i] for i in best]
     found = []
     for method in methods:
-        heat = [[of.get((method, k), np.zeros(steps, np.float32)) for of in reduced] for k in kept]
+        of_classes = [[of.get((method, k), none) for of in heats] for k in kept]
+        curves = [[evidence_curve(heat, evidence) for heat in of_class] for of_class in of_classes]
         whole = Localization(
             clip=str(reading.clip.path),
             model=model.spec.name,
             layer=name,
             method=method,
+            region=model.spec.preprocess.region(reading.clip.height, reading.clip.width),
             times=times,
             labels=tuple(model.labels[k] for k in kept),
             scores=scores[best],
-            evidence=np.stack([stitch(rows, starts, frames, windowing) for rows in heat]),
+            evidence=np.stack([stitch(of_class, starts, frames, windowing) for of_class in curves]),
+            maps=np.stack([stitch(of_class, starts, frames, windowing) for of_class in of_classes]),
             curve=curve,
             segments=(),
             warnings=reading.warnings(),

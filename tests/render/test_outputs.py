@@ -9,6 +9,7 @@ import av
 import matplotlib
 import numpy as np
 import pytest
+from av.video.reformatter import Colorspace
 
 from tests.conftest import numbered, write_video
 from tests.test_explanation import explanation
@@ -130,3 +131,34 @@ def test_the_film_is_browser_ready(clip: Path, tmp_path: Path) -> None:
         assert container.streams.video[0].codec_context.pix_fmt == "yuv420p"
     data = path.read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
+
+
+@pytest.mark.parametrize(("tagged", "expected"), [((1, 1, 1), (1, 1, 1)), ((6, 6, 6), (6, 6, 6)), (None, (6, 2, 2))])
+def test_colours_and_their_tags_are_kept(
+    tmp_path: Path, tagged: tuple[int, ...] | None, expected: tuple[int, ...]
+) -> None:
+    """Red, green and blue, which BT.601 and BT.709 code differently; an untagged clip of this height is BT.601."""
+    path = tmp_path / "clip.mp4"
+    picture = np.zeros((240, 330, 3), np.uint8)
+    for channel in range(3):
+        picture[:, 110 * channel : 110 * (channel + 1), channel] = 230
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream("libx264", rate=10, options={"crf": "1"})
+        stream.height, stream.width, stream.pix_fmt = 240, 330, "yuv420p"
+        if tagged:
+            context = stream.codec_context
+            context.colorspace, context.color_primaries, context.color_trc = tagged
+        matrix = Colorspace.ITU709 if expected[0] == 1 else Colorspace.ITU601
+        coded = av.VideoFrame.from_ndarray(picture).reformat(format="yuv420p", dst_colorspace=matrix)
+        for pts in range(6):
+            coded.pts = pts
+            film.mux(stream.encode(coded))
+        film.mux(stream.encode(None))
+    overlay = explanation(np.zeros((6, 2, 2)), clip=path, size=(240, 330)).save(tmp_path / "out").overlay
+    with av.open(str(overlay)) as made:
+        frame = next(made.decode(video=0))
+        assert (frame.colorspace, frame.color_primaries, frame.color_trc) == expected
+        shown = frame.to_ndarray(format="rgb24", src_colorspace=matrix)
+    for channel in range(3):
+        column = shown[120, shown.shape[1] * (2 * channel + 1) // 6].astype(int)
+        assert np.abs(column - 230 * np.eye(3)[channel]).max() <= 6

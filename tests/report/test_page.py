@@ -122,11 +122,16 @@ def test_a_large_film_is_referred_to(tmp_path: Path, name: str, codec: str, expe
     assert (tmp_path / "out" / "clip.mp4").exists() == (expected == "clip.mp4")
 
 
-def test_a_localization_has_curves_and_no_heat(tmp_path: Path) -> None:
-    page = write_report(localize(demo_clip(), stride=8), tmp_path)
-    data, text = _data(page), page.read_text(encoding="utf-8")
-    assert len(data["views"]) == 5 and all("maps" not in view for view in data["views"])
-    assert any(view["segments"] for view in data["views"]) and 'id="blend"' not in text
+def test_a_localization_has_the_heat_of_its_classes(tmp_path: Path) -> None:
+    found = localize(demo_clip(), stride=8)
+    data = _data(write_report(found, tmp_path))
+    assert [view["label"] for view in data["views"]] == list(found.labels)
+    assert any(view["segments"] for view in data["views"])
+    for view, maps in zip(data["views"], found.maps):
+        shown = np.frombuffer(base64.b64decode(view["maps"]), np.uint8).reshape(maps.shape)
+        np.testing.assert_allclose(shown, 255 * maps / (maps.max() or 1), atol=0.51)
+    best = found.evidence[0]
+    np.testing.assert_allclose(best, found.maps[0].mean((1, 2)), rtol=1e-4, atol=1e-8)
 
 
 def test_nothing_is_left_of_a_page_that_cannot_be_written(tmp_path: Path) -> None:

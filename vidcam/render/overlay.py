@@ -97,9 +97,11 @@ class _Strip:
     def __init__(self, explanation: Explanation, width: int, title: str) -> None:
         self._explanation, self._title = explanation, title
         self._font_size = max(13, round(width / 30))
+        self._line = max(1, round(width / 900))
+        self._margin = round(self._font_size / 4)
         self._header = round(self._font_size * 1.7)
         self._plot = _even(max(40, width * 0.09)) if explanation.frames > 1 else 0
-        self.height = _even(self._header + self._plot + 6)
+        self.height = _even(self._header + self._plot + 2 * self._margin)
         self._width = width
         self._score_at = self._font_size * 3
         self._ground = self._draw_ground()
@@ -111,39 +113,39 @@ class _Strip:
             x = int(self._x(explanation.times[frame]))
             coming = strip[self._header :, x + 1 :]
             coming[:] = coming // 2 + np.array(_GROUND, np.uint8) // 2
-            cv2.line(strip, (x, self._header), (x, self.height - 1), _INK, 1)
-            cv2.circle(strip, (x, int(self._y(explanation.scores[frame]))), 3, _INK, -1, cv2.LINE_AA)
+            cv2.line(strip, (x, self._header), (x, self.height - 1), _INK, self._line)
+            cv2.circle(strip, (x, int(self._y(explanation.scores[frame]))), 3 * self._line, _INK, -1, cv2.LINE_AA)
         score = f"{explanation.scores[frame]:.2f}"
-        _write(strip, score, (self._width - 6, self._header // 2), self._font_size, _INK, anchor="rm")
+        _write(strip, score, (self._width - self._margin, self._header // 2), self._font_size, _INK, anchor="rm")
         return strip
 
     def _draw_ground(self) -> np.ndarray:
         strip = np.full((self.height, self._width, 3), _GROUND, np.uint8)
         if self._plot:
             self._draw_curve(strip)
-        cv2.line(strip, (0, self._header - 1), (self._width, self._header - 1), (50, 50, 58), 1)
-        room = self._width - 12 - self._score_at
+        cv2.line(strip, (0, self._header - 1), (self._width, self._header - 1), (50, 50, 58), self._line)
+        room = self._width - 2 * self._margin - self._score_at
         label = _fitted(self._title, room, self._font_size)
-        _write(strip, label, (6, self._header // 2), self._font_size, _INK, anchor="lm")
+        _write(strip, label, (self._margin, self._header // 2), self._font_size, _INK, anchor="lm")
         return strip
 
     def _draw_curve(self, strip: np.ndarray) -> None:
         explanation = self._explanation
-        base = self.height - 3
+        base = self.height - self._margin
         evidence = explanation.evidence / (explanation.evidence.max(initial=0.0) or 1.0)
         xs = self._x(explanation.times)
-        outline = np.stack([xs, base - evidence * (self._plot - 4)], 1)
+        outline = np.stack([xs, base - evidence * (self._plot - self._margin)], 1)
         area = np.concatenate([[[xs[0], base]], outline, [[xs[-1], base]]]).round().astype(np.int32)
         cv2.fillPoly(strip, [area], _colour(0.62), cv2.LINE_AA)
         line = np.stack([xs, self._y(explanation.scores)], 1).round().astype(np.int32)
-        cv2.polylines(strip, [line], False, _INK, 1, cv2.LINE_AA)
+        cv2.polylines(strip, [line], False, _INK, self._line, cv2.LINE_AA)
 
     def _x(self, times: np.ndarray) -> np.ndarray:
         first, last = self._explanation.times[0], self._explanation.times[-1]
-        return 4 + (times - first) / ((last - first) or 1.0) * (self._width - 9)
+        return self._margin + (times - first) / ((last - first) or 1.0) * (self._width - 1 - 2 * self._margin)
 
     def _y(self, scores: np.ndarray) -> np.ndarray:
-        return self.height - 3 - np.clip(scores, 0, 1) * (self._plot - 4)
+        return self.height - self._margin - np.clip(scores, 0, 1) * (self._plot - self._margin)
 
 
 def write_overlay(explanation: Explanation, path: Path) -> None:
@@ -182,13 +184,14 @@ def write_drawn(
     def drawn() -> Iterator[tuple[av.VideoFrame, int]]:
         with closing(explained_frames(explanation, clip)) as frames:
             for frame in frames:
-                yield film_frame(draw(frame.pixels, frame.index)), frame.pts
+                yield film_frame(draw(frame.pixels, frame.index), clip.colour), frame.pts
 
     film = FilmWriter(
         path,
         size,
         time_base=clip.time_base,
         frame_rate=clip.frame_rate,
+        colour=clip.colour,
         audio_from=clip.path if clip.has_audio else None,
     )
     # Products of small matrices: the threads that BLAS starts for them would only take the encoder's time.

@@ -6,7 +6,7 @@
   const frames = data.edges.length - 1, duration = data.edges[frames];
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
   const ramps = Object.fromEntries(Object.entries(data.colours).map(([name, text]) => [name, bytes(text)]));
-  for (const view of data.views) if (view.maps) view.maps = bytes(view.maps);
+  for (const view of data.views) view.maps = bytes(view.maps);
   let view = data.views[0], frame = 0, stretch = null, drawn = "";
 
   // Where the film is: the last frame that has begun.
@@ -24,7 +24,7 @@
   function paint(canvas, index, opacity, width) {
     const context = canvas.getContext("2d");
     context.clearRect(0, 0, canvas.width, canvas.height);
-    if (!view.maps || opacity === 0) return;
+    if (opacity === 0) return;
     const [rows, columns] = view.grid, [left, top, right, bottom] = data.region;
     const w = Math.max(2, Math.round(width * (right - left) / data.size[0]));
     const h = Math.max(2, Math.round(w * (bottom - top) / (right - left)));
@@ -50,10 +50,10 @@
     context.imageSmoothingQuality = "high";
     context.drawImage(small, left * sx, top * sy, (right - left) * sx, (bottom - top) * sy);
   }
-  const opacity = () => (blend ? blend.value / 100 : 0);
+  const opacity = () => blend.value / 100;
 
   function show() {
-    const state = [data.views.indexOf(view), frame, opacity(), colours && colours.value, heat.width].join();
+    const state = [data.views.indexOf(view), frame, opacity(), colours.value, heat.width].join();
     if (state === drawn) return;
     drawn = state;
     paint(heat, frame, opacity(), 192);
@@ -174,8 +174,8 @@
     show();
   }).observe(heat);
   for (const radio of document.querySelectorAll("input[name=view]")) radio.addEventListener("change", choose);
-  if (blend) blend.addEventListener("input", () => { show(); if (curve) filmstrip(); });
-  if (colours) colours.addEventListener("change", repaint);
+  blend.addEventListener("input", () => { show(); if (curve) filmstrip(); });
+  colours.addEventListener("change", repaint);
   if (curve) {
     by("play").addEventListener("click", toggle);
     by("back").addEventListener("click", () => step(-1));

@@ -49,7 +49,7 @@ class View:
         probability: of the class in the clip, or None where it is no class.
         scores, evidence: (F,).
         segments: distinct ones, best first.
-        maps: (F, h, w) raw heatmaps, or None where none were kept.
+        maps: (F, h, w) raw heatmaps.
     """
 
     label: str
@@ -59,12 +59,12 @@ class View:
     scores: np.ndarray
     evidence: np.ndarray
     segments: Sequence[Segment]
-    maps: np.ndarray | None
+    maps: np.ndarray
 
     @cached_property
     def peak(self) -> float:
-        """The largest value of the raw maps, 0 where there are none."""
-        return 0.0 if self.maps is None else float(self.maps.max(initial=0.0))
+        """The largest value of the raw maps."""
+        return float(self.maps.max(initial=0.0))
 
     def strongest(self, times: np.ndarray) -> list[int]:
         """Frames with the most evidence, in time, a tenth of the clip or more apart; none with a quarter or less."""
@@ -127,16 +127,15 @@ def framed(found: Sequence[Explanation] | Localization) -> str:
 
 def _page(found: Sequence[Explanation] | Localization, work: Path, directory: Path, embedded: int) -> str:
     first = found if isinstance(found, Localization) else found[0]
-    source, times, warnings = first.clip, first.times, first.warnings
+    source, times, region, warnings = first.clip, first.times, first.region, first.warnings
     clip = Clip(source)
     facts: dict[str, Any]
     top: tuple[tuple[str, float], ...] = ()
     if isinstance(found, Localization):
         views = _views_of_localization(found)
-        region: tuple[float, ...] = (0, 0, clip.width, clip.height)
         facts = {"model": found.model, "method": found.method, "layer": found.layer, "curve": found.curve}
     else:
-        views, top, region = [_view_of_explanation(e) for e in found], found[0].top, found[0].region
+        views, top = [_view_of_explanation(e) for e in found], found[0].top
         facts = {"model": found[0].model, "weights": found[0].weights}
         facts |= found[0].windowing | found[0].computation | found[0].versions
         if (clip.height, clip.width) != found[0].size:
@@ -166,7 +165,6 @@ def _page(found: Sequence[Explanation] | Localization, work: Path, directory: Pa
         top=top,
         warnings=warnings,
         views=views,
-        heat=any(view.maps is not None for view in views),
         colormaps=COLORMAPS,
         # In a script element only "</" and "<!--" end or change it: no "<" is left in the data.
         data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
@@ -202,26 +200,24 @@ def _views_of_localization(found: Localization) -> list[View]:
             scores,
             evidence,
             [s for s in segments if s.label == label],
-            None,
+            maps,
         )
-        for label, scores, evidence in zip(found.labels, found.scores, found.evidence)
+        for label, scores, evidence, maps in zip(found.labels, found.scores, found.evidence, found.maps)
     ]
 
 
 def _packed(view: View, strongest: list[int], first: float) -> dict[str, Any]:
     peak = float(view.evidence.max(initial=0)) or 1.0
-    packed: dict[str, Any] = {
+    return {
         "label": view.label,
         "scores": [round(float(v), 4) for v in view.scores],
         "evidence": [round(float(v) / peak, 4) for v in view.evidence],
         "bounded": view.probability is not None,
         "segments": [[round(s.start - first, 4), round(s.end - first, 4), round(s.score, 4)] for s in view.segments],
         "strongest": strongest,
+        "grid": list(view.maps.shape[1:]),
+        "maps": _coded(np.rint(view.maps / (view.peak or 1.0) * 255).astype(np.uint8)),
     }
-    if view.maps is not None:
-        packed["grid"] = list(view.maps.shape[1:])
-        packed["maps"] = _coded(np.rint(view.maps / (view.peak or 1.0) * 255).astype(np.uint8))
-    return packed
 
 
 def _coded(values: np.ndarray) -> str:
@@ -253,7 +249,15 @@ def _transcode(clip: Clip, path: Path) -> None:
     """The clip as H.264, with its sound; a last row or column of odd sizes is left out."""
     size = clip.height // 2 * 2, clip.width // 2 * 2
     sound = clip.path if clip.has_audio else None
-    with FilmWriter(path, size, time_base=clip.time_base, frame_rate=clip.frame_rate, crf=23, audio_from=sound) as film:
+    with FilmWriter(
+        path,
+        size,
+        time_base=clip.time_base,
+        frame_rate=clip.frame_rate,
+        crf=23,
+        colour=clip.colour,
+        audio_from=sound,
+    ) as film:
         for frame in clip:
             film.write(frame.pixels[: size[0], : size[1]], frame.pts)
 

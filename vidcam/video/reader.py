@@ -16,12 +16,13 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from vidcam.errors import ClipError
+from vidcam.video.colour import Colour, coded_colour, film_colour
+from vidcam.video.hdr import ToneMapper, tone_mapper
 
-_UNSPECIFIED_COLORSPACE = 2  # ISO/IEC 23001-8, matrix coefficients
 _TEXT_FORMATS = {"tty"}  # FFmpeg plays text files as terminal art; nobody means that
 _REORDER = 4  # frames held back while their times are put in order
 
@@ -48,6 +49,7 @@ class Clip:
         sample_aspect_ratio: width of a pixel over its height, upright.
         frame_rate: frames per second, on average.
         time_base: seconds per unit of a frame's pts.
+        colour: what a film made from it is coded in; its own, where that is SDR of BT.601 or BT.709.
         frames_announced: frames according to the header, 0 where it does not say.
         codec: FFmpeg's name of what decodes it.
         has_audio: whether there is an audio stream to copy.
@@ -70,6 +72,7 @@ class Clip:
             first = _first_frame(container, stream, self.path)
             self._turns = round(first.rotation / 90) % 4
             self._coded_size = first.width, first.height
+            self.colour = film_colour(coded_colour(first))
             upright = (first.height, first.width) if self._turns % 2 else (first.width, first.height)
             self.width, self.height = upright
             ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1)
@@ -85,6 +88,7 @@ class Clip:
     def __iter__(self) -> Iterator[Frame]:
         """Decode from the start. A file that breaks yields the frames before the break and leaves a warning."""
         self.warnings = []
+        self._mappers: dict[tuple[int, int, str, Colour], ToneMapper] = {}
         index, last = 0, None
         for image, pts in _in_order(self._decoded(), round(1 / (self.frame_rate * self.time_base))):
             pts = pts if last is None or pts > last else last + 1
@@ -113,14 +117,20 @@ class Clip:
 
     def _upright_rgb(self, image: VideoFrame) -> np.ndarray:
         width, height = self._coded_size
-        unspecified = image.colorspace == _UNSPECIFIED_COLORSPACE
-        pixels = image.to_ndarray(
-            format="rgb24",
-            width=width,
-            height=height,
-            src_colorspace=(Colorspace.ITU709 if height >= 720 else Colorspace.ITU601) if unspecified else None,
-            src_color_range=ColorRange(image.color_range) if image.color_range in (1, 2) else None,
-        )
+        colour = coded_colour(image)
+        if colour.is_hdr:
+            looks = image.width, image.height, image.format.name, colour
+            if looks not in self._mappers:
+                self._mappers[looks] = tone_mapper(image, self.time_base)
+            pixels = self._mappers[looks](image).to_ndarray(width=width, height=height)
+        else:
+            pixels = image.to_ndarray(
+                format="rgb24",
+                width=width,
+                height=height,
+                src_colorspace=colour.matrix,
+                src_color_range=ColorRange(image.color_range) if image.color_range in (1, 2) else None,
+            )
         match self._turns:
             case 1:
                 return cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE)

@@ -12,13 +12,13 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.packet import Packet
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange
 
 from vidcam.errors import OutputError
+from vidcam.video.colour import BT709, Colour
 from vidcam.video.reader import audio_stream
 
 _MP4_AUDIO = {"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus"}
-_BT709 = 1
 
 
 class FilmWriter:
@@ -30,6 +30,7 @@ class FilmWriter:
         time_base: seconds per unit of the frames' pts.
         frame_rate: frames per second on average, which the encoder spends its bits by.
         crf: H.264's constant rate factor, 0 to 51; less is better and larger.
+        colour: what the frames are coded in.
         audio_from: a video file whose audio is copied along; sound that MP4 cannot carry is encoded as AAC.
 
     Raises:
@@ -44,6 +45,7 @@ class FilmWriter:
         time_base: Fraction,
         frame_rate: Fraction,
         crf: int = 18,
+        colour: Colour = BT709,
         audio_from: Path | None = None,
     ) -> None:
         self.path = path
@@ -58,20 +60,21 @@ class FilmWriter:
             context.width, context.height, context.pix_fmt = width, height, "yuv420p"
             context.time_base = time_base
             context.max_b_frames = 0
-            context.colorspace = context.color_primaries = context.color_trc = _BT709
+            context.colorspace = colour.matrix
+            context.color_primaries, context.color_trc = colour.primaries, colour.transfer
             context.color_range = ColorRange.MPEG
             self._audio = _AudioCopy(audio_from, self._film) if audio_from is not None else None
             self._film.start_encoding()
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise OutputError(f"{path} cannot be written ({error}); give a directory that can be") from error
-        self._time_base = time_base
+        self._time_base, self._colour = time_base, colour
 
     def __enter__(self) -> FilmWriter:
         return self
 
     def write(self, pixels: np.ndarray, pts: int) -> None:
         """Append a frame (H, W, 3) uint8 RGB shown from `pts` on; times must rise."""
-        self.encode(film_frame(pixels), pts)
+        self.encode(film_frame(pixels, self._colour), pts)
 
     def encode(self, frame: av.VideoFrame, pts: int) -> None:
         """Append what `film_frame` made, shown from `pts` on; times must rise."""
@@ -108,11 +111,11 @@ class FilmWriter:
         return OutputError(f"{self.path} cannot be written ({error}); is the disk full?")
 
 
-def film_frame(pixels: np.ndarray) -> av.VideoFrame:
-    """A frame (H, W, 3) uint8 RGB in the colours of a film; may be called on another thread than the writer's."""
+def film_frame(pixels: np.ndarray, colour: Colour) -> av.VideoFrame:
+    """A frame (H, W, 3) uint8 RGB as a film codes it; may be called on another thread than the writer's."""
     frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(pixels), format="rgb24")
     return frame.reformat(
-        format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1
+        format="yuv420p", dst_colorspace=colour.colorspace, dst_color_range=ColorRange.MPEG, threads=1
     )
 
 

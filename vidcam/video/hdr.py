@@ -1,0 +1,119 @@
+"""HDR frames (PQ and HLG of ITU-R BT.2100) toned down to what an SDR screen, and a network trained on SDR clips, expects."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from fractions import Fraction
+from functools import lru_cache
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+from av.filter import Graph
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorTrc
+from numpy.typing import ArrayLike
+
+ToneMapper = Callable[[VideoFrame], VideoFrame]
+
+PEAK = 1000.0  # cd/m², what HDR is mastered for; brighter is shown as that
+WHITE = 203.0  # cd/m², the brightness of HDR that becomes SDR's white (ITU-R BT.2408, reference white)
+_NODES = 65  # of the table along each colour
+
+# Linear RGB of BT.2020 to linear RGB of BT.709 (ITU-R BT.2087, section 4.2).
+_TO_BT709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
+
+
+def pq_light(signal: ArrayLike) -> np.ndarray:
+    """Brightness in cd/m² of a PQ signal in [0, 1] (ITU-R BT.2100, table 4, the EOTF)."""
+    m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 4096 * 128, 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
+    power = np.asarray(signal, np.float64) ** (1 / m2)
+    return 10000 * (np.maximum(power - c1, 0) / (c2 - c3 * power)) ** (1 / m1)
+
+
+def pq_signal(light: ArrayLike) -> np.ndarray:
+    """The inverse of `pq_light`."""
+    m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 4096 * 128, 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
+    power = (np.asarray(light, np.float64) / 10000) ** m1
+    return ((c1 + c2 * power) / (1 + c3 * power)) ** m2
+
+
+def hlg_light(signal: ArrayLike) -> np.ndarray:
+    """Brightness in cd/m² of HLG signals (..., 3) in [0, 1] on a screen of `PEAK` (ITU-R BT.2100, table 5)."""
+    signal = np.asarray(signal, np.float64)
+    a = 0.17883277
+    b, c = 1 - 4 * a, 0.5 - a * np.log(4 * a)
+    scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
+    luminance = scene @ [0.2627, 0.6780, 0.0593]
+    return PEAK * scene * luminance[..., None] ** 0.2
+
+
+def toned(light: ArrayLike) -> np.ndarray:
+    """Brightness in cd/m², at most `PEAK`, brought under `WHITE`: what is dark stays, what is bright is pressed together.
+
+    The curve of ITU-R BT.2390, section 5.4.1, without its change of the darkest.
+    """
+    top = pq_signal(PEAK)
+    signal, limit = np.minimum(pq_signal(light) / top, 1), pq_signal(WHITE) / top
+    knee = 1.5 * limit - 0.5
+    t = np.maximum(signal - knee, 0) / (1 - knee)
+    pressed = (2 * t**3 - 3 * t**2 + 1) * knee + (t**3 - 2 * t**2 + t) * (1 - knee) + (3 * t**2 - 2 * t**3) * limit
+    return pq_light(np.where(signal < knee, signal, pressed) * top)
+
+
+def to_sdr(signal: ArrayLike, transfer: int) -> np.ndarray:
+    """BT.709 signals of HDR ones.
+
+    Args:
+        signal: (..., 3) RGB of BT.2020 in [0, 1].
+        transfer: of PQ or HLG, the code point of ITU-T H.273.
+
+    Returns:
+        (..., 3) RGB in [0, 1], for a screen of ITU-R BT.1886. The three colours of a pixel are darkened alike, by
+        what the brightest of them is toned down by: hues stay.
+    """
+    light = pq_light(signal) if transfer == ColorTrc.SMPTE2084 else hlg_light(signal)
+    light = np.maximum(light @ _TO_BT709.T, 0)
+    brightest = light.max(-1, keepdims=True)
+    share = np.divide(toned(brightest), brightest, out=np.ones_like(brightest), where=brightest > 0)
+    return np.minimum(light * share / WHITE, 1) ** (1 / 2.4)
+
+
+def tone_mapper(image: VideoFrame, time_base: Fraction) -> ToneMapper:
+    """What turns frames like this one, of PQ or HLG, into RGB of BT.709, by FFmpeg's interpolation in a table of colours."""
+    graph = Graph()
+    source = graph.add_buffer(
+        width=image.width, height=image.height, format=image.format, time_base=time_base, name="frames"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder, "table.cube")
+        table.write_text(_table(int(image.color_trc)), encoding="ascii")
+        graph.link_nodes(
+            source,
+            graph.add("scale", "in_color_matrix=bt2020"),
+            graph.add("format", "gbrp16le"),
+            graph.add("lut3d", file=str(table), interp="tetrahedral"),
+            graph.add("format", "rgb24"),
+            graph.add("buffersink"),
+        )
+        graph.configure()
+
+    def mapped(frame: VideoFrame) -> VideoFrame:
+        graph.push(frame)
+        found = graph.pull()
+        assert isinstance(found, VideoFrame)
+        return found
+
+    return mapped
+
+
+@lru_cache
+def _table(transfer: int) -> str:
+    """The colours `to_sdr` gives, in the format of Adobe's .cube: red changes fastest."""
+    axis = np.linspace(0, 1, _NODES)
+    blue, green, red = np.meshgrid(axis, axis, axis, indexing="ij")
+    colours = to_sdr(np.stack([red, green, blue], -1).reshape(-1, 3), transfer)
+    text = StringIO()
+    np.savetxt(text, colours, "%.6f", header=f"LUT_3D_SIZE {_NODES}", comments="")
+    return text.getvalue()
