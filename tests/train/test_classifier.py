@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 import pytest
@@ -9,21 +8,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vidcam.models.playground import small_c3d
-from vidcam.playground.actions import LABELS
 from vidcam.playground.train import store
-from vidcam.train.classifier import TrainingWindows, fit, start_from_motion, with_batch_norm, without_batch_norm
-
-
-class Tiny(nn.Module):
-    """Enough of a network to be fitted in a second."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv3d(3, 4, (3, 8, 8), (4, 8, 8))
-        self.fc = nn.Linear(4, len(LABELS))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.conv(x).relu().mean((2, 3, 4)))
+from vidcam.train.classifier import TrainingWindows, start_from_motion, with_batch_norm, without_batch_norm
 
 
 def test_training_windows_are_a_function_of_their_index() -> None:
@@ -31,24 +17,6 @@ def test_training_windows_are_a_function_of_their_index() -> None:
     again, same = TrainingWindows(12, 1)[0]
     assert frames.shape == (3, 16, 112, 112) and frames.dtype == torch.uint8
     assert torch.equal(frames, again) and target == same
-
-
-def test_an_interrupted_training_goes_on_where_it_was(tmp_path: Path) -> None:
-    def fitted(checkpoint: Path, stop_at: int | None = None) -> nn.Module:
-        torch.manual_seed(0)
-
-        def progress(step: int, loss: float, accuracy: float) -> None:
-            if step == stop_at:
-                raise KeyboardInterrupt
-
-        return fit(Tiny(), steps=52, rate=1e-2, checkpoint=checkpoint, batch=1, progress=progress)
-
-    whole = fitted(tmp_path / "whole")
-    with contextlib.suppress(KeyboardInterrupt):
-        fitted(tmp_path / "halved", stop_at=51)
-    resumed = fitted(tmp_path / "halved")
-    for expected, found in zip(whole.parameters(), resumed.parameters()):
-        torch.testing.assert_close(found, expected)
 
 
 def test_batch_norms_fold_away(tmp_path: Path) -> None:

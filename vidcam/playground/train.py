@@ -2,58 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.utils.data import Dataset
 
 from vidcam.errors import ModelError
 from vidcam.models.playground import SmallR2Plus1D, small_c3d
-from vidcam.models.registry import Model
+from vidcam.models.registry import Model, load_model
 from vidcam.playground.actions import LABELS
 from vidcam.playground.scene import trimmed_scene
 from vidcam.reading import network_input
-from vidcam.train.classifier import Progress, fit, start_from_motion, with_batch_norm, without_batch_norm
+from vidcam.train.captioner import DescribedWindows, caption_loss, captioner_from
+from vidcam.train.classifier import (
+    TrainingWindows,
+    classification_loss,
+    start_from_motion,
+    with_batch_norm,
+    without_batch_norm,
+)
+from vidcam.train.loop import Progress, fit
 
-BATCH = 24
-# network → steps and highest learning rate
+CAPTIONER = "playground-captioner"
+# network → steps, windows in each, and highest learning rate
 RECIPES = {
-    "playground-r2plus1d": (1600, 3e-3),
-    "playground-c3d": (1600, 2e-3),
+    "playground-r2plus1d": (1600, 24, 3e-3),
+    "playground-c3d": (1600, 24, 2e-3),
+    CAPTIONER: (900, 12, 1e-3),
 }
 _CLUTTER_RAMP = 0.3
 
 
 def train(name: str, out: Path, *, progress: Progress = lambda step, loss, accuracy: None) -> Path:
-    """Train a bundled network from nothing and store its weights as half-precision safetensors.
+    """Train a bundled network and store its weights as half-precision safetensors.
 
-    The state of the training is kept beside `out` in a `.training` file; run again after an interruption, it
-    goes on from there.
+    The classifiers begin with nothing, the captioner with the trunk of the bundled R(2+1)D. The state of the training
+    is kept beside `out` in a `.training` file; run again after an interruption, it goes on from there.
 
     Raises:
         ModelError: there is no recipe of that name.
     """
     if name not in RECIPES:
         raise ModelError(f"there is no recipe for {name!r}; choose one of {', '.join(RECIPES)}")
-    steps, rate = RECIPES[name]
-    network = _untrained(name)
-    fit(
-        network,
-        steps=steps,
-        rate=rate,
-        ramp=_CLUTTER_RAMP,
-        batch=BATCH,
-        checkpoint=out.with_suffix(".training"),
-        progress=progress,
-    )
+    steps, batch, rate = RECIPES[name]
+    ramp = int(_CLUTTER_RAMP * steps * batch)
+    checkpoint = out.with_suffix(".training")
+    torch.manual_seed(0)
+    if name == CAPTIONER:
+        network: nn.Module = captioner_from(load_model("playground-r2plus1d").network)
+        examples: Callable[[int, int], Dataset[Any]] = partial(DescribedWindows, ramp=ramp)
+        loss_of = caption_loss
+    else:
+        network, examples, loss_of = _untrained(name).train(), partial(TrainingWindows, ramp=ramp), classification_loss
+    fit(network, examples, loss_of, steps=steps, rate=rate, checkpoint=checkpoint, batch=batch, progress=progress)
     store(network, out)
     return out
 
 
 def _untrained(name: str) -> nn.Module:
-    torch.manual_seed(0)
     if name == "playground-r2plus1d":
         residual = SmallR2Plus1D(len(LABELS))
         start_from_motion(residual.temporal_stem)

@@ -6,26 +6,21 @@ The network learns from the label of a window alone: no mask, box or time of the
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from vidcam.allocator import keep_freed_memory
 from vidcam.models.playground import PREPROCESS
 from vidcam.playground.actions import LABELS
 from vidcam.playground.scene import RAMP, sample_scene
 
 TRAINING_SEED = 0
 FRAMES, SIZE = 16, 112
-
-Progress = Callable[[int, float, float], None]
 
 
 class TrainingWindows(Dataset[tuple[Tensor, int]]):
@@ -75,75 +70,12 @@ def _degraded(frame: np.ndarray, quality: int | None, blur: float) -> np.ndarray
     return frame
 
 
-def fit(
-    network: nn.Module,
-    *,
-    steps: int,
-    rate: float,
-    checkpoint: Path,
-    ramp: float = 0.0,
-    batch: int = 24,
-    progress: Progress = lambda step, loss, accuracy: None,
-) -> nn.Module:
-    """Train a network on rendered windows for one cycle; goes on from `checkpoint` where that file exists.
-
-    AdamW with one cycle of the learning rate, labels smoothed by 0.05, arithmetic in bfloat16.
-
-    Args:
-        network: maps (N, 3, 16, 112, 112) to (N, len(LABELS)).
-        steps: optimiser steps in all, those before a resumption included.
-        rate: the highest learning rate.
-        checkpoint: file for the state of the training, replaced as a whole every 50 steps.
-        ramp: share of the steps over which clutter grows to its full measure.
-        batch: windows per step.
-        progress: called after each step with its number, loss and accuracy.
-
-    Returns:
-        The same network, in evaluation mode.
-
-    Raises:
-        RuntimeError: a gradient is not finite; the last checkpoint is there to look at.
-    """
-    keep_freed_memory()
-    network = network.to(memory_format=torch.channels_last_3d).train()  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.15)
-    done = 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        done = state["step"]
-    windows = TrainingWindows(done * batch, (steps - done) * batch, int(ramp * steps * batch))
-    loader = DataLoader(windows, batch, num_workers=min(2, os.cpu_count() or 1), prefetch_factor=4)
-    for step, (frames, target) in enumerate(loader, start=done + 1):
-        with torch.autocast("cpu", torch.bfloat16):
-            scores = network(PREPROCESS.normalized(frames).contiguous(memory_format=torch.channels_last_3d))
-        loss = nn.functional.cross_entropy(scores.float(), target, label_smoothing=0.05)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), 5.0, error_if_nonfinite=True)
-        optimizer.step()
-        schedule.step()
-        progress(step, loss.item(), (scores.argmax(1) == target).float().mean().item())
-        if step % 50 == 0 or step == steps:
-            _save(
-                {
-                    "network": network.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "schedule": schedule.state_dict(),
-                    "step": step,
-                },
-                checkpoint,
-            )
-    return network.eval()
-
-
-def _save(state: dict[str, object], path: Path) -> None:
-    part = path.with_name(path.name + ".part")
-    torch.save(state, part)
-    part.replace(path)
+def classification_loss(network: nn.Module, given: Any) -> tuple[Tensor, float]:
+    """Cross-entropy, labels smoothed by 0.05, and accuracy of a batch of frames (N, 3, T, H, W) uint8 and labels."""
+    frames, target = given
+    scores = network(PREPROCESS.normalized(frames).contiguous(memory_format=torch.channels_last_3d)).float()
+    loss = nn.functional.cross_entropy(scores, target, label_smoothing=0.05)
+    return loss, float((scores.argmax(1) == target).float().mean())
 
 
 def with_batch_norm(network: nn.Module) -> nn.Module:

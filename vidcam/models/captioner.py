@@ -1,0 +1,112 @@
+"""A small video captioner: a 3D-convolutional encoder, and a transformer that writes a sentence about what it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from vidcam.errors import TargetError
+from vidcam.models.playground import SmallR2Plus1D
+
+_WIDTH = 128
+
+
+class Captioner(nn.Module):
+    """Writes a sentence, word by word, about windows (N, 3, T, 112, 112).
+
+    The trunk is that of the small R(2+1)D; its last block, `encoder.layer3`, is what is explained. A recurrent
+    network follows each place through time, so that it can count, and the writer attends to all places and times.
+
+    Args:
+        vocabulary: every word it may write. The last is `end`, which ends a sentence and also begins it.
+        longest: words of a sentence at most, its end included.
+    """
+
+    def __init__(self, vocabulary: Sequence[str], end: str, longest: int = 20) -> None:
+        super().__init__()
+        self.vocabulary, self.end, self.longest = tuple(vocabulary), end, longest
+        trunk = SmallR2Plus1D(1)
+        self.encoder = nn.Sequential()
+        for name in ("stem", "layer1", "layer2", "layer3"):
+            self.encoder.add_module(name, getattr(trunk, name))
+        self.pool = nn.AdaptiveAvgPool3d((None, 7, 7))
+        self.place = nn.Parameter(0.02 * torch.randn(49, _WIDTH))
+        self.through_time = nn.GRU(_WIDTH, _WIDTH, batch_first=True)
+        self.word = nn.Embedding(len(self.vocabulary), _WIDTH)
+        nn.init.normal_(self.word.weight, std=_WIDTH**-0.5)  # it gives the scores, too
+        self.order = nn.Parameter(0.02 * torch.randn(longest, _WIDTH))
+        layer = nn.TransformerDecoderLayer(_WIDTH, 4, 2 * _WIDTH, dropout=0.0, batch_first=True, norm_first=True)
+        self.writer = nn.TransformerDecoder(layer, 2, nn.LayerNorm(_WIDTH))
+
+    def seen(self, windows: Tensor) -> Tensor:
+        """What the writer attends to, (N, T' x 49, width)."""
+        features = self.pool(self.encoder(windows))
+        places = rearrange(features, "n c t h w -> n (h w) t c") + self.place[:, None]
+        followed, _ = self.through_time(rearrange(places, "n p t c -> (n p) t c"))
+        return rearrange(followed, "(n p) t c -> n (t p) c", n=len(windows))
+
+    def forward(self, windows: Tensor, words: Tensor) -> Tensor:
+        """Log-probabilities of the next word after each of the given ones.
+
+        Args:
+            windows: (N, 3, T, H, W).
+            words: (N, L) indices into the vocabulary, beginning with that of `end`.
+
+        Returns:
+            (N, L, len(vocabulary)).
+        """
+        return self.written(self.seen(windows), words)
+
+    def written(self, seen: Tensor, words: Tensor) -> Tensor:
+        """As `forward`, from what was seen."""
+        length = words.shape[1]
+        ahead = torch.ones(length, length, dtype=torch.bool, device=words.device).triu(1)
+        hidden = self.writer(self.word(words) + self.order[:length], seen, tgt_mask=ahead)
+        return (hidden @ self.word.weight.T).float().log_softmax(-1)
+
+    @torch.no_grad()
+    def describe(self, windows: Tensor) -> list[tuple[str, ...]]:
+        """The sentence of each window, the most probable word at every step, without its end."""
+        seen = self.seen(windows)
+        words = torch.full((len(windows), 1), self.index(self.end), device=windows.device)
+        for _ in range(self.longest):
+            following = self.written(seen, words)[:, -1].argmax(-1, keepdim=True)
+            words = torch.cat([words, following], 1)
+        sentences = [[self.vocabulary[i] for i in row[1:]] for row in words.tolist()]
+        return [tuple(s[: s.index(self.end)] if self.end in s else s) for s in sentences]
+
+    def index(self, word: str) -> int:
+        """Of a word in the vocabulary.
+
+        Raises:
+            TargetError: it is not one of them.
+        """
+        if word not in self.vocabulary:
+            raise TargetError(f"the captioner does not know {word!r}; its words are {' '.join(self.vocabulary)}")
+        return self.vocabulary.index(word)
+
+
+class Telling(nn.Module):
+    """A captioner that is told the sentence: what it gives for each of its words can be explained as a class can.
+
+    Args:
+        captioner: gives log-probabilities (N, L, vocabulary) of windows and (N, L) words.
+        words: the sentence, each by its index in the vocabulary.
+        begin: the index that a sentence begins with.
+    """
+
+    def __init__(self, captioner: nn.Module, words: Sequence[int], begin: int) -> None:
+        super().__init__()
+        self.captioner = captioner
+        self.register_buffer("given", torch.tensor([begin, *words[:-1]]))
+        self.register_buffer("told", torch.tensor(list(words)))
+        self.given: Tensor
+        self.told: Tensor
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """(N, L) log-probabilities of the sentence's words, each given those before it."""
+        found: Tensor = self.captioner(windows, self.given.expand(len(windows), -1))
+        return found.gather(2, self.told.expand(len(windows), -1)[..., None])[..., 0]

@@ -1,0 +1,136 @@
+"""Knowledge distillation in which a student is taught where to look, too: Chattopadhyay et al. 2018, section 6."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from vidcam.cam.methods import gradcam_plus_plus
+from vidcam.cam.targets import class_scores
+from vidcam.errors import LayerError, SettingsError
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a network made of windows: `scores` (N, classes) before softmax, and the `activation` (N, C, T, H, W) of a
+    layer that they were computed from, both with their graph.
+    """
+
+    scores: Tensor
+    activation: Tensor
+
+
+def seen(network: nn.Module, layer: str, windows: Any) -> Seen:
+    """Run a network and keep the output of one of its layers.
+
+    Raises:
+        LayerError: there is no such layer, it was not called, or its output is not (N, C, T, H, W).
+    """
+    modules = dict(network.named_modules())
+    if layer not in modules:
+        raise LayerError(f"the network has no layer {layer!r}; give a name of its named_modules()")
+    kept: list[Any] = []
+
+    def keep(module: nn.Module, _inputs: Any, output: Any) -> Any:
+        # A copy goes on: what works in place on it would change what is kept.
+        found = output if not isinstance(output, Tensor) or output.requires_grad else output.requires_grad_()
+        kept.append(found)
+        return found.clone() if isinstance(found, Tensor) else found
+
+    handle = modules[layer].register_forward_hook(keep)
+    try:
+        scores = class_scores(network(windows))
+    finally:
+        handle.remove()
+    if not kept or not isinstance(kept[-1], Tensor) or kept[-1].ndim != 5:
+        raise LayerError(f"layer {layer!r} gives no (N, C, T, H, W) tensor; give a layer with time and space")
+    return Seen(scores, kept[-1])
+
+
+def interpretation(of: Seen, target: Tensor, *, differentiable: bool = False) -> Tensor:
+    """The Grad-CAM++ map (N, T, H, W) of each window's target class.
+
+    Args:
+        of: what a network made of the windows.
+        target: (N,) indices of classes.
+        differentiable: keep the graph, through the gradients too, so that a loss of the map can train the network.
+    """
+    score = of.scores.gather(1, target[:, None]).sum()
+    (gradient,) = torch.autograd.grad(score, of.activation, create_graph=differentiable, retain_graph=True)
+    found = gradcam_plus_plus(of.activation, gradient)
+    return found if differentiable else found.detach()
+
+
+class DistillationLoss(nn.Module):
+    """What a student learns from labels and from a teacher that sees the same windows.
+
+        CE(scores, target) + alpha ‖L_s - L_t‖² + beta T² KL(softmax(scores_t / T) ‖ softmax(scores_s / T))
+
+    L the Grad-CAM++ maps of the target class, the square summed over time and space (Chattopadhyay et al. 2018, arXiv
+    1710.11063, section 6, who take alpha = 0.01 and T = 4); the last term are the soft labels of Hinton et al. 2015
+    (arXiv 1503.02531). A teacher's map of another size is interpolated to the student's. Means are taken over windows.
+
+    Args:
+        alpha: weight of the interpretation, 0 leaves it out.
+        beta: weight of the soft labels, 0 leaves them out.
+        temperature: T.
+
+    Example:
+        >>> loss = DistillationLoss(alpha=0.01, beta=1.0)
+        >>> student, teacher = nn.Sequential(), nn.Sequential()
+        >>> for each in (student, teacher):
+        ...     for name, part in (("conv", nn.Conv3d(3, 4, 3)), ("relu", nn.ReLU()), ("pool", nn.AdaptiveAvgPool3d(1)),
+        ...                        ("flat", nn.Flatten()), ("fc", nn.Linear(4, 2))):
+        ...         each.add_module(name, part)
+        >>> windows, target = torch.rand(5, 3, 4, 8, 8), torch.tensor([0, 1, 0, 1, 1])
+        >>> loss(seen(student, "relu", windows), seen(teacher, "relu", windows), target).backward()
+        >>> student.conv.weight.grad.abs().max() > 0, teacher.conv.weight.grad is None
+        (tensor(True), True)
+    """
+
+    def __init__(self, *, alpha: float = 0.01, beta: float = 0.0, temperature: float = 4.0) -> None:
+        super().__init__()
+        if min(alpha, beta) < 0 or temperature <= 0:
+            raise SettingsError(
+                f"alpha {alpha} and beta {beta} must be 0 or more and the temperature {temperature} more than 0"
+            )
+        self.alpha, self.beta, self.temperature = alpha, beta, temperature
+
+    def forward(self, student: Seen, teacher: Seen, target: Tensor) -> Tensor:
+        """The loss, a number, whose graph reaches the student alone.
+
+        Args:
+            student, teacher: what they made of the same N windows; see `seen`.
+            target: (N,) indices of the true classes.
+        """
+        map_ = interpretation(teacher, target) if self.alpha else None
+        return self.from_maps(student, teacher.scores, map_, target)
+
+    def from_maps(self, student: Seen, teacher_scores: Tensor, teacher_map: Tensor | None, target: Tensor) -> Tensor:
+        """As `forward`, with what the teacher made of the windows once and for all: scores, and maps (N, T', H', W')."""
+        loss = nn.functional.cross_entropy(student.scores, target)
+        if self.alpha and teacher_map is not None:
+            own = interpretation(student, target, differentiable=True)
+            loss = loss + self.alpha * squared_distance(own, teacher_map.detach()).mean()
+        if self.beta:
+            warm = self.temperature
+            soft = nn.functional.kl_div(
+                (student.scores / warm).log_softmax(1),
+                (teacher_scores.detach() / warm).log_softmax(1),
+                reduction="batchmean",
+                log_target=True,
+            )
+            loss = loss + self.beta * warm**2 * soft
+        return loss
+
+
+def squared_distance(own: Tensor, other: Tensor) -> Tensor:
+    """(N,) sums over time and space of squared differences of two maps, the other one interpolated to the own's size."""
+    resized = nn.functional.interpolate(
+        rearrange(other, "n t h w -> n 1 t h w"), own.shape[1:], mode="trilinear", align_corners=False
+    )
+    return (own - resized[:, 0]).square().sum((1, 2, 3))
