@@ -189,6 +189,49 @@ def compare(
         _out.print(f"  {escape(str(path))}")
 
 
+@app.command("tubes")
+def tubes_(
+    clip: Annotated[Path, typer.Argument(help="A video file.", metavar="CLIP")],
+    out: Annotated[Path | None, typer.Option(help="Directory for the outputs. [default: vidcam-out/CLIP]")] = None,
+    model: Annotated[str, typer.Option(help="A name from `vidcam models`.")] = "playground-r2plus1d",
+    weights: Annotated[str, typer.Option(help="default, none, or a .pth, .pt or .safetensors file.")] = "default",
+    labels: Annotated[Path | None, typer.Option(help="Text file with one class label a line.")] = None,
+    target: Annotated[str, typer.Option(help="top, a label, a class index, or 'A - B'.")] = "top",
+    layer: Annotated[str, typer.Option(help="auto, or a name from `vidcam layers MODEL`.")] = "auto",
+    method: Annotated[str, typer.Option(help="A name from `vidcam methods`.")] = "gradcam++",
+    threshold: Annotated[float, typer.Option(help="Heat of a tube, as a share of the clip's strongest.")] = 0.35,
+    stride: Annotated[int | None, typer.Option(help="Source frames between windows. [default: half a window]")] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Find who or what holds the evidence: a box in every frame around each, as JSON and as a film."""
+    from vidcam.models.registry import load_model
+    from vidcam.pipeline import explain as run
+    from vidcam.render.tubes import refuse_existing, save_tubes
+    from vidcam.temporal.tubes import TubeRule, tubes_of
+
+    rule = TubeRule(threshold)
+    place = out or Path("vidcam-out") / clip.stem
+    if not overwrite:
+        refuse_existing(place)
+    loaded = load_model(model, weights, labels)
+    with _progress(clip.name) as progress:
+        found = run(clip, loaded, target, layer=layer, method=method, stride=stride, progress=progress)
+    _tell(found.warnings)
+    tubes = tubes_of(found.maps, found.scores, found.region, found.target.label, rule)
+    outputs = save_tubes(found, tubes, place, overwrite=overwrite)
+    if as_json:
+        print(outputs.tubes.read_text(encoding="utf-8"), end="")
+        return
+    _out.print(
+        f"{escape(found.clip)}: [bold]{escape(found.target.label)}[/], {len(tubes)} tube{'' if len(tubes) == 1 else 's'}"
+    )
+    for tube in tubes[:5]:
+        _out.print(f"  frames {tube.start} to {tube.end - 1}  score {tube.score:.3f}")
+    _out.print(f"  tubes    {escape(str(outputs.tubes))}")
+    _out.print(f"  film     {escape(str(outputs.film))}")
+
+
 @app.command()
 def localize(
     clips: Clips,

@@ -14,7 +14,7 @@ import numpy as np
 from vidcam.errors import ClipError, SettingsError
 from vidcam.models.registry import Model
 from vidcam.playground.clips import read_truth, write_clip
-from vidcam.playground.scene import untrimmed_scene
+from vidcam.playground.scene import Scene, untrimmed_scene
 from vidcam.reading import windowing_of
 from vidcam.video.reader import Clip
 from vidcam.video.windows import Windowing
@@ -35,6 +35,7 @@ class Sample:
         windowing: how it is cut, at half a window's stride.
         label: what happens in it, if that is known.
         mask: (F, H, W) bool, the visible pixels of whoever does it while they do it, if that is known.
+        actors: the same for each of those who do it.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Sample:
     windowing: Windowing
     label: str | None = None
     mask: np.ndarray | None = None
+    actors: tuple[np.ndarray, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,14 @@ class Source:
     read: Callable[[Model], Sample]
 
 
-def sources(data: str, seed: int, count: int) -> list[Source]:
-    """The clips of a folder in the order of their names, or for "playground" rendered ones: `count` at most.
+def sources(data: str, seed: int, count: int, scene: Callable[[int, int], Scene] = untrimmed_scene) -> list[Source]:
+    """The clips of a folder in the order of their names, or for "playground" rendered scenes: `count` at most.
 
     Raises:
         SettingsError: there is no such folder, or no clip in it.
     """
     if data == "playground":
-        return [Source(f"{seed}-{index:04d}", partial(_rendered, seed, index)) for index in range(count)]
+        return [Source(f"{seed}-{index:04d}", partial(_rendered, scene, seed, index)) for index in range(count)]
     folder = Path(data)
     if not folder.is_dir():
         raise SettingsError(f"--data {data} is not a folder; give a folder of clips, or playground")
@@ -69,10 +71,10 @@ def sources(data: str, seed: int, count: int) -> list[Source]:
     return [Source(path.name, partial(read_sample, path)) for path in paths[:count]]
 
 
-def _rendered(seed: int, index: int, model: Model) -> Sample:
+def _rendered(scene: Callable[[int, int], Scene], seed: int, index: int, model: Model) -> Sample:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{seed}-{index:04d}.mp4"
-        write_clip(untrimmed_scene(seed, index), path)
+        write_clip(scene(seed, index), path)
         return read_sample(path, model)
 
 
@@ -90,7 +92,7 @@ def read_sample(path: Path, model: Model) -> Sample:
     if not sidecar.exists():
         return Sample(path.name, frames, windowing)
     truth = read_truth(sidecar)
-    mask = np.zeros((len(frames), *frames.shape[1:3]), bool)
+    actors = {a["figure"]: np.zeros((len(frames), *frames.shape[1:3]), bool) for a in truth.actions}
     for action in truth.actions:
         if action["label"] == truth.label:
             figure = truth.masks[action["figure"]]
@@ -98,5 +100,7 @@ def read_sample(path: Path, model: Model) -> Sample:
                 raise ClipError(f"{sidecar} has masks of {figure.shape[1:]}, {path.name} frames of another size")
             for t in range(action["start_frame"], min(action["end_frame"], len(frames))):
                 seen = preprocess.frame(np.repeat(figure[t, :, :, None], 3, axis=2).astype(np.uint8) * 255)
-                mask[t] |= seen[:, :, 0] > 127
-    return Sample(path.name, frames, windowing, truth.label, mask)
+                actors[action["figure"]][t] |= seen[:, :, 0] > 127
+    none = np.zeros((len(frames), *frames.shape[1:3]), bool)
+    mask = np.any([none, *actors.values()], axis=0)
+    return Sample(path.name, frames, windowing, truth.label, mask, tuple(a for a in actors.values() if a.any()))

@@ -7,7 +7,7 @@ false. Average precision is the area under the interpolated precision, mAP its m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -84,34 +84,51 @@ def average_precision(
     truths: Sequence[Truth], detections: Sequence[Detection], thresholds: Sequence[float]
 ) -> np.ndarray:
     """Average precision of one class at each threshold, (thresholds,)."""
-    if not detections:
-        return np.zeros(len(thresholds))
-    order = np.array([d.score for d in detections], np.float64).argsort()[::-1]
     places: dict[str, list[int]] = {}
     for i, truth in enumerate(truths):
         places.setdefault(truth.video, []).append(i)
-    taken = np.zeros((len(thresholds), len(truths)), bool)
-    hits = np.zeros((len(thresholds), len(detections)))
-    for rank, detection in enumerate(detections[i] for i in order):
+    overlaps = []
+    for detection in detections:
         here = places.get(detection.video, [])
-        if not here:
-            continue
-        overlaps = tiou(
+        found = tiou(
             detection.start,
             detection.end,
             np.array([truths[i].start for i in here], np.float64),
             np.array([truths[i].end for i in here], np.float64),
         )
+        overlaps.append(dict(zip(here, found.tolist())))
+    return precision_of_matches(len(truths), [d.score for d in detections], overlaps, thresholds)
+
+
+def precision_of_matches(
+    truths: int, scores: Sequence[float], overlaps: Sequence[Mapping[int, float]], thresholds: Sequence[float]
+) -> np.ndarray:
+    """Average precision of one class at each threshold, (thresholds,), whatever overlap is.
+
+    Args:
+        truths: how many there are.
+        scores: of the detections.
+        overlaps: for each detection the truths of its video, by number, and how much it overlaps each.
+        thresholds: of the overlap.
+    """
+    if not scores:
+        return np.zeros(len(thresholds))
+    order = np.array(scores, np.float64).argsort()[::-1]
+    taken = np.zeros((len(thresholds), truths), bool)
+    hits = np.zeros((len(thresholds), len(scores)))
+    for rank, here in enumerate(overlaps[i] for i in order):
+        numbers, values = np.array(list(here), int), np.array(list(here.values()), np.float64)
+        nearest = values.argsort()[::-1]
         for row, threshold in enumerate(thresholds):
-            for j in overlaps.argsort()[::-1]:
-                if overlaps[j] < threshold:
+            for j in nearest:
+                if values[j] < threshold:
                     break
-                if not taken[row, here[j]]:
-                    taken[row, here[j]] = True
+                if not taken[row, numbers[j]]:
+                    taken[row, numbers[j]] = True
                     hits[row, rank] = 1
                     break
     true = hits.cumsum(axis=1)
-    precision, recall = true / np.arange(1, len(detections) + 1), true / len(truths)
+    precision, recall = true / np.arange(1, len(scores) + 1), true / truths
     return np.array([_area(p, r) for p, r in zip(precision, recall)])
 
 

@@ -1,13 +1,13 @@
 """A scene: everything one rendered clip contains, drawn from a seed.
 
 Figures with articulated limbs stand before a textured, noisy, panning background. At most one of them
-acts at a time, the others sway, and balls, lamps, passers-by and a shaking camera move as much as the
+acts at a time, but in a crowd, the others sway, and balls, lamps, passers-by and a shaking camera move as much as the
 actor does, so that neither looks nor place nor the mere amount of motion gives the action away.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
@@ -251,3 +251,21 @@ def joined_scenes(seed: int, index: int, frames: int = 48) -> tuple[Scene, Scene
     first, second = rng.choice([label for label in LABELS if label != NOTHING], 2, replace=False)
     whole = [(str(label), -RAMP, frames + RAMP) for label in (first, second)]
     return sample_scene(rng, frames, whole[:1]), sample_scene(rng, frames, whole[1:])
+
+
+def crowd_scene(seed: int, index: int, frames: int = 48) -> Scene:
+    """Clip `index` of `seed`: of three figures one, two or three perform the same action, each in a rhythm of their own.
+
+    How many is `index` % 3 + 1. A function of its arguments alone.
+    """
+    rng = np.random.default_rng((seed, index, 6))
+    label = str(rng.choice([label for label in LABELS if label != NOTHING]))
+    scene = sample_scene(rng, frames, [])
+    figures = tuple(
+        replace(scene.figures[0], look=Look.random(rng), x=x + rng.uniform(-0.04, 0.04), ground=rng.uniform(0.80, 0.97))
+        for x in rng.permutation([0.2, 0.5, 0.8])
+    )
+    acts = tuple(
+        sample_act(rng, figure, label, frames // 6, frames - frames // 6) for figure in range(index % len(figures) + 1)
+    )
+    return replace(scene, figures=figures, acts=acts)

@@ -11,6 +11,7 @@ import av
 import cv2
 import matplotlib
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 from threadpoolctl import threadpool_limits
 
@@ -74,8 +75,8 @@ class Overlay:
         self.size = self._picture[0] + self._strip.height, self._picture[1]
         left, top, right, bottom = explanation.region
         self._whole = (left, top, right, bottom) == (0, 0, width, height)
-        y, x = self._picture[0] / height, self._picture[1] / width
-        self._seen = round(left * x), round(top * y), round(right * x) - 1, round(bottom * y) - 1
+        self._scale = np.array([self._picture[1] / width, self._picture[0] / height] * 2)
+        self._seen = self.corners([left, top, right, bottom])
 
     def draw(self, pixels: np.ndarray, frame: int) -> np.ndarray:
         """The overlay of one frame, given its upright pixels (H, W, 3) uint8 RGB."""
@@ -86,9 +87,13 @@ class Overlay:
             heat = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)
         picture = blend(picture, heat)
         if not self._whole:
-            left, top, right, bottom = self._seen
-            cv2.rectangle(picture, (left, top), (right, bottom), (200, 200, 200), 1)
+            cv2.rectangle(picture, *self._seen, (200, 200, 200), 1)
         return np.concatenate([picture, self._strip.draw(frame)])
+
+    def corners(self, box: ArrayLike) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The first and the last pixel of the drawn picture in a box: left, top, right, bottom in pixels of the frame."""
+        left, top, right, bottom = (int(v) for v in np.rint(np.asarray(box) * self._scale))
+        return (left, top), (right - 1, bottom - 1)
 
 
 class _Strip:
@@ -116,7 +121,7 @@ class _Strip:
             cv2.line(strip, (x, self._header), (x, self.height - 1), _INK, self._line)
             cv2.circle(strip, (x, int(self._y(explanation.scores[frame]))), 3 * self._line, _INK, -1, cv2.LINE_AA)
         score = f"{explanation.scores[frame]:.2f}"
-        _write(strip, score, (self._width - self._margin, self._header // 2), self._font_size, _INK, anchor="rm")
+        write_text(strip, score, (self._width - self._margin, self._header // 2), self._font_size, _INK, anchor="rm")
         return strip
 
     def _draw_ground(self) -> np.ndarray:
@@ -126,7 +131,7 @@ class _Strip:
         cv2.line(strip, (0, self._header - 1), (self._width, self._header - 1), (50, 50, 58), self._line)
         room = self._width - 2 * self._margin - self._score_at
         label = _fitted(self._title, room, self._font_size)
-        _write(strip, label, (self._margin, self._header // 2), self._font_size, _INK, anchor="lm")
+        write_text(strip, label, (self._margin, self._header // 2), self._font_size, _INK, anchor="lm")
         return strip
 
     def _draw_curve(self, strip: np.ndarray) -> None:
@@ -273,10 +278,10 @@ def _fitted(text: str, width: int, size: int) -> str:
     return text + "…"
 
 
-def _write(
+def write_text(
     image: np.ndarray, text: str, at: tuple[int, int], size: int, colour: tuple[int, int, int], *, anchor: str
 ) -> None:
-    """Draw text into an (H, W, 3) uint8 RGB image in place, placed by a Pillow anchor."""
+    """Draw text into an (H, W, 3) uint8 RGB image in place, its size in pixels, placed by a Pillow anchor."""
     canvas = Image.fromarray(image)
     ImageDraw.Draw(canvas).text(at, text, fill=colour, font=_font(size), anchor=anchor)
     image[:] = np.asarray(canvas)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from vidcam.errors import SettingsError
+from vidcam.temporal.tubes import TubeRule, box_iou, tubes_of
+
+REGION = (10.0, 20.0, 170.0, 100.0)  # of maps of 8 by 16 cells: 10 pixels a cell
+
+
+def _maps(frames: int = 12) -> np.ndarray:
+    return np.zeros((frames, 8, 16), np.float32)
+
+
+def test_two_that_are_apart_are_two_tubes_and_one_that_wanders_is_one() -> None:
+    maps = _maps()
+    maps[2:10, 1:4, 1:4] = 1.0
+    for t in range(12):
+        maps[t, 5:7, 6 + t // 2 : 9 + t // 2] = 0.6
+    still, wandering = tubes_of(maps, np.full(12, 0.5), REGION, "waving")
+    assert (still.start, still.end, still.label, still.score) == (2, 10, "waving", pytest.approx(0.5))
+    assert (wandering.start, wandering.end, wandering.score) == (0, 12, pytest.approx(0.3))
+    # Between the centres of two cells the heat falls evenly: it passes 0.35 within a cell of the edge.
+    for box in still.boxes:
+        np.testing.assert_allclose(box, [10 + 10, 20 + 10, 10 + 40, 20 + 40], atol=5)
+    centres = wandering.boxes[:, [0, 2]].mean(1)
+    np.testing.assert_allclose(centres, [10 + 10 * (7.5 + t // 2) for t in range(12)], atol=5)
+
+
+def test_boxes_are_the_least_ones_around_what_is_hot() -> None:
+    rng = np.random.default_rng(0)
+    maps = np.maximum(0, rng.normal(0, 1, (6, 8, 16))).astype(np.float32)
+    maps[:, 3:5, 3:5] += 9
+    rule = TubeRule(threshold=0.5)
+    (only,) = tubes_of(maps, np.ones(6), (0, 0, 64, 32), "x", rule)  # a pixel for each finer cell
+    import torch
+
+    heat = torch.nn.functional.interpolate(torch.from_numpy(maps)[None], (32, 64), mode="bilinear")[0].numpy()
+    for frame, box in zip(heat / maps.max(), only.boxes):
+        ys, xs = np.nonzero(frame >= 0.5)
+        assert list(box) == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+
+
+def test_a_tube_goes_on_across_a_short_gap_at_the_same_place() -> None:
+    maps = _maps(40)
+    maps[0:10, 1:3, 1:3] = 1
+    maps[14:24, 1:3, 2:4] = 1
+    maps[35:40, 1:3, 2:4] = 1
+    first, second = sorted(tubes_of(maps, np.ones(40), REGION, "x"), key=lambda t: t.start)
+    assert (first.start, first.end, second.start, second.end) == (0, 24, 35, 40)
+    lefts = first.boxes[9:15, 0]
+    np.testing.assert_allclose(np.diff(lefts), np.diff(lefts)[0])
+    elsewhere = _maps(20)
+    elsewhere[0:8, 1:3, 1:3] = 1
+    elsewhere[10:18, 1:3, 9:11] = 1
+    assert len(tubes_of(elsewhere, np.ones(20), REGION, "x")) == 2
+    assert len(tubes_of(elsewhere[:10], np.ones(10), REGION, "x", TubeRule(least_frames=9))) == 0
+
+
+def test_nothing_gives_none_and_settings_are_checked() -> None:
+    assert tubes_of(_maps(), np.ones(12), REGION, "x") == []
+    with pytest.raises(SettingsError, match="threshold of tubes is 1"):
+        TubeRule(threshold=1.0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(arrays(np.float32, (5, 3, 4), elements=st.floats(0, 1, width=32)), st.floats(0.05, 0.95))
+def test_tubes_lie_within_the_clip(maps: np.ndarray, threshold: float) -> None:
+    for tube in tubes_of(maps, np.ones(5), REGION, "x", TubeRule(threshold, least_frames=1)):
+        assert 0 <= tube.start < tube.end <= 5 and 0 < tube.score <= 1 + 1e-6
+        assert (tube.boxes[:, :2] < tube.boxes[:, 2:]).all()
+        assert (tube.boxes >= np.array(REGION)[[0, 1, 0, 1]]).all()
+        assert (tube.boxes <= np.array(REGION)[[2, 3, 2, 3]]).all()
+
+
+def test_overlap_of_boxes() -> None:
+    boxes = np.array([[0, 0, 2, 2], [1, 1, 3, 3], [5, 5, 6, 6], [0, 0, 2, 2]], np.float64)
+    np.testing.assert_allclose(box_iou(boxes[0], boxes), [1, 1 / 7, 0, 1])
+    assert box_iou(np.zeros(4), np.zeros(4)) == 0

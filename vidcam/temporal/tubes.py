@@ -1,0 +1,136 @@
+"""From a heatmap to tubes: a box in every frame around each thing that holds the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+from vidcam.errors import SettingsError
+
+_FINER = 4  # cells of the grid that boxes are read from, along a side of a cell of the map
+
+
+@dataclass(frozen=True)
+class Tube:
+    """A region of a clip in space and time.
+
+    Attributes:
+        label: what is seen in it.
+        score: from 0 to 1; the strength of its heat times the score of the class while it lasts.
+        start: its first frame.
+        boxes: (n, 4) left, top, right, bottom in pixels of the upright frame, of its n frames in a row.
+    """
+
+    label: str
+    score: float
+    start: int
+    boxes: np.ndarray
+
+    @property
+    def end(self) -> int:
+        """The frame after the last."""
+        return self.start + len(self.boxes)
+
+
+@dataclass(frozen=True)
+class TubeRule:
+    """How tubes are made.
+
+    Attributes:
+        threshold: heat of a tube, as a share of the strongest of the clip.
+        least_frames: shorter ones are dropped.
+        gap: frames without heat across which a tube goes on.
+        overlap: intersection over union of its boxes before and after such a gap, at least.
+    """
+
+    threshold: float = 0.35
+    least_frames: int = 4
+    gap: int = 8
+    overlap: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise SettingsError(f"the threshold of tubes is {self.threshold}; give a share between 0 and 1")
+
+
+def tubes_of(
+    maps: np.ndarray,
+    scores: np.ndarray,
+    region: Sequence[float],
+    label: str,
+    rule: TubeRule = TubeRule(),
+) -> list[Tube]:
+    """The tubes of a clip, best first.
+
+    Heat at or above the threshold falls into pieces that hang together in space and time, by faces, edges or corners;
+    a piece is a tube, its box in a frame the least one around it. A piece that ends and another that begins soon after
+    at the same place are one tube, and the boxes between them lie on straight lines.
+
+    Args:
+        maps: (F, h, w) raw heatmaps.
+        scores: (F,) scores of the class.
+        region: left, top, right, bottom of the maps in pixels of the frame.
+        label: of the class.
+        rule: how.
+    """
+    peak = float(maps.max(initial=0.0))
+    if peak <= 0:
+        return []
+    finer = (maps.shape[2] * _FINER, maps.shape[1] * _FINER)
+    heat = np.stack([cv2.resize(m / peak, finer, interpolation=cv2.INTER_LINEAR) for m in maps.astype(np.float32)])
+    pieces, count = ndimage.label(heat >= rule.threshold, structure=np.ones((3, 3, 3)))
+    found = []
+    for number, place in enumerate(ndimage.find_objects(pieces, count), start=1):
+        inside = pieces[place] == number
+        start = place[0].start
+        strength = float(heat[place][inside].max())
+        score = strength * float(np.clip(scores[place[0]], 0, 1).mean())
+        corner = np.array([place[2].start, place[1].start] * 2)
+        boxes = np.stack([_box(frame) for frame in inside]) + corner
+        found.append(Tube(label, score, start, _in_pixels(boxes, region, finer)))
+    linked = _linked(found, rule)
+    return sorted((t for t in linked if len(t.boxes) >= rule.least_frames), key=lambda t: -t.score)
+
+
+def box_iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union of a box (..., 4) with others (..., 4), left, top, right, bottom; 0 where both are empty."""
+    low, high = np.maximum(box[..., :2], others[..., :2]), np.minimum(box[..., 2:], others[..., 2:])
+    shared = np.clip(high - low, 0, None).prod(-1)
+    areas = [np.clip(b[..., 2:] - b[..., :2], 0, None).prod(-1) for b in (box, others)]
+    union = areas[0] + areas[1] - shared
+    return np.asarray(np.divide(shared, union, out=np.zeros_like(union, dtype=np.float64), where=union > 0))
+
+
+def _box(inside: np.ndarray) -> np.ndarray:
+    """Left, top, right, bottom of the true cells; a piece has some in each of its frames."""
+    rows, columns = np.nonzero(inside.any(1))[0], np.nonzero(inside.any(0))[0]
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)
+
+
+def _in_pixels(boxes: np.ndarray, region: Sequence[float], grid: tuple[int, int]) -> np.ndarray:
+    left, top, right, bottom = region
+    scale = np.array([(right - left) / grid[0], (bottom - top) / grid[1]] * 2)
+    return np.asarray(boxes * scale + np.array([left, top] * 2))
+
+
+def _linked(tubes: list[Tube], rule: TubeRule) -> list[Tube]:
+    """Tubes joined across gaps; where several could go on, the one that overlaps most does."""
+    open_, done = sorted(tubes, key=lambda t: t.start), []
+    while open_:
+        tube = open_.pop(0)
+        coming = [t for t in open_ if 0 <= t.start - tube.end <= rule.gap]
+        overlaps = [float(box_iou(tube.boxes[-1], t.boxes[0])) for t in coming]
+        if not coming or max(overlaps) < rule.overlap:
+            done.append(tube)
+            continue
+        other = coming[int(np.argmax(overlaps))]
+        open_.remove(other)
+        steps = np.arange(1, other.start - tube.end + 1)[:, None] / (other.start - tube.end + 1)
+        between = tube.boxes[-1] + steps * (other.boxes[0] - tube.boxes[-1])
+        boxes = np.concatenate([tube.boxes, between, other.boxes])
+        open_.insert(0, Tube(tube.label, max(tube.score, other.score), tube.start, boxes))
+    return done
