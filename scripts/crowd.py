@@ -20,6 +20,7 @@ from vidcam.models.registry import load_model
 from vidcam.playground.scene import crowd_scene
 from vidcam.temporal.tubes import TubeRule
 
+LEVELS = [*(f"{t:g}" for t in THRESHOLDS), "same_area"]
 METHODS = ["gradcam++", "gradcam", "layercam"]
 
 
@@ -42,7 +43,7 @@ def main() -> None:
         by_seed.append([r for r in records if "figures" in r])
     print("mean over seeds ± deviation between seeds")
     print("| | " + " | ".join(METHODS) + " |")
-    for name in [f"found_{t:g}_of_{n}" for t in THRESHOLDS for n in (1, 2, 3)] + [
+    for name in [f"found_{t}_of_{n}" for t in LEVELS for n in (1, 2, 3)] + [
         "best_box_iou",
         "loc_0.25",
         "loc_0.5",

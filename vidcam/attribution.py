@@ -44,7 +44,7 @@ def attribute(
         output = class_scores(capture.output)
         if not torch.isfinite(output).all():
             raise ModelError(f"{spec.name} gives scores that are not finite; its weights ({model.weights}) are damaged")
-        probabilities = output.detach().float().softmax(1).cpu().numpy()
+        probabilities = spec.probabilities(output.detach().float()).cpu().numpy()
         chosen = choose(probabilities)
         for rank in range(max(len(keys) for keys in chosen)):
             keys = [k[min(rank, len(k) - 1)] for k in chosen]

@@ -233,6 +233,40 @@ def tubes_(
 
 
 @app.command()
+def caption(
+    clip: Annotated[Path, typer.Argument(help="A video file.", metavar="CLIP")],
+    out: Annotated[Path | None, typer.Option(help="Directory for the outputs. [default: vidcam-out/CLIP]")] = None,
+    sentence: Annotated[str | None, typer.Option(help="Explain this sentence in place of the captioner's own.")] = None,
+    weights: Annotated[str, typer.Option(help="default, or a file of the captioner's weights.")] = "default",
+    method: Annotated[str, typer.Option(help="A name from `vidcam methods`.")] = "gradcam++",
+    stride: Annotated[int | None, typer.Option(help="Source frames between windows. [default: half a window]")] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Describe a clip of the playground in a sentence, and explain every word: a film and a report."""
+    from vidcam.captioning import explain_caption, load_captioner
+    from vidcam.render.caption import refuse_existing, save_caption
+    from vidcam.report.page import refuse_existing as refuse_report
+
+    place = out or Path("vidcam-out") / clip.stem
+    if not overwrite:
+        refuse_existing(place)
+        refuse_report(place)
+    captioner = load_captioner(weights)
+    with _progress(clip.name) as progress:
+        found = explain_caption(clip, captioner, sentence, method=method, stride=stride, progress=progress)
+    _tell(found.whole.warnings)
+    film = save_caption(found, place, overwrite=overwrite)
+    if as_json:
+        probabilities = [e.target.probability for e in found.by_word]
+        print(json.dumps({"words": found.words, "probabilities": probabilities, "film": str(film)}, ensure_ascii=False))
+    else:
+        _out.print(f"{escape(str(clip))}: [bold]{escape(' '.join(found.words))}[/]")
+        _out.print(f"  film     {escape(str(film))}")
+    _report([*found.by_word, found.whole], place, as_json)
+
+
+@app.command()
 def localize(
     clips: Clips,
     out: Out = None,
@@ -726,7 +760,7 @@ def playground_render(
 
 @playground.command("train")
 def playground_train(
-    model: Annotated[str, typer.Argument(help="playground-r2plus1d or playground-c3d.")],
+    model: Annotated[str, typer.Argument(help="playground-r2plus1d, playground-c3d or playground-captioner.")],
     out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
 ) -> None:
     """Train a bundled network from nothing; run again after an interruption, it goes on."""

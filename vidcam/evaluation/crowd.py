@@ -45,7 +45,7 @@ class Crowd:
         Raises:
             ClipError: it is not known who acts in the clip.
         """
-        if not sample.actors or sample.label not in model.labels:
+        if sample.mask is None or not sample.actors or sample.label not in model.labels:
             raise ClipError(f"{sample.name} shows nobody who is known to act; give clips of the playground")
         target = model.labels.index(sample.label)
         found = clip_maps(self.quick, sample.frames, sample.windowing, self.layers, self.methods, target)
@@ -59,11 +59,14 @@ class Crowd:
             figures[name] = {"tubes": [[t.score, t.start, t.boxes.round(1).tolist()] for t in tubes]}
             figures[name]["truth"] = [list(_boxes(actor)) for actor in sample.actors]
             figures[name]["best_box_iou"] = float(np.mean([_best_box_iou(actor, tubes) for actor in sample.actors]))
-            for threshold in THRESHOLDS:
-                shares = [covered(heat, actor, threshold) for actor in sample.actors]
-                figures[name][f"found_{threshold:g}_of_{count}"] = float(np.mean([s >= COVERED for s in shares]))
-                figures[name][f"found_{threshold:g}"] = figures[name][f"found_{threshold:g}_of_{count}"]
-                figures[name][f"loc_{threshold:g}"] = tube_localization(heat, whole, threshold)
+            # A map that is hot everywhere covers everybody: the same, too, at the threshold at which what is hot is as
+            # large as what is seen of the actors.
+            alike = float(np.quantile(heat, 1 - np.mean(sample.mask))) / (float(heat.max()) or 1.0)
+            for threshold, level in {**{f"{t:g}": t for t in THRESHOLDS}, "same_area": alike}.items():
+                found_ = float(np.mean([covered(heat, actor, level) >= COVERED for actor in sample.actors]))
+                figures[name] |= {f"found_{threshold}_of_{count}": found_, f"found_{threshold}": found_}
+            for level in THRESHOLDS:
+                figures[name][f"loc_{level:g}"] = tube_localization(heat, whole, level)
         return figures
 
 

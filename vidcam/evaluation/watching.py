@@ -28,7 +28,7 @@ def confidences(model: Model, clips: Tensor) -> np.ndarray:
     found = []
     for part in torch.split(clips, _BATCH):
         batch = model.spec.pack(normalised(model, part))
-        found.append(class_scores(model.network(batch)).float().softmax(1).cpu())
+        found.append(model.spec.probabilities(class_scores(model.network(batch)).float()).cpu())
     return torch.cat(found).numpy()
 
 

@@ -35,6 +35,7 @@ def own_model(
     name: str | None = None,
     layout: Layout = CHANNELS_FIRST,
     pack: Callable[[Tensor], Any] = lambda windows: windows,
+    probabilities: Callable[[Tensor], Tensor] = lambda scores: scores.softmax(1),
     weights: str = "own",
 ) -> Model:
     """Make an `nn.Module` a model that can be explained. It is run once on a window of zeros.
@@ -49,6 +50,8 @@ def own_model(
         name: what the explanation calls it; by default the name of its class.
         layout: how its layers arrange their output; channels first by default.
         pack: makes the network's input from windows.
+        probabilities: of the classes, (N, classes), from their scores; `torch.sigmoid` where classes do not exclude
+            each other. It is the score that is explained.
         weights: what the explanation says of their origin.
 
     Raises:
@@ -92,6 +95,7 @@ def own_model(
         source="the user's own",
         layout=layout,
         pack=pack,
+        probabilities=probabilities,
     )
     return Model(network, spec, known, weights)
 

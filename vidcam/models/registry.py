@@ -28,6 +28,10 @@ def _as_they_are(state: State) -> State:
     return state
 
 
+def _softmax(scores: Tensor) -> Tensor:
+    return scores.softmax(1)
+
+
 def _windows(windows: Tensor) -> Any:
     return windows
 
@@ -50,6 +54,7 @@ class ModelSpec:
         background: the label of the class that means "none of the others", where the network has one.
         layout: how its layers arrange their output.
         pack: from windows (N, 3, T, H, W) to the network's input.
+        probabilities: of the classes from their scores, (N, classes) both; softmax by default.
         renamed: from a checkpoint's names to the network's.
     """
 
@@ -66,6 +71,7 @@ class ModelSpec:
     background: str | None = None
     layout: Layout = CHANNELS_FIRST
     pack: Callable[[Tensor], Any] = _windows
+    probabilities: Callable[[Tensor], Tensor] = _softmax
     renamed: Callable[[State], State] = _as_they_are
 
 

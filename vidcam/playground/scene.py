@@ -15,7 +15,7 @@ import numpy as np
 
 from vidcam.playground.actions import ACTIONS, LABELS, NOTHING, Pose, sway, walk
 from vidcam.playground.figure import Look, draw
-from vidcam.playground.surroundings import Background, Ball, Lamp, PasserBy
+from vidcam.playground.surroundings import Background, Ball, Lamp, PasserBy, Pillar
 
 FPS = 16
 RAMP = 3  # frames in which a figure eases into an action, and out of it
@@ -23,7 +23,7 @@ RAMP = 3  # frames in which a figure eases into an action, and out of it
 
 @dataclass(frozen=True)
 class Act:
-    """One figure performs one action in the frames [start, end)."""
+    """One figure performs one action in the frames [start, end), with all its strength or faintly."""
 
     figure: int
     label: str
@@ -32,11 +32,12 @@ class Act:
     period: float
     phase: float
     mirrored: bool
+    strength: float = 1.0
 
     def weight(self, frame: int) -> float:
-        """How far the figure is in the action: 0 outside, 1 inside, easing at both ends."""
+        """How far the figure is in the action: 0 outside, its strength inside, easing at both ends."""
         inside = min(frame - self.start + 1, self.end - frame) / RAMP
-        return float(np.clip(inside, 0, 1))
+        return self.strength * float(np.clip(inside, 0, 1))
 
     def pose(self, frame: int) -> Pose:
         """The pose of the action at a frame."""
@@ -76,6 +77,7 @@ class Scene:
     noise: float
     noise_seed: int
     gain: float
+    pillars: tuple[Pillar, ...] = ()
 
     @property
     def label(self) -> str:
@@ -109,6 +111,8 @@ class Scene:
         for ground, x, look, pose, tag in sorted(people, key=lambda person: person[0]):
             draw(image, pose, look, (x + shake[0], ground + shake[1]), ids=ids, tag=tag)
         self._roll(image, seconds, shake, ids, in_front=True)
+        for pillar in self.pillars:
+            pillar.draw(image, shake, ids)
         rng = np.random.default_rng((self.noise_seed, frame))
         grain = np.empty((size, size, 3), np.int16)
         cv2.setRNGSeed(int(rng.integers(1 << 31)))
@@ -269,3 +273,25 @@ def crowd_scene(seed: int, index: int, frames: int = 48) -> Scene:
         sample_act(rng, figure, label, frames // 6, frames - frames // 6) for figure in range(index % len(figures) + 1)
     )
     return replace(scene, figures=figures, acts=acts)
+
+
+def hard_scene(seed: int, index: int, frames: int = 64) -> Scene:
+    """Clip `index` of `seed`, made to be misunderstood: a small figure acts, partly behind a pillar, while another one,
+    larger, performs another action faintly. A function of its arguments alone.
+    """
+    rng = np.random.default_rng((seed, index, 7))
+    label, other = (str(x) for x in rng.choice([label for label in LABELS if label != NOTHING], 2, replace=False))
+    scene = sample_scene(rng, frames, [])
+    small, large = rng.permutation([0.3, 0.7])
+    looks = (replace(Look.random(rng), stature=rng.uniform(0.24, 0.40)), Look.random(rng))
+    figures = tuple(
+        replace(scene.figures[0], look=look, x=x + rng.uniform(-0.06, 0.06), ground=rng.uniform(0.80, 0.97))
+        for look, x in zip(looks, (small, large))
+    )
+    whole = -RAMP, frames + RAMP
+    acts = (
+        sample_act(rng, 0, label, *whole),
+        replace(sample_act(rng, 1, other, *whole), strength=rng.uniform(0.25, 0.6)),
+    )
+    pillar = Pillar.random(rng, figures[0].x)
+    return replace(scene, figures=figures, acts=acts, pillars=(pillar,) if rng.random() < 0.7 else ())

@@ -160,3 +160,27 @@ class PasserBy:
     def x(self, seconds: float) -> float:
         """Where the walker is, in frame heights from the left edge."""
         return (self.start + 0.3 + self.velocity * seconds) % 1.6 - 0.3
+
+
+@dataclass(frozen=True)
+class Pillar:
+    """A pillar that stands before everything else, from top to bottom (frame heights)."""
+
+    x: float
+    width: float
+    colour: Colour
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, x: float) -> Pillar:
+        """A pillar that hides a part of who stands at `x`."""
+        return cls(
+            x=x + rng.uniform(-0.06, 0.06), width=rng.uniform(0.03, 0.07), colour=colour_of(rng.uniform(40, 200, 3))
+        )
+
+    def draw(self, image: np.ndarray, offset: tuple[float, float], ids: np.ndarray | None) -> None:
+        """Draw the pillar; whoever is behind it is not seen there."""
+        size = image.shape[0]
+        left, right = (round((self.x + offset[0] + side * self.width / 2) * size) for side in (-1, 1))
+        image[:, max(0, left) : max(0, right)] = self.colour
+        if ids is not None:
+            ids[:, max(0, left) : max(0, right)] = 0

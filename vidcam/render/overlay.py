@@ -278,6 +278,11 @@ def _fitted(text: str, width: int, size: int) -> str:
     return text + "…"
 
 
+def text_width(text: str, size: int) -> int:
+    """How wide a text of that size is, in pixels."""
+    return round(_font(size).getlength(text))
+
+
 def write_text(
     image: np.ndarray, text: str, at: tuple[int, int], size: int, colour: tuple[int, int, int], *, anchor: str
 ) -> None:
