@@ -629,6 +629,51 @@ def app_(
 
 
 @app.command()
+def errors(
+    out: Annotated[Path, typer.Option(help="Directory for the page, its films and the records.")],
+    data: Annotated[
+        str, typer.Option(help="A folder of clips with a labels.csv (rows of clip,label); or playground: hard ones.")
+    ] = "playground",
+    seed: Annotated[int, typer.Option(min=0, help="Of rendered clips.")] = 1,
+    count: Annotated[int, typer.Option(min=1, help="Clips at most.")] = 100,
+    model: Annotated[str, typer.Option(help="A name from `vidcam models`.")] = "playground-r2plus1d",
+    weights: Annotated[str, typer.Option(help="default, none, or a .pth, .pt or .safetensors file.")] = "default",
+    labels: Annotated[Path | None, typer.Option(help="Text file with one class label a line.")] = None,
+    layer: Annotated[str, typer.Option(help="auto, or names from `vidcam layers MODEL`.")] = "auto",
+    method: Annotated[str, typer.Option(help="A name from `vidcam methods`.")] = "gradcam++",
+    films: Annotated[int, typer.Option(min=0, help="Errors that are shown as films, the worst ones.")] = 12,
+    as_json: Json = False,
+) -> None:
+    """Understand what a network gets wrong: a ranked page of confusions. Resumable."""
+    from vidcam.evaluation.misclassified import Errors, errors_of
+    from vidcam.evaluation.run import measured
+    from vidcam.evaluation.samples import rendered, sources
+    from vidcam.playground.scene import hard_scene
+    from vidcam.report.errors import save_errors, summed_up
+
+    subject = _subject(model, weights, labels, method, layer, "auto")
+    settings = {**subject.settings, "data": data, **({"seed": seed} if data == "playground" else {})}
+    folder = rendered(hard_scene, seed, count, out / "clips") if data == "playground" else Path(data)
+    with _progress("watching") as progress:
+        measure = Errors(subject.layers, subject.methods[0], subject.quick)
+        records = measured(measure, subject.model, sources(str(folder), seed, count), settings, out, progress)
+    found = errors_of(records)
+    with _progress("films") as progress:
+        page = save_errors(
+            found, records, folder, out, subject.model, subject.layers, subject.methods[0], films, progress
+        )
+    if failed := [record for record in records if "error" in record]:
+        _tell([f"{len(failed)} of {len(records)} clips could not be measured; the first: {failed[0]['error']}"])
+    summary = summed_up(found, len(records) - len(failed))
+    if as_json:
+        print(json.dumps({**summary, "page": str(page)}))
+        return
+    for name, value in summary.items():
+        _out.print(f"{name.replace('_', ' '):<36} {value if isinstance(value, int) else f'{value:.3f}'}")
+    _out.print(f"page  {escape(str(page))}")
+
+
+@app.command()
 def models(as_json: Json = False) -> None:
     """List the networks that can be named."""
     from rich.table import Table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidcam.errors import ClipError, SettingsError
+from vidcam.errors import ClipError, OutputError, SettingsError
 from vidcam.models.registry import Model
 from vidcam.playground.clips import read_truth, write_clip
 from vidcam.playground.scene import Scene, untrimmed_scene
@@ -78,8 +79,27 @@ def _rendered(scene: Callable[[int, int], Scene], seed: int, index: int, model: 
         return read_sample(path, model)
 
 
+def rendered(scene: Callable[[int, int], Scene], seed: int, count: int, folder: Path) -> Path:
+    """A folder with the clips of a seed; those that are there already stay.
+
+    Raises:
+        OutputError: it cannot be written, or holds other clips.
+    """
+    names = [f"{seed}-{index:04d}.mp4" for index in range(count)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if others := sorted({p.name for p in folder.glob("*.mp4")} - set(names)):
+            raise OutputError(f"{folder} holds other clips ({others[0]}); give another --out")
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written ({error.strerror}); give another --out") from error
+    for index, name in enumerate(names):
+        if not (folder / name).exists():
+            write_clip(scene(seed, index), folder / name)
+    return folder
+
+
 def read_sample(path: Path, model: Model) -> Sample:
-    """A clip, with the truth of the playground's sidecar where there is one beside it.
+    """A clip, with the truth of the playground's sidecar where there is one beside it, or its label in labels.csv.
 
     Raises:
         ClipError: the clip or its sidecar cannot be read.
@@ -90,7 +110,7 @@ def read_sample(path: Path, model: Model) -> Sample:
     windowing = windowing_of(clip, model, None, None, overlap=2)
     sidecar = path.with_suffix(".json")
     if not sidecar.exists():
-        return Sample(path.name, frames, windowing)
+        return Sample(path.name, frames, windowing, _listed(path))
     truth = read_truth(sidecar)
     actors = {a["figure"]: np.zeros((len(frames), *frames.shape[1:3]), bool) for a in truth.actions}
     for action in truth.actions:
@@ -104,3 +124,16 @@ def read_sample(path: Path, model: Model) -> Sample:
     none = np.zeros((len(frames), *frames.shape[1:3]), bool)
     mask = np.any([none, *actors.values()], axis=0)
     return Sample(path.name, frames, windowing, truth.label, mask, tuple(a for a in actors.values() if a.any()))
+
+
+def _listed(path: Path) -> str | None:
+    """The label of a clip in the labels.csv of its folder, of rows `clip,label`."""
+    table = path.with_name("labels.csv")
+    try:
+        if not table.exists():
+            return None
+        with table.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.reader(file) if row]
+    except (OSError, ValueError, csv.Error) as error:
+        raise ClipError(f"{table} cannot be read ({error}); give a UTF-8 file of rows clip,label") from error
+    return next((row[1].strip() for row in rows if len(row) > 1 and row[0].strip() == path.name), None)

@@ -1,0 +1,49 @@
+"""What a bundled network gets wrong on hard clips, over several seeds: the table of docs/tasks.md.
+
+    python scripts/errors.py playground-r2plus1d --out runs/errors
+
+The same as `vidcam errors` for each seed, without films. Interrupted, it goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from pathlib import Path
+
+from vidcam.evaluation.misclassified import Errors, errors_of
+from vidcam.evaluation.run import measured
+from vidcam.evaluation.samples import sources
+from vidcam.models.inference import prepared, quickest_dtype
+from vidcam.models.registry import load_model
+from vidcam.playground.scene import hard_scene
+from vidcam.report.errors import summed_up
+
+
+def main() -> None:
+    """Measure what is not measured yet, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--out", type=Path, required=True, help="Directory of the records.")
+    parser.add_argument("--method", default="gradcam++")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--count", type=int, default=60, help="Clips of each seed.")
+    given = parser.parse_args()
+    model = load_model(given.model)
+    layers = model.spec.layer.split(",")
+    quick = prepared(model, quickest_dtype(model.device), layers)
+    measure = Errors(layers, given.method, quick)
+    by_seed = []
+    for seed in range(8001, 8001 + given.seeds):
+        settings = {"model": given.model, "method": given.method, "seed": seed}
+        clips = sources("playground", seed, given.count, hard_scene)
+        records = measured(measure, model, clips, settings, given.out / f"{given.method}-{seed}")
+        by_seed.append(summed_up(errors_of(records), len(records)))
+    for name in by_seed[0]:
+        values = [found[name] for found in by_seed]
+        deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+        print(f"| {name} | {statistics.mean(values):.3f} ± {deviation:.3f} |")
+
+
+if __name__ == "__main__":
+    main()
