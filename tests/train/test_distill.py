@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from vidcam.cam.attribute import class_activation_map
 from vidcam.errors import LayerError, SettingsError
-from vidcam.train.distill import DistillationLoss, Seen, interpretation, seen, squared_distance
+from vidcam.train.distill import DistillationLoss, Seen, interpretation, scaled, seen, squared_distance
 
 
 class Small(nn.Module):
@@ -69,8 +69,8 @@ def test_each_term_is_what_it_is_said_to_be(networks: tuple[Small, Small]) -> No
     student, teacher = (seen(network, "relu", WINDOWS) for network in networks)
     plain = DistillationLoss(alpha=0)(student, teacher, TARGET)
     torch.testing.assert_close(plain, nn.functional.cross_entropy(student.scores, TARGET))
-    difference = interpretation(student, TARGET) - interpretation(teacher, TARGET)
-    by_hand = sum(float((d**2).sum()) for d in difference) / len(difference)
+    pairs = list(zip(interpretation(student, TARGET), interpretation(teacher, TARGET)))
+    by_hand = sum(float((a / (a.max() or 1) - b / (b.max() or 1)).square().sum()) for a, b in pairs) / len(pairs)
     assert (DistillationLoss(alpha=2)(student, teacher, TARGET) - plain).item() == pytest.approx(2 * by_hand)
     p, q = ((s.scores.detach() / 4).softmax(1) for s in (teacher, student))
     divergence = 16 * float((p * (p / q).log()).sum(1).mean())
@@ -82,7 +82,7 @@ def test_a_student_learns_to_look_where_its_teacher_looks(networks: tuple[Small,
     loss, optimizer = DistillationLoss(alpha=1.0), torch.optim.Adam(student.parameters(), 1e-2)
 
     def apart() -> float:
-        maps = [interpretation(seen(network, "relu", WINDOWS), TARGET) for network in networks]
+        maps = [scaled(interpretation(seen(network, "relu", WINDOWS), TARGET)) for network in networks]
         return float(squared_distance(*maps).mean())
 
     before = apart()
@@ -98,6 +98,8 @@ def test_a_map_of_another_size_is_interpolated() -> None:
     own, other = torch.ones(1, 4, 6, 6), torch.ones(1, 2, 3, 3)
     assert squared_distance(own, other).tolist() == [0]
     assert squared_distance(own, 3 * other).tolist() == [4 * 4 * 36]
+    assert squared_distance(scaled(own), scaled(3 * other)).tolist() == [0]
+    assert scaled(0 * own).abs().max() == 0
 
 
 def test_what_cannot_be_used() -> None:

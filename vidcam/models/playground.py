@@ -48,23 +48,28 @@ class SmallR2Plus1D(nn.Module):
 
     The window is 16 frames of 112x112 pixels; `layer3` is (128, 8, 14, 14). The head is global average
     pooling and one linear layer, as in R(2+1)D-18.
+
+    Args:
+        num_classes: of the output.
+        widths: channels of the stem's convolutions over space and over time, and of the three blocks.
     """
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, widths: tuple[int, int, int, int, int] = (24, 32, 48, 96, 128)) -> None:
         super().__init__()
+        space, time, first, second, third = widths
         self.stem = nn.Sequential(
-            nn.Conv3d(3, 24, (1, 5, 5), (1, 2, 2), (0, 2, 2), bias=False),
-            nn.BatchNorm3d(24),
+            nn.Conv3d(3, space, (1, 5, 5), (1, 2, 2), (0, 2, 2), bias=False),
+            nn.BatchNorm3d(space),
             nn.ReLU(inplace=True),
-            nn.Conv3d(24, 32, (3, 1, 1), padding=(1, 0, 0), bias=False),
-            nn.BatchNorm3d(32),
+            nn.Conv3d(space, time, (3, 1, 1), padding=(1, 0, 0), bias=False),
+            nn.BatchNorm3d(time),
             nn.ReLU(inplace=True),
         )
-        self.layer1 = ResidualBlock(32, 48, space=2, time=2)
-        self.layer2 = ResidualBlock(48, 96, space=2, time=1)
-        self.layer3 = ResidualBlock(96, 128, space=1, time=1)
+        self.layer1 = ResidualBlock(time, first, space=2, time=2)
+        self.layer2 = ResidualBlock(first, second, space=2, time=1)
+        self.layer3 = ResidualBlock(second, third, space=1, time=1)
         self.avgpool = nn.AdaptiveAvgPool3d(1)
-        self.fc = nn.Linear(128, num_classes)
+        self.fc = nn.Linear(third, num_classes)
 
     @property
     def temporal_stem(self) -> nn.Conv3d:

@@ -72,7 +72,9 @@ class DistillationLoss(nn.Module):
 
     L the Grad-CAM++ maps of the target class, the square summed over time and space (Chattopadhyay et al. 2018, arXiv
     1710.11063, section 6, who take alpha = 0.01 and T = 4); the last term are the soft labels of Hinton et al. 2015
-    (arXiv 1503.02531). A teacher's map of another size is interpolated to the student's. Means are taken over windows.
+    (arXiv 1503.02531). Each map is divided by its largest value, as it is shown: raw maps of two networks have units of
+    their own, and the paper does not say. A teacher's map of another size is interpolated to the student's. Means are
+    taken over windows.
 
     Args:
         alpha: weight of the interpretation, 0 leaves it out.
@@ -115,7 +117,7 @@ class DistillationLoss(nn.Module):
         loss = nn.functional.cross_entropy(student.scores, target)
         if self.alpha and teacher_map is not None:
             own = interpretation(student, target, differentiable=True)
-            loss = loss + self.alpha * squared_distance(own, teacher_map.detach()).mean()
+            loss = loss + self.alpha * squared_distance(scaled(own), scaled(teacher_map.detach())).mean()
         if self.beta:
             warm = self.temperature
             soft = nn.functional.kl_div(
@@ -126,6 +128,12 @@ class DistillationLoss(nn.Module):
             )
             loss = loss + self.beta * warm**2 * soft
         return loss
+
+
+def scaled(maps: Tensor) -> Tensor:
+    """Maps (N, T, H, W), each divided by its largest value; one without any heat stays as it is."""
+    largest = maps.amax((1, 2, 3), keepdim=True)
+    return maps / torch.where(largest > 0, largest, 1.0)
 
 
 def squared_distance(own: Tensor, other: Tensor) -> Tensor:
