@@ -98,6 +98,7 @@ def trained(loss: DistillationLoss, learned: dict[str, Tensor], seed: int, epoch
     torch.manual_seed(seed)
     student = SmallR2Plus1D(len(LABELS), (8, 12, 16, 24, 32))
     start_from_motion(student.temporal_stem)
+    student = student.to(memory_format=torch.channels_last_3d)
     steps = epochs * (len(learned["target"]) // BATCH)
     optimizer = torch.optim.AdamW(student.parameters(), 5e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=steps, pct_start=0.15)
@@ -108,7 +109,7 @@ def trained(loss: DistillationLoss, learned: dict[str, Tensor], seed: int, epoch
             mirrored = torch.rand(len(chosen)) < 0.5
             windows = torch.where(mirrored.view(-1, 1, 1, 1, 1), windows.flip(4), windows)
             maps = torch.where(mirrored.view(-1, 1, 1, 1), maps.flip(3), maps)
-            looked = seen(student, "layer3", windows)
+            looked = seen(student, "layer3", windows.contiguous(memory_format=torch.channels_last_3d))
             value = loss.from_maps(looked, learned["scores"][chosen], maps, learned["target"][chosen])
             optimizer.zero_grad()
             value.backward()
@@ -122,7 +123,7 @@ def measured(student: nn.Module, tested: dict[str, Tensor]) -> dict[str, float]:
     """Accuracy on fresh clips, and the mean correlation of the student's maps with the teacher's."""
     scores, alike = [], []
     for windows, target, maps in zip(*(tested[name].split(50) for name in ("windows", "target", "maps"))):
-        looked = seen(student, "layer3", windows.float())
+        looked = seen(student, "layer3", windows.float().contiguous(memory_format=torch.channels_last_3d))
         own = interpretation(looked, target)
         scores.append(looked.scores.detach())
         resized = nn.functional.interpolate(maps[:, None], own.shape[1:], mode="trilinear")[:, 0]

@@ -76,6 +76,47 @@ def test_compare(clip_path: Path, tmp_path: Path) -> None:
     assert again.returncode == 2 and "already holds" in again.stderr
 
 
+def test_tubes(tmp_path: Path) -> None:
+    arguments = ("tubes", demo_clip(), "--out", tmp_path / "out")
+    result = vidcam(*arguments, "--json")
+    assert result.returncode == 0, result.stderr
+    stored = json.loads(result.stdout)
+    assert stored["tubes"] and all(len(t["boxes"]) == t["end_frame"] - t["start_frame"] for t in stored["tubes"])
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["tubes.json", "tubes.mp4"]
+    again = vidcam(*arguments)
+    assert again.returncode == 2 and "already holds" in again.stderr
+    assert "give a share between 0 and 1" in vidcam("tubes", demo_clip(), "--threshold", "2").stderr
+
+
+@pytest.mark.slow
+def test_errors_can_be_gone_on_with(tmp_path: Path) -> None:
+    arguments = ("errors", "--out", tmp_path / "out", "--count", 3, "--films", 1, "--json")
+    first = vidcam(*arguments)
+    assert first.returncode == 0, first.stderr
+    found = json.loads(first.stdout)
+    assert found["clips"] == 3 and Path(found["page"]).is_file()
+    records = tmp_path / "out" / "records.jsonl"
+    before = records.read_text()
+    assert json.loads(vidcam(*arguments).stdout) == found and records.read_text() == before
+    other = vidcam(*arguments, "--method", "gradcam")
+    assert other.returncode == 2 and "other settings" in other.stderr
+    nothing = vidcam("errors", "--out", tmp_path / "o", "--data", tmp_path / "none")
+    assert nothing.returncode == 2 and "is not a folder" in nothing.stderr
+
+
+@pytest.mark.slow
+def test_caption(clip_path: Path, tmp_path: Path) -> None:
+    arguments = ("caption", clip_path, "--out", tmp_path / "out")
+    result = vidcam(*arguments, "--sentence", "the red figure", "--json")
+    assert result.returncode == 0, result.stderr
+    told = json.loads(result.stdout)
+    assert told["words"] == ["the", "red", "figure"] and all(0 < p <= 1 for p in told["probabilities"])
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["caption.mp4", "report.html"]
+    assert "already holds" in vidcam(*arguments).stderr
+    unknown = vidcam("caption", clip_path, "--out", tmp_path / "o", "--sentence", "a zebra")
+    assert unknown.returncode == 2 and "does not know 'a'" in unknown.stderr
+
+
 def test_a_picture_gives_a_picture(tmp_path: Path) -> None:
     Image.fromarray(numbered(3, 90, 120)).save(tmp_path / "photo.jpg")
     arguments = ("explain", tmp_path / "photo.jpg", "--out", tmp_path / "out", "--model", "resnet18")

@@ -24,7 +24,7 @@ from vidcam.reading import Progress
 from vidcam.video.reader import Clip
 
 NAME = "playground-captioner"
-LAYER = "captioner.encoder.layer3"
+LAYER = "captioner.seen"
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,10 @@ _WIDTH = 128
 class Captioner(nn.Module):
     """Writes a sentence, word by word, about windows (N, 3, T, 112, 112).
 
-    The trunk is that of the small R(2+1)D; its last block, `encoder.layer3`, is what is explained. A recurrent
-    network follows each place through time, so that it can count, and the writer attends to all places and times.
+    The trunk is that of the small R(2+1)D. An action looks the same in every colour, and a trunk that was made for actions
+    keeps none: what it gives is added to what a shorter way makes of the pixels. The rectified sum, the layer `seen`, is
+    what is explained. A recurrent network follows each place through time, so that it can count, and the writer attends
+    to all places and times.
 
     Args:
         vocabulary: every word it may write. The last is `end`, which ends a sentence and also begins it.
@@ -32,6 +34,13 @@ class Captioner(nn.Module):
         self.encoder = nn.Sequential()
         for name in ("stem", "layer1", "layer2", "layer3"):
             self.encoder.add_module(name, getattr(trunk, name))
+        self.looks = nn.Sequential(
+            nn.AvgPool3d((2, 4, 4)),
+            nn.Conv3d(3, _WIDTH // 2, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv3d(_WIDTH // 2, _WIDTH, (1, 2, 2), (1, 2, 2)),
+        )
+        self.seen = nn.ReLU()
         self.pool = nn.AdaptiveAvgPool3d((None, 7, 7))
         self.place = nn.Parameter(0.02 * torch.randn(49, _WIDTH))
         self.through_time = nn.GRU(_WIDTH, _WIDTH, batch_first=True)
@@ -41,9 +50,9 @@ class Captioner(nn.Module):
         layer = nn.TransformerDecoderLayer(_WIDTH, 4, 2 * _WIDTH, dropout=0.0, batch_first=True, norm_first=True)
         self.writer = nn.TransformerDecoder(layer, 2, nn.LayerNorm(_WIDTH))
 
-    def seen(self, windows: Tensor) -> Tensor:
+    def attended(self, windows: Tensor) -> Tensor:
         """What the writer attends to, (N, T' x 49, width)."""
-        features = self.pool(self.encoder(windows))
+        features = self.pool(self.seen(self.encoder(windows) + self.looks(windows)))
         places = rearrange(features, "n c t h w -> n (h w) t c") + self.place[:, None]
         followed, _ = self.through_time(rearrange(places, "n p t c -> (n p) t c"))
         return rearrange(followed, "(n p) t c -> n (t p) c", n=len(windows))
@@ -58,22 +67,22 @@ class Captioner(nn.Module):
         Returns:
             (N, L, len(vocabulary)).
         """
-        return self.written(self.seen(windows), words)
+        return self.written(self.attended(windows), words)
 
-    def written(self, seen: Tensor, words: Tensor) -> Tensor:
-        """As `forward`, from what was seen."""
+    def written(self, attended: Tensor, words: Tensor) -> Tensor:
+        """As `forward`, from what the writer attends to."""
         length = words.shape[1]
         ahead = torch.ones(length, length, dtype=torch.bool, device=words.device).triu(1)
-        hidden = self.writer(self.word(words) + self.order[:length], seen, tgt_mask=ahead)
+        hidden = self.writer(self.word(words) + self.order[:length], attended, tgt_mask=ahead)
         return (hidden @ self.word.weight.T).float().log_softmax(-1)
 
     @torch.no_grad()
     def describe(self, windows: Tensor) -> list[tuple[str, ...]]:
         """The sentence of each window, the most probable word at every step, without its end."""
-        seen = self.seen(windows)
+        attended = self.attended(windows)
         words = torch.full((len(windows), 1), self.index(self.end), device=windows.device)
         for _ in range(self.longest):
-            following = self.written(seen, words)[:, -1].argmax(-1, keepdim=True)
+            following = self.written(attended, words)[:, -1].argmax(-1, keepdim=True)
             words = torch.cat([words, following], 1)
         sentences = [[self.vocabulary[i] for i in row[1:]] for row in words.tolist()]
         return [tuple(s[: s.index(self.end)] if self.end in s else s) for s in sentences]
@@ -96,6 +105,20 @@ class Telling(nn.Module):
         captioner: gives log-probabilities (N, L, vocabulary) of windows and (N, L) words.
         words: the sentence, each by its index in the vocabulary.
         begin: the index that a sentence begins with.
+
+    Example, a captioner of one's own and the map of the second word of a sentence:
+        >>> class Mine(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.encoder = nn.Sequential(nn.Conv3d(3, 8, 3, stride=2), nn.ReLU())
+        ...         self.words, self.out = nn.Embedding(5, 8), nn.Linear(8, 5)
+        ...     def forward(self, windows, words):
+        ...         seen = self.encoder(windows).mean((2, 3, 4))
+        ...         return self.out((seen[:, None] * self.words(words)).relu()).log_softmax(-1)
+        >>> from vidcam import class_activation_map
+        >>> telling = Telling(Mine(), words=[3, 1, 4], begin=0).eval()
+        >>> class_activation_map(telling, torch.rand(1, 3, 8, 32, 32), layer="captioner.encoder.1", target=1).shape
+        torch.Size([1, 8, 32, 32])
     """
 
     def __init__(self, captioner: nn.Module, words: Sequence[int], begin: int) -> None:
