@@ -43,8 +43,8 @@ KEPT = 3600  # seconds after which what nobody fetched is deleted
 _LOOPBACK = ("127.0.0.1", "localhost")
 _DEFAULT_MODEL = "playground-r2plus1d"
 _RESULT = jinja2.Environment(autoescape=True).from_string("""
-<p><a download href="{{ folder }}/{{ archive|urlencode }}">Download everything</a></p>
-<iframe title="vidcam report" src="{{ folder }}/{{ report }}" style="width: 100%; height: 62rem; border: 0"
+<p><a download href="{{ archive|urlencode }}">Download everything</a></p>
+<iframe title="vidcam report" src="{{ report }}" style="width: 100%; height: 62rem; border: 0"
 onload="this.style.height = this.contentDocument.documentElement.scrollHeight + 'px'"></iframe>
 """)
 
@@ -95,15 +95,15 @@ class Desk:
         self._clear(visitor)
         self.uploaded(visitor, upload)
         folder = self.place / secrets.token_urlsafe(16)
-        folder.mkdir()
-        clip = folder / upload.name  # where the report may refer to it
+        clip = folder / "vidcam" / "clip" / upload.name  # where the report may refer to it
         try:
+            clip.parent.mkdir(parents=True)
             shutil.copyfile(upload, clip)
-            made = self._made(clip, folder, model, target, method, progress)
+            made = self._made(clip, folder / "vidcam", model, target, method, progress)
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, VidcamError):
-                raise type(error)(str(error).replace(f"{folder}{os.sep}", "")) from error
+                raise type(error)(str(error).replace(f"{clip.parent}{os.sep}", "")) from error
             raise
         self._folders[visitor] = folder
         if visitor not in self._uploads:
@@ -125,14 +125,12 @@ class Desk:
 
         reading(0, Clip(clip).frames_announced)
         explanations = explain_each(clip, _model(model), target, method=method, progress=reading)
-        everything = folder / "vidcam"
         parts = list(folders(explanations))
         for index, (name, explanation) in enumerate(parts):
             progress(0.8 + 0.2 * index / len(parts), "drawing")
-            explanation.save(everything / name)
+            explanation.save(folder / name)
         report = write_report(explanations, folder)
-        shutil.copy(report, everything)
-        return report, Path(shutil.make_archive(str(folder / f"{clip.stem}-vidcam"), "zip", everything))
+        return report, Path(shutil.make_archive(str(folder.parent / f"{clip.stem}-vidcam"), "zip", folder))
 
     def uploaded(self, visitor: str, upload: Path) -> None:
         """Note a visitor's upload, and delete those before it."""
@@ -170,7 +168,8 @@ def page(desk: Desk) -> gr.Blocks:
             report, archive = desk.explain(_visitor(request), Path(upload), model, target, method, progress)
         except VidcamError as error:
             raise gr.Error(html.escape(str(error)), duration=None, print_exception=False) from error
-        return _RESULT.render(folder=f"results/{report.parent.name}", report=report.name, archive=archive.name)
+        place = f"results/{archive.parent.name}"
+        return _RESULT.render(archive=f"{place}/{archive.name}", report=f"{place}/{report.parent.name}/{report.name}")
 
     def uploaded(upload: str, request: gr.Request) -> None:
         desk.uploaded(_visitor(request), Path(upload))
