@@ -73,7 +73,7 @@ class Desk:
     def __init__(self, place: Path, limits: Limits) -> None:
         self.place, self.limits = place, limits
         self._folders: dict[str, Path] = {}
-        self._uploads: dict[str, set[Path]] = {}
+        self._uploads: dict[str, Path] = {}
 
     def explain(
         self, visitor: str, upload: Path, model: str, target: str, method: str, progress: Callable[[float, str], None]
@@ -133,16 +133,16 @@ class Desk:
         return report, Path(shutil.make_archive(str(folder.parent / f"{clip.stem}-vidcam"), "zip", folder))
 
     def uploaded(self, visitor: str, upload: Path) -> None:
-        """Note a visitor's upload, and delete those before it."""
-        there = self._uploads.setdefault(visitor, set())
-        for other in there - {upload}:
-            other.unlink(missing_ok=True)
-        self._uploads[visitor] = {upload}
+        """Note a visitor's upload, and delete the one before it."""
+        before = self._uploads.get(visitor, upload)
+        if before != upload:
+            before.unlink(missing_ok=True)
+        self._uploads[visitor] = upload
 
     def left(self, visitor: str) -> None:
         """Delete what a visitor brought and was given."""
         self._clear(visitor)
-        for upload in self._uploads.pop(visitor, set()):
+        if (upload := self._uploads.pop(visitor, None)) is not None:
             upload.unlink(missing_ok=True)
 
     def _clear(self, visitor: str) -> None:

@@ -18,9 +18,9 @@ class Captioner(nn.Module):
     """Writes a sentence, word by word, about windows (N, 3, T, 112, 112).
 
     The trunk is that of the small R(2+1)D. An action looks the same in every colour, and a trunk that was made for actions
-    keeps none: what it gives is added to what a shorter way makes of the pixels. The rectified sum, the layer `seen`, is
-    what is explained. A recurrent network follows each place through time, so that it can count, and the writer attends
-    to all places and times.
+    keeps none: what it gives is added to what a shorter way makes of the pixels, each brought to the same strength. The
+    rectified sum, the layer `seen`, is what is explained. A recurrent network follows each place through time, so that
+    it can count, and the writer attends to all places and times.
 
     Args:
         vocabulary: every word it may write. The last is `end`, which ends a sentence and also begins it.
@@ -40,6 +40,7 @@ class Captioner(nn.Module):
             nn.ReLU(inplace=True),
             nn.Conv3d(_WIDTH // 2, _WIDTH, (1, 2, 2), (1, 2, 2)),
         )
+        self.acts_evenly, self.looks_evenly = nn.BatchNorm3d(_WIDTH), nn.BatchNorm3d(_WIDTH)
         self.seen = nn.ReLU()
         self.pool = nn.AdaptiveAvgPool3d((None, 7, 7))
         self.place = nn.Parameter(0.02 * torch.randn(49, _WIDTH))
@@ -52,7 +53,8 @@ class Captioner(nn.Module):
 
     def attended(self, windows: Tensor) -> Tensor:
         """What the writer attends to, (N, T' x 49, width)."""
-        features = self.pool(self.seen(self.encoder(windows) + self.looks(windows)))
+        both = self.acts_evenly(self.encoder(windows)) + self.looks_evenly(self.looks(windows))
+        features = self.pool(self.seen(both))
         places = rearrange(features, "n c t h w -> n (h w) t c") + self.place[:, None]
         followed, _ = self.through_time(rearrange(places, "n p t c -> (n p) t c"))
         return rearrange(followed, "(n p) t c -> n (t p) c", n=len(windows))

@@ -109,7 +109,7 @@ def _figure(rng: np.random.Generator, place: str, colour: str, size: str) -> Fig
         Look.random(rng),
         stature=rng.uniform(*SIZES[size]),
         shirt=colour_of(np.array(COLOURS[colour]) + rng.normal(0, 10, 3)),
-        trousers=colour_of(np.full(3, rng.uniform(70, 130)) + rng.normal(0, 6, 3)),
+        trousers=colour_of(0.85 * np.array(COLOURS[colour]) + rng.normal(0, 10, 3)),
     )
     return Figure(
         look=look,

@@ -34,7 +34,7 @@ CAPTIONER = "playground-captioner"
 RECIPES = {
     "playground-r2plus1d": (1600, 24, 3e-3),
     "playground-c3d": (1600, 24, 2e-3),
-    CAPTIONER: (800, 12, 1.5e-3),
+    CAPTIONER: (600, 12, 1.5e-3),
 }
 _CLUTTER_RAMP = 0.3
 
