@@ -153,9 +153,13 @@ def test_a_clip_is_dropped_and_its_overlay_plays(opened: Any, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_what_cannot_be_explained_is_said(opened: Any, tmp_path: Path) -> None:
+def test_without_a_clip_there_is_nothing_to_explain(opened: Any) -> None:
     opened.get_by_role("button", name="Explain").click()
     opened.get_by_text("Drop a clip first.").wait_for()
+
+
+@pytest.mark.slow
+def test_what_cannot_be_explained_is_said(opened: Any, tmp_path: Path) -> None:
     broken = tmp_path / "<img src=x onerror=alert(1)>.mp4"
     broken.write_bytes(b"no video")
     opened.locator("input[type=file]").set_input_files(broken)
