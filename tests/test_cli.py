@@ -104,6 +104,19 @@ def test_errors_can_be_gone_on_with(tmp_path: Path) -> None:
     assert nothing.returncode == 2 and "is not a folder" in nothing.stderr
 
 
+@pytest.mark.slow
+def test_caption(clip_path: Path, tmp_path: Path) -> None:
+    arguments = ("caption", clip_path, "--out", tmp_path / "out")
+    result = vidcam(*arguments, "--sentence", "the red figure", "--json")
+    assert result.returncode == 0, result.stderr
+    told = json.loads(result.stdout)
+    assert told["words"] == ["the", "red", "figure"] and all(0 < p <= 1 for p in told["probabilities"])
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["caption.mp4", "report.html"]
+    assert "already holds" in vidcam(*arguments).stderr
+    unknown = vidcam("caption", clip_path, "--out", tmp_path / "o", "--sentence", "a zebra")
+    assert unknown.returncode == 2 and "does not know 'a'" in unknown.stderr
+
+
 def test_a_picture_gives_a_picture(tmp_path: Path) -> None:
     Image.fromarray(numbered(3, 90, 120)).save(tmp_path / "photo.jpg")
     arguments = ("explain", tmp_path / "photo.jpg", "--out", tmp_path / "out", "--model", "resnet18")
