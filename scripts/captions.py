@@ -46,10 +46,10 @@ def main() -> None:
     right = [[[r["right"][k] for r in rs] for rs in by_seed] for k in (*KINDS, "sentence")]
     print("| written rightly | " + " | ".join(cell(by) for by in right) + " |")
     for method in METHODS:
-        for figure in ("on_actor", "on_another", "energy", "energy_of_others", "while_acting"):
+        for figure in ("on_actor", "on_actor_acting", "on_another", "energy", "energy_of_others", "while_acting"):
             values = [[[r["maps"][method][k][figure] for r in rs] for rs in by_seed] for k in KINDS]
             print(f"| {method} {figure} | " + " | ".join(cell(by) for by in values) + " | |")
-    for figure in ("chance", "chance_another", "share_of_time"):
+    for figure in ("chance", "chance_acting", "chance_another", "share_of_time"):
         print(f"| {figure} | {cell([[r[figure] for r in rs] for rs in by_seed])} |")
 
 
@@ -88,6 +88,7 @@ def record(captioner: Captioner, described: Described) -> dict[str, Any]:
             heat = upsampled(maps[word].heat[method, LAYER], SIZE, SIZE, FRAMES).numpy()
             found[method][kind] = {
                 "on_actor": clip_hit(heat, actor, TOLERANCE * SIZE) if heat.max() > 0 else 0.0,
+                "on_actor_acting": clip_hit(heat, actor & acting, TOLERANCE * SIZE) if heat.max() > 0 else 0.0,
                 "on_another": clip_hit(heat, others, TOLERANCE * SIZE) if heat.max() > 0 else 0.0,
                 "energy": energy_inside(heat, actor),
                 "energy_of_others": energy_inside(heat, others),
@@ -98,6 +99,7 @@ def record(captioner: Captioner, described: Described) -> dict[str, Any]:
         "right": right,
         "maps": found,
         "chance": clip_hit(even, actor, TOLERANCE * SIZE),
+        "chance_acting": clip_hit(even, actor & acting, TOLERANCE * SIZE),
         "chance_another": clip_hit(even, others, TOLERANCE * SIZE),
         "share_of_time": float(acting.mean()),
     }
