@@ -63,6 +63,7 @@ def test_a_visitor_has_one_result_until_leaving(desk: Desk, tmp_path: Path) -> N
     assert _files(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"no video"])
 def test_a_broken_upload_gives_the_error_of_the_command_line(desk: Desk, tmp_path: Path, content: bytes) -> None:
     broken = tmp_path / "broken.mp4"
@@ -182,6 +183,7 @@ def test_a_page_elsewhere_cannot_use_the_name_of_another(address: str) -> None:
         assert httpx.get(address, headers={"Host": host}, trust_env=False).status_code == expected
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

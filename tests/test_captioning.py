@@ -47,6 +47,7 @@ def test_words_are_explained_by_whom_they_speak_of(caption: Caption) -> None:
         assert heat[actor].mean() > 2 * heat[others].mean(), kind
 
 
+@pytest.mark.slow
 def test_another_sentence_can_be_explained(clip: Path) -> None:
     told = explain_caption(clip, sentence="the short white figure")
     assert told.words == ("the", "short", "white", "figure") and len(told.by_word) == 4
@@ -61,6 +62,7 @@ def test_weights_that_do_not_fit() -> None:
         load_captioner("none.safetensors")
 
 
+@pytest.mark.slow
 def test_the_film_shows_the_clip_once_for_each_word(caption: Caption, tmp_path: Path) -> None:
     film = Clip(save_caption(caption, tmp_path))
     frames = [(frame.time, frame.pixels[-40:]) for frame in film]

@@ -65,6 +65,7 @@ def test_how_it_is_computed_can_be_said_and_is_told(tmp_path: Path) -> None:
     assert load_explanation(tmp_path).computation == computation
 
 
+@pytest.mark.slow
 def test_compare(clip_path: Path, tmp_path: Path) -> None:
     arguments = ("compare", clip_path, "--out", tmp_path / "out", "--target", "waving,bowing", "--method", "gradcam++")
     result = vidcam(*arguments)
@@ -76,6 +77,7 @@ def test_compare(clip_path: Path, tmp_path: Path) -> None:
     assert again.returncode == 2 and "already holds" in again.stderr
 
 
+@pytest.mark.slow
 def test_tubes(tmp_path: Path) -> None:
     arguments = ("tubes", demo_clip(), "--out", tmp_path / "out")
     result = vidcam(*arguments, "--json")
@@ -117,6 +119,7 @@ def test_caption(clip_path: Path, tmp_path: Path) -> None:
     assert unknown.returncode == 2 and "does not know 'a'" in unknown.stderr
 
 
+@pytest.mark.slow
 def test_a_picture_gives_a_picture(tmp_path: Path) -> None:
     Image.fromarray(numbered(3, 90, 120)).save(tmp_path / "photo.jpg")
     arguments = ("explain", tmp_path / "photo.jpg", "--out", tmp_path / "out", "--model", "resnet18")
@@ -130,6 +133,7 @@ def test_a_picture_gives_a_picture(tmp_path: Path) -> None:
     assert again.returncode == 2 and "already holds" in again.stderr
 
 
+@pytest.mark.slow
 def test_localize_and_evaluate(tmp_path: Path) -> None:
     clip = write_video(tmp_path / "v.mp4", [numbered(i, 32, 32) for i in range(40)])
     truth = {"v": {"subset": "s", "duration": 4.0, "annotations": [{"label": "waving", "segment": [1, 2]}]}}
@@ -204,6 +208,7 @@ def test_help_and_import_do_not_load_torch() -> None:
     assert vidcam("--help").returncode == 0
 
 
+@pytest.mark.slow
 def test_models_and_layers() -> None:
     models = json.loads(vidcam("models", "--json").stdout)
     assert {"playground-r2plus1d", "r2plus1d_18", "c3d"} <= {m["name"] for m in models}
@@ -225,6 +230,7 @@ def test_playground_render(tmp_path: Path) -> None:
     assert vidcam(*arguments).returncode == 2
 
 
+@pytest.mark.slow
 def test_real_clips_keep_frames_times_and_sound(real_clips: Path, tmp_path: Path) -> None:
     import av
 
@@ -237,6 +243,7 @@ def test_real_clips_keep_frames_times_and_sound(real_clips: Path, tmp_path: Path
     np.testing.assert_allclose(times[1], times[0], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_evaluate_writes_records_a_summary_and_a_figure_and_goes_on(tmp_path: Path) -> None:
     vidcam("playground", "render", "--out", str(tmp_path / "clips"), "--count", "2", "--frames", "48", "--seed", "3")
     for family, measure in (("faithfulness", "average_drop"), ("localization", "pointing_game"), ("sanity", "noise")):
@@ -251,6 +258,7 @@ def test_evaluate_writes_records_a_summary_and_a_figure_and_goes_on(tmp_path: Pa
     assert "2 clips" in vidcam(*arguments, "--out", str(out)).stdout
 
 
+@pytest.mark.slow
 def test_evaluate_tells_what_is_wrong(tmp_path: Path) -> None:
     wrong = {
         ("--fill", "pink"): "there is no fill 'pink'",

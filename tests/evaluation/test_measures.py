@@ -87,6 +87,7 @@ def test_faithfulness_of_one_clip(sample: Sample, model: Model) -> None:
     faithfulness_figure([{"clip": "a", "figures": figures}]).canvas.draw()
 
 
+@pytest.mark.slow
 def test_a_misunderstood_clip_is_explained_for_its_true_class(sample: Sample, model: Model) -> None:
     other = next(label for label in model.labels if label not in (sample.label, "nothing"))
     mistaken = Sample("mistaken", sample.frames, sample.windowing, other, sample.mask)
