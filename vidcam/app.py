@@ -196,8 +196,9 @@ def page(desk: Desk) -> gr.Blocks:
                 method = gr.Dropdown(choices=list(METHODS), value="gradcam++", label="Method")
                 button = gr.Button("Explain", variant="primary")
         report = gr.HTML()
-        model.change(of_model, model, target, api_visibility="private")
-        clip.upload(uploaded, clip, None, api_visibility="private")
+        # Not through the queue: its stream, about to end after one of these, would lose a click that comes right then.
+        model.change(of_model, model, target, queue=False, api_visibility="private")
+        clip.upload(uploaded, clip, None, queue=False, api_visibility="private")
         inputs = [clip, model, target, method]
         button.click(explained, inputs, report, api_visibility="private", concurrency_limit=1)
         blocks.unload(left)
