@@ -21,6 +21,7 @@ from vidcam.attribution import attribute
 from vidcam.captioning import LAYER, load_captioner, telling_model
 from vidcam.evaluation.place import TOLERANCE
 from vidcam.evaluation.watching import upsampled
+from vidcam.metrics.estimate import between_seeds
 from vidcam.metrics.overlap import energy_inside
 from vidcam.metrics.pointing import clip_hit
 from vidcam.models.captioner import Captioner
@@ -107,8 +108,7 @@ def record(captioner: Captioner, described: Described) -> dict[str, Any]:
 
 def cell(by_seed: list[list[float]]) -> str:
     """The mean over seeds of their means, and its deviation."""
-    means = [statistics.mean(values) for values in by_seed]
-    return f"{statistics.mean(means):.3f} ± {statistics.stdev(means) if len(means) > 1 else 0:.3f}"
+    return between_seeds([statistics.mean(values) for values in by_seed])
 
 
 if __name__ == "__main__":

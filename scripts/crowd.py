@@ -15,6 +15,7 @@ import numpy as np
 from vidcam.evaluation.crowd import THRESHOLDS, Crowd, video_maps
 from vidcam.evaluation.run import Record, measured, summed_up
 from vidcam.evaluation.samples import sources
+from vidcam.metrics.estimate import between_seeds
 from vidcam.models.inference import prepared, quickest_dtype
 from vidcam.models.registry import load_model
 from vidcam.playground.scene import crowd_scene
@@ -49,14 +50,10 @@ def main() -> None:
         "loc_0.5",
     ]:
         rows = [[summed_up(records, {}, METHODS).methods[m][name].mean for m in METHODS] for records in by_seed]
-        print(f"| {name} | " + " | ".join(_cell(column) for column in np.array(rows).T) + " |")
+        print(f"| {name} | " + " | ".join(between_seeds(column) for column in np.array(rows).T) + " |")
     for threshold in (0.2, 0.5):
         rows = [[video_maps(records, m, [threshold])[0] for m in METHODS] for records in by_seed]
-        print(f"| video-mAP@{threshold:g} | " + " | ".join(_cell(column) for column in np.array(rows).T) + " |")
-
-
-def _cell(values: np.ndarray) -> str:
-    return f"{values.mean():.3f} ± {values.std(ddof=1) if len(values) > 1 else 0:.3f}"
+        print(f"| video-mAP@{threshold:g} | " + " | ".join(between_seeds(column) for column in np.array(rows).T) + " |")
 
 
 if __name__ == "__main__":

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from vidcam.allocator import keep_freed_memory
+from vidcam.metrics.estimate import between_seeds
 from vidcam.models.playground import PREPROCESS, SmallR2Plus1D
 from vidcam.models.registry import load_model
 from vidcam.playground.actions import LABELS
@@ -146,12 +146,7 @@ def table(rows: list[dict[str, object]], clips: int, epochs: int, alpha: float) 
         bare = {r["seed"]: r for r in rows if {**wanted, "arm": "alone", "alpha": 0.0}.items() <= r.items()}
         gains = [own[s]["accuracy"] - bare[s]["accuracy"] for s in own if s in bare]
         cells = [[r["accuracy"] for r in own.values()], gains, [r["correlation"] for r in own.values()]]
-        print(f"| {arm} | " + " | ".join(f"{statistics.mean(c):.4f} ± {deviation(c):.4f}" for c in cells) + " |")
-
-
-def deviation(values: list[float]) -> float:
-    """Between the seeds, 0 where there is one."""
-    return statistics.stdev(values) if len(values) > 1 else 0.0
+        print(f"| {arm} | " + " | ".join(between_seeds(c, 4) for c in cells) + " |")
 
 
 if __name__ == "__main__":

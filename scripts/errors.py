@@ -8,12 +8,12 @@ The same as `vidcam errors` for each seed, without films. Interrupted, it goes o
 from __future__ import annotations
 
 import argparse
-import statistics
 from pathlib import Path
 
 from vidcam.evaluation.misclassified import Errors, errors_of
 from vidcam.evaluation.run import measured
 from vidcam.evaluation.samples import sources
+from vidcam.metrics.estimate import between_seeds
 from vidcam.models.inference import prepared, quickest_dtype
 from vidcam.models.registry import load_model
 from vidcam.playground.scene import hard_scene
@@ -40,9 +40,7 @@ def main() -> None:
         records = measured(measure, model, clips, settings, given.out / f"{given.method}-{seed}")
         by_seed.append(summed_up(errors_of(records), len(records)))
     for name in by_seed[0]:
-        values = [found[name] for found in by_seed]
-        deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-        print(f"| {name} | {statistics.mean(values):.3f} ± {deviation:.3f} |")
+        print(f"| {name} | {between_seeds([found[name] for found in by_seed])} |")
 
 
 if __name__ == "__main__":

@@ -106,9 +106,8 @@ def explain_caption(
 
 def telling_model(captioner: Captioner, words: Sequence[str]) -> Model:
     """A captioner that is told a sentence, as a model whose classes are the sentence's words."""
-    telling = Telling(captioner, [captioner.index(word) for word in words], captioner.index(captioner.end))
     return own_model(
-        telling,
+        _telling(captioner, words),
         preprocess=PREPROCESS,
         frames=FRAMES,
         frame_rate=FPS,
@@ -118,6 +117,10 @@ def telling_model(captioner: Captioner, words: Sequence[str]) -> Model:
         probabilities=torch.exp,
         weights="bundled",
     )
+
+
+def _telling(captioner: Captioner, words: Sequence[str]) -> Telling:
+    return Telling(captioner, [captioner.index(word) for word in words], captioner.index(captioner.end))
 
 
 def _mean(output: Tensor) -> Tensor:
@@ -139,7 +142,7 @@ def _surest_sentence(
         for batch in batches:
             for window, words in zip(batch.given, captioner.describe(batch.given)):
                 if words:
-                    told = telling_model(captioner, words).network(window[None])
+                    told = _telling(captioner, words).to(window.device)(window[None])
                     if (sure := float(told.mean())) > best:
                         best, sentence = sure, words
     if not sentence:

@@ -69,6 +69,8 @@ Out = Annotated[
     Path | None,
     typer.Option(help="Directory for the outputs; several clips get one each inside. [default: vidcam-out/CLIP]"),
 ]
+OneClip = Annotated[Path, typer.Argument(help="A video file.", metavar="CLIP")]
+OneOut = Annotated[Path | None, typer.Option(help="Directory for the outputs. [default: vidcam-out/CLIP]")]
 _DTYPE = typer.Option(
     help="Of the trunk: auto (what is quick here, if the map stays the same), float32, bfloat16 or float16."
 )
@@ -152,8 +154,8 @@ def explain(
 
 @app.command()
 def compare(
-    clip: Annotated[Path, typer.Argument(help="A video file.", metavar="CLIP")],
-    out: Annotated[Path | None, typer.Option(help="Directory for the outputs. [default: vidcam-out/CLIP]")] = None,
+    clip: OneClip,
+    out: OneOut = None,
     model: Annotated[str, typer.Option(help="Names from `vidcam models`, with commas.")] = "playground-r2plus1d",
     weights: Annotated[str, typer.Option(help="default, none, or a .pth, .pt or .safetensors file.")] = "default",
     labels: Annotated[Path | None, typer.Option(help="Text file with one class label a line.")] = None,
@@ -171,7 +173,7 @@ def compare(
     from vidcam.render.compare import compare as run
     from vidcam.render.compare import refuse_existing
 
-    place = out or Path("vidcam-out") / clip.stem
+    (place,) = _places([clip], out)
     if not overwrite:
         refuse_existing(place)
     found: list[Explanation] = []
@@ -191,11 +193,11 @@ def compare(
 
 @app.command("tubes")
 def tubes_(
-    clip: Annotated[Path, typer.Argument(help="A video file.", metavar="CLIP")],
-    out: Annotated[Path | None, typer.Option(help="Directory for the outputs. [default: vidcam-out/CLIP]")] = None,
-    model: Annotated[str, typer.Option(help="A name from `vidcam models`.")] = "playground-r2plus1d",
-    weights: Annotated[str, typer.Option(help="default, none, or a .pth, .pt or .safetensors file.")] = "default",
-    labels: Annotated[Path | None, typer.Option(help="Text file with one class label a line.")] = None,
+    clip: OneClip,
+    out: OneOut = None,
+    model: ModelName = "playground-r2plus1d",
+    weights: Weights = "default",
+    labels: Labels = None,
     target: Annotated[str, typer.Option(help="top, a label, a class index, or 'A - B'.")] = "top",
     layer: Annotated[str, typer.Option(help="auto, or a name from `vidcam layers MODEL`.")] = "auto",
     method: Annotated[str, typer.Option(help="A name from `vidcam methods`.")] = "gradcam++",
@@ -211,7 +213,7 @@ def tubes_(
     from vidcam.temporal.tubes import TubeRule, tubes_of
 
     rule = TubeRule(threshold)
-    place = out or Path("vidcam-out") / clip.stem
+    (place,) = _places([clip], out)
     if not overwrite:
         refuse_existing(place)
     loaded = load_model(model, weights, labels)
@@ -234,8 +236,8 @@ def tubes_(
 
 @app.command()
 def caption(
-    clip: Annotated[Path, typer.Argument(help="A video file.", metavar="CLIP")],
-    out: Annotated[Path | None, typer.Option(help="Directory for the outputs. [default: vidcam-out/CLIP]")] = None,
+    clip: OneClip,
+    out: OneOut = None,
     sentence: Annotated[str | None, typer.Option(help="Explain this sentence in place of the captioner's own.")] = None,
     weights: Annotated[str, typer.Option(help="default, or a file of the captioner's weights.")] = "default",
     method: Annotated[str, typer.Option(help="A name from `vidcam methods`.")] = "gradcam++",
@@ -248,7 +250,7 @@ def caption(
     from vidcam.render.caption import refuse_existing, save_caption
     from vidcam.report.page import refuse_existing as refuse_report
 
-    place = out or Path("vidcam-out") / clip.stem
+    (place,) = _places([clip], out)
     if not overwrite:
         refuse_existing(place)
         refuse_report(place)
@@ -636,9 +638,9 @@ def errors(
     ] = "playground",
     seed: Annotated[int, typer.Option(min=0, help="Of rendered clips.")] = 1,
     count: Annotated[int, typer.Option(min=1, help="Clips at most.")] = 100,
-    model: Annotated[str, typer.Option(help="A name from `vidcam models`.")] = "playground-r2plus1d",
-    weights: Annotated[str, typer.Option(help="default, none, or a .pth, .pt or .safetensors file.")] = "default",
-    labels: Annotated[Path | None, typer.Option(help="Text file with one class label a line.")] = None,
+    model: ModelName = "playground-r2plus1d",
+    weights: Weights = "default",
+    labels: Labels = None,
     layer: Annotated[str, typer.Option(help="auto, or names from `vidcam layers MODEL`.")] = "auto",
     method: Annotated[str, typer.Option(help="A name from `vidcam methods`.")] = "gradcam++",
     films: Annotated[int, typer.Option(min=0, help="Errors that are shown as films, the worst ones.")] = 12,
@@ -658,13 +660,15 @@ def errors(
         measure = Errors(subject.layers, subject.methods[0], subject.quick)
         records = measured(measure, subject.model, sources(str(folder), seed, count), settings, out, progress)
     found = errors_of(records)
+    failed = [record for record in records if "error" in record]
+    watched = len(records) - len(failed)
     with _progress("films") as progress:
         page = save_errors(
-            found, records, folder, out, subject.model, subject.layers, subject.methods[0], films, progress
+            found, watched, folder, out, subject.model, subject.layers, subject.methods[0], films, progress
         )
-    if failed := [record for record in records if "error" in record]:
+    if failed:
         _tell([f"{len(failed)} of {len(records)} clips could not be measured; the first: {failed[0]['error']}"])
-    summary = summed_up(found, len(records) - len(failed))
+    summary = summed_up(found, watched)
     if as_json:
         print(json.dumps({**summary, "page": str(page)}))
         return

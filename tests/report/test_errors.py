@@ -53,6 +53,6 @@ def test_a_page_with_a_film(tmp_path: Path) -> None:
     model = load_model("playground-r2plus1d")
     clips = rendered(lambda seed, index: hard_scene(seed, index, 32), 3, 1, tmp_path / "out" / "clips")
     error = _error("3-0000.mp4", "waving", "bowing", 0.9)
-    page = save_errors([error], [{"figures": {}}], clips, tmp_path / "out", model, ["layer3"], "gradcam++", 1)
+    page = save_errors([error], 1, clips, tmp_path / "out", model, ["layer3"], "gradcam++", 1)
     (film,) = re.findall(r'<video src="([^"]*)"', page.read_text(encoding="utf-8"))
     assert (page.parent / film).stat().st_size > 1000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,17 @@ class Estimate:
     low: float
     high: float
     count: int
+
+
+def between_seeds(values: Sequence[float], digits: int = 3) -> str:
+    """The mean of what each seed gave, and the deviation between the seeds.
+
+    Example:
+        >>> between_seeds([0.5, 0.7, 0.6]), between_seeds([0.5])
+        ('0.600 ± 0.100', '0.500 ± 0.000')
+    """
+    deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
+    return f"{np.mean(values):.{digits}f} ± {deviation:.{digits}f}"
 
 
 class Tally:

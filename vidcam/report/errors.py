@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
-import jinja2
 import numpy as np
 
 from vidcam.evaluation.misclassified import Misclassified
@@ -16,6 +14,7 @@ from vidcam.models.registry import Model
 from vidcam.pipeline import explain
 from vidcam.render.compare import ComparisonOutputs, compare
 from vidcam.render.outputs import all_or_nothing
+from vidcam.report.page import templated
 
 NAME = "errors.html"
 
@@ -63,7 +62,7 @@ def summed_up(errors: Sequence[Misclassified], clips: int) -> dict[str, float]:
 
 def save_errors(
     errors: Sequence[Misclassified],
-    records: Sequence[Mapping[str, object]],
+    watched: int,
     clips: Path,
     directory: Path,
     model: Model,
@@ -76,7 +75,7 @@ def save_errors(
 
     Args:
         errors: of the clips.
-        records: of all that were watched.
+        watched: clips in all.
         clips: the folder they lie in.
         directory: for the page, and a folder of films within; films that are there stay.
         model, layers, method: how they are explained.
@@ -97,11 +96,11 @@ def save_errors(
         film = ComparisonOutputs.within(place).film
         if not film.exists():
             targets = (error.true.label, error.predicted.label)
-            clip = clips / (error.clip if (clips / error.clip).exists() else f"{error.clip}.mp4")
-            sides = [explain(clip, model, target, layer=",".join(layers), method=method) for target in targets]
+            sides = [
+                explain(clips / error.clip, model, target, layer=",".join(layers), method=method) for target in targets
+            ]
             compare(sides, place, overwrite=True)
         made[error.clip] = film.relative_to(directory).as_posix()
-    watched = sum("figures" in record for record in records)
     with all_or_nothing(directory) as work:
         (work / NAME).write_text(
             errors_page(errors, made, clips=watched, model=model.spec.name, method=method, layer=",".join(layers)),
@@ -127,9 +126,8 @@ def errors_page(
         clips: how many were watched.
         model, method, layer: how they were explained.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    here = files("vidcam.report")
-    return environment.from_string((here / "errors.html.j2").read_text(encoding="utf-8")).render(
+    return templated(
+        "errors.html.j2",
         confusions=[
             {"true": c.true, "predicted": c.predicted, "sure": c.sure, "errors": [asdict(e) for e in c.errors]}
             for c in confusions(errors)
@@ -140,5 +138,4 @@ def errors_page(
         model=model,
         method=method,
         layer=layer,
-        style=(here / "page.css").read_text(encoding="utf-8"),
     )

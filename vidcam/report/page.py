@@ -152,9 +152,8 @@ def _page(found: Sequence[Explanation] | Localization, work: Path, directory: Pa
         "thumbs": _thumbnails(clip, sorted({frame for frames in chosen for frame in frames})),
         "colours": {name: _coded(matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]) for name in COLORMAPS},
     }
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    here = files("vidcam.report")
-    return environment.from_string((here / "page.html.j2").read_text(encoding="utf-8")).render(
+    return templated(
+        "page.html.j2",
         name=Path(source).name,
         film=film,
         film_size=size,
@@ -168,9 +167,18 @@ def _page(found: Sequence[Explanation] | Localization, work: Path, directory: Pa
         colormaps=COLORMAPS,
         # In a script element only "</" and "<!--" end or change it: no "<" is left in the data.
         data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
-        style=(here / "page.css").read_text(encoding="utf-8"),
-        script=(here / "page.js").read_text(encoding="utf-8"),
+        script=_written("page.js"),
     )
+
+
+def templated(template: str, **values: Any) -> str:
+    """A page from one of the templates here, in the style of all of them; text among the values is escaped."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    return environment.from_string(_written(template)).render(style=_written("page.css"), **values)
+
+
+def _written(name: str) -> str:
+    return (files("vidcam.report") / name).read_text(encoding="utf-8")
 
 
 def _view_of_explanation(explanation: Explanation) -> View:

@@ -21,22 +21,24 @@ PEAK = 1000.0  # cd/m², what HDR is mastered for; brighter is shown as that
 WHITE = 203.0  # cd/m², the brightness of HDR that becomes SDR's white (ITU-R BT.2408, reference white)
 _NODES = 65  # of the table along each colour
 
+# Of PQ (ITU-R BT.2100, table 4).
+_M1, _M2 = 2610 / 16384, 2523 / 4096 * 128
+_C1, _C2, _C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
+
 # Linear RGB of BT.2020 to linear RGB of BT.709 (ITU-R BT.2087, section 4.2).
 _TO_BT709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
 
 
 def pq_light(signal: ArrayLike) -> np.ndarray:
     """Brightness in cd/m² of a PQ signal in [0, 1] (ITU-R BT.2100, table 4, the EOTF)."""
-    m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 4096 * 128, 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
-    power = np.asarray(signal, np.float64) ** (1 / m2)
-    return 10000 * (np.maximum(power - c1, 0) / (c2 - c3 * power)) ** (1 / m1)
+    power = np.asarray(signal, np.float64) ** (1 / _M2)
+    return 10000 * (np.maximum(power - _C1, 0) / (_C2 - _C3 * power)) ** (1 / _M1)
 
 
 def pq_signal(light: ArrayLike) -> np.ndarray:
     """The inverse of `pq_light`."""
-    m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 4096 * 128, 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
-    power = (np.asarray(light, np.float64) / 10000) ** m1
-    return ((c1 + c2 * power) / (1 + c3 * power)) ** m2
+    power = (np.asarray(light, np.float64) / 10000) ** _M1
+    return ((_C1 + _C2 * power) / (1 + _C3 * power)) ** _M2
 
 
 def hlg_light(signal: ArrayLike) -> np.ndarray:
