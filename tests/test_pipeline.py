@@ -195,3 +195,19 @@ def test_bundled_clips_are_recognised_where_and_when(name: str, when: float, whe
     assert named == 6
     assert min(inside) > when
     assert np.mean(on_actor) > where * np.mean(chance)
+
+
+def test_a_stretch_is_explained_and_drawn_alone(small: Model, tmp_path: Path) -> None:
+    frames = [numbered(i, 48, 64) for i in range(60)]
+    path = write_video(tmp_path / "long.mp4", frames, audio="aac")
+    explanation = vidcam.explain(Clip(path, start=2.0, end=5.05), small)
+    np.testing.assert_allclose(explanation.times, np.arange(20, 51) / 10)
+    alone = write_video(
+        tmp_path / "alone.mkv", [f.pixels for f in Clip(path, start=2.0, end=5.05)], codec="ffv1", pixel_format="bgr0"
+    )
+    np.testing.assert_allclose(explanation.maps, vidcam.explain(alone, small).maps, atol=0.02 * explanation.peak)
+    explanation.save(tmp_path / "out")
+    assert vidcam.load_explanation(tmp_path / "out").opened().reopened().start == 2.0
+    film = Clip(tmp_path / "out" / "overlay.mp4")
+    np.testing.assert_allclose([f.time for f in film], np.arange(31) / 10)
+    assert not film.has_audio

@@ -15,6 +15,7 @@ from vidcam.errors import OutputError
 
 if TYPE_CHECKING:
     from vidcam.render.outputs import Outputs
+    from vidcam.video.reader import Clip
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Explanation:
         window_starts: (W,) source frame of each window.
         window_scores: (W,) the target's probability in each window.
         windowing: length, stride and sampling rate of the windows.
+        stretch: start and end in seconds of what was explained, where that is not the whole clip.
         computation: what the trunk computed in, and how far its maps were seen to agree with the plain computation.
         timings: seconds spent, by stage.
         versions: of vidcam and what it computed with.
@@ -76,6 +78,7 @@ class Explanation:
     window_starts: np.ndarray
     window_scores: np.ndarray
     windowing: dict[str, int]
+    stretch: tuple[float | None, float | None] = (None, None)
     computation: dict[str, Any] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -90,6 +93,17 @@ class Explanation:
     def curve(self) -> Curve:
         """Score and evidence over the clip."""
         return Curve(np.arange(self.frames), self.times, self.scores, self.evidence)
+
+    def opened(self) -> Clip:
+        """The clip, as far as it was explained, to be decoded once more.
+
+        Raises:
+            ClipError: it is gone.
+        """
+        from vidcam.video.reader import Clip
+
+        start, end = self.stretch
+        return Clip(self.clip, start=start, end=end)
 
     @cached_property
     def peak(self) -> float:
@@ -144,6 +158,7 @@ class Explanation:
             "frames": self.frames,
             "windows": len(self.window_starts),
             "windowing": self.windowing,
+            "stretch": list(self.stretch),
             "size": list(self.size),
             "region": list(self.region),
             "computation": self.computation,
@@ -199,6 +214,7 @@ def load_explanation(directory: str | Path) -> Explanation:
             size=tuple(facts["size"]),
             region=tuple(facts["region"]),
             windowing=facts["windowing"],
+            stretch=tuple(facts.get("stretch", (None, None))),
             computation=facts["computation"],
             timings=facts["timings"],
             versions=facts["versions"],

@@ -21,6 +21,7 @@ from vidcam.reading import Progress
 from vidcam.temporal.curves import Reduction, combined_curve, evidence_curve
 from vidcam.temporal.segments import Segment, SegmentRule, segments_of
 from vidcam.temporal.stitch import stitch
+from vidcam.video.reader import Clip
 
 if TYPE_CHECKING:
     from vidcam.render.timeline import LocalizationOutputs
@@ -100,7 +101,7 @@ class Localization:
 
 
 def localize(
-    clip: str | Path,
+    clip: str | Path | Clip,
     model: str | Model | nn.Module = "playground-r2plus1d",
     classes: str | Sequence[str | int] = "top5",
     *,
@@ -119,7 +120,7 @@ def localize(
     """Find when the classes of a clip happen, in one reading of it.
 
     Args:
-        clip: a video file.
+        clip: as for `vidcam.explain`.
         model: as for `vidcam.explain`.
         classes: "top5" for the five classes with the highest curves, or labels or indices.
         weights: "default", "none" or a file; used where `model` is a name.
@@ -152,7 +153,7 @@ def localize(
 
 
 def localize_by_each(
-    clip: str | Path,
+    clip: str | Path | Clip,
     model: Model,
     classes: str | Sequence[str | int] = "top5",
     *,

@@ -34,7 +34,7 @@ from vidcam.video.reader import Clip
 
 
 def explain(
-    clip: str | Path,
+    clip: str | Path | Clip,
     model: str | Model | nn.Module = "playground-r2plus1d",
     target: Target = "top",
     *,
@@ -51,7 +51,7 @@ def explain(
     """Explain why a network sees a target in a clip: where in the picture and when.
 
     Args:
-        clip: a video file.
+        clip: a video file, or a `vidcam.video.reader.Clip` of it, which may be a stretch.
         model: a name (`vidcam models` lists them), what `load_model` or `own_model` returned, or an `nn.Module`
             that takes what `own_model` assumes.
         target: "top" for the clip's most probable class, a class index, a label, "A - B" for why A and not B, or a
@@ -94,7 +94,7 @@ def explain(
 
 
 def explain_each(
-    clip: str | Path,
+    clip: str | Path | Clip,
     model: str | Model | nn.Module = "playground-r2plus1d",
     target: Target = "top5",
     *,
@@ -223,7 +223,7 @@ def layers_of(model: Model) -> dict[str, SpaceTimeLayer]:
 
 
 def reading_of(
-    clip: str | Path,
+    clip: str | Path | Clip,
     model: Model,
     layers: Sequence[str],
     methods: Sequence[str],
@@ -240,7 +240,7 @@ def reading_of(
     Raises:
         VidcamError: the clip or a setting cannot be used.
     """
-    source = Clip(clip)
+    source = clip if isinstance(clip, Clip) else Clip(clip)
     windowing = windowing_of(source, model, stride, sampling_rate, overlap=overlap)
     if dense and len(layers) > 1:
         raise LayerError(f"dense explains one layer, and {', '.join(layers)} are given; give one of them with --layer")
@@ -298,6 +298,7 @@ def _explanation(
         top=tuple((model.labels[i], float(overall[i])) for i in _best(overall, 5)),
         size=(clip.height, clip.width),
         region=model.spec.preprocess.region(clip.height, clip.width),
+        stretch=(clip.start, clip.end),
         times=np.array(reading.times),
         maps=heat,
         scores=stitch(window_scores[:, None], starts, frames, windowing),

@@ -60,7 +60,7 @@ class Reading:
 
     def first(self, count: int) -> list[Window[np.ndarray]]:
         """The first windows of the clip."""
-        again = Clip(self.clip.path)  # this one may be being read
+        again = self.clip.reopened()  # this one may be being read
         frames = (self.model.spec.preprocess.frame(frame.pixels) for frame in again)
         with closing(sliding_windows(frames, self.windowing)) as windows:
             return list(islice(windows, count))

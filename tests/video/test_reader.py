@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.conftest import numbered, write_video
 from vidcam.errors import ClipError
@@ -137,3 +141,87 @@ def test_sound_without_pictures(tmp_path: Path) -> None:
         container.mux(stream.encode(tone))
     with pytest.raises(ClipError, match=r"has no video stream \(streams found: audio\)"):
         Clip(tmp_path / "sound.wav")
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mp4", "libx264"), ("a.mkv", "libvpx-vp9"), ("a.avi", "mpeg4"), ("a.ts", "mpeg2video")]
+)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(bounds=st.tuples(st.floats(0, 9), st.floats(0.1, 9)), open_ended=st.booleans())
+def test_a_stretch_is_the_frames_of_its_time(
+    tmp_path: Path, name: str, codec: str, bounds: tuple[float, float], open_ended: bool
+) -> None:
+    path = tmp_path / name
+    if not path.exists():
+        write_video(path, [numbered(i, 48, 64) for i in range(90)], codec=codec, options={"g": "12"})
+    start, end = bounds[0], None if open_ended else sum(bounds)
+    whole = [f for f in Clip(path) if f.time >= start and (end is None or f.time < end)]
+    clip = Clip(path, start=start, end=end)
+    if not whole:
+        with pytest.raises(ClipError, match="has no frame from"):
+            list(clip)
+        return
+    stretch = list(clip)
+    assert [f.pts for f in stretch] == [f.pts for f in whole]
+    assert [f.index for f in stretch] == list(range(len(whole)))
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(stretch, whole))
+    assert not clip.warnings
+    assert [f.pts for f in clip.reopened()] == [f.pts for f in whole]
+
+
+def test_stretches_of_real_clips(real_clips: Path) -> None:
+    for path in sorted(p for p in real_clips.iterdir() if p.suffix != ".md"):
+        whole = list(Clip(path))
+        middle = whole[len(whole) // 2].time
+        stretch = list(Clip(path, start=middle))
+        expected = [f for f in whole if f.time >= middle]
+        assert [f.pts for f in stretch] == [f.pts for f in expected], path
+        assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(stretch, expected)), path
+
+
+def test_large_pictures_are_refused_before_they_are_decoded(clip_path: Path) -> None:
+    assert len(list(Clip(clip_path, max_pixels=48 * 64))) == 24
+    with pytest.raises(ClipError, match=r"pictures of 64x48 pixels, and at most 3071"):
+        Clip(clip_path, max_pixels=48 * 64 - 1)
+
+
+def test_pictures_that_grow_on_the_way_end_the_clip_there(tmp_path: Path) -> None:
+    small = write_video(tmp_path / "a.ts", [numbered(i, 48, 64) for i in range(12)], codec="mpeg2video")
+    large = write_video(tmp_path / "b.ts", [numbered(i, 480, 640) for i in range(12)], codec="mpeg2video")
+    both = tmp_path / "both.ts"
+    both.write_bytes(small.read_bytes() + large.read_bytes())
+    assert len(list(Clip(both))) > 12
+    clip = Clip(both, max_pixels=48 * 64)
+    assert 0 < len(list(clip)) <= 12
+    assert clip.warnings
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile '{}'\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+    ],
+)
+def test_lists_of_other_files_are_refused(tmp_path: Path, clip_path: Path, text: str) -> None:
+    for name in ("list.m3u8", "list.mp4", "list.txt"):
+        path = tmp_path / name
+        path.write_text(text.format(clip_path))
+        with pytest.raises(ClipError):
+            Clip(path)
+
+
+def test_a_name_that_looks_like_a_protocol_is_a_name(
+    tmp_path: Path, clip_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("concat:a|b.mp4", "http:x.mp4", "a%03d.mp4", "-i.mp4"):
+        shutil.copyfile(clip_path, name)
+        assert len(list(Clip(name))) == 24
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(ClipError, match="is a pipe or a device"):
+        Clip(tmp_path / "pipe.mp4")

@@ -11,7 +11,6 @@ import numpy as np
 from vidcam.captioning import Caption
 from vidcam.render.outputs import all_or_nothing, refuse
 from vidcam.render.overlay import Overlay, explained_frames, text_width, write_text
-from vidcam.video.reader import Clip
 from vidcam.video.writer import FilmWriter
 
 FILM = "caption.mp4"
@@ -38,7 +37,7 @@ def save_caption(caption: Caption, directory: Path, *, overwrite: bool = False) 
     """
     if not overwrite:
         refuse_existing(directory)
-    clip = Clip(caption.whole.clip)
+    clip = caption.whole.opened()
     overlays = [Overlay(e, float(clip.sample_aspect_ratio)) for e in caption.by_word]
     height, width = overlays[0].size
     sentences = [sentence_strip(caption.words, lit, width) for lit in range(len(caption.words))]

@@ -17,7 +17,7 @@ from vidcam.errors import SettingsError
 from vidcam.explanation import Explanation
 from vidcam.render.outputs import all_or_nothing, refuse
 from vidcam.render.overlay import Overlay, blend, explained_frames, write_drawn
-from vidcam.video.reader import Clip, Frame
+from vidcam.video.reader import Frame
 
 _COLUMNS = 3
 _WIDEST = 1920  # pixels of the film
@@ -73,7 +73,7 @@ def compare(explanations: Sequence[Explanation], directory: Path, *, overwrite: 
     with all_or_nothing(directory) as work:
         part = ComparisonOutputs.within(work)
         panes = panes_of(explanations)
-        clip = Clip(explanations[0].clip)
+        clip = explanations[0].opened()
         comparison = Comparison(panes, float(clip.sample_aspect_ratio))
         write_drawn(part.film, comparison.size, comparison.draw, explanations[0], clip)
         grid_figure(panes).savefig(part.grid)
@@ -138,7 +138,7 @@ def grid_figure(panes: Sequence[Pane]) -> Figure:
     """A row for each pane, a column for each of the strongest frames of the first, at 300 dots per inch."""
     first = panes[0].explanation
     chosen = _spread(first)
-    clip = Clip(first.clip)
+    clip = first.opened()
     frames: dict[int, Frame] = {f.index: f for f in explained_frames(first, clip) if f.index in chosen}
     aspect = first.size[1] * float(clip.sample_aspect_ratio) / first.size[0]
     figure = Figure(figsize=(1.6 * aspect * len(chosen) + 0.4, 1.6 * len(panes) + 0.3), dpi=300, layout="constrained")

@@ -18,7 +18,6 @@ from vidcam.errors import OutputError
 from vidcam.explanation import Explanation
 from vidcam.render.overlay import write_overlay, write_overlay_image
 from vidcam.render.plots import curve_figure, write_curve_csv
-from vidcam.video.reader import Clip
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def save(explanation: Explanation, directory: Path, *, overwrite: bool = False) 
     """Write the outputs of an explanation; see `Explanation.save`."""
     if not overwrite:
         refuse_existing(directory)
-    image = Clip(explanation.clip).is_image
+    image = explanation.opened().is_image
     final = Outputs.within(directory, image=image)
     with all_or_nothing(directory) as work:
         part = Outputs.within(work, image=image)

@@ -160,7 +160,7 @@ def write_overlay(explanation: Explanation, path: Path) -> None:
         ClipError: the clip does not have the frames that were explained.
         OutputError: the film cannot be written.
     """
-    clip = Clip(explanation.clip)
+    clip = explanation.opened()
     overlay = Overlay(explanation, float(clip.sample_aspect_ratio))
     write_drawn(path, overlay.size, overlay.draw, explanation, clip)
 
@@ -173,6 +173,7 @@ def write_drawn(
     clip: Clip,
 ) -> None:
     """Draw every explained frame into a film with the clip's sound: decoding, drawing and encoding at the same time.
+    The film of a stretch that begins later than the clip begins at 0, and is silent.
 
     Args:
         path: the film.
@@ -186,10 +187,12 @@ def write_drawn(
         OutputError: the film cannot be written.
     """
 
+    begins = round(clip.start / clip.time_base) if clip.start is not None else 0
+
     def drawn() -> Iterator[tuple[av.VideoFrame, int]]:
         with closing(explained_frames(explanation, clip)) as frames:
             for frame in frames:
-                yield film_frame(draw(frame.pixels, frame.index), clip.colour), frame.pts
+                yield film_frame(draw(frame.pixels, frame.index), clip.colour), frame.pts - begins
 
     film = FilmWriter(
         path,
@@ -197,7 +200,7 @@ def write_drawn(
         time_base=clip.time_base,
         frame_rate=clip.frame_rate,
         colour=clip.colour,
-        audio_from=clip.path if clip.has_audio else None,
+        audio_from=clip.path if clip.has_audio and clip.start is None else None,
     )
     # Products of small matrices: the threads that BLAS starts for them would only take the encoder's time.
     with film, threadpool_limits(1, "blas"), closing(ahead(drawn(), _AHEAD)) as pictures:
@@ -231,7 +234,7 @@ def write_overlay_image(explanation: Explanation, path: Path) -> None:
     Raises:
         ClipError: the picture has changed or is gone.
     """
-    clip = Clip(explanation.clip)
+    clip = explanation.opened()
     overlay = Overlay(explanation, float(clip.sample_aspect_ratio))
     frame = next(iter(clip))
     if frame.pixels.shape[:2] != explanation.size:

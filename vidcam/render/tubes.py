@@ -16,7 +16,6 @@ from vidcam.render.outputs import all_or_nothing, refuse
 from vidcam.render.overlay import Overlay, write_drawn, write_text
 from vidcam.temporal.segments import frame_edges
 from vidcam.temporal.tubes import Tube
-from vidcam.video.reader import Clip
 
 SHOWN = 8
 """Tubes that are drawn, the best ones; the JSON has all."""
@@ -83,7 +82,7 @@ def save_tubes(
 
 
 def _write_film(explanation: Explanation, tubes: Sequence[Tube], path: Path) -> None:
-    clip = Clip(explanation.clip)
+    clip = explanation.opened()
     overlay = Overlay(explanation, float(clip.sample_aspect_ratio))
 
     def draw(pixels: np.ndarray, frame: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,7 +25,9 @@ from vidcam.video.colour import Colour, coded_colour, film_colour
 from vidcam.video.hdr import ToneMapper, tone_mapper
 
 _TEXT_FORMATS = {"tty"}  # FFmpeg plays text files as terminal art; nobody means that
+_PLAYLISTS = {"hls", "dash", "concat", "sdp", "rtsp", "imf", "lavfi"}  # texts that make FFmpeg open what they name
 _REORDER = 4  # frames held back while their times are put in order
+_BEFORE = 0.5  # seconds before a stretch at which decoding begins: times near a key frame may be out of order
 
 
 @dataclass(frozen=True)
@@ -43,32 +46,46 @@ class Frame:
 class Clip:
     """A video file that can be read any number of times, without ever being held in memory whole.
 
-    Attributes:
+    Args:
         path: the file.
+        start, end: seconds on the clip's clock: only frames from `start` to before `end` are read. By default all.
+        max_pixels: a picture with more of them is refused before it is decoded. By default any size is taken.
+
+    Attributes:
+        path, start, end, max_pixels: as given.
         width, height: of the upright frame in pixels.
         sample_aspect_ratio: width of a pixel over its height, upright.
         frame_rate: frames per second, on average.
         time_base: seconds per unit of a frame's pts.
         colour: what a film made from it is coded in; its own, where that is SDR of BT.601 or BT.709.
-        frames_announced: frames according to the header, 0 where it does not say.
+        seconds_announced: how long the file is according to its header, 0 where it does not say.
+        frames_announced: frames that are read according to the header, 0 where it does not say.
         codec: FFmpeg's name of what decodes it.
         has_audio: whether there is an audio stream to copy.
         is_image: whether the file is a picture, which has one frame and no time.
         warnings: what went wrong in the last reading without ending it, for people to read.
 
     Raises:
-        ClipError: the path is missing, a directory, empty, not a video, or no frame of it can be decoded.
+        ClipError: the path is missing, not a file, empty, not a video, a list of other files, or too large; no frame
+            of it can be decoded, or none of the stretch.
 
     Example:
         >>> clip = Clip("clip.mp4")                                     # doctest: +SKIP
         >>> for frame in clip: print(frame.time, frame.pixels.shape)    # doctest: +SKIP
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+        max_pixels: int | None = None,
+    ) -> None:
+        self.path, self.start, self.end, self.max_pixels = Path(path), start, end, max_pixels
         self.warnings: list[str] = []
-        with _opened(self.path) as container:
-            stream = _video_stream(container, self.path)
+        with opened(self.path) as container:
+            stream = self._stream(container)
             first = _first_frame(container, stream, self.path)
             self._turns = round(first.rotation / 90) % 4
             self._coded_size = first.width, first.height
@@ -80,33 +97,73 @@ class Clip:
             self.sample_aspect_ratio = 1 / ratio if self._turns % 2 else ratio
             self.frame_rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
             self.time_base = Fraction(stream.time_base or 1 / self.frame_rate)
-            self.frames_announced = stream.frames
+            self.seconds_announced = (container.duration or 0) / av.time_base
+            self.frames_announced = self._announced(stream)
             self.codec = stream.codec_context.name
             self.has_audio = audio_stream(container) is not None
             self.is_image = container.format.name == "image2" or container.format.name.endswith("_pipe")
+
+    def reopened(self) -> Clip:
+        """The same clip once more, for another reading while this one lasts."""
+        return Clip(self.path, start=self.start, end=self.end, max_pixels=self.max_pixels)
 
     def __iter__(self) -> Iterator[Frame]:
         """Decode from the start. A file that breaks yields the frames before the break and leaves a warning."""
         self.warnings = []
         self._mappers: dict[tuple[int, int, str, Colour], ToneMapper] = {}
         index, last = 0, None
-        for image, pts in _in_order(self._decoded(), round(1 / (self.frame_rate * self.time_base))):
+        for image, pts in self._timed():
             pts = pts if last is None or pts > last else last + 1
-            yield Frame(index, float(pts * self.time_base), pts, self._upright_rgb(image))
-            index, last = index + 1, pts
+            time = float(pts * self.time_base)
+            if self.end is not None and time >= self.end:
+                break
+            last = pts
+            if self.start is None or time >= self.start:
+                yield Frame(index, time, pts, self._upright_rgb(image))
+                index += 1
         if self._broken:
             self.warnings.append(f"{self.path.name}: {self._broken} after {index} frames; only those are used")
-        elif index < self.frames_announced:
+        elif not self._is_stretch and index < self.frames_announced:
             self.warnings.append(
                 f"{self.path.name}: {index} frames could be decoded of the {self.frames_announced} its header announces"
             )
+        if not index and self._is_stretch:
+            until = f"; its last is at {float(last * self.time_base):.2f} s" if last is not None else ""
+            raise ClipError(
+                f"{self.path} has no frame from {self.start or 0:g} to {self.end or math.inf:g} s{until}; give another stretch"
+            )
 
-    def _decoded(self) -> Iterator[VideoFrame]:
+    @property
+    def _is_stretch(self) -> bool:
+        return self.start is not None or self.end is not None
+
+    def _announced(self, stream: VideoStream) -> int:
+        if not self._is_stretch or not stream.frames:
+            return stream.frames
+        until = min(self.end or math.inf, float(stream.frames / self.frame_rate))
+        return min(stream.frames, max(0, round((until - (self.start or 0)) * self.frame_rate)))
+
+    def _timed(self) -> Iterator[tuple[VideoFrame, int]]:
+        """Frames in their order with their times, from before `start` on."""
+        step = round(1 / (self.frame_rate * self.time_base))
+        if self.start is not None:
+            near = _in_order(self._decoded(round((self.start - _BEFORE) / self.time_base)), step)
+            first = next(near, None)
+            if first is not None and first[1] * self.time_base <= self.start:
+                yield first
+                yield from near
+                return
+        yield from _in_order(self._decoded(), step)
+
+    def _decoded(self, near: int | None = None) -> Iterator[VideoFrame]:
+        """Every frame, or those from the key frame before a time on, as far as the container can tell where it is."""
         self._broken = ""
-        with _opened(self.path) as container:
-            stream = _video_stream(container, self.path)
+        with opened(self.path) as container:
+            stream = self._stream(container)
             stream.thread_type = "AUTO"
             try:
+                if near is not None:
+                    container.seek(near, stream=stream)
                 for packet in container.demux(stream):
                     yield from packet.decode()
             except av.error.FFmpegError as error:
@@ -114,6 +171,17 @@ class Clip:
             if self._broken:
                 with suppress(av.error.FFmpegError):
                     yield from stream.decode(None)
+
+    def _stream(self, container: InputContainer) -> VideoStream:
+        stream = _video_stream(container, self.path)
+        if self.max_pixels is not None and stream.codec_context is not None:
+            if stream.width * stream.height > self.max_pixels:
+                raise ClipError(
+                    f"{self.path} has pictures of {stream.width}x{stream.height} pixels, and at most {self.max_pixels} "
+                    "are taken; give a smaller clip, or allow more"
+                )
+            stream.codec_context.options = {"max_pixels": str(self.max_pixels)}  # should the size change on the way
+        return stream
 
     def _upright_rgb(self, image: VideoFrame) -> np.ndarray:
         width, height = self._coded_size
@@ -164,15 +232,23 @@ def audio_stream(container: InputContainer) -> AudioStream | None:
     return next((s for s in container.streams.audio if s.codec_context is not None), None)
 
 
-def _opened(path: Path) -> InputContainer:
+def opened(path: Path) -> InputContainer:
+    """A media file, opened; nothing but files is opened on its behalf.
+
+    Raises:
+        ClipError: it is none that can be read.
+    """
     if path.is_dir():
         raise ClipError(f"{path} is a directory; give a video file")
     if not path.exists():
         raise ClipError(f"{path} does not exist; give the path of a video file")
+    if not path.is_file():
+        raise ClipError(f"{path} is a pipe or a device, and a clip is read more than once; give a video file")
     if path.stat().st_size == 0:
         raise ClipError(f"{path} is empty (0 bytes); give a video file")
     try:
-        container = av.open(str(path), metadata_errors="ignore")
+        # Neither the name nor what is inside can make FFmpeg open anything but files.
+        container = av.open(f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"})
     except PermissionError as error:
         raise ClipError(f"{path} may not be read; change its permissions or give another file") from error
     except (av.error.FFmpegError, OSError) as error:
@@ -180,6 +256,10 @@ def _opened(path: Path) -> InputContainer:
     if container.format.name in _TEXT_FORMATS:
         container.close()
         raise ClipError(f"{path} is a text file, not a video; give a video file")
+    if container.format.name in _PLAYLISTS:
+        name = container.format.name
+        container.close()
+        raise ClipError(f"{path} is a list of other files ({name}), not a video; give a video file")
     return container
 
 

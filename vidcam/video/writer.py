@@ -16,7 +16,7 @@ from av.video.reformatter import ColorRange
 
 from vidcam.errors import OutputError
 from vidcam.video.colour import BT709, Colour
-from vidcam.video.reader import audio_stream
+from vidcam.video.reader import audio_stream, opened
 
 _MP4_AUDIO = {"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus"}
 
@@ -53,7 +53,7 @@ class FilmWriter:
         try:
             # The start of the first frame is stored in units of the movie's time scale, a millisecond unless told.
             options = {"movflags": "+faststart", "movie_timescale": str(max(1000, time_base.denominator))}
-            self._film = av.open(str(path), "w", format="mp4", options=options)
+            self._film = av.open(f"file:{path}", "w", format="mp4", options=options)
             quality = {"preset": "superfast", "crf": str(crf)}
             self._video = self._film.add_stream("libx264", rate=frame_rate, options=quality)
             context = self._video.codec_context
@@ -123,7 +123,7 @@ class _AudioCopy:
     """The audio packets of a file, in time order, on their way into a film."""
 
     def __init__(self, source: Path, film: av.container.OutputContainer) -> None:
-        self._source = av.open(str(source), metadata_errors="ignore")
+        self._source = opened(source)
         stream = audio_stream(self._source)
         if stream is None:
             raise ValueError(f"{source} has no audio stream that can be decoded")
