@@ -167,6 +167,37 @@ def test_wrong_settings(small: Model, clip_path: Path) -> None:
         vidcam.explain(clip_path, small, stride=9)
 
 
+class Crowded(Small):
+    """A network on a device whose memory takes so many windows and no more."""
+
+    takes: int
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(len(x))
+        if len(x) > self.takes:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("takes", [1, 2, 3])
+def test_where_memory_ends_batches_are_halved(
+    small: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, takes: int
+) -> None:
+    path = write_video(tmp_path / "long.mp4", [numbered(i, 48, 64) for i in range(60)])
+    expected = vidcam.explain(path, small, stride=4, dtype="float32")
+    network = Crowded()
+    network.load_state_dict(small.network.state_dict())
+    network.takes, network.seen = takes, []
+    crowded = replace(small, network=network.eval())
+    monkeypatch.setattr("vidcam.reading.windows_at_once", lambda model: 4)
+    found = vidcam.explain(path, crowded, stride=4, dtype="float32")
+    np.testing.assert_allclose(found.maps, expected.maps, atol=1e-5)
+    assert sum(n > takes for n in network.seen) <= 2  # what was refused once is not tried again
+    network.takes = 0
+    with pytest.raises(ModelError, match="does not take a window"):
+        vidcam.explain(path, crowded, stride=4)
+
+
 def test_damaged_weights(small: Model, clip_path: Path) -> None:
     with torch.no_grad():
         small.network.fc.weight.fill_(float("nan"))

@@ -22,12 +22,12 @@ from vidcam.cam.layers import SpaceTimeLayer, space_time_layers
 from vidcam.cam.methods import method_named, needs
 from vidcam.cam.targets import Contrast, Target, target_of, top_count
 from vidcam.dense import DenseReading
-from vidcam.errors import LayerError, SettingsError
+from vidcam.errors import LayerError, ModelError, SettingsError
 from vidcam.explanation import ExplainedTarget, Explanation
 from vidcam.fidelity import dense_agreement, quickened
 from vidcam.models.inference import steps_of
 from vidcam.models.registry import Model, load_model
-from vidcam.reading import Progress, Reading, windowing_of
+from vidcam.reading import Batch, Progress, Reading, windowing_of
 from vidcam.temporal.curves import clip_probabilities, evidence_curve
 from vidcam.temporal.stitch import stitch
 from vidcam.video.reader import Clip
@@ -264,10 +264,40 @@ def attributions(
     """Batch by batch the starts of the windows, their probabilities and the maps of the keys chosen for them."""
     with closing(reading.batches(only)) as made:
         for batch in made:
-            found = attribute(reading.model, layers, methods, batch, choose)
+            found = _within_memory(reading, layers, methods, batch, choose)
             if isinstance(reading, DenseReading) and reading.agreement is None:
                 reading.agreement = dense_agreement(reading, layers, methods, batch, found)
             yield batch.starts, *found
+
+
+def _within_memory(
+    reading: Reading,
+    layers: Sequence[str],
+    methods: Sequence[str],
+    batch: Batch,
+    choose: Callable[[np.ndarray], Sequence[Sequence[Key]]],
+) -> tuple[np.ndarray, list[Maps]]:
+    """`attribute`, half by half from the batch on that the device's memory does not take.
+
+    Raises:
+        ModelError: it does not take a single window, or, with dense, a span.
+    """
+    windows = len(batch.starts)
+    if batch.cut is not None or windows <= reading.at_once:
+        try:
+            return attribute(reading.model, layers, methods, batch, choose)
+        except torch.OutOfMemoryError as error:
+            if batch.cut is not None or windows == 1:
+                what = "a span of windows; leave out dense" if batch.cut is not None else "a window; free some of it"
+                raise ModelError(
+                    f"the memory of {reading.model.device} does not take {what}, or choose a smaller network"
+                ) from error
+        torch.cuda.empty_cache()  # not above: until the except is left, the error holds what was computed
+        reading.at_once = windows // 2
+    half = windows // 2
+    halves = [Batch(batch.starts[:half], batch.given[:half]), Batch(batch.starts[half:], batch.given[half:])]
+    found = [_within_memory(reading, layers, methods, one, choose) for one in halves]
+    return np.concatenate([probabilities for probabilities, _ in found]), [m for _, maps in found for m in maps]
 
 
 def _explanation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -45,12 +46,17 @@ class Batch:
 
 
 class Reading:
-    """One clip and how it is cut; frames are counted and timed as they pass."""
+    """One clip and how it is cut; frames are counted and timed as they pass.
+
+    Attributes:
+        at_once: windows of a batch that the device's memory was not seen to refuse.
+    """
 
     def __init__(self, clip: Clip, model: Model, windowing: Windowing, progress: Progress) -> None:
         self.clip, self.model, self.windowing, self.progress = clip, model, windowing, progress
         self.times: list[float] = []
         self.padded = 0
+        self.at_once = sys.maxsize
         self.began = time.perf_counter()
 
     def batches(self, only: Collection[int] | None = None) -> Generator[Batch]:
