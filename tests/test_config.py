@@ -13,7 +13,7 @@ CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_shipped_configs(path: Path) -> None:
-    model = read_config(path, {}).model
+    model = read_config(path, {}, trusted=True).model
     assert model.factory == "my_package.networks:build" if isinstance(model, OwnModelConfig) else spec_named(model)
 
 

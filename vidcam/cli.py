@@ -101,6 +101,7 @@ def explain(
     dtype: Annotated[str | None, _DTYPE] = None,
     dense: Annotated[bool | None, _DENSE] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with these settings; flags go on top.")] = None,
+    trust_config: Annotated[bool, typer.Option("--trust-config", help="Let the file name code to run.")] = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -120,7 +121,7 @@ def explain(
         "dtype": dtype,
         "dense": dense,
     }
-    settings = read_config(config, flags)
+    settings = read_config(config, flags, trusted=trust_config)
     places = _places(clips, out)
 
     from vidcam.pipeline import explain_each

@@ -88,11 +88,19 @@ class ExplainConfig(BaseModel):
         )
 
 
-def read_config(path: Path | None, flags: Mapping[str, str | int | bool | None]) -> ExplainConfig:
+def read_config(
+    path: Path | None, flags: Mapping[str, str | int | bool | None], *, trusted: bool = False
+) -> ExplainConfig:
     """A config from a YAML file, or the defaults, with the flags that were given (not None) on top.
 
+    Args:
+        path: the file.
+        flags: settings by name.
+        trusted: whether the file may name a factory, whose code is then run to make the network.
+
     Raises:
-        SettingsError: the file cannot be read, is not a mapping, or has a wrong or unknown setting.
+        SettingsError: the file cannot be read, is not a mapping, has a wrong or unknown setting, or names code to run
+            and is not trusted.
     """
     stored: object = {}
     if path is not None:
@@ -106,7 +114,7 @@ def read_config(path: Path | None, flags: Mapping[str, str | int | bool | None])
     if not isinstance(stored, dict):
         raise SettingsError(f"{where} holds a {type(stored).__name__}; settings are expected, one `name: value` a line")
     try:
-        return ExplainConfig.model_validate({**stored, **{k: v for k, v in flags.items() if v is not None}})
+        config = ExplainConfig.model_validate({**stored, **{k: v for k, v in flags.items() if v is not None}})
     except ValidationError as error:
         first = max(error.errors(), key=lambda e: len(e["loc"]))  # the deepest: inside the model, not beside it
         name = ".".join(str(part) for part in first["loc"] if part != OwnModelConfig.__name__)
@@ -114,3 +122,9 @@ def read_config(path: Path | None, flags: Mapping[str, str | int | bool | None])
         raise SettingsError(
             f"{where}: {name}: {first['msg']} (given: {first['input']!r}); settings are {known}"
         ) from error
+    if isinstance(config.model, OwnModelConfig) and not trusted:
+        raise SettingsError(
+            f"{where} names code to run (factory {config.model.factory!r}), and such a file may come from anybody; "
+            "look at it, and pass --trust-config if it may"
+        )
+    return config

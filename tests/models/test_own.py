@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
 import vidcam
 from tests.conftest import numbered, write_video
+from vidcam import cli
 from vidcam.cam.layout import Layout
 from vidcam.config import read_config
-from vidcam.errors import ModelError
+from vidcam.errors import ModelError, SettingsError
 from vidcam.models.own import own_model
 
 MODULE = """
@@ -63,7 +65,7 @@ def _config(tmp_path: Path, own: str, text: str = CONFIG) -> Path:
 
 
 def test_a_config_names_a_factory(own: str, tmp_path: Path, clip_path: Path) -> None:
-    settings = read_config(_config(tmp_path, own), {"target": "wave"})
+    settings = read_config(_config(tmp_path, own), {"target": "wave"}, trusted=True)
     model = settings.load()
     assert model.spec.layer == "body" and model.labels == ("run", "sit", "wave", "jump")
     found = vidcam.explain(clip_path, model, settings.target)
@@ -71,15 +73,26 @@ def test_a_config_names_a_factory(own: str, tmp_path: Path, clip_path: Path) -> 
     assert found.maps.shape == (24, 16, 16) and found.maps.std() > 0
 
 
+def test_no_code_is_run_for_a_config_that_is_not_trusted(own: str, tmp_path: Path, clip_path: Path) -> None:
+    (tmp_path / f"{own}.py").write_text("raise SystemExit('this was run')", encoding="utf-8")
+    path = _config(tmp_path, own)
+    with pytest.raises(SettingsError, match=rf"names code to run \(factory '{own}:build'\).*pass --trust-config"):
+        read_config(path, {})
+    told = CliRunner().invoke(
+        cli.app, ["explain", str(clip_path), "--config", str(path), "--out", str(tmp_path / "out")]
+    )
+    assert isinstance(told.exception, SettingsError) and not (tmp_path / "out").exists()
+
+
 def test_weights_of_an_own_model(own: str, tmp_path: Path) -> None:
-    weights = read_config(_config(tmp_path, own), {}).load().network.state_dict()
+    weights = read_config(_config(tmp_path, own), {}, trusted=True).load().network.state_dict()
     changed = {f"module.{k}": v + 1 for k, v in weights.items()}
     torch.save(changed, tmp_path / "w.pth")
-    loaded = read_config(_config(tmp_path, own), {"weights": str(tmp_path / "w.pth")}).load()
+    loaded = read_config(_config(tmp_path, own), {"weights": str(tmp_path / "w.pth")}, trusted=True).load()
     assert all(torch.equal(v, weights[k] + 1) for k, v in loaded.network.state_dict().items())
     torch.save({"other.weight": torch.zeros(1)}, tmp_path / "w.pth")
     with pytest.raises(ModelError, match=r"do not fit the network: 4 missing: .*1 unexpected: other.weight"):
-        read_config(_config(tmp_path, own), {"weights": str(tmp_path / "w.pth")}).load()
+        read_config(_config(tmp_path, own), {"weights": str(tmp_path / "w.pth")}, trusted=True).load()
 
 
 @pytest.mark.parametrize(
@@ -95,7 +108,7 @@ def test_weights_of_an_own_model(own: str, tmp_path: Path) -> None:
 def test_factories_that_fail(own: str, tmp_path: Path, factory: str, message: str) -> None:
     path = _config(tmp_path, own, f"model: {{factory: '{factory}'}}")
     with pytest.raises(ModelError, match=message):
-        read_config(path, {}).load()
+        read_config(path, {}, trusted=True).load()
 
 
 class Wants8Frames(nn.Module):
