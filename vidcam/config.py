@@ -36,8 +36,8 @@ class OwnModelConfig(BaseModel):
     factory: str
     arguments: dict[str, Any] = {}
     preprocess: PreprocessConfig | None = None
-    frames: int = Field(16, ge=1)
-    frame_rate: float | None = Field(None, gt=0)
+    frames: int = Field(default=16, ge=1)
+    frame_rate: float | None = Field(default=None, gt=0)
     layer: str = "auto"
     channels_last: bool = False
     grid: tuple[int, int, int] | None = None
@@ -55,8 +55,8 @@ class ExplainConfig(BaseModel):
     method: str = "gradcam++"
     fusion: Literal["mean", "max"] = "mean"
     target: str | int = "top"
-    stride: int | None = Field(None, ge=1)
-    sampling_rate: int | None = Field(None, ge=1)
+    stride: int | None = Field(default=None, ge=1)
+    sampling_rate: int | None = Field(default=None, ge=1)
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     dense: bool = False
 

@@ -92,6 +92,14 @@ def quickened(reading: Reading, layers: Sequence[str], dtype: str = "auto") -> M
     return quick
 
 
+def shortest_dtype(reading: Reading, layers: Sequence[str]) -> str:
+    """What "auto" computes in, however short the clip is: measured on its first window.
+
+    For runs over many clips that all have to be computed alike, wherever they are.
+    """
+    return _quickened(reading, layers, "auto").dtype
+
+
 def _quickened(reading: Reading, layers: Sequence[str], dtype: str) -> Model:
     model = reading.model
     frames = [w.frames for w in reading.first(1)]

@@ -7,10 +7,11 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -90,17 +91,37 @@ def save(explanation: Explanation, directory: Path, *, overwrite: bool = False) 
     image = explanation.opened().is_image
     final = Outputs.within(directory, image=image)
     with all_or_nothing(directory) as work:
-        part = Outputs.within(work, image=image)
         began = time.perf_counter()
-        (write_overlay_image if image else write_overlay)(explanation, part.overlay)
-        curve_figure(explanation).savefig(part.curve_png)
-        write_curve_csv(explanation, part.curve_csv)
-        np.savez_compressed(part.explanation, allow_pickle=False, **explanation.arrays())
-        summary = explanation.summary()
-        summary["timings"] = {**summary["timings"], "render_s": round(time.perf_counter() - began, 3)}
-        summary["outputs"] = {name: str(path) for name, path in vars(final).items()}
-        part.summary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        draw(explanation, work)
+        rendered = {"render_s": round(time.perf_counter() - began, 3)}
+        store(
+            replace(explanation, timings={**explanation.timings, **rendered}),
+            work,
+            {"outputs": {name: str(path) for name, path in vars(final).items()}},
+        )
     return final
+
+
+def draw(explanation: Explanation, folder: Path) -> None:
+    """Write what is looked at: overlay.mp4, or of a picture overlay.png, and curve.png.
+
+    Raises:
+        ClipError: the clip has changed or is gone.
+        OutputError: the film cannot be written.
+    """
+    image = explanation.opened().is_image
+    names = Outputs.within(folder, image=image)
+    (write_overlay_image if image else write_overlay)(explanation, names.overlay)
+    curve_figure(explanation).savefig(names.curve_png)
+
+
+def store(explanation: Explanation, folder: Path, facts: Mapping[str, Any] | None = None) -> None:
+    """Write what is computed with: curve.csv, explanation.npz and summary.json, with more facts in it. No clip is read."""
+    names = Outputs.within(folder)
+    write_curve_csv(explanation, names.curve_csv)
+    np.savez_compressed(names.explanation, allow_pickle=False, **explanation.arrays())
+    summary = {**explanation.summary(), **(facts or {})}
+    names.summary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def folders(explanations: Sequence[Explanation]) -> Iterator[tuple[Path, Explanation]]:

@@ -1,0 +1,159 @@
+"""Where a run's clips are worked on: by processes of this machine, or on a Ray cluster."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing, suppress
+from itertools import islice
+from queue import Queue
+from threading import Event, Lock, Thread
+from typing import Any
+
+import psutil
+import torch
+
+from vidcam.corpus.job import Job, Record
+from vidcam.corpus.manifest import Entry
+from vidcam.corpus.results import Results
+from vidcam.corpus.worker import Stopped, Worker
+from vidcam.errors import SettingsError, VidcamError
+
+Engine = Callable[[Job, Results, Iterable[Entry]], Generator[Record]]
+"""Works on clips, and gives the record of each as soon as its results are in their place, in any order."""
+
+_MEMORY = 2 << 30  # bytes of a machine's memory for each of its workers
+_CLIPS = 10_000  # that a Ray cluster is given at once
+_PROBES = 20  # clips that are tried until one tells what may be computed in
+
+
+def local(workers: int | None = None) -> Engine:
+    """Processes of this machine; by default one for each GPU, or for each core as far as the memory goes."""
+
+    def run(job: Job, results: Results, entries: Iterable[Entry]) -> Generator[Record]:
+        stopping, taking, source = Event(), Lock(), iter(entries)
+        done: Queue[Record | BaseException | None] = Queue()
+
+        def serve(index: int) -> None:
+            try:
+                with closing(Worker(job, stopping, _environment(index))) as worker:
+                    while not stopping.is_set():
+                        with taking:
+                            entry = next(source, None)
+                        if entry is None:
+                            break
+                        done.put(worker.finish(entry, results))
+                done.put(None)
+            except BaseException as error:
+                done.put(error)
+
+        threads = [Thread(target=serve, args=[index]) for index in range(workers or _default_workers())]
+        for thread in threads:
+            thread.start()
+        try:
+            at_work = len(threads)
+            while at_work:
+                outcome = done.get()
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                if outcome is None:
+                    at_work -= 1
+                else:
+                    yield outcome
+        finally:
+            stopping.set()
+            for thread in threads:
+                thread.join()
+
+    return run
+
+
+def _default_workers() -> int:
+    cores = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else psutil.cpu_count() or 1
+    return torch.cuda.device_count() or max(1, min(cores, psutil.virtual_memory().total // _MEMORY))
+
+
+def _environment(index: int) -> dict[str, str]:
+    """Of one of several workers: a GPU, or one thread, with which a sum is the same however many workers there are."""
+    if gpus := torch.cuda.device_count():
+        return {"CUDA_VISIBLE_DEVICES": str(index % gpus)}
+    return {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def ray(address: str | None = None, workers: int | None = None) -> Engine:
+    """A Ray cluster, or Ray on this machine where there is no address; the directory of the results is one all share.
+
+    By default one worker for each GPU of the cluster, or for each of its cores.
+
+    Raises:
+        SettingsError: Ray is not installed, or there is no cluster at that address.
+    """
+    try:
+        import ray as cluster
+        import ray.data as data
+    except ImportError as error:
+        raise SettingsError(f"Ray is not installed ({error.name}): pip install 'vidcam[ray]'") from error
+
+    def run(job: Job, results: Results, entries: Iterable[Entry]) -> Generator[Record]:
+        try:
+            cluster.init(address=address, log_to_driver=False, configure_logging=False, include_dashboard=False)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise SettingsError(f"there is no Ray cluster at {address} ({error}); give another --address") from error
+        try:
+            data.DataContext.get_current().enable_progress_bars = False
+            resources = cluster.cluster_resources()  # type: ignore[no-untyped-call]
+            gpus = resources.get("GPU", 0)
+            many = workers or int(gpus or resources["CPU"])
+            remaining = iter(entries)
+            while some := [entry.model_dump() for entry in islice(remaining, _CLIPS)]:
+                rows = data.from_items([{"entry": json.dumps(e)} for e in some], override_num_blocks=len(some))
+                told = rows.map(
+                    _Actor,  # type: ignore[arg-type]
+                    fn_constructor_args=[job, results],
+                    compute=data.ActorPoolStrategy(size=many),
+                    num_cpus=0 if gpus else 1,
+                    num_gpus=1 if gpus else 0,
+                )
+                for row in told.iter_rows():
+                    outcome = json.loads(row["outcome"])
+                    if "ends" in outcome:
+                        raise VidcamError(outcome["ends"])
+                    yield outcome
+        finally:
+            cluster.shutdown()
+
+    return run
+
+
+class _Actor:
+    """Holds a worker on a node of the cluster."""
+
+    def __init__(self, job: Job, results: Results) -> None:
+        environment = {} if torch.cuda.is_available() else _environment(0)
+        self._results, self._worker = results, Worker(job, Event(), environment)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, str]:
+        try:
+            outcome = self._worker.finish(Entry(**json.loads(row["entry"])), self._results)
+        except VidcamError as error:
+            outcome = {"ends": str(error)}
+        return {"outcome": json.dumps(outcome)}
+
+    def __del__(self) -> None:
+        self._worker.close()
+
+
+def probed(job: Job, entries: Iterable[Entry]) -> str:
+    """What every clip of a run is computed in: what is quick on this machine, if the first clip that tells stays the same.
+
+    Raises:
+        VidcamError: the network cannot be had.
+    """
+    with (
+        closing(Worker(job.model_copy(update={"dtype": "auto"}), Event(), _environment(0))) as worker,
+        suppress(Stopped),
+    ):
+        for entry in islice(entries, _PROBES):
+            if found := worker.dtype(entry):
+                return found
+    return "float32"

@@ -1,0 +1,232 @@
+"""Where a run's results are: a folder for each clip, which appears when it is whole, and a table of all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from vidcam.corpus.manifest import Entry, Shard
+from vidcam.errors import OutputError
+
+_timings = pa.struct([(name, pa.float64()) for name in ("fetch", "explain", "save")])
+_top = pa.list_(pa.struct([("label", pa.string()), ("probability", pa.float64())]))
+_segments = pa.list_(pa.struct([("start", pa.float64()), ("end", pa.float64()), ("score", pa.float64())]))
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),  # the folder is clips/xx/ID, where xx are the last two letters of it
+        ("clip", pa.string()),  # as in the manifest; URLs without what gives access
+        ("target", pa.string()),  # as in the manifest
+        ("start", pa.float64()),  # as in the manifest, seconds
+        ("end", pa.float64()),
+        ("prediction", pa.string()),  # the clip's most probable class
+        ("probability", pa.float64()),
+        ("explained", pa.string()),
+        ("explained_probability", pa.float64()),
+        ("top", _top),  # the five most probable classes
+        ("segments", _segments),  # of what was explained, seconds on the clip's clock, best first
+        ("frames", pa.int64()),
+        ("seconds", pa.float64()),  # that were explained
+        ("warnings", pa.list_(pa.string())),
+        ("error", pa.string()),  # why there is no explanation
+        ("error_kind", pa.string()),  # ClipError, TargetError, ...; time, memory, crash
+        ("timings", _timings),  # seconds
+    ]
+)
+"""The table: a row for each row of the manifest, in its order."""
+
+_ROWS = 10_000  # of the table in memory at once
+
+
+class Results:
+    """A run's directory.
+
+        settings.json              what the results depend on
+        clips/xx/ID/               of each clip result.json, and what the explanation gave
+        results.parquet            the table; of a shard results-I-of-N.parquet
+
+    A clip is done when its folder is there. It is renamed to its name once it is whole, so that a run which is killed
+    leaves no half of one, and the next one goes on behind it.
+
+    Args:
+        out: the directory.
+        shard: whose table is written, and whose unfinished work is swept.
+    """
+
+    def __init__(self, out: Path, shard: Shard = Shard()) -> None:
+        self.out, self.shard = out, shard
+        self._work = out / f".work-{shard.name}"
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold the directory for one run of its shard.
+
+        Raises:
+            OutputError: it cannot be written, or another run holds it.
+        """
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.out / f".lock-{self.shard.name}", timeout=0)
+            lock.acquire()
+        except Timeout as error:
+            raise OutputError(f"{self.out} is in use by another run; wait for it, or give another --out") from error
+        except OSError as error:
+            raise OutputError(f"{self.out} cannot be written ({error.strerror}); give another --out") from error
+        try:
+            shutil.rmtree(self._work, ignore_errors=True)
+            yield
+        finally:
+            shutil.rmtree(self._work, ignore_errors=True)
+            lock.release()
+
+    def settled(self, settings: Mapping[str, Any], decide: Any, *, overwrite: bool) -> dict[str, Any]:
+        """The settings of the directory: those there, if they are the same, else the given ones with what is decided.
+
+        Args:
+            settings: what the results depend on, ready for JSON.
+            decide: gives more of them, once for the whole directory.
+            overwrite: whether results of other settings are deleted.
+
+        Raises:
+            OutputError: there are results of other settings.
+        """
+        known = self.out / "settings.json"
+        try:
+            with FileLock(self.out / ".lock-settings"):
+                there = json.loads(known.read_text(encoding="utf-8")) if known.exists() else None
+                if there is not None:
+                    other = [name for name in settings if there.get(name) != settings[name]]
+                    if not other:
+                        return dict(there)
+                    if not overwrite:
+                        told = "; ".join(f"{name}: {there.get(name)!r}, now {settings[name]!r}" for name in other)
+                        raise OutputError(
+                            f"{self.out} holds results of other settings ({told}); "
+                            "pass --overwrite to start anew, or give another --out"
+                        )
+                    self._clear()
+                decided = {**settings, **decide()}
+                _written(known, json.dumps(decided, indent=2, ensure_ascii=False) + "\n")
+                return decided
+        except (OSError, ValueError) as error:
+            raise OutputError(f"{self.out} cannot be used ({error}); give another --out") from error
+
+    def _clear(self) -> None:
+        with ExitStack() as held:
+            for path in self.out.glob(".lock-*-of-*"):
+                if path.name != f".lock-{self.shard.name}":
+                    try:
+                        held.enter_context(FileLock(path, timeout=0))
+                    except Timeout as error:
+                        raise OutputError(f"{self.out} is in use by another run; wait for it") from error
+            for path in self.out.glob("results*.parquet"):
+                path.unlink()
+            shutil.rmtree(self.out / "clips", ignore_errors=True)
+            (self.out / "settings.json").unlink()
+
+    def folder(self, entry: Entry) -> Path:
+        """Where the results of a clip are, or will be."""
+        return self.out / "clips" / entry.id[-2:] / entry.id
+
+    def record(self, entry: Entry) -> dict[str, Any] | None:
+        """What was put down of a clip; None while it is not done."""
+        try:
+            record: dict[str, Any] = json.loads((self.folder(entry) / "result.json").read_text(encoding="utf-8"))
+            return record
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise OutputError(f"{self.folder(entry)} cannot be read ({error}); delete it, and run again") from error
+
+    def pending(self, entries: Iterable[Entry], retry_failed: bool) -> Iterator[Entry]:
+        """The clips that are still to be done, each once; with `retry_failed` those that failed, too."""
+        given: set[str] = set()
+        for entry in entries:
+            if entry.id not in given and (
+                not (self.folder(entry) / "result.json").exists()
+                or (retry_failed and "error" in (self.record(entry) or {}))
+            ):
+                given.add(entry.id)
+                yield entry
+
+    @contextmanager
+    def place(self, entry: Entry) -> Iterator[Path]:
+        """A folder to work on a clip in, which is gone afterwards."""
+        work = self._work / f"{entry.id}-{uuid.uuid4().hex[:8]}"
+        try:
+            work.mkdir(parents=True)
+        except OSError as error:
+            raise OutputError(f"{self.out} cannot be written ({error.strerror}); is the disk full?") from error
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def commit(self, entry: Entry, record: Mapping[str, Any], work: Path) -> None:
+        """Make what lies in a folder the results of a clip, all at once. Those of an earlier failure make room.
+
+        Raises:
+            OutputError: the directory cannot be written.
+        """
+        final = self.folder(entry)
+        try:
+            (work / "result.json").write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
+            for path in work.iterdir():
+                _to_disk(path)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            if "error" in (self.record(entry) or {}):
+                with suppress(FileNotFoundError):
+                    final.rename(work.with_name(f"{work.name}-before"))
+            with suppress(FileExistsError):  # by another shard that has the same row
+                try:
+                    work.rename(final)
+                except OSError:
+                    if self.record(entry) is None:
+                        raise
+        except OSError as error:
+            raise OutputError(f"{self.out} cannot be written ({error.strerror}); is the disk full?") from error
+
+    def write_table(self, entries: Iterable[Entry]) -> Path:
+        """Write the table of the entries that are done, from their folders.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        whole = self.shard == Shard()
+        path = self.out / ("results.parquet" if whole else f"results-{self.shard.name}.parquet")
+        part = path.with_name(f".{path.name}.part")
+        try:
+            with pq.ParquetWriter(part, SCHEMA) as writer:
+                remaining = iter(entries)
+                while some := list(islice(remaining, _ROWS)):
+                    records = [r for r in map(self.record, some) if r is not None]
+                    writer.write_table(pa.Table.from_pylist(records, schema=SCHEMA))
+            part.replace(path)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be written ({error}); is the disk full?") from error
+        finally:
+            part.unlink(missing_ok=True)
+        return path
+
+
+def _written(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _to_disk(path: Path) -> None:
+    """Before a name stands for a file, its bytes are on the disk, should the power fail."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
