@@ -181,6 +181,9 @@ class Results:
         """
         final = self.folder(entry)
         try:
+            if "error" in record:  # a process that was ended may have left anything
+                shutil.rmtree(work)
+                work.mkdir()
             (work / "result.json").write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
             for path in work.iterdir():
                 _to_disk(path)

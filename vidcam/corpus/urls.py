@@ -22,12 +22,12 @@ def is_url(path: str) -> bool:
 
 def shown(path: str) -> str:
     """A path as it may be written down: of a URL no user, password, query or fragment."""
-    return "::".join(_bare(part) for part in path.split("::")) if is_url(path) else path
+    return _bare(path) if is_url(path) else path
 
 
 def _bare(url: str) -> str:
-    url = re.sub(r"[?#].*", "?…", url, count=1, flags=re.DOTALL)
-    return re.sub(r"://[^/]*@", "://", url, count=1)
+    parts = re.sub(r"://[^/]*@", "://", url).split("::")
+    return "::".join(re.sub(r"[?#].*", "?…", part, count=1, flags=re.DOTALL) for part in parts)
 
 
 def unsigned(path: str) -> str:

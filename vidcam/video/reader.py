@@ -166,7 +166,7 @@ class Clip:
                     container.seek(near, stream=stream)
                 for packet in container.demux(stream):
                     yield from packet.decode()
-            except av.error.FFmpegError as error:
+            except (av.error.FFmpegError, IndexError) as error:  # PyAV's, of a stream that begins on the way
                 self._broken = f"the stream breaks ({_reason(error)})"
             if self._broken:
                 with suppress(av.error.FFmpegError):
@@ -180,7 +180,8 @@ class Clip:
                     f"{self.path} has pictures of {stream.width}x{stream.height} pixels, and at most {self.max_pixels} "
                     "are taken; give a smaller clip, or allow more"
                 )
-            stream.codec_context.options = {"max_pixels": str(self.max_pixels)}  # should the size change on the way
+            # Should the size change on the way. FFmpeg counts the padding of its buffers, too.
+            stream.codec_context.options = {"max_pixels": str(2 * self.max_pixels)}
         return stream
 
     def _upright_rgb(self, image: VideoFrame) -> np.ndarray:
@@ -279,12 +280,14 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
     try:
         for image in container.decode(stream):
             return image
-    except (av.error.FFmpegError, RuntimeError) as error:
+    except (av.error.FFmpegError, RuntimeError, IndexError) as error:
         reason = _reason(error)
     codec = stream.codec_context.name if stream.codec_context else "unknown codec"
     raise ClipError(f"no frame of {path} can be decoded ({codec}: {reason}); give a file that plays")
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, IndexError):
+        return "another stream begins, which was not announced"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return text[0].lower() + text[1:]

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from vidcam.corpus.job import failed
+from vidcam.corpus.manifest import Entry, Shard
+from vidcam.corpus.results import SCHEMA, Results
+from vidcam.errors import OutputError
+
+ENTRIES = [Entry(path=f"{i}.mp4") for i in range(5)]
+GOOD = {
+    "prediction": "waving",
+    "probability": 0.5,
+    "top": [{"label": "waving", "probability": 0.5}],
+    "segments": [{"start": 0.0, "end": 1.0, "score": 0.25}],
+    "warnings": ["short"],
+    "timings": {"explain": 1.5},
+}
+
+
+def _commit(results: Results, entry: Entry, record: dict[str, object]) -> None:
+    with results.place(entry) as work:
+        (work / "summary.json").write_text("{}")
+        results.commit(entry, {"id": entry.id, "clip": entry.path, **record}, work)
+
+
+def test_what_is_committed_is_done_and_stands_in_the_table_in_its_row(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    with results.claimed():
+        assert list(results.pending(ENTRIES, False)) == ENTRIES
+        _commit(results, ENTRIES[3], GOOD)
+        _commit(results, ENTRIES[1], failed(ENTRIES[1], "time", "took more than 1 s"))
+        assert list(results.pending(ENTRIES, False)) == [ENTRIES[0], ENTRIES[2], ENTRIES[4]]
+        assert list(results.pending([*ENTRIES, *ENTRIES], True)) == [ENTRIES[i] for i in (0, 1, 2, 4)]
+        table = pq.read_table(results.write_table(ENTRIES))
+    assert table.schema == SCHEMA and table.num_rows == 2
+    first, second = table.to_pylist()
+    assert first["id"] == ENTRIES[1].id and first["error"] == "took more than 1 s" and first["prediction"] is None
+    assert {k: second[k] for k in GOOD if k != "timings"} == {k: v for k, v in GOOD.items() if k != "timings"}
+    assert second["timings"] == {"fetch": None, "explain": 1.5, "save": None}
+    assert {p.name for p in results.folder(ENTRIES[3]).iterdir()} == {"summary.json", "result.json"}
+    assert not list(tmp_path.glob(".work*"))
+
+
+def test_a_row_that_stands_twice_is_done_once(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    twice = [ENTRIES[0], ENTRIES[1], ENTRIES[0]]
+    assert list(results.pending(twice, False)) == ENTRIES[:2]
+    for entry in ENTRIES[:2]:
+        _commit(results, entry, GOOD)
+    assert pq.read_table(results.write_table(twice))["clip"].to_pylist() == ["0.mp4", "1.mp4", "0.mp4"]
+
+
+def test_a_failure_keeps_nothing_of_what_was_begun(tmp_path: Path) -> None:
+    results, entry = Results(tmp_path), ENTRIES[0]
+    with results.place(entry) as work:
+        (work / "fetched").mkdir()
+        (work / "fetched" / "clip.mp4").touch()
+        (work / "overlay.mp4").touch()
+        results.commit(entry, failed(entry, "crash", "died"), work)
+    assert [p.name for p in results.folder(entry).iterdir()] == ["result.json"]
+
+
+def test_a_failure_makes_room_and_a_result_does_not(tmp_path: Path) -> None:
+    results, entry = Results(tmp_path), ENTRIES[0]
+    _commit(results, entry, failed(entry, "crash", "died"))
+    _commit(results, entry, {"n": 1})
+    _commit(results, entry, {"n": 2})  # by another shard that holds the same row
+    assert results.record(entry) == {"id": entry.id, "clip": entry.path, "n": 1}
+    assert sorted(p.name for p in results.folder(entry).parent.iterdir()) == [entry.id]
+
+
+def test_what_a_killed_run_left_is_swept(tmp_path: Path) -> None:
+    (tmp_path / ".work-1-of-1" / "x").mkdir(parents=True)
+    (tmp_path / ".work-2-of-2" / "x").mkdir(parents=True)
+    with Results(tmp_path).claimed():
+        assert not (tmp_path / ".work-1-of-1").exists()
+    assert (tmp_path / ".work-2-of-2").exists()  # another machine may be at work in it
+
+
+def test_one_run_at_a_time(tmp_path: Path) -> None:
+    refused = []
+
+    def another() -> None:
+        try:
+            with Results(tmp_path).claimed():
+                pass
+        except OutputError as error:
+            refused.append(str(error))
+
+    with Results(tmp_path).claimed():
+        thread = threading.Thread(target=another)
+        thread.start()
+        thread.join()
+        with Results(tmp_path, Shard(2, 2)).claimed():
+            pass
+    assert len(refused) == 1 and "in use by another run" in refused[0]
+    another()
+    assert len(refused) == 1
+
+
+def test_other_settings_are_refused_unless_told(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    with results.claimed():
+        assert results.settled({"stride": 8}, lambda: {"computes_in": "bfloat16"}, overwrite=False) == {
+            "stride": 8,
+            "computes_in": "bfloat16",
+        }
+        _commit(results, ENTRIES[0], GOOD)
+        results.write_table(ENTRIES)
+        again = results.settled({"stride": 8}, lambda: {"computes_in": "float32"}, overwrite=True)
+        assert again["computes_in"] == "bfloat16" and results.record(ENTRIES[0])
+        with pytest.raises(OutputError, match=r"other settings \(stride: 8, now 4\); pass --overwrite"):
+            results.settled({"stride": 4}, dict, overwrite=False)
+        assert results.record(ENTRIES[0])
+        other = Results(tmp_path, Shard(1, 2))
+        with other.claimed(), pytest.raises(OutputError, match="in use by another run"):
+            results.settled({"stride": 4}, dict, overwrite=True)
+        assert results.settled({"stride": 4}, dict, overwrite=True) == {"stride": 4}
+        assert results.record(ENTRIES[0]) is None and not (tmp_path / "results.parquet").exists()
+
+
+def test_shards_have_tables_of_their_own_and_then_one_of_all(tmp_path: Path) -> None:
+    for index in (1, 2):
+        results = Results(tmp_path, Shard(index, 2))
+        for entry in ENTRIES[index - 1 :: 2]:
+            _commit(results, entry, GOOD)
+        assert results.write_table(ENTRIES[index - 1 :: 2]).name == f"results-{index}-of-2.parquet"
+    whole = Results(tmp_path)
+    assert not list(whole.pending(ENTRIES, False))
+    assert pq.read_table(whole.write_table(ENTRIES))["id"].to_pylist() == [e.id for e in ENTRIES]
+
+
+def test_a_damaged_result_is_told(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    _commit(results, ENTRIES[0], GOOD)
+    (results.folder(ENTRIES[0]) / "result.json").write_text("{")
+    with pytest.raises(OutputError, match="delete it, and run again"):
+        results.write_table(ENTRIES)
+    assert not list(tmp_path.glob("*.parquet")) and not list(tmp_path.glob(".*.part"))
+
+
+def test_a_folder_that_may_not_be_written(tmp_path: Path, small_disk: Callable[[str, str], Path]) -> None:
+    with pytest.raises(OutputError, match="cannot be written"), Results(small_disk("fixed", "ro") / "out").claimed():
+        pass
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"), Results(tmp_path / "file").claimed():
+        pass
+
+
+def test_where_the_disk_ends_nothing_half_done_has_a_name(small_disk: Callable[[str, str], Path]) -> None:
+    results = Results(small_disk("small", "size=200k"))
+    done = 0
+    with pytest.raises(OutputError, match="is the disk full"), results.claimed():
+        for entry in (Entry(path=f"{i}") for i in range(100)):
+            with results.place(entry) as work:
+                results.commit(entry, {"id": entry.id, "text": "x" * 5000}, work)
+            done += 1
+    assert done > 5
+    stored = list(results.out.glob("clips/*/*/result.json"))
+    assert len(stored) == done and all(json.loads(p.read_text())["id"] == p.parent.name for p in stored)
+    assert not list(results.out.glob(".work*"))

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from threading import Event, Thread
+
+import psutil
+import pytest
+
+from tests.corpus.conftest import FATES, served
+from vidcam.corpus.job import Job, Limits
+from vidcam.corpus.manifest import Entry
+from vidcam.corpus.results import Results
+from vidcam.corpus.worker import Stopped, Worker
+from vidcam.errors import VidcamError
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def worker(deadly: Job) -> Iterator[Worker]:
+    with closing(Worker(deadly, Event(), {"OMP_NUM_THREADS": "1"})) as worker:
+        yield worker
+
+
+def _children() -> set[psutil.Process]:
+    return {p for p in psutil.Process().children() if "vidcam.corpus.worker" in " ".join(p.cmdline())}
+
+
+def test_each_clip_meets_its_own_fate_and_no_other(deadly: Job, tmp_path: Path) -> None:
+    results = Results(tmp_path / "out")
+    with closing(Worker(deadly.model_copy(update={"films": True}), Event(), {"OMP_NUM_THREADS": "1"})) as worker:
+        records = {fate: worker.finish(Entry(path=f"clip{fate}.mp4"), results) for fate in FATES}
+    assert {fate: record.get("error_kind", "") for fate, record in records.items()} == FATES
+    assert records[2]["error"] == "the process that worked on clip2.mp4 died (SIGSEGV), twice"
+    assert records[3]["error"] == "clip3.mp4 took more than 5 s and was ended"
+    assert records[4]["error"] == "clip4.mp4 took more than 1500 MiB and was ended"
+    assert (tmp_path / "died-once").exists()
+    assert records[6]["error"] == "RuntimeError: what nobody thought of"
+    assert records[7]["error"] == "clip7.mp4 does not exist; give the path of a video file"  # it was there before
+    for fate, kind in FATES.items():
+        names = {p.name for p in results.folder(Entry(path=f"clip{fate}.mp4")).iterdir()}
+        assert (names == {"result.json"}) == bool(kind)
+        assert kind or {"overlay.mp4", "explanation.npz", "summary.json", "result.json"} <= names
+    assert not _children()
+
+
+def test_a_process_that_is_stopped_is_ended_by_the_limit(deadly: Job, worker: Worker, tmp_path: Path) -> None:
+    results = Results(tmp_path / "out")
+    worker.finish(Entry(path="clip1.mp4"), results)
+    (process,) = _children()
+    process.suspend()
+    record = worker.finish(Entry(path="clip8.mp4"), results)
+    assert record["error_kind"] == "time" and not process.is_running()
+    assert "error" not in worker.finish(Entry(path="clip1.mp4", start=0.1), results)
+
+
+def test_a_server_that_stalls_is_left_at_the_limit(deadly: Job, worker: Worker, tmp_path: Path) -> None:
+    stalled = Event()
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", "1000000")
+        request.end_headers()
+        stalled.wait(60)
+
+    with served(answer) as host:
+        record = worker.finish(Entry(path=f"http://user:S3CR3T@{host}/clip.mp4?sig=S3CR3T"), Results(tmp_path / "out"))
+        stalled.set()
+    assert record["error"] == f"http://{host}/clip.mp4?… took more than 5 s and was ended"
+    assert not any(b"S3CR3T" in path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
+
+
+def test_whoever_wants_it_to_end_is_heard(deadly: Job, tmp_path: Path) -> None:
+    stopping = Event()
+    with closing(Worker(deadly, stopping)) as worker:
+        began = time.monotonic()
+        Thread(target=lambda: (time.sleep(5), stopping.set())).start()
+        with pytest.raises(Stopped):
+            worker.finish(Entry(path="clip3.mp4"), Results(tmp_path / "out"))
+        assert time.monotonic() - began < 7.5
+    assert not _children() and not list((tmp_path / "out").rglob("result.json"))
+
+
+def test_it_ends_with_the_run(deadly: Job, worker: Worker, tmp_path: Path) -> None:
+    worker.finish(Entry(path="clip1.mp4"), Results(tmp_path / "out"))
+    (process,) = _children()
+    connection = worker._connection
+    assert connection is not None
+    connection.close()  # as when the run is killed
+    process.wait(5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target": "flying"}, r"label 'flying' is not one of the model's 3 classes"),
+        ({"layer": "tail"}, r"has no layer 'tail'"),
+        ({"method": "gradcam,gradcam++"}, r"are several methods"),
+        ({"target": "top5"}, r"is several classes"),
+        ({"weights": "gone.pth"}, r"gone\.pth does not exist"),
+    ],
+)
+def test_what_is_wrong_for_every_clip_is_told_at_once(
+    deadly: Job, tmp_path: Path, change: dict[str, str], message: str
+) -> None:
+    job = deadly.model_copy(update={"config": deadly.config.model_copy(update=change)})
+    with closing(Worker(job, Event())) as worker, pytest.raises(VidcamError, match=message):
+        worker.finish(Entry(path="clip1.mp4"), Results(tmp_path / "out"))
+
+
+def test_a_network_that_kills_its_process_when_it_is_made(deadly: Job, tmp_path: Path) -> None:
+    text = (tmp_path / "deadly.py").read_text()
+    (tmp_path / "deadly.py").write_text(text.replace("torch.manual_seed(0)", "os.kill(os.getpid(), signal.SIGKILL)"))
+    with closing(Worker(deadly, Event())) as worker, pytest.raises(VidcamError, match="was to load the network ended"):
+        worker.finish(Entry(path="clip1.mp4"), Results(tmp_path / "out"))
+
+
+def test_limits_of_pictures_and_of_time(deadly: Job, tmp_path: Path) -> None:
+    job = deadly.model_copy(update={"limits": Limits(pixels=32 * 32, duration=0.4)})
+    with closing(Worker(job, Event())) as worker:
+        results = Results(tmp_path / "out")
+        kinds = {p: worker.finish(Entry(path="clip1.mp4", start=0, end=p), results).get("error") for p in (0.3, 0.5)}
+        assert kinds == {0.3: None, 0.5: "clip1.mp4 lasts more than 0.4 s; allow more, or give start and end"}
+    job = deadly.model_copy(update={"limits": Limits(pixels=32 * 31)})
+    with closing(Worker(job, Event())) as worker:
+        told = worker.finish(Entry(path="clip8.mp4"), results)["error"]
+        assert told.startswith("clip8.mp4 has pictures of 32x32 pixels, and at most 992 are taken")
