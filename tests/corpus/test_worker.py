@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.corpus.conftest import FATES, served
-from vidcam.corpus.job import Job, Limits
+from vidcam.corpus.job import Explaining, Job, Limits
 from vidcam.corpus.manifest import Entry
 from vidcam.corpus.results import Results
 from vidcam.corpus.worker import Stopped, Worker
@@ -105,10 +105,17 @@ def test_it_ends_with_the_run(deadly: Job, worker: Worker, tmp_path: Path) -> No
     ],
 )
 def test_what_is_wrong_for_every_clip_is_told_at_once(
-    deadly: Job, tmp_path: Path, change: dict[str, str], message: str
+    deadly: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], message: str
 ) -> None:
     job = deadly.model_copy(update={"config": deadly.config.model_copy(update=change)})
-    with closing(Worker(job, Event())) as worker, pytest.raises(VidcamError, match=message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(VidcamError, match=message):
+        Explaining(job)
+
+
+def test_what_is_wrong_is_told_by_the_worker(deadly: Job, tmp_path: Path) -> None:
+    job = deadly.model_copy(update={"config": deadly.config.model_copy(update={"layer": "tail"})})
+    with closing(Worker(job, Event())) as worker, pytest.raises(VidcamError, match="has no layer 'tail'"):
         worker.finish(Entry(path="clip1.mp4"), Results(tmp_path / "out"))
 
 

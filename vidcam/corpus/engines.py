@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
+import socket
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, suppress
 from itertools import islice
@@ -96,11 +99,13 @@ def ray(address: str | None = None, workers: int | None = None) -> Engine:
 
     def run(job: Job, results: Results, entries: Iterable[Entry]) -> Generator[Record]:
         try:
-            cluster.init(address=address, log_to_driver=False, configure_logging=False, include_dashboard=False)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+            _reached(address)
+            cluster.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+        except (OSError, RuntimeError, ValueError) as error:
             raise SettingsError(f"there is no Ray cluster at {address} ({error}); give another --address") from error
         try:
             data.DataContext.get_current().enable_progress_bars = False
+            logging.getLogger("ray.data").setLevel(logging.ERROR)
             resources = cluster.cluster_resources()  # type: ignore[no-untyped-call]
             gpus = resources.get("GPU", 0)
             many = workers or int(gpus or resources["CPU"])
@@ -123,6 +128,13 @@ def ray(address: str | None = None, workers: int | None = None) -> Engine:
             cluster.shutdown()
 
     return run
+
+
+def _reached(address: str | None) -> None:
+    """Raise an OSError where nobody listens at host:port; Ray itself would try for a quarter of an hour."""
+    match = re.fullmatch(r"(?:ray://)?([^/:]+):(\d+)", address or "")
+    if match:
+        socket.create_connection((match[1], int(match[2])), timeout=10).close()
 
 
 class _Actor:

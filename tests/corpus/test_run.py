@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+import vidcam
+from tests.conftest import numbered, write_video
+from tests.corpus.conftest import serving
+from vidcam import cli
+from vidcam.config import ExplainConfig
+from vidcam.corpus import engines
+from vidcam.corpus.job import Job, Limits
+from vidcam.corpus.manifest import Shard
+from vidcam.corpus.results import Results
+from vidcam.corpus.run import run_corpus
+from vidcam.demo import demo_clips
+from vidcam.errors import OutputError, SettingsError, VidcamError
+
+pytestmark = pytest.mark.slow
+
+FLOAT32 = ExplainConfig(dtype="float32")
+
+
+def _manifest(folder: Path, rows: list[str], header: str = "path") -> Path:
+    path = folder / "manifest.csv"
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def _rows(table: Path) -> list[dict[str, object]]:
+    return pq.read_table(table).drop_columns(["timings"]).to_pylist()  # type: ignore[no-any-return]
+
+
+def test_each_row_is_what_explaining_its_clip_gives(tmp_path: Path) -> None:
+    clips = demo_clips()
+    manifest = _manifest(
+        tmp_path,
+        [
+            f"{clips[0]},,,,x",
+            f"{clips[1]},bowing,1,3,y",
+            "gone.mp4,,,,z",
+            f"{clips[2]},flying,,,",
+            f"{clips[2]},kicking - bowing,,2,",
+        ],
+        "path,target,start,end,split",
+    )
+    tally = run_corpus(manifest, tmp_path / "out", FLOAT32, engine=engines.local(1))
+    assert (tally.rows, tally.done, tally.failed) == (5, 5, 2) and tally.first_error.startswith(
+        "gone.mp4 does not exist"
+    )
+    rows = _rows(tally.table)
+    alone = vidcam.explain(clips[0], dtype="float32")
+    assert rows[0]["prediction"] == alone.top[0][0] and rows[0]["frames"] == alone.frames
+    assert rows[0]["probability"] == pytest.approx(alone.top[0][1], abs=1e-3)
+    stored = vidcam.load_explanation(tmp_path / "out" / "clips" / str(rows[0]["id"])[-2:] / str(rows[0]["id"]))
+    np.testing.assert_allclose(stored.maps, alone.maps, atol=1e-3 * alone.peak)
+    assert stored.clip == str(clips[0])
+    (found,) = (s for s in rows[0]["segments"] if s["score"] == max(s["score"] for s in rows[0]["segments"]))  # type: ignore[attr-defined, index]
+    localized = vidcam.localize(clips[0], classes=[alone.target.label], dtype="float32").segments[0]
+    assert abs(found["start"] - localized.start) < 0.6 and abs(found["end"] - localized.end) < 0.6
+    assert rows[1]["explained"] == "bowing" and rows[1]["seconds"] == pytest.approx(2, abs=0.1)
+    assert rows[3]["error_kind"] == "TargetError" and "flying" in str(rows[3]["error"])
+    assert rows[4]["explained"] == "kicking - bowing" and rows[4]["error"] is None
+
+
+def test_again_and_with_what_failed(tmp_path: Path, clip_path: Path) -> None:
+    manifest, told = _manifest(tmp_path, ["clip.mp4", "late.mp4"]), []
+    tally = run_corpus(manifest, tmp_path / "out", FLOAT32, engine=engines.local(2), progress=lambda *p: told.append(p))
+    assert (tally.done, tally.failed) == (2, 1) and told[0] == (0, 2) and told[-1] == (2, 2)
+    clip_path.rename(tmp_path / "late.mp4")
+    again = run_corpus(manifest, tmp_path / "out", FLOAT32, engine=engines.local(2))
+    assert (again.done, again.failed) == (0, 1)
+    retried = run_corpus(manifest, tmp_path / "out", FLOAT32, engine=engines.local(2), retry_failed=True)
+    assert (retried.done, retried.failed) == (1, 0)
+    with pytest.raises(OutputError, match=r"stride: None, now 4"):
+        run_corpus(manifest, tmp_path / "out", FLOAT32.model_copy(update={"stride": 4}))
+    anew = run_corpus(manifest, tmp_path / "out", FLOAT32.model_copy(update={"stride": 4}), overwrite=True)
+    assert (anew.done, anew.failed) == (2, 1)
+
+
+def test_weights_that_changed_under_their_name_are_other_settings(tmp_path: Path, clip_path: Path) -> None:
+    from vidcam.models.registry import bundled_weights
+
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(bundled_weights("playground-r2plus1d").read_bytes())
+    config = FLOAT32.model_copy(update={"weights": str(weights)})
+    run_corpus(_manifest(tmp_path, ["clip.mp4"]), tmp_path / "out", config, engine=engines.local(1))
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\0")
+    with pytest.raises(OutputError, match="sha256"):
+        run_corpus(_manifest(tmp_path, ["clip.mp4"]), tmp_path / "out", config)
+    with pytest.raises(VidcamError, match=r"gone\.pth cannot be read"):
+        run_corpus(
+            _manifest(tmp_path, ["clip.mp4"]), tmp_path / "o2", FLOAT32.model_copy(update={"weights": "gone.pth"})
+        )
+
+
+def test_what_it_computes_in_is_found_once_and_kept(tmp_path: Path, clip_path: Path) -> None:
+    manifest = _manifest(tmp_path, ["gone.mp4", "clip.mp4"])
+    run_corpus(manifest, tmp_path / "out", engine=engines.local(1))
+    settings = json.loads((tmp_path / "out" / "settings.json").read_text())
+    assert settings["dtype"] == "auto" and settings["computes_in"] in ("float32", "bfloat16")
+    settings["computes_in"] = "float16"
+    (tmp_path / "out" / "settings.json").write_text(json.dumps(settings))
+    write_video(tmp_path / "gone.mp4", [numbered(i, 48, 64) for i in range(24)])
+    tally = run_corpus(manifest, tmp_path / "out", engine=engines.local(1), retry_failed=True)
+    folder = tmp_path / "out" / "clips" / str(_rows(tally.table)[0]["id"])[-2:] / str(_rows(tally.table)[0]["id"])
+    assert vidcam.load_explanation(folder).computation["dtype"] == "float16"
+
+
+def test_shards_and_then_the_whole(tmp_path: Path, clip_path: Path) -> None:
+    manifest = _manifest(tmp_path, [f"clip.mp4,{i / 10}" for i in range(3)], "path,start")
+    done = [
+        run_corpus(manifest, tmp_path / "out", FLOAT32, shard=Shard(i, 2), engine=engines.local(1)).done for i in (1, 2)
+    ]
+    assert done == [2, 1]
+    whole = run_corpus(manifest, tmp_path / "out", FLOAT32)
+    assert whole.done == 0 and [row["start"] for row in _rows(whole.table)] == [0.0, 0.1, 0.2]
+
+
+def test_clips_elsewhere(tmp_path: Path, clip_path: Path) -> None:
+    with serving(tmp_path) as host:
+        url = f"http://user:S3CR3T@{host}/clip.mp4?X-Amz-Signature=S3CR3T"
+        manifest = _manifest(tmp_path, [url, url.replace("clip", "gone"), "clip.mp4"])
+        out = tmp_path / "out"
+        tally = run_corpus(manifest, out, FLOAT32, engine=engines.local(1), films=True)
+    rows = _rows(tally.table)
+    assert rows[0]["clip"] == f"http://{host}/clip.mp4?…" and rows[0]["error"] is None
+    assert {k: rows[0][k] for k in ("prediction", "probability", "segments")} == {
+        k: rows[2][k] for k in ("prediction", "probability", "segments")
+    }
+    assert str(rows[1]["error"]).startswith(f"http://{host}/gone.mp4?… cannot be fetched")
+    folder = out / "clips" / str(rows[0]["id"])[-2:] / str(rows[0]["id"])
+    assert {p.name for p in folder.iterdir()} == {
+        "overlay.mp4", "curve.png", "curve.csv", "explanation.npz", "summary.json", "result.json",
+    }  # fmt: skip
+    for path in out.rglob("*"):
+        assert not path.is_file() or b"S3CR3T" not in path.read_bytes(), path
+
+
+def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(
+    tmp_path: Path, small_disk: Callable[[str, str], Path]
+) -> None:
+    write_video(tmp_path / "clip.mp4", [numbered(i, 48, 64) for i in range(24)])
+    manifest = _manifest(tmp_path, [f"clip.mp4,{i / 100}" for i in range(12)], "path,start")
+    out = small_disk("small", "size=300k")
+    with pytest.raises(VidcamError, match="is the disk full"):
+        run_corpus(manifest, out, FLOAT32, engine=engines.local(2))
+    done = len(list(out.glob("clips/*/*/result.json")))
+    assert 0 < done < 12 and not list(out.glob(".work*")) and not (out / "results.parquet").exists()
+    subprocess.run(["mount", "-o", "remount,size=20m", out], check=True)
+    tally = run_corpus(manifest, out, FLOAT32, engine=engines.local(2))
+    assert (tally.done, tally.failed) == (12 - done, 0)
+
+
+def test_ray_is_asked_for_by_name_and_address() -> None:
+    with pytest.raises(SettingsError, match=r"there is no Ray cluster at 127\.0\.0\.1:9"):
+        list(engines.ray("127.0.0.1:9")(Job(config=FLOAT32, folder=Path(), directory=Path()), None, []))  # type: ignore[arg-type]
+
+
+def test_ray_gives_what_this_machine_gives(tmp_path: Path) -> None:
+    manifest = _manifest(tmp_path, [*map(str, demo_clips()), "gone.mp4"])
+    local = run_corpus(manifest, tmp_path / "local", FLOAT32, engine=engines.local(2))
+    ray = run_corpus(manifest, tmp_path / "ray", FLOAT32, engine=engines.ray(workers=2))
+    assert _rows(ray.table) == _rows(local.table) and (ray.done, ray.failed) == (local.done, local.failed)
+    assert not list((tmp_path / "ray").glob(".work*"))
+
+
+def test_an_actor_tells_what_ends_the_run(tmp_path: Path) -> None:
+    wrong = FLOAT32.model_copy(update={"layer": "tail"})
+    actor = engines._Actor(Job(config=wrong, folder=tmp_path, directory=tmp_path), Results(tmp_path / "out"))
+    outcome = json.loads(actor({"entry": json.dumps({"path": "clip.mp4"})})["outcome"])
+    assert "has no layer 'tail'" in outcome["ends"]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    """The command line on 24 stretches of a clip, each of which takes its time."""
+    (tmp_path / "slowly.py").write_text(
+        "import time\nfrom vidcam.models.registry import load_model\n"
+        "def build():\n"
+        "    network = load_model('playground-r2plus1d').network\n"
+        "    network.register_forward_hook(lambda *_: time.sleep(0.05))\n"
+        "    return network\n"
+    )
+    write_video(tmp_path / "clip.mp4", [numbered(i, 48, 64) for i in range(40)])
+    _manifest(tmp_path, [f"clip.mp4,{i / 100}" for i in range(24)], "path,start")
+    preprocess = {"resize": 112, "crop": [112, 112], "mean": [0.5] * 3, "std": [0.5] * 3}
+    config = {"model": {"factory": "slowly:build", "preprocess": preprocess}, "stride": 4, "dtype": "float32"}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    return [
+        sys.executable,
+        "-m",
+        "vidcam.cli",
+        "corpus",
+        "run",
+        "manifest.csv",
+        "--config",
+        "config.yaml",
+        "--trust-config",
+    ]
+
+
+def _start(command: list[str], folder: Path, out: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*command, "--out", out, "--workers", "2", "--json"],
+        cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def _finished(folder: Path, out: str) -> int:
+    return len(list((folder / out).glob("clips/*/*/result.json")))
+
+
+def _some_finished(process: subprocess.Popen[str], folder: Path, out: str, more: int) -> int:
+    """Wait until so many more clips are finished; how many are."""
+    before = _finished(folder, out)
+    for _ in range(600):
+        if (done := _finished(folder, out)) >= before + more or process.poll() is not None:
+            return done
+        time.sleep(0.05)
+    raise AssertionError("nothing is finished")
+
+
+def _workers_of(folder: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if "vidcam.corpus.worker" in process.cmdline() and process.cwd() == str(folder):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_killed_again_and_again_it_comes_to_the_same_table(command: list[str], tmp_path: Path) -> None:
+    whole = _start(command, tmp_path, "whole")
+    whole.communicate(timeout=200)
+    chance, times = random.Random(0), {}
+    for _ in range(3):
+        process = _start(command, tmp_path, "killed")
+        _some_finished(process, tmp_path, "killed", chance.randrange(1, 4))
+        time.sleep(chance.random() * 0.3)
+        process.kill()
+        process.communicate()
+        times |= {p: p.stat().st_mtime_ns for p in tmp_path.glob("killed/clips/*/*/result.json") if p not in times}
+    last = _start(command, tmp_path, "killed")
+    told = json.loads(last.communicate(timeout=200)[0])
+    assert 3 <= len(times) < 24 and told["done"] == 24 - len(times)
+    assert all(path.stat().st_mtime_ns == then for path, then in times.items())  # done once
+    assert _rows(tmp_path / "killed" / "results.parquet") == _rows(tmp_path / "whole" / "results.parquet")
+    leftovers = {p.name for p in (tmp_path / "killed").iterdir()} - {"clips", "settings.json", "results.parquet"}
+    assert leftovers <= {".lock-1-of-1", ".lock-settings"}
+    for process in _workers_of(tmp_path):
+        process.wait(5)
+
+
+def test_interrupted_it_ends_cleanly_and_goes_on(command: list[str], tmp_path: Path) -> None:
+    done = 0
+    for how in (signal.SIGINT, signal.SIGTERM):
+        process = _start(command, tmp_path, "out")
+        _some_finished(process, tmp_path, "out", 2)
+        process.send_signal(how)
+        out, told = process.communicate(timeout=20)
+        assert process.returncode == 130 and not out and "Traceback" not in told
+        assert done + 2 <= (done := _finished(tmp_path, "out")) < 24
+        assert not _workers_of(tmp_path) and not list((tmp_path / "out").glob(".work*"))
+    last = _start(command, tmp_path, "out")
+    assert json.loads(last.communicate(timeout=200)[0])["done"] == 24 - done
+
+
+def test_the_command_line(tmp_path: Path, clip_path: Path) -> None:
+    manifest = _manifest(tmp_path, ["clip.mp4", "gone.mp4"])
+    command = [sys.executable, "-m", "vidcam.cli", "corpus", "run", str(manifest), "--out", str(tmp_path / "out")]
+    run = subprocess.run([*command, "--workers", "1", "--max-duration", "10"], capture_output=True, text=True)
+    assert run.returncode == 0 and "1 of 2 clips explained, 2 of them now" in run.stdout
+    assert "note: 1 of 2 clips could not be explained; the first: gone.mp4 does not exist" in run.stderr
+    for wrong, message in (
+        (["--shard", "3/2"], "there is no shard '3/2'"),
+        (["--engine", "spark"], "there is no engine 'spark'; choose one of local, ray"),
+        (["--stride", "4"], "holds results of other settings (stride: None, now 4)"),
+        (["--layer", "tail", "--overwrite"], "has no layer 'tail'"),
+    ):
+        told = CliRunner().invoke(cli.app, [*command[3:], *wrong])
+        assert isinstance(told.exception, VidcamError) and message in str(told.exception)
+
+
+def test_limits_are_positive() -> None:
+    with pytest.raises(ValueError):
+        Limits(seconds=0)
