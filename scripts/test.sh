@@ -6,4 +6,5 @@ source "$(dirname "$0")/setup.sh"
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/mypy
+.venv/bin/bandit --quiet --configfile pyproject.toml --recursive vidcam
 .venv/bin/python -m pytest "$@"

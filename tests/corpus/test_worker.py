@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from tests.corpus.conftest import FATES, served
-from vidcam.corpus.job import Explaining, Job, Limits
+from vidcam.corpus.explaining import Explaining
+from vidcam.corpus.job import Job, Limits
 from vidcam.corpus.manifest import Entry
 from vidcam.corpus.results import Results
 from vidcam.corpus.worker import Stopped, Worker
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def worker(deadly: Job) -> Iterator[Worker]:
-    with closing(Worker(deadly, Event(), {"OMP_NUM_THREADS": "1"})) as worker:
+    with closing(Worker(deadly, Event())) as worker:
         yield worker
 
 
@@ -32,7 +33,7 @@ def _children() -> set[psutil.Process]:
 
 def test_each_clip_meets_its_own_fate_and_no_other(deadly: Job, tmp_path: Path) -> None:
     results = Results(tmp_path / "out")
-    with closing(Worker(deadly.model_copy(update={"films": True}), Event(), {"OMP_NUM_THREADS": "1"})) as worker:
+    with closing(Worker(deadly.model_copy(update={"films": True}), Event())) as worker:
         records = {fate: worker.finish(Entry(path=f"clip{fate}.mp4"), results) for fate in FATES}
     assert {fate: record.get("error_kind", "") for fate, record in records.items()} == FATES
     assert records[2]["error"] == "the process that worked on clip2.mp4 died (SIGSEGV), twice"

@@ -14,7 +14,6 @@ from threading import Event, Lock, Thread
 from typing import Any
 
 import psutil
-import torch
 
 from vidcam.corpus.job import Job, Record
 from vidcam.corpus.manifest import Entry
@@ -39,7 +38,7 @@ def local(workers: int | None = None) -> Engine:
 
         def serve(index: int) -> None:
             try:
-                with closing(Worker(job, stopping, _environment(index))) as worker:
+                with closing(Worker(job, stopping, index)) as worker:
                     while not stopping.is_set():
                         with taking:
                             entry = next(source, None)
@@ -72,15 +71,10 @@ def local(workers: int | None = None) -> Engine:
 
 
 def _default_workers() -> int:
+    import torch
+
     cores = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else psutil.cpu_count() or 1
     return torch.cuda.device_count() or max(1, min(cores, psutil.virtual_memory().total // _MEMORY))
-
-
-def _environment(index: int) -> dict[str, str]:
-    """Of one of several workers: a GPU, or one thread, with which a sum is the same however many workers there are."""
-    if gpus := torch.cuda.device_count():
-        return {"CUDA_VISIBLE_DEVICES": str(index % gpus)}
-    return {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def ray(address: str | None = None, workers: int | None = None) -> Engine:
@@ -141,8 +135,7 @@ class _Actor:
     """Holds a worker on a node of the cluster."""
 
     def __init__(self, job: Job, results: Results) -> None:
-        environment = {} if torch.cuda.is_available() else _environment(0)
-        self._results, self._worker = results, Worker(job, Event(), environment)
+        self._results, self._worker = results, Worker(job, Event())
 
     def __call__(self, row: dict[str, Any]) -> dict[str, str]:
         try:
@@ -162,7 +155,7 @@ def probed(job: Job, entries: Iterable[Entry]) -> str:
         VidcamError: the network cannot be had.
     """
     with (
-        closing(Worker(job.model_copy(update={"dtype": "auto"}), Event(), _environment(0))) as worker,
+        closing(Worker(job.model_copy(update={"dtype": "auto"}), Event())) as worker,
         suppress(Stopped),
     ):
         for entry in islice(entries, _PROBES):

@@ -1,33 +1,15 @@
-"""What a run does with each of its clips, and what is put down about it."""
+"""What a run does with each of its clips, and what is put down about one that failed."""
 
 from __future__ import annotations
 
-import shutil
-import time
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from vidcam.cam.targets import target_of, top_count
 from vidcam.config import ExplainConfig
-from vidcam.corpus.manifest import Entry, located
-from vidcam.corpus.urls import fetched, without_secrets
-from vidcam.errors import ClipError, LayerError, OutputError, SettingsError, VidcamError
-from vidcam.explanation import Explanation
-from vidcam.fidelity import shortest_dtype
-from vidcam.models.inference import prepared
-from vidcam.models.registry import Model
-from vidcam.pipeline import checked_layers, checked_methods, explain, reading_of
-from vidcam.render.outputs import all_or_nothing, draw, store
-from vidcam.temporal.curves import combined_curve
-from vidcam.temporal.segments import distinct, frame_edges, segments_of
-from vidcam.video.reader import Clip
-
-_FRAME_RATE = 60  # frames per second at which a clip's duration is counted, where its header says nothing
+from vidcam.corpus.manifest import Entry
+from vidcam.corpus.urls import without_secrets
 
 Record = dict[str, Any]
 """What is put down of a clip: a row of the table, see `vidcam.corpus.results.SCHEMA`."""
@@ -75,179 +57,17 @@ class Job(BaseModel):
     directory: Path
 
 
-class Explaining:
-    """A job with its network loaded.
-
-    Raises:
-        VidcamError: something in the job is wrong, whatever the clip.
-    """
-
-    def __init__(self, job: Job) -> None:
-        config = job.config
-        self.job = job
-        self.model: Model = config.load()
-        self.layers = checked_layers(self.model, config.layer)
-        self.methods = checked_methods(config.method)
-        if len(self.methods) > 1:
-            raise SettingsError(
-                f"{config.method} are several methods, and a corpus is explained by one; give one of them"
-            )
-        self._check(config.target)
-        if job.dtype != "auto":
-            import torch
-
-            self.model = prepared(self.model, getattr(torch, job.dtype), self.layers)
-
-    def _check(self, target: str | int) -> None:
-        count = top_count(target)
-        if count is None:
-            target_of(target, self.model.labels)
-        elif count > 1:
-            raise SettingsError(f"target {target!r} is several classes, and each clip is explained for one; give top")
-
-    def dtype(self, entry: Entry) -> str:
-        """What the trunk may compute in without changing the explanation, as a clip's first window has it.
-
-        Raises:
-            VidcamError: the clip cannot be used.
-        """
-        path = located(entry, self.job.folder)
-        if isinstance(path, str):
-            raise ClipError(f"{entry.shown} is not on this machine")
-        clip = self._clip(path, entry)
-        reading = reading_of(
-            clip,
-            self.model,
-            self.layers,
-            self.methods,
-            stride=self.job.config.stride,
-            sampling_rate=self.job.config.sampling_rate,
-            overlap=2,
-            dtype="float32",
-            dense=False,
-            progress=lambda done, announced: None,
-        )
-        return shortest_dtype(reading, self.layers)
-
-    def record(self, entry: Entry, folder: Path) -> Record:
-        """Explain a clip into a folder that is its own, and say what was found.
-
-        Raises:
-            OutputError: the folder cannot be written, whatever the clip.
-            SettingsError, LayerError: no clip can be explained like that.
-        """
-        timings: dict[str, float] = {}
-        try:
-            explanation = self._explained(entry, folder, timings)
-        except (OutputError, SettingsError, LayerError):
-            raise
-        except VidcamError as error:
-            return failed(entry, type(error).__name__, str(error), timings)
-        finally:
-            shutil.rmtree(folder / "fetched", ignore_errors=True)
-        return found(entry, explanation, timings)
-
-    def _explained(self, entry: Entry, folder: Path, timings: dict[str, float]) -> Explanation:
-        config, limits = self.job.config, self.job.limits
-        target = config.target if entry.target is None else entry.target
-        self._check(target)
-        began = time.perf_counter()
-        path = located(entry, self.job.folder)
-        if isinstance(path, str):
-            place = folder / "fetched"
-            place.mkdir()
-            path = fetched(path, place, limits.size << 20)
-            timings["fetch"] = _since(began)
-        began = time.perf_counter()
-        try:
-            clip = self._clip(path, entry)
-
-            def watch(frames: int, announced: int) -> None:
-                if frames > limits.duration * max(_FRAME_RATE, float(clip.frame_rate)):
-                    raise self._too_long(entry)
-
-            explanation = explain(
-                clip,
-                self.model,
-                target,
-                layer=config.layer,
-                method=config.method,
-                fusion=config.fusion,
-                stride=config.stride,
-                sampling_rate=config.sampling_rate,
-                dtype="auto",  # as it is prepared
-                dense=config.dense,
-                progress=watch,
-            )
-            timings["explain"] = _since(began)
-            began = time.perf_counter()
-            with all_or_nothing(folder) as work:
-                if self.job.films:
-                    draw(explanation, work)
-                explanation = replace(explanation, clip=entry.shown)
-                store(explanation, work)
-            timings["save"] = _since(began)
-        except VidcamError as error:
-            raise type(error)(str(error).replace(str(path), entry.shown)) from error
-        return explanation
-
-    def _clip(self, path: Path, entry: Entry) -> Clip:
-        limits = self.job.limits
-        clip = Clip(path, start=entry.start, end=entry.end, max_pixels=limits.pixels)
-        if min(clip.seconds_announced, entry.end or np.inf) - (entry.start or 0) > limits.duration:
-            raise self._too_long(entry)
-        return clip
-
-    def _too_long(self, entry: Entry) -> ClipError:
-        return ClipError(
-            f"{entry.shown} lasts more than {self.job.limits.duration:g} s; allow more, or give start and end"
-        )
-
-
-def found(entry: Entry, explanation: Explanation, timings: dict[str, float]) -> Record:
-    """The record of a clip that was explained."""
-    target = explanation.target
-    edges = frame_edges(explanation.times)
-    return {
-        **_of(entry),
-        "prediction": explanation.top[0][0],
-        "probability": explanation.top[0][1],
-        "explained": target.label,
-        "explained_probability": target.probability,
-        "top": [{"label": label, "probability": probability} for label, probability in explanation.top],
-        "segments": segments(explanation),
-        "frames": explanation.frames,
-        "seconds": float(edges[-1] - edges[0]),
-        "warnings": list(explanation.warnings),
-        "timings": timings,
-    }
-
-
-def segments(explanation: Explanation) -> list[dict[str, Any]]:
-    """When the explained target happens, best first: start and end in seconds, and a score.
-
-    Cut from score and evidence combined (`combined_curve`); what is no class has no score, its evidence alone is cut.
-    """
-    is_class = explanation.target.index is not None
-    curve = combined_curve(explanation.scores if is_class else np.ones_like(explanation.evidence), explanation.evidence)
-    cut: Sequence[Any] = distinct(segments_of(curve, explanation.times, explanation.target.label))
-    return [{"start": s.start, "end": s.end, "score": s.score} for s in cut]
-
-
 def failed(entry: Entry, kind: str, message: str, timings: dict[str, float] | None = None) -> Record:
     """The record of a clip that could not be explained."""
     return {
-        **_of(entry),
+        **of_manifest(entry),
         "error": without_secrets(message, entry.path),
         "error_kind": kind,
         "timings": timings or {},
     }
 
 
-def _of(entry: Entry) -> Record:
+def of_manifest(entry: Entry) -> Record:
+    """What of a record is known before its clip is looked at."""
     target = None if entry.target is None else str(entry.target)
     return {"id": entry.id, "clip": entry.shown, "target": target, "start": entry.start, "end": entry.end}
-
-
-def _since(began: float) -> float:
-    return round(time.perf_counter() - began, 4)

@@ -14,19 +14,26 @@ from pathlib import Path
 from queue import Queue
 from signal import Signals
 from threading import Event, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from vidcam.corpus.job import Explaining, Job, Record, failed
+from vidcam.corpus.job import Job, Record, failed
 from vidcam.corpus.manifest import Entry
 from vidcam.corpus.results import Results
 from vidcam.errors import LayerError, OutputError, SettingsError, VidcamError
 
+if TYPE_CHECKING:
+    from vidcam.corpus.explaining import Explaining
+
 _LOOK_EVERY = 0.1  # seconds, at the time and the memory a clip takes
 _TO_LOAD = 600  # seconds a network may take to load
 _TO_DIE = 5  # seconds a killed process may take; one that hangs in a file system takes longer, and is left alone
-_TRIES = 2  # a process may have been killed by somebody; the second time it was the clip
+_ENVIRONMENT = {
+    "PYTHONSAFEPATH": "1",  # nothing is imported from the current directory by accident
+    "OMP_NUM_THREADS": "1",  # a sum is the same however many workers there are
+    "MKL_NUM_THREADS": "1",
+}
 
 
 class Stopped(Exception):
@@ -42,11 +49,11 @@ class Worker:
     Args:
         job: what is done.
         stopping: set by whoever wants it to end.
-        environment: variables of the process, beside those of this one.
+        index: of several workers on one machine; it says which of its GPUs is taken.
     """
 
-    def __init__(self, job: Job, stopping: Event, environment: dict[str, str] | None = None) -> None:
-        self._job, self._stopping, self._environment = job, stopping, environment or {}
+    def __init__(self, job: Job, stopping: Event, index: int = 0) -> None:
+        self._job, self._stopping, self._index = job, stopping, index
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
 
@@ -57,7 +64,7 @@ class Worker:
             VidcamError: the run cannot go on, whatever the clip: the network cannot be had, or the disk is full.
             Stopped: it was wanted.
         """
-        for last in (False, True):
+        for last in (False, True):  # a process may have been killed by somebody; the second time it was the clip
             with results.place(entry) as work:
                 record = self._asked({"entry": entry.model_dump(), "folder": str(work)}, entry, retry=not last)
                 if record is not None:
@@ -109,14 +116,13 @@ class Worker:
         self.close()
         self._connection, other = Pipe()
         with other:
-            # -c puts no folder on the path where PYTHONSAFEPATH is known; the run's own standard streams stay its own
             self._process = subprocess.Popen(  # nosec B603
-                [sys.executable, "-m", "vidcam.corpus.worker", str(other.fileno())],
+                [sys.executable, "-m", "vidcam.corpus.worker", str(other.fileno()), str(self._index)],
                 pass_fds=[other.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONSAFEPATH": "1", **self._environment},
+                env={**os.environ, **_ENVIRONMENT},
                 start_new_session=True,  # Ctrl-C is for the run, which ends its processes
             )
         answer, trouble = self._told(json.loads(self._job.model_dump_json()), _TO_LOAD, None)
@@ -160,7 +166,7 @@ def _resident(process: int) -> int:
         return 0
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, index: int) -> None:
     """In the process: load what the job needs, then answer; end when nobody asks any more."""
     connection = Connection(descriptor)
     questions: Queue[dict[str, Any]] = Queue()
@@ -177,9 +183,14 @@ def main(descriptor: int) -> None:
         connection.send_bytes(json.dumps(given).encode())
 
     try:
+        import torch
+
         from vidcam.allocator import keep_freed_memory
+        from vidcam.corpus.explaining import Explaining
 
         keep_freed_memory()
+        if torch.cuda.is_available():
+            torch.cuda.set_device(index % torch.cuda.device_count())
         job = Job.model_validate(questions.get())
         with suppress(FileNotFoundError):  # on another machine
             os.chdir(job.directory)
@@ -207,4 +218,4 @@ def _answered(explaining: Explaining, question: dict[str, Any]) -> dict[str, Any
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))
