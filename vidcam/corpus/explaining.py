@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ import torch
 from vidcam.cam.targets import target_of, top_count
 from vidcam.corpus.job import Job, Record, failed, of_manifest
 from vidcam.corpus.manifest import Entry, located
-from vidcam.corpus.urls import fetched
-from vidcam.errors import ClipError, LayerError, OutputError, SettingsError, VidcamError
+from vidcam.corpus.urls import fetched, is_url
+from vidcam.errors import ClipError, LayerError, OutputError, SettingsError, TargetError, VidcamError
 from vidcam.explanation import Explanation
 from vidcam.fidelity import shortest_dtype
 from vidcam.models.inference import prepared
@@ -56,7 +57,7 @@ class Explaining:
         if count is None:
             target_of(target, self.model.labels)
         elif count > 1:
-            raise SettingsError(f"target {target!r} is several classes, and each clip is explained for one; give top")
+            raise TargetError(f"target {target!r} is several classes, and each clip is explained for one; give top")
 
     def dtype(self, entry: Entry) -> str:
         """What the trunk may compute in without changing the explanation, as a clip's first window has it.
@@ -64,23 +65,21 @@ class Explaining:
         Raises:
             VidcamError: the clip cannot be used.
         """
-        path = located(entry, self.job.folder)
-        if isinstance(path, str):
-            raise ClipError(f"{entry.shown} is not on this machine")
-        clip = self._clip(path, entry)
-        reading = reading_of(
-            clip,
-            self.model,
-            self.layers,
-            self.methods,
-            stride=self.job.config.stride,
-            sampling_rate=self.job.config.sampling_rate,
-            overlap=2,
-            dtype="float32",
-            dense=False,
-            progress=lambda done, announced: None,
-        )
-        return shortest_dtype(reading, self.layers)
+        with TemporaryDirectory(prefix="vidcam-") as place:
+            clip = self._clip(self._at_hand(entry, Path(place)), entry)
+            reading = reading_of(
+                clip,
+                self.model,
+                self.layers,
+                self.methods,
+                stride=self.job.config.stride,
+                sampling_rate=self.job.config.sampling_rate,
+                overlap=2,
+                dtype="float32",
+                dense=False,
+                progress=lambda done, announced: None,
+            )
+            return shortest_dtype(reading, self.layers)
 
     def record(self, entry: Entry, folder: Path) -> Record:
         """Explain a clip into a folder that is its own, and say what was found.
@@ -105,11 +104,8 @@ class Explaining:
         target = config.target if entry.target is None else entry.target
         self._check(target)
         began = time.perf_counter()
-        path = located(entry, self.job.folder)
-        if isinstance(path, str):
-            place = folder / "fetched"
-            place.mkdir()
-            path = fetched(path, place, limits.size << 20)
+        path = self._at_hand(entry, folder)
+        if is_url(entry.path):
             timings["fetch"] = _since(began)
         began = time.perf_counter()
         try:
@@ -143,6 +139,14 @@ class Explaining:
         except VidcamError as error:
             raise type(error)(str(error).replace(str(path), entry.shown)) from error
         return explanation
+
+    def _at_hand(self, entry: Entry, folder: Path) -> Path:
+        """A clip's file: where it lies, or where it was fetched to, inside a folder."""
+        place = located(entry, self.job.folder)
+        if isinstance(place, Path):
+            return place
+        (folder / "fetched").mkdir()
+        return fetched(place, folder / "fetched", self.job.limits.size << 20)
 
     def _clip(self, path: Path, entry: Entry) -> Clip:
         limits = self.job.limits

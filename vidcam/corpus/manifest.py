@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ class Entry(BaseModel):
         """The path as it may be written down: a URL without what gives access to it."""
         return shown(self.path)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """A name for the clip's folder, the same in every run: no two rows that differ share it, whatever they hold."""
         stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(self.shown).stem).strip("-")[:40]
