@@ -1,0 +1,5 @@
+"""`python -m vidcam.cli`."""
+
+from vidcam.cli import main
+
+main()

@@ -1,0 +1,105 @@
+"""Commands for many clips."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from vidcam.cli.options import (
+    DENSE,
+    DTYPE,
+    Json,
+    TrustConfig,
+    one_of,
+    progress_bar,
+    stdout,
+    tell,
+)
+
+commands = typer.Typer(help="Many clips.", no_args_is_help=True)
+
+
+@commands.command("run")
+def corpus_run(
+    manifest: Annotated[
+        Path,
+        typer.Argument(help="CSV, JSON lines or Parquet: path (or URL), and where wanted target, start, end."),
+    ],
+    out: Annotated[Path, typer.Option(help="Directory of the results: a folder for each clip, and a table of all.")],
+    model: Annotated[str | None, typer.Option(help="A name from `vidcam models`.")] = None,
+    weights: Annotated[str | None, typer.Option(help="default, none, or a .pth, .pt or .safetensors file.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Text file with one class label a line.")] = None,
+    target: Annotated[str | None, typer.Option(help="Of rows without one: top, a label, an index, or 'A - B'.")] = None,
+    layer: Annotated[str | None, typer.Option(help="auto, or names from `vidcam layers MODEL`, fused.")] = None,
+    method: Annotated[str | None, typer.Option(help="A name from `vidcam methods`.")] = None,
+    stride: Annotated[int | None, typer.Option(help="Source frames between windows. [default: half a window]")] = None,
+    dtype: Annotated[str | None, DTYPE] = None,
+    dense: Annotated[bool | None, DENSE] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with these settings; flags go on top.")] = None,
+    trust_config: TrustConfig = False,
+    films: Annotated[bool, typer.Option("--films", help="Draw each clip's overlay film and curve, too.")] = False,
+    engine: Annotated[str, typer.Option(help="local, or ray (needs vidcam[ray]).")] = "local",
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster. [default: Ray on this machine]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Clips at once. [default: one for each GPU, or for each core]")
+    ] = None,
+    shard: Annotated[str, typer.Option(help="i/n: only the i-th of n parts of the manifest.")] = "1/1",
+    max_seconds: Annotated[float, typer.Option(min=1, help="On the clock, that a clip may take.")] = 1800,
+    max_memory: Annotated[int, typer.Option(min=64, help="MiB a worker may hold.")] = 8192,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Of a picture.")] = 2**26,
+    max_duration: Annotated[float, typer.Option(min=0.1, help="Seconds a clip may last.")] = 900,
+    max_size: Annotated[int, typer.Option(min=1, help="MiB that are fetched of a URL.")] = 4096,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Do clips that failed again.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start anew where the results are of other settings.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Explain every clip of a manifest, exactly once. Ended by whatever, it goes on when it is started again."""
+    from vidcam.config import read_config
+    from vidcam.corpus import engines
+    from vidcam.corpus.job import Limits
+    from vidcam.corpus.manifest import Shard
+    from vidcam.corpus.run import run_corpus
+
+    flags: dict[str, str | int | bool | None] = {
+        "model": model,
+        "weights": weights,
+        "labels": labels,
+        "target": target,
+        "layer": layer,
+        "method": method,
+        "stride": stride,
+        "dtype": dtype,
+        "dense": dense,
+    }
+    settings = read_config(config, flags, trusted=trust_config)
+    part = Shard.parsed(shard)
+    one_of(engine, ("local", "ray"), "engine")
+    limits = Limits(seconds=max_seconds, memory=max_memory, pixels=max_pixels, duration=max_duration, size=max_size)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what clusters send; it ends like Ctrl-C
+    with progress_bar(manifest.name) as progress:
+        tally = run_corpus(
+            manifest,
+            out,
+            settings,
+            limits=limits,
+            engine=engines.ray(address, workers) if engine == "ray" else engines.local(workers),
+            shard=part,
+            films=films,
+            retry_failed=retry_failed,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    if tally.failed:
+        tell([f"{tally.failed} of {tally.rows} clips could not be explained; the first: {tally.first_error}"])
+    if as_json:
+        print(json.dumps({**vars(tally), "table": str(tally.table)}))
+        return
+    stdout.print(f"{tally.rows - tally.failed} of {tally.rows} clips explained, {tally.done} of them now")
+    stdout.print(f"  table    {escape(str(tally.table))}")

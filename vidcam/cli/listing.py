@@ -1,0 +1,100 @@
+"""Commands that say what there is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from vidcam.cli.options import (
+    Json,
+    stdout,
+)
+
+commands = typer.Typer()
+
+
+@commands.command()
+def models(as_json: Json = False) -> None:
+    """List the networks that can be named."""
+    from rich.table import Table
+
+    from vidcam.models.registry import image_model_names, model_names, spec_named
+
+    specs = [spec_named(name) for name in model_names()]
+    if as_json:
+        rows = [
+            {"name": s.name, "classes": s.num_classes, "frames": s.frames, "layer": s.layer, "source": s.source}
+            for s in specs
+        ]
+        print(json.dumps([*rows, *({"name": name} for name in image_model_names())]))
+        return
+    table = Table("model", "classes", "frames", "frames/s", "default layer", "weights and source", box=None)
+    for s in specs:
+        rate = f"{s.frame_rate:g}" if s.frame_rate else "any"
+        table.add_row(s.name, str(s.num_classes), str(s.frames), rate, s.layer, s.source)
+    stdout.print(table)
+    stdout.print(f"\nimage classifiers, frame by frame: {', '.join(image_model_names())}")
+
+
+@commands.command()
+def methods() -> None:
+    """List the methods, each with its source."""
+    from vidcam.cam.methods import METHODS
+
+    for name, method in METHODS.items():
+        stdout.print(f"[bold]{name}[/]  {escape((method.__doc__ or '').splitlines()[0])}")
+
+
+@commands.command()
+def layers(model: Annotated[str, typer.Argument(help="A name from `vidcam models`.")], as_json: Json = False) -> None:
+    """List the layers of a network that can be explained: output, stride and receptive field in its window."""
+    from rich.table import Table
+
+    from vidcam.models.registry import load_model
+    from vidcam.pipeline import layers_of
+
+    loaded = load_model(model, "none")
+    default = loaded.spec.layer.split(",")
+    found = layers_of(loaded)
+    if as_json:
+        rows = [
+            {
+                "layer": name,
+                "shape": list(layer.shape),
+                "stride": list(layer.sight.stride),
+                "field": list(layer.sight.field) if layer.sight.field else None,
+                "default": name in default,
+            }
+            for name, layer in found.items()
+        ]
+        print(json.dumps(rows))
+        return
+    table = Table("layer", "module", "channels", "TxHxW", "stride", "receptive field", "", box=None)
+    for name, layer in found.items():
+        channels, *extent = layer.shape
+        field = _by(layer.sight.field) if layer.sight.field else "all"
+        mark = "default" if name in default else ""
+        table.add_row(name, layer.kind, str(channels), _by(extent), _by(layer.sight.stride), field, mark)
+    stdout.print(table)
+
+
+def _by(extent: Sequence[int]) -> str:
+    return "x".join(map(str, extent))
+
+
+@commands.command()
+def doctor() -> None:
+    """Print what a bug report needs, and whether everything vidcam leans on works."""
+    from vidcam.doctor import findings
+
+    healthy = True
+    for finding in findings():
+        healthy &= finding.fine
+        mark = "[green]ok[/]" if finding.fine else "[bold red]no[/]"
+        stdout.print(f"{mark}  {escape(finding.subject):<24} {escape(finding.detail)}")
+    if not healthy:
+        raise typer.Exit(1)

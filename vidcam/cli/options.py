@@ -1,0 +1,77 @@
+"""What the commands share: their options, where they print, and how they tell how far they are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from vidcam.errors import SettingsError
+
+if TYPE_CHECKING:
+    from vidcam.reading import Progress
+
+stdout = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Clips = Annotated[list[Path], typer.Argument(help="Video files.", metavar="CLIP...")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Directory for the outputs; several clips get one each inside. [default: vidcam-out/CLIP]"),
+]
+OneClip = Annotated[Path, typer.Argument(help="A video file.", metavar="CLIP")]
+OneOut = Annotated[Path | None, typer.Option(help="Directory for the outputs. [default: vidcam-out/CLIP]")]
+DTYPE = typer.Option(
+    help="Of the trunk: auto (what is quick here, if the map stays the same), float32, bfloat16 or float16."
+)
+DENSE = typer.Option(
+    "--dense", help="Run the trunk once over long spans: quicker, not quite the same; the agreement is told."
+)
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
+TrustConfig = Annotated[bool, typer.Option("--trust-config", help="Let the file name code to run.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
+ModelName = Annotated[str, typer.Option(help="A name from `vidcam models`.")]
+Weights = Annotated[str, typer.Option(help="default, none, or a .pth, .pt or .safetensors file.")]
+Labels = Annotated[Path | None, typer.Option(help="Text file with one class label a line.")]
+
+
+def one_of(given: str, choices: Sequence[str], what: str) -> Any:
+    """What was given, if it is one of the choices."""
+    if given not in choices:
+        raise SettingsError(f"there is no {what} {given!r}; choose one of {', '.join(choices)}")
+    return given
+
+
+def places_of(clips: list[Path], out: Path | None) -> list[Path]:
+    """One output directory per clip: `out` itself for a single one, else a folder named after each."""
+    if out is not None and len(clips) == 1:
+        return [out]
+    names = [clip.stem for clip in clips]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise SettingsError(f"several clips are named {twice!r} and would share a directory; explain them one by one")
+    return [(out or Path("vidcam-out")) / name for name in names]
+
+
+def tell(warnings: Iterable[str]) -> None:
+    """Print notes on standard error."""
+    for warning in warnings:
+        stderr.print(f"[yellow]note:[/] {escape(warning)}")
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Progress]:
+    """A progress bar on standard error where that is a terminal; silent elsewhere."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=stderr, disable=not stderr.is_terminal, transient=True) as bar:
+        task = bar.add_task(escape(what), total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
