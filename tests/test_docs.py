@@ -1,0 +1,163 @@
+"""Every code block of the README and the pages is run, on a clip, or, where it takes hours, at least read by what it names."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import typer
+import yaml
+from PIL import Image
+from torch import nn
+from typer.testing import CliRunner
+
+from tests.conftest import numbered, write_video
+from vidcam import cli
+from vidcam.demo import demo_clip
+from vidcam.models import torchvision
+from vidcam.models.registry import bundled_weights
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")])
+
+HOURS = ("playground train", "playground accuracy", "evaluate", "errors")
+"""Commands that take minutes or hours as they are written: their options are read, and that is all."""
+
+VARIABLES = {"$family": "sanity", "$model": "playground-r2plus1d"}
+
+OTHERS = (
+    "scripts/",
+    "pip install",
+    "pipx run",
+    "python scripts/",
+    "for ",
+    "done",
+    "git clone",
+    ".venv/bin/",
+    "cd ",
+    "mkdocs",
+)
+"""Lines that are not vidcam's own; what files they name has to be there."""
+
+
+def _blocks(page: Path, language: str) -> list[str]:
+    found = re.findall(rf"^( *)```{language}\n(.*?)^\1```", page.read_text(encoding="utf-8"), re.M | re.S)
+    return [re.sub(rf"^{indent}", "", text, flags=re.M) for indent, text in found]
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of weights as if they had been downloaded; they are random."""
+    cache = tmp_path_factory.mktemp("torch")
+    (cache / "hub" / "checkpoints").mkdir(parents=True)
+    for name, file, classes in (
+        ("r2plus1d_18", "r2plus1d_18-91a641e6.pth", 400),
+        ("resnet50", "resnet50-11ad3fa6.pth", 1000),
+    ):
+        torch.manual_seed(0)
+        torch.save(torchvision.build(name, classes).state_dict(), cache / "hub" / "checkpoints" / file)
+    return cache
+
+
+@pytest.fixture
+def place(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with what the pages name: a clip, a picture, weights, labels, a manifest. Nothing is downloaded."""
+    write_video(tmp_path / "clip.mp4", [numbered(i, 96, 128) for i in range(30)])
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copyfile(demo_clip(), tmp_path / name)
+    (tmp_path / "clips").mkdir()
+    shutil.copyfile(demo_clip(), tmp_path / "clips" / "a.mp4")
+    (tmp_path / "clips" / "labels.csv").write_text("a.mp4,bowing\n")
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "photo.jpg")
+    shutil.copyfile(bundled_weights("playground-r2plus1d"), tmp_path / "mine.safetensors")
+    (tmp_path / "labels.txt").write_text("\n".join(f"label {i}" for i in range(11)))
+    (tmp_path / "manifest.csv").write_text("path\nclip.mp4\ngone.mp4\n")
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    (tmp_path / "networks_of_mine.py").write_text(
+        "from vidcam.models.playground import SmallR2Plus1D\n\n\ndef build():\n    return SmallR2Plus1D(4)\n"
+    )
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"model": {"factory": "networks_of_mine:build"}}))
+    monkeypatch.setenv("TORCH_HOME", str(weights))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_shell_blocks(page: Path, place: Path) -> None:
+    for block in _blocks(page, "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            command = reduce(lambda text, pair: text.replace(*pair), VARIABLES.items(), line.split("#")[0].strip())
+            if command.startswith("vidcam "):
+                _run(shlex.split(command)[1:], place)
+            elif command:
+                assert command.startswith(OTHERS), f"{page.name}: {command}"
+                for name in re.findall(r"(?:scripts|configs|tests|docs)/[\w/.]+", command):
+                    assert (ROOT / name).exists(), f"{page.name}: {command}"
+
+
+def _run(arguments: list[str], place: Path) -> None:
+    command = " ".join(arguments)
+    if command == "app" or command.startswith(HOURS):
+        _read(arguments)
+        return
+    for written in ("out", "results"):
+        shutil.rmtree(place / written, ignore_errors=True)
+    told = CliRunner().invoke(cli.app, arguments)
+    assert told.exit_code == 0, f"{command}: {told.output} {told.exception!r}"
+
+
+def _read(arguments: list[str]) -> None:
+    """Check the options of a command without running it."""
+    group: Any = typer.main.get_command(cli.app)
+    context = group.make_context("vidcam", list(arguments))
+    while hasattr(group, "commands"):
+        group = group.commands[arguments.pop(0)]
+    group.make_context(group.name, arguments, parent=context)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_python_blocks(page: Path, place: Path) -> None:
+    blocks = _blocks(page, "python")
+    if any("results.parquet" in block for block in blocks):
+        _run(["corpus", "run", "manifest.csv", "--out", "results", "--workers", "1"], place)
+    names = [f"label {i}" for i in range(4)]
+    known: dict[str, Any] = {"network": _network(), "mean": (0.4,) * 3, "std": (0.2,) * 3, "names": names}
+    for block in blocks:
+        exec(compile(block, page.name, "exec"), known)
+
+
+def _network() -> nn.Module:
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Conv3d(3, 4, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 4))
+    return body.eval()
+
+
+def test_there_are_blocks_and_they_can_fail(place: Path) -> None:
+    assert sum(len(_blocks(page, kind)) for page in PAGES for kind in ("sh", "python")) > 25
+    with pytest.raises(Exception, match="No such option"):
+        _read(["evaluate", "sanity", "--no-such-option"])
+    with pytest.raises(AssertionError):
+        _run(["explain", "clip.mp4", "--method", "no-such-method"], place)
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            if not link.startswith("http"):
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_pictures_are_small() -> None:
+    for picture in (ROOT / "docs" / "pictures").iterdir():
+        assert picture.stat().st_size < 2**21, picture
