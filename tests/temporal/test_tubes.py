@@ -67,6 +67,13 @@ def test_nothing_gives_none_and_settings_are_checked() -> None:
         TubeRule(threshold=1.0)
 
 
+def test_two_that_begin_alike_are_two() -> None:
+    maps = np.zeros((5, 3, 4), np.float32)
+    maps[0, 2, 0] = maps[2, 1, 2] = maps[2, 2, [0, 3]] = 1
+    tubes = tubes_of(maps, np.ones(5), REGION, "x", TubeRule(0.5, least_frames=1))
+    assert sorted((t.start, t.end) for t in tubes) == [(0, 3), (2, 3)]
+
+
 @settings(max_examples=40, deadline=None)
 @given(arrays(np.float32, (5, 3, 4), elements=st.floats(0, 1, width=32)), st.floats(0.05, 0.95))
 def test_tubes_lie_within_the_clip(maps: np.ndarray, threshold: float) -> None:
