@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
@@ -141,6 +143,27 @@ def _network() -> nn.Module:
     torch.manual_seed(0)
     body = nn.Sequential(nn.Conv3d(3, 4, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 4))
     return body.eval()
+
+
+@pytest.mark.slow
+def test_what_the_architecture_adds_can_be_added(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "vidcam", tmp_path / "vidcam", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "demo_clips", tmp_path / "demo_clips")
+    diffs = _blocks(ROOT / "ARCHITECTURE.md", "diff")
+    assert len(diffs) == 3
+    for diff in diffs:
+        subprocess.run(["git", "apply", "-"], cwd=tmp_path, input=diff, text=True, check=True)
+    for command, told in (
+        ("methods", "gradient-times-activation"),
+        ("models", "c3d-hmdb51"),
+        ("demo --out out", "overlay"),
+        ("explain demo_clips/bowing.mp4 --out out/x --method gradient-times-activation", "overlay"),
+    ):
+        run = subprocess.run(
+            [sys.executable, "-m", "vidcam.cli", *command.split()], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert told in run.stdout, run.stderr
+    assert (tmp_path / "out" / "strongest.csv").read_text().startswith("time_s,heat\n0.000000,")
 
 
 def test_there_are_blocks_and_they_can_fail(place: Path) -> None:
