@@ -159,3 +159,56 @@ def test_several_layers_side_by_side_and_one_behind_the_other() -> None:
         activation, gradient = _by_plain_autograd(chain, layer, x, 1)
         torch.testing.assert_close(activations[str(layer)], activation)
         torch.testing.assert_close(gradients[str(layer)], gradient)
+
+
+class TwoOutputs(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(3, 4, 1)
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.conv(x).mean((2, 3, 4)).tanh())
+
+
+def test_cumulants_of_each_window_by_a_loop() -> None:
+    torch.manual_seed(6)
+    network, x = TwoOutputs().double().eval(), torch.rand(2, 3, 2, 2, 2, dtype=torch.float64)
+    with captured(network, ["conv"], x) as capture:
+        found = [c.clone() for c in capture.cumulants("conv")]
+    for n in range(2):
+        activation = network.conv(x[n : n + 1]).detach().requires_grad_(True)
+        scores = network.fc(activation.mean((2, 3, 4)).tanh())
+        p = scores.softmax(1).detach()[0]
+        g = torch.stack([torch.autograd.grad(scores[0, k], activation, retain_graph=True)[0][0] for k in range(3)])
+        mean = sum(p[k] * g[k] for k in range(3))
+        for power, kappa in ((2, found[1]), (3, found[2])):
+            assert torch.allclose(kappa[n], sum(p[k] * (g[k] - mean) ** power for k in range(3)), atol=1e-12)
+        assert torch.allclose(found[0][n], mean)
+
+
+def test_masks_are_scaled_from_the_least_to_the_largest_and_the_layer_is_watched_again() -> None:
+    torch.manual_seed(7)
+    network, x = TwoOutputs().eval(), torch.rand(2, 3, 2, 4, 4)
+    with torch.no_grad():
+        network.conv.weight[1] = 0  # a channel that is the same everywhere shows nothing
+        network.conv.bias += 5  # and none reaches 0
+
+    def score(output: Tensor) -> Tensor:
+        return output[:, 1]
+
+    with captured(network, ["conv"], x) as capture:
+        kept = capture.activations["conv"].clone()
+        found = capture.masked_scores("conv", score)
+        assert torch.equal(capture.activations["conv"], kept) and capture._watching
+    for k in range(4):
+        a = kept[:, k : k + 1]
+        low, high = a.amin((1, 2, 3, 4), True), a.amax((1, 2, 3, 4), True)
+        mask = (a - low) / (high - low) if k != 1 else torch.zeros_like(a)
+        assert torch.allclose(found[:, k], score(network(x * mask)).detach(), atol=1e-5), k
+
+
+def test_names_near_a_layer_that_is_none() -> None:
+    told = r"there is no layer 'konv'; nearest: conv; its convolutions are conv$"
+    with pytest.raises(LayerError, match=told), captured(TwoOutputs().eval(), ["konv"], torch.rand(1, 3, 2, 2, 2)):
+        pass

@@ -17,11 +17,13 @@ from vidcam.cam.methods import (
     gradcam_plus_plus,
     gradcam_plus_plus_alpha,
     gradcam_plus_plus_softmax,
+    method_named,
+    needs,
     saliency_tubes,
     score_cam,
     xgradcam,
 )
-from vidcam.errors import LayerError
+from vidcam.errors import LayerError, SettingsError
 from vidcam.models.playground import SmallR2Plus1D, small_c3d
 
 
@@ -251,3 +253,35 @@ def test_a_pooled_linear_head_damps_positive_weights() -> None:
     w = network.fc.weight[0].detach().clamp(min=0).view(1, -1, 1, 1, 1)
     expected = (w / (2 + w * a.mean((2, 3, 4), keepdim=True)) * a).sum(1)
     torch.testing.assert_close(gradcam_plus_plus(a, g), expected, rtol=1e-12, atol=0)
+
+
+def test_the_ablation_without_the_relu_by_a_slow_loop() -> None:
+    torch.manual_seed(5)
+    a, g = torch.rand(2, 3, 2, 2, 3, dtype=torch.float64), torch.randn(2, 3, 2, 2, 3, dtype=torch.float64)
+    expected = torch.zeros(2, 2, 2, 3, dtype=torch.float64)
+    for n, k in product(range(2), range(3)):
+        total = float(a[n, k].sum())
+        weight = sum(float(x) * (x**2 / (2 * x**2 + x**3 * total)) for x in g[n, k].flatten().tolist())
+        expected[n] += weight * a[n, k]
+    assert torch.allclose(METHODS["gradcam++signed"](a, g), expected.clamp(min=0))
+
+
+def test_channels_whose_sum_is_one_or_nothing_in_xgradcam() -> None:
+    a = torch.tensor([[0.25, 0.75], [1.0, -1.0]]).view(1, 2, 1, 1, 2)
+    g = torch.tensor([[2.0, 4.0], [5.0, 3.0]]).view(1, 2, 1, 1, 2)
+    weight = 0.25 * 2 + 0.75 * 4
+    assert torch.allclose(METHODS["xgradcam"](a, g).flatten(), weight * a[0, 0].flatten())
+
+
+def test_saliency_tubes_of_a_gradient_that_is_a_little_uneven() -> None:
+    a, g = torch.rand(1, 2, 2, 2, 2), torch.ones(1, 2, 2, 2, 2)
+    METHODS["saliency-tubes"](a, g * (1 + 1e-5 * torch.rand_like(g)))
+    with pytest.raises(LayerError, match="its gradient varies within a channel"):
+        METHODS["saliency-tubes"](a, g * (1 + 0.1 * torch.rand_like(g)))
+
+
+def test_names_of_methods_and_what_they_need() -> None:
+    assert method_named("gradcam") is METHODS["gradcam"]
+    assert needs(METHODS["scorecam"]) == {"activation", "masked_scores"}
+    with pytest.raises(SettingsError, match="there is no method 'cam'; choose one of gradcam"):
+        method_named("cam")

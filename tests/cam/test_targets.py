@@ -68,3 +68,19 @@ def test_scores_are_found_in_what_networks_give() -> None:
     for output in (features, {"a": scores, "b": scores}, (features,), "scores", None):
         with pytest.raises(TargetError, match="no class scores"):
             class_scores(output)
+
+
+def test_scores_among_other_matrices() -> None:
+    scores, other = torch.rand(2, 3), torch.rand(2, 7)
+    assert class_scores({"features": other, "logits": scores}) is scores
+    assert class_scores((scores, other)) is scores and class_scores([torch.rand(2), scores, other]) is scores
+    assert class_scores({"only": scores, "steps": 3}) is scores
+    with pytest.raises(TargetError):
+        class_scores({"one": scores, "two": other})
+
+
+def test_a_function_is_the_target_it_is() -> None:
+    def score(output: torch.Tensor) -> torch.Tensor:
+        return output[:, 0]
+
+    assert target_of(score, ["a", "b"]) is score

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
+from scipy.stats import norm
 
-from vidcam.metrics.baselines import BASELINES, centre, motion
+from vidcam.metrics.baselines import BASELINES, centre, motion, ones, random
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -29,3 +31,32 @@ def test_motion_is_brightest_where_something_moves() -> None:
         y, x = np.unravel_index(motion(frames)[t].argmax(), (56, 56))
         assert 28 <= y <= 36 and x <= 50
     assert motion(frames[:1]).max() == 0 or motion(frames[:1]).shape == (1, 56, 56)
+
+
+FRAMES = np.random.default_rng(0).integers(0, 255, (5, 56, 84, 3), np.uint8)
+
+
+def test_the_centre_is_the_product_of_two_normal_distributions() -> None:
+    y, x = norm(28, 14).pdf(np.arange(56) + 0.5), norm(42, 21).pdf(np.arange(84) + 0.5)
+    expected = np.outer(y, x) / (norm(0, 14).pdf(0) * norm(0, 21).pdf(0))
+    found = centre(FRAMES)
+    assert found.shape == (5, 56, 84) and found.dtype == np.float32
+    np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), rtol=1e-5)
+
+
+def test_motion_is_blurred_change() -> None:
+    grey = FRAMES.astype(np.float64).mean(3)
+    change = [np.abs(grey[min(t + 1, 4)] - grey[t] if t < 4 else grey[4] - grey[3]) for t in range(5)]
+    expected = np.stack([gaussian_filter(c, 2, mode="mirror", truncate=6) for c in change])
+    np.testing.assert_allclose(motion(FRAMES), expected, rtol=0.03)
+    np.testing.assert_allclose(motion(FRAMES[:2])[0], motion(FRAMES[:2])[1])
+    assert not motion(FRAMES[:1]).any()
+
+
+def test_noise_is_as_coarse_as_a_map_and_that_of_its_seed() -> None:
+    small = np.zeros((5, 14, 14, 3), np.uint8)
+    noise = np.random.default_rng(7).random((2, 14, 14), np.float32)
+    assert np.array_equal(random(small, 7), noise[[0, 0, 0, 1, 1]])
+    assert np.array_equal(random(small[:1], 7), np.random.default_rng(7).random((1, 14, 14), np.float32))
+    assert random(FRAMES).shape == (5, 56, 84)
+    assert (ones(FRAMES) == np.ones((5, 56, 84))).all() and ones(FRAMES).dtype == np.float32

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import bootstrap
 
-from vidcam.metrics.estimate import Tally, estimate
+from vidcam.metrics.estimate import Tally, between_seeds, estimate
 
 
 def test_the_interval_is_that_of_the_normal_distribution_where_there_are_many() -> None:
@@ -28,3 +29,19 @@ def test_a_tally_takes_figures_as_they_come() -> None:
     found = tally.compute()
     assert (found["a"].mean, found["a"].count) == (1.5, 2)
     assert (found["b"].mean, found["b"].count) == (4.0, 1)
+
+
+def test_seeds_are_told_by_mean_and_sample_deviation() -> None:
+    assert between_seeds([0.5, 0.7, 0.6]) == "0.600 ± 0.100"
+    assert between_seeds([1.0, 2.0], digits=1) == "1.5 ± 0.7"
+    assert between_seeds([0.25]) == "0.250 ± 0.000"
+
+
+def test_the_interval_is_scipys_percentile_bootstrap_of_ten_thousand() -> None:
+    values = [0.1, 0.9, 0.4, 0.7, 0.2]
+    interval = bootstrap(
+        (values,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(0), batch=500
+    ).confidence_interval
+    found = estimate(values)
+    assert (found.low, found.high) == (interval.low, interval.high)
+    assert estimate([1, 2]).mean == 1.5

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from vidcam.errors import SettingsError
 from vidcam.metrics.faithfulness import (
@@ -57,3 +58,18 @@ def test_rearranging_keeps_the_values_and_loses_the_places() -> None:
     np.testing.assert_array_equal(np.sort(other.ravel()), heat.ravel())
     assert abs(np.corrcoef(heat.ravel(), other.ravel())[0, 1]) < 0.3
     np.testing.assert_array_equal(other, rearranged(heat, seed=1))
+
+
+def test_blurred_is_a_gaussian_of_a_tenth_of_the_shorter_side() -> None:
+    frames = torch.rand(3, 2, 40, 60)
+    found = filling(frames, "blur").numpy()
+    for channel, t in ((0, 0), (2, 1)):
+        expected = gaussian_filter(frames[channel, t].double().numpy(), 4, mode="mirror", truncate=6)
+        np.testing.assert_allclose(found[channel, t], expected, atol=2e-3)
+
+
+def test_what_is_rearranged_keeps_its_shape_and_values() -> None:
+    heat = np.arange(24.0).reshape(2, 3, 4)
+    found = rearranged(heat, 1)
+    assert found.shape == heat.shape and sorted(found.ravel()) == sorted(heat.ravel())
+    assert not np.array_equal(found, heat) and np.array_equal(found, rearranged(heat, 1))

@@ -98,3 +98,33 @@ def test_peaks_and_boundaries() -> None:
     errors = boundary_errors(truths, detections)
     assert (errors.onset.tolist(), errors.offset.tolist()) == ([0.5], [0.25])
     assert errors.found == pytest.approx(1 / 3)
+
+
+def test_an_overlap_of_exactly_the_threshold_counts() -> None:
+    truth, half = Truth("v", "a", 0, 4), Detection("v", "a", 0, 2, 0.9)
+    assert average_precision([truth], [half], [0.5, 0.51]).tolist() == [1.0, 0.0]
+    assert average_recall([truth], [half], 1, [0.5]) == 1.0 and average_recall([truth], [half], 1, [0.51]) == 0.0
+    assert boundary_errors([truth], [half], 0.5).found == 1.0 and boundary_errors([truth], [half], 0.51).found == 0.0
+    assert boundary_errors([], [half]).found == 0.0
+
+
+def test_of_many_proposals_the_best_scored_are_taken() -> None:
+    truth = Truth("v", "a", 10, 12)
+    good, bad = Detection("v", "b", 10, 12, 0.9), Detection("v", "b", 0, 1, 0.1)
+    for order in ([good, bad], [bad, good]):
+        assert average_recall([truth], order, 1) == 1.0
+    late, early = Detection("v", "a", 11, 12, 0.9), Detection("v", "a", 10, 11, 0.1)
+    for order in ([late, early], [early, late]):
+        assert boundary_errors([truth], order).onset.tolist() == [1.0]
+
+
+def test_peaks_at_the_ends_of_a_truth_hit_it_and_no_peak_hits_nothing() -> None:
+    truth = Truth("v", "a", 1, 2)
+    assert hit_rate([truth], [("v", "a", 1.0)]) == hit_rate([truth], [("v", "a", 2.0)]) == 1.0
+    assert hit_rate([truth], [("v", "a", 0.99), ("v", "b", 1.5), ("w", "a", 1.5), ("v", "a", 2.01)]) == 0.0
+    assert hit_rate([truth], []) == 0.0
+
+
+def test_the_thresholds_are_told_with_the_figures() -> None:
+    found = mean_average_precision([Truth("v", "a", 0, 1)], [], [0.3, 0.7])
+    assert found.tiou == (0.3, 0.7) and found.mean.tolist() == [0, 0]

@@ -53,3 +53,18 @@ def test_localization_counts_voxels_one_by_one(seed: int, threshold: float) -> N
 
 def test_a_constant_map_localizes_nothing() -> None:
     assert tube_localization(np.ones((1, 3, 3)), np.ones((1, 3, 3), bool), 0.0) == 0
+
+
+def test_faint_maps_and_empty_masks() -> None:
+    heat = np.array([[[0.1, 0.0], [0.3, 0.1]]], np.float32)
+    mask = np.array([[[False, False], [True, False]]])
+    assert energy_inside(heat, mask) == pytest.approx(0.6) and energy_inside(0 * heat, mask) == 0.0
+    assert saliency_iou(heat, mask) == 1.0 and saliency_iou(heat, ~mask & False) == 0.0
+
+
+def test_the_strongest_of_many_voxels_are_found() -> None:
+    heat = np.random.default_rng(0).random((4, 30, 30)).astype(np.float32)
+    for count in (1, 7, 300, 2000):
+        mask = np.zeros(heat.size, bool)
+        mask[np.argsort(-heat.ravel())[:count]] = True
+        assert saliency_iou(heat, mask.reshape(heat.shape)) == 1.0

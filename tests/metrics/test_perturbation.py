@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
 
 from vidcam.metrics.perturbation import (
     area_under,
@@ -58,3 +59,24 @@ def test_what_is_kept_and_its_highest_confidence() -> None:
     assert kept[0, 0].flatten()[96:].min() == 1
     curve = np.arange(24) / 24
     assert [highest_confidence(curve, p) for p in (0.25, 0.5, 0.75, 1)] == [5 / 24, 11 / 24, 17 / 24, 23 / 24]
+
+
+def test_equal_voxels_stand_in_the_order_of_noise_as_coarse_as_a_map() -> None:
+    shape = (16, 28, 42)
+    noise = torch.rand(1, 1, 8, 14, 14, generator=torch.Generator().manual_seed(3))[0, 0].double().numpy()
+    axes = [np.clip((np.arange(n) + 0.5) * h / n - 0.5, 0, h - 1) for n, h in zip(shape, noise.shape)]
+    smooth = map_coordinates(noise, np.meshgrid(*axes, indexing="ij"), order=1)
+    expected = np.argsort(np.argsort(-smooth.ravel())).reshape(shape) / smooth.size
+    found = ranks(torch.zeros(shape), seed=3).numpy()
+    assert np.abs(found - expected).max() < 1e-3
+    assert torch.equal(ranks(torch.zeros(shape), seed=3), ranks(torch.zeros(shape), seed=3))
+    small = ranks(torch.zeros(2, 3, 5), seed=3).numpy()
+    alone = torch.rand(1, 1, 2, 3, 5, generator=torch.Generator().manual_seed(3))[0, 0].numpy()
+    assert np.array_equal(small, np.argsort(np.argsort(-alone.ravel())).reshape(2, 3, 5) / 30)
+
+
+def test_there_is_one_step_more_than_intervals() -> None:
+    frames, rank = torch.ones(3, 2, 2, 2), ranks(torch.rand(2, 2, 2))
+    assert (
+        deletion_frames(frames, rank, 4).shape == insertion_frames(frames, rank, 4, 0 * frames).shape == (5, 3, 2, 2, 2)
+    )

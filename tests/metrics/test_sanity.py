@@ -45,3 +45,24 @@ def test_flicker_is_the_mean_change_as_a_share_of_the_peak() -> None:
     assert flicker(heat) == pytest.approx((2 + 4 + 2 + 4) / 4 / 4)
     assert flicker(np.ones((5, 2, 2))) == 0
     assert flicker(np.zeros((5, 2, 2))) == 0
+
+
+def test_two_faint_frames_flicker_by_hand() -> None:
+    heat = np.array([[[0.0, 0.5]], [[0.25, 0.5]]], np.float32)
+    assert flicker(heat) == pytest.approx(0.125 / 0.5)
+    assert flicker(heat[:1]) == 0.0 and flicker(0 * heat) == 0.0
+
+
+def test_ranks_of_maps_whose_range_is_one_or_nothing() -> None:
+    a = np.arange(5) / 4
+    assert rank_correlation(a, a**3) == pytest.approx(1) and rank_correlation(a, -a) == pytest.approx(-1)
+    assert rank_correlation(a, np.ones(5)) == 0.0 and rank_correlation(np.ones(5), a) == 0.0
+
+
+def test_what_is_drawn_leaves_the_random_numbers_of_others_alone() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    torch.manual_seed(4)
+    expected = torch.rand(3)
+    torch.manual_seed(4)
+    list(cascading_randomisation(network, 0))
+    assert torch.equal(torch.rand(3), expected)

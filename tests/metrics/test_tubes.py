@@ -48,3 +48,16 @@ def test_what_a_map_covers() -> None:
     assert covered(heat, mask, 0.5) == pytest.approx(1 / 3)
     assert covered(heat, mask, 0.25) == pytest.approx(2 / 3)
     assert covered(np.zeros((2, 4, 4)), mask, 0.25) == 0
+
+
+def test_tubes_that_begin_later_by_hand() -> None:
+    boxes = np.array([[0, 0, 2, 4], [10, 0, 12, 4], [20, 0, 22, 4]], np.float64)
+    assert tube_iou(5, boxes, 6, boxes[1:]) == pytest.approx(2 / 3)
+    assert tube_iou(6, boxes[1:], 5, boxes) == pytest.approx(2 / 3)
+    assert tube_iou(5, boxes, 6, boxes[:2]) == 0.0
+
+
+def test_faint_maps_cover_as_much() -> None:
+    heat = np.array([[[0.2, 0.1, 0.0, 0.4]]])
+    mask = np.array([[[True, True, False, True]]])
+    assert covered(heat, mask, 0.5) == pytest.approx(2 / 3) and covered(0 * heat, mask, 0.5) == 0.0

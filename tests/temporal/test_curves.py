@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vidcam.temporal.curves import clip_probabilities, evidence_curve
+from vidcam.temporal.curves import clip_probabilities, combined_curve, evidence_curve
 
 
 def test_evidence_is_the_mean_over_space() -> None:
@@ -28,3 +28,16 @@ def test_windows_of_the_background_are_left_out_unless_all_are() -> None:
     windows = np.array([[0.1, 0.0, 0.9], [0.7, 0.2, 0.1], [0.5, 0.3, 0.2], [0.0, 0.2, 0.8]])
     np.testing.assert_allclose(clip_probabilities(windows, background=2), [0.6, 0.25, 0.15])
     np.testing.assert_allclose(clip_probabilities(windows[[0, 3]], background=2), [0.05, 0.1, 0.85])
+
+
+def test_score_and_evidence_together_by_hand() -> None:
+    scores, evidence = np.array([[0.25, 1.0, 0.5], [0.9, 0.4, 0.1]]), np.array([[4.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    np.testing.assert_allclose(combined_curve(scores, evidence), [[0.5, 0.5, 0.0], [0, 0, 0]])
+    np.testing.assert_allclose(combined_curve(scores[0], 1000 * evidence[0]), [0.5, 0.5, 0.0])
+    np.testing.assert_allclose(combined_curve(np.ones(2), np.array([0.1, 0.4])), [0.5, 1.0])
+
+
+def test_the_strongest_tenth_of_many_places() -> None:
+    maps = np.random.default_rng(1).random((4, 20, 30))
+    expected = [np.sort(frame.ravel())[-60:].mean() for frame in maps]
+    np.testing.assert_allclose(evidence_curve(maps, "top"), expected)

@@ -105,3 +105,48 @@ def test_annotations_that_belong_to_another_clip(tmp_path: Path) -> None:
         truths_of("u", 10, truths, tmp_path)
     with pytest.raises(SettingsError, match="until 5 s, the clip ends at 2 s"):
         truths_of("v", 2, truths, tmp_path)
+
+
+def _truth_file(path: Path, database: dict[str, Any]) -> Path:
+    path.write_text(json.dumps({"database": database}))
+    return path
+
+
+def _entry(start: float, end: float, **more: Any) -> dict[str, Any]:
+    return {"annotations": [{"label": "a", "segment": [start, end]}], **more}
+
+
+def test_a_truth_may_end_a_second_after_its_video_and_no_later(tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    assert read_truths(_truth_file(path, {"v": _entry(1, 11, duration=10)})) == [Truth("v", "a", 1, 11)]
+    assert read_truths(_truth_file(path, {"v": _entry(1, 1000)})) == [Truth("v", "a", 1, 1000)]  # no duration is given
+    with pytest.raises(SettingsError, match="outside its 10 s"):
+        read_truths(_truth_file(path, {"v": _entry(1, 11.5, duration=10)}))
+    truths = [Truth("v", "a", 1, 11)]
+    assert truths_of("v", 10, truths, path) == truths
+    with pytest.raises(SettingsError, match=r"the clip ends at 9\.5 s"):
+        truths_of("v", 9.5, truths, path)
+
+
+def test_videos_of_other_subsets_are_passed_over(tmp_path: Path) -> None:
+    database = {"v": _entry(0, 1, subset="training"), "w": _entry(0, 2, subset="validation")}
+    assert read_truths(_truth_file(tmp_path / "t.json", database), "validation") == [Truth("w", "a", 0, 2)]
+
+
+def test_what_takes_no_time_is_a_detection_and_no_truth(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    for start, end, fine in ((2.0, 2.0, True), (2.0, 1.0, False)):
+        path.write_text(json.dumps({"results": {"v": [{"label": "a", "score": 1, "segment": [start, end]}]}}))
+        if fine:
+            assert read_detections(path) == [Detection("v", "a", 2, 2, 1)]
+        else:
+            with pytest.raises(SettingsError, match=r"p\.json: v has the segment \[2.0, 1.0\]"):
+                read_detections(path)
+    with pytest.raises(SettingsError, match=r"t\.json: v has the segment \[2, 2\]"):
+        read_truths(_truth_file(tmp_path / "t.json", {"v": _entry(2, 2)}))
+
+
+def test_clocks_at_nought_and_at_an_hour(tmp_path: Path) -> None:
+    write_chapters([Segment(0, 3600, "ä", 0.5)], tmp_path / "c.vtt")
+    text = (tmp_path / "c.vtt").read_text(encoding="utf-8")
+    assert "00:00:00.000 --> 01:00:00.000" in text and "ä (0.50)" in text

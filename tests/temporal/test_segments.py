@@ -96,3 +96,48 @@ def test_segments_lie_in_the_clip_and_come_best_first(values: list[float], seed:
     assert all(edges[0] <= s.start < s.end <= edges[-1] for s in found)
     assert all(a.score >= b.score for a, b in pairwise(found))
     assert all(s.score >= SegmentRule().least and s.end - s.start >= SegmentRule().shortest for s in found)
+
+
+@pytest.mark.parametrize("scale", [0.25, 4.0])
+def test_a_curve_of_another_scale_is_cut_alike(scale: float) -> None:
+    rng = np.random.default_rng(2)
+    curve = np.convolve(rng.random(130), np.ones(31) / 31, "valid") ** 4
+    curve /= curve.max()
+    rule = SegmentRule(floor=0.01, least=0.0)
+    one, other = (segments_of(k * curve, TIMES, "a", rule) for k in (1, scale))
+    assert len(one) > 1 and [(s.start, s.end) for s in one] == [(s.start, s.end) for s in other]
+    np.testing.assert_allclose([s.score * scale for s in one], [s.score for s in other])
+
+
+def test_what_is_exactly_at_a_bound_is_kept() -> None:
+    plateau = _plateaus((20, 24, 0.5))
+    one = SegmentRule(levels=(1.0,), hold=1.0, floor=0.5, shortest=0.0, least=0.5)
+    assert [(s.start, s.end) for s in segments_of(plateau, TIMES, "a", one)] == [(2.0, 2.4)]
+    times = np.arange(100) / 8
+    assert len(segments_of(_plateaus((8, 12, 1.0)), times, "a", SegmentRule(shortest=0.5))) == 1
+    assert len(segments_of(_plateaus((8, 12, 1.0)), times, "a", SegmentRule(shortest=0.51))) == 0
+    apart = _plateaus((8, 16, 1.0), (20, 28, 1.0))
+    assert len(segments_of(apart, times, "a", SegmentRule(gap=0.5, levels=(0.5,)))) == 2
+    assert len(segments_of(apart, times, "a", SegmentRule(gap=0.51, levels=(0.5,)))) == 1
+    low_first = _plateaus((8, 16, 0.48), (20, 28, 1.0))
+    assert len(segments_of(low_first, times, "a", SegmentRule(gap=0, levels=(0.5,)))) == 1
+    assert segments_of(-plateau, TIMES, "a") == segments_of(np.zeros(100), TIMES, "a", SegmentRule(floor=0)) == []
+    dips = plateau - _plateaus((24, 60, 3.0))
+    assert segments_of(dips, TIMES, "a")[0].score == pytest.approx(0.5)
+
+
+def test_contrast_is_with_a_quarter_of_the_length_on_both_sides() -> None:
+    curve, edges = np.array([9, 1, 2, 8, 8, 8, 8, 3, 5, 7.0]), np.arange(11.0)
+    assert contrast(curve, edges, 3, 7) == pytest.approx(8 - (2 + 3) / 2)
+    wide = np.concatenate([[6.0], [4, 1], np.full(8, 8.0), [3, 5], [7]])
+    assert contrast(wide, np.arange(15.0), 3, 11) == pytest.approx(8 - (4 + 1 + 3 + 5) / 4)
+    assert contrast(wide, 10 + np.arange(15.0), 3, 11) == pytest.approx(8 - (4 + 1 + 3 + 5) / 4)
+    assert contrast(curve, edges, 0, 1) == pytest.approx(9 - 1)
+    assert contrast(curve, edges, 1, 2) == 0.0  # less than around it
+    assert contrast(curve, edges, 9, 10) == pytest.approx(7 - 5)
+    assert contrast(curve[:1], edges[:2], 0, 1) == 9.0
+
+
+def test_edges_of_two_frames_and_of_one() -> None:
+    assert frame_edges(np.array([1.0, 1.5])).tolist() == [1.0, 1.5, 2.0]
+    assert frame_edges(np.array([1.0])).tolist() == [1.0, 1.04]

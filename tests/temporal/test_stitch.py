@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,3 +51,16 @@ def test_frames_between_sampled_ones_lie_between_by_hand() -> None:
 def test_steps_on_padding_are_dropped() -> None:
     stitched = stitch(np.array([[1.0, 2.0, 9.0, 9.0]]), [0], 2, Windowing(4, 1))
     np.testing.assert_allclose(stitched, [1, 2])
+
+
+def test_windows_and_starts_come_in_pairs() -> None:
+    with pytest.raises(ValueError):
+        stitch(np.ones((3, 1)), [0, 2], 6, Windowing(4, 2, 1))
+
+
+def test_a_last_window_that_overruns_the_clip_by_hand() -> None:
+    found = stitch(np.array([[1.0], [3.0]], np.float32), [0, 2], 5, Windowing(4, 2, 1))
+    np.testing.assert_allclose(
+        found[:, 0] if found.ndim > 1 else found, [1, 1, (2 * 1 + 1 * 3) / 3, (1 * 1 + 2 * 3) / 3, 3]
+    )
+    assert found.dtype == np.float32

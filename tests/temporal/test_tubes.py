@@ -88,3 +88,41 @@ def test_overlap_of_boxes() -> None:
     boxes = np.array([[0, 0, 2, 2], [1, 1, 3, 3], [5, 5, 6, 6], [0, 0, 2, 2]], np.float64)
     np.testing.assert_allclose(box_iou(boxes[0], boxes), [1, 1 / 7, 0, 1])
     assert box_iou(np.zeros(4), np.zeros(4)) == 0
+
+
+def test_overlap_of_boxes_that_are_not_square() -> None:
+    a, b = np.array([0.0, 0, 4, 1]), np.array([1.0, 0.5, 3, 2.5])
+    shared, areas = 2 * 0.5, 4 + 4
+    assert box_iou(a, b) == pytest.approx(shared / (areas - shared))
+    assert box_iou(b, np.array([1.0, 0.5, 2, 1.5])) == pytest.approx(1 / 4)
+    assert box_iou(a / 10, b / 10) == pytest.approx(shared / (areas - shared))
+    assert box_iou(a, np.array([4.0, 0, 5, 1])) == 0
+
+
+def test_faint_heat_and_scores_out_of_range() -> None:
+    maps = _maps()
+    maps[2:8, 2:4, 2:4] = 0.25
+    (faint,) = tubes_of(maps, np.full(12, 0.5), REGION, "x")
+    (strong,) = tubes_of(4 * maps, np.full(12, 0.5), REGION, "x")
+    np.testing.assert_allclose(faint.boxes, strong.boxes)
+    assert faint.score == strong.score == pytest.approx(0.5)
+    assert tubes_of(maps, np.full(12, 7.0), REGION, "x")[0].score == 1.0
+    assert tubes_of(maps, np.full(12, -7.0), REGION, "x")[0].score == 0.0
+    for threshold in (0.0, 1.0):
+        with pytest.raises(SettingsError):
+            TubeRule(threshold=threshold)
+
+
+def test_a_gap_is_bridged_up_to_its_length_to_the_piece_that_overlaps_most() -> None:
+    for gap, count in ((8, 1), (7, 2)):
+        maps = _maps(30)
+        maps[0:6, 1:3, 1:3] = maps[14:20, 1:3, 1:3] = 1
+        found = tubes_of(maps, np.ones(30), REGION, "waving", TubeRule(gap=gap))
+        assert len(found) == count and {t.label for t in found} == {"waving"}
+    maps = _maps(30)
+    maps[0:6, 1:4, 1:6] = 1
+    maps[8:14, 5:7, 1:6] = 0.9  # beside it, earlier in the order
+    maps[9:15, 1:4, 2:7] = 1
+    maps[8, 1:4, 1:6] = 0
+    first = min(tubes_of(maps, np.ones(30), REGION, "x"), key=lambda t: (t.start, t.boxes[0, 1]))
+    assert (first.start, first.end) == (0, 15)
