@@ -9,6 +9,8 @@ from scipy.ndimage import map_coordinates
 from torch import Tensor, nn
 
 from vidcam.cam.attribute import class_activation_map
+from vidcam.cam.capture import captured
+from vidcam.cam.layout import Layout
 from vidcam.cam.methods import METHODS
 from vidcam.errors import LayerError, SettingsError, TargetError
 
@@ -90,3 +92,45 @@ def test_names_that_are_none(windows: Tensor) -> None:
         class_activation_map(Small().eval(), windows, layer="body", target=0, method="cam")
     with pytest.raises(LayerError, match="tail"):
         class_activation_map(Small().eval(), windows, layer="tail", target=0)
+
+
+@pytest.mark.parametrize("method", ["gradcam++softmax", "scorecam"])
+def test_methods_that_need_more_than_a_gradient(windows: Tensor, method: str) -> None:
+    network = Small().eval()
+
+    def score(scores: Tensor) -> Tensor:
+        return scores[:, 1]
+
+    with captured(network, ["body"], windows) as capture:
+        activation = capture.activations["body"]
+        if method == "scorecam":
+            heat = METHODS[method](activation, capture.masked_scores("body", score))
+        else:
+            gradient = capture.gradients(score(capture.output))["body"]
+            heat = METHODS[method](activation, gradient, capture.cumulants("body"))
+    found = class_activation_map(network, windows, layer="body", target=1, method=method)
+    expected = np.stack([_upsampled(h, tuple(windows.shape[2:])) for h in heat.detach().numpy()])
+    assert expected.max() > 0
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-5 * expected.max())
+
+
+class LastChannels(Small):
+    def __init__(self) -> None:
+        super().__init__()
+        self.turned = nn.Identity()
+
+    def forward(self, x: dict[str, Tensor]) -> Tensor:
+        activation = self.turned(self.body(x["windows"]).movedim(1, -1))
+        return self.fc(activation.movedim(-1, 1).flatten(1)) * 10
+
+
+def test_networks_with_another_input_and_another_layout(windows: Tensor) -> None:
+    found = class_activation_map(
+        LastChannels().eval(),
+        windows,
+        layer="turned",
+        target=1,
+        layout=Layout(channels_last=True),
+        pack=lambda windows: {"windows": windows},
+    )
+    torch.testing.assert_close(found, class_activation_map(Small().eval(), windows, layer="body", target=1))

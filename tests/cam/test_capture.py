@@ -191,8 +191,8 @@ def test_masks_are_scaled_from_the_least_to_the_largest_and_the_layer_is_watched
     torch.manual_seed(7)
     network, x = TwoOutputs().eval(), torch.rand(2, 3, 2, 4, 4)
     with torch.no_grad():
-        network.conv.weight[1] = 0  # a channel that is the same everywhere shows nothing
-        network.conv.bias += 5  # and none reaches 0
+        network.conv.weight.abs_().mul_(0.2)[1] = 0  # a channel that is the same everywhere shows nothing
+        network.conv.bias.fill_(0.3)  # and none reaches 0
 
     def score(output: Tensor) -> Tensor:
         return output[:, 1]

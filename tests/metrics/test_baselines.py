@@ -60,3 +60,12 @@ def test_noise_is_as_coarse_as_a_map_and_that_of_its_seed() -> None:
     assert np.array_equal(random(small[:1], 7), np.random.default_rng(7).random((1, 14, 14), np.float32))
     assert random(FRAMES).shape == (5, 56, 84)
     assert (ones(FRAMES) == np.ones((5, 56, 84))).all() and ones(FRAMES).dtype == np.float32
+
+
+def test_a_pixel_that_changes_is_spread_by_a_28th_of_the_height() -> None:
+    frames = np.zeros((2, 56, 84, 3), np.uint8)
+    frames[1, 28, 42] = 200
+    found = motion(frames)
+    assert found.shape == (2, 56, 84)
+    np.testing.assert_allclose(found[:, 28, 42], 200 / (2 * np.pi * 2**2), rtol=0.02)
+    np.testing.assert_allclose(found.sum((1, 2)), 200, rtol=1e-4)

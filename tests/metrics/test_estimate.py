@@ -38,7 +38,7 @@ def test_seeds_are_told_by_mean_and_sample_deviation() -> None:
 
 
 def test_the_interval_is_scipys_percentile_bootstrap_of_ten_thousand() -> None:
-    values = [0.1, 0.9, 0.4, 0.7, 0.2]
+    values = np.random.default_rng(1).normal(0, 1, 30)
     interval = bootstrap(
         (values,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(0), batch=500
     ).confidence_interval

@@ -128,3 +128,9 @@ def test_peaks_at_the_ends_of_a_truth_hit_it_and_no_peak_hits_nothing() -> None:
 def test_the_thresholds_are_told_with_the_figures() -> None:
     found = mean_average_precision([Truth("v", "a", 0, 1)], [], [0.3, 0.7])
     assert found.tiou == (0.3, 0.7) and found.mean.tolist() == [0, 0]
+
+
+def test_a_detection_whose_nearest_truth_is_taken_has_the_next() -> None:
+    truths = [Truth("v", "a", 0, 10), Truth("v", "a", 0, 8)]
+    first, second = Detection("v", "a", 0, 10, 0.9), Detection("v", "a", 0, 9.9, 0.8)
+    assert average_precision(truths, [first, second], [0.5]).tolist() == [1.0]

@@ -50,7 +50,7 @@ def test_flicker_is_the_mean_change_as_a_share_of_the_peak() -> None:
 def test_two_faint_frames_flicker_by_hand() -> None:
     heat = np.array([[[0.0, 0.5]], [[0.25, 0.5]]], np.float32)
     assert flicker(heat) == pytest.approx(0.125 / 0.5)
-    assert flicker(heat[:1]) == 0.0 and flicker(0 * heat) == 0.0
+    assert flicker(np.zeros((0, 2, 2))) == flicker(heat[:1]) == 0.0 and flicker(0 * heat) == 0.0
 
 
 def test_ranks_of_maps_whose_range_is_one_or_nothing() -> None:

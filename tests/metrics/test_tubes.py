@@ -54,6 +54,7 @@ def test_tubes_that_begin_later_by_hand() -> None:
     boxes = np.array([[0, 0, 2, 4], [10, 0, 12, 4], [20, 0, 22, 4]], np.float64)
     assert tube_iou(5, boxes, 6, boxes[1:]) == pytest.approx(2 / 3)
     assert tube_iou(6, boxes[1:], 5, boxes) == pytest.approx(2 / 3)
+    assert tube_iou(5, boxes, 5, boxes[:2]) == tube_iou(5, boxes[:2], 5, boxes) == pytest.approx(2 / 3)
     assert tube_iou(5, boxes, 6, boxes[:2]) == 0.0
 
 

@@ -41,3 +41,9 @@ def test_the_strongest_tenth_of_many_places() -> None:
     maps = np.random.default_rng(1).random((4, 20, 30))
     expected = [np.sort(frame.ravel())[-60:].mean() for frame in maps]
     np.testing.assert_allclose(evidence_curve(maps, "top"), expected)
+
+
+def test_each_curve_has_a_peak_of_its_own() -> None:
+    evidence = np.array([[1.0, 4.0], [8.0, 2.0]])
+    np.testing.assert_allclose(combined_curve(np.ones((2, 2)), evidence), [[0.5, 1], [1, 0.5]])
+    assert combined_curve(np.ones((2, 0)), np.ones((2, 0))).shape == (2, 0)

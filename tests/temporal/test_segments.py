@@ -141,3 +141,9 @@ def test_contrast_is_with_a_quarter_of_the_length_on_both_sides() -> None:
 def test_edges_of_two_frames_and_of_one() -> None:
     assert frame_edges(np.array([1.0, 1.5])).tolist() == [1.0, 1.5, 2.0]
     assert frame_edges(np.array([1.0])).tolist() == [1.0, 1.04]
+
+
+def test_contrast_at_the_very_beginning_and_curves_of_no_frame() -> None:
+    curve = np.array([1.0, 9, 2, 2, 2])
+    assert contrast(curve, np.arange(6.0), 1, 2) == pytest.approx(9 - (1 + 2) / 2)
+    assert segments_of(np.zeros(0), np.zeros(0), "a") == []
