@@ -5,6 +5,7 @@ set -euo pipefail
 extra=dev
 source "$(dirname "$0")/setup.sh"
 here="$PWD"
+mkdir -p out
 .venv/bin/python -m build --outdir out/dist . > out/build.log 2>&1 || { cat out/build.log; exit 1; }
 ls -l out/dist
 away="$(mktemp -d)"

@@ -307,13 +307,16 @@ def demo(
     from vidcam.demo import demo_clip
     from vidcam.pipeline import explain as run
     from vidcam.render.outputs import refuse_existing
+    from vidcam.report.page import refuse_existing as refuse_report
 
     if not overwrite:
         refuse_existing(out)
+        refuse_report(out)
     clip = demo_clip()
     with progress_bar(clip.name) as progress:
         explanation = run(clip, progress=progress)
     _save(explanation, out, overwrite, as_json)
+    _report([explanation], out, as_json)
 
 
 @commands.command("app")
