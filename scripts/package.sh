@@ -13,7 +13,8 @@ trap 'rm -rf "$away"' EXIT
 cd "$away"
 "${PYTHON:-python3}" -m venv env
 if [ "${RESOLUTION:-}" = lowest ]; then
-    uv pip install --quiet --python env/bin/python --resolution lowest-direct "$(ls "$here"/out/dist/*.whl)"
+    uv pip install --quiet --python env/bin/python --resolution lowest-direct --requirements "$here/pyproject.toml"
+    uv pip install --quiet --python env/bin/python --no-deps "$(ls "$here"/out/dist/*.whl)"
 else
     env/bin/python -m pip install --quiet --constraint "$here/constraints.txt" "$(ls "$here"/out/dist/*.whl)"
 fi

@@ -30,6 +30,7 @@ def test_explain_prints_its_summary_as_json_and_nothing_else(clip_path: Path, tm
     assert summary == json.loads((tmp_path / "out" / "summary.json").read_text())
 
 
+@pytest.mark.slow
 def test_several_clips_and_several_classes(tmp_path: Path) -> None:
     clips = [write_video(tmp_path / f"{n}.mp4", [numbered(i, 32, 32) for i in range(4)]) for n in "ab"]
     result = vidcam("explain", *clips, "--out", tmp_path / "out", "--target", "top2")
@@ -41,6 +42,7 @@ def test_several_clips_and_several_classes(tmp_path: Path) -> None:
     assert result.stdout.count(f"report   {tmp_path / 'out'}") == 2
 
 
+@pytest.mark.slow
 def test_several_methods_and_layers_have_folders_of_their_own(clip_path: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ("--method", "gradcam++,layercam", "--layer", "layer2,layer3", "--target", "waving - bowing")
@@ -217,6 +219,7 @@ def test_models_and_layers() -> None:
     assert {**expected, "default": True} in layers
 
 
+@pytest.mark.slow
 def test_doctor_finds_everything_in_order() -> None:
     result = vidcam("doctor")
     assert result.returncode == 0, result.stdout

@@ -37,6 +37,7 @@ def test_strides_and_receptive_fields_by_hand() -> None:
     assert found["join"].sight.field is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["layer1", "layer2.conv1", "layer3"])
 def test_the_receptive_field_is_what_a_gradient_reaches(layer: str) -> None:
     """With positive weights, nothing rectified away, the input's gradient covers the receptive field exactly."""

@@ -74,6 +74,7 @@ def test_places_need_a_truth(sample: Sample, model: Model) -> None:
         Place(["layer3"], METHODS, model)(model, Sample("x", sample.frames, sample.windowing))
 
 
+@pytest.mark.slow
 def test_faithfulness_of_one_clip(sample: Sample, model: Model) -> None:
     figures = Faithfulness(["layer3"], METHODS, model, steps=4)(model, sample)
     assert figures["ones"]["average_drop"] == pytest.approx(0, abs=1e-3)
@@ -97,6 +98,7 @@ def test_a_misunderstood_clip_is_explained_for_its_true_class(sample: Sample, mo
     assert 0 <= figures["misunderstood_insertion_auc"] <= 1
 
 
+@pytest.mark.slow
 def test_sanity_of_one_clip(sample: Sample, model: Model) -> None:
     figures = Sanity(["layer3"], METHODS, model)(model, sample)
     for values in figures.values():

@@ -52,6 +52,7 @@ def test_a_faint_class_looks_faint_beside_a_strong_one(clip: Path) -> None:
         assert np.abs(found - (under + 0.8 * level * (colour - under))).max() <= 4
 
 
+@pytest.mark.slow
 def test_a_film_a_grid_and_vectors(clip: Path, tmp_path: Path) -> None:
     outputs = compare(_explanations(clip), tmp_path / "out")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
