@@ -14,7 +14,11 @@ from rich.markup import escape
 from vidcam.cli.options import (
     DENSE,
     DTYPE,
+    LABELS,
+    MODEL,
+    WEIGHTS,
     Clips,
+    ConfigFile,
     Json,
     Labels,
     ModelName,
@@ -22,6 +26,7 @@ from vidcam.cli.options import (
     OneOut,
     Out,
     Overwrite,
+    Stride,
     TrustConfig,
     Weights,
     one_of,
@@ -42,9 +47,9 @@ commands = typer.Typer()
 def explain(
     clips: Clips,
     out: Out = None,
-    model: Annotated[str | None, typer.Option(help="A name from `vidcam models`.")] = None,
-    weights: Annotated[str | None, typer.Option(help="default, none, or a .pth, .pt or .safetensors file.")] = None,
-    labels: Annotated[str | None, typer.Option(help="Text file with one class label a line.")] = None,
+    model: Annotated[str | None, MODEL] = None,
+    weights: Annotated[str | None, WEIGHTS] = None,
+    labels: Annotated[str | None, LABELS] = None,
     target: Annotated[str | None, typer.Option(help="top, top5, a label, a class index, or 'A - B'.")] = None,
     layer: Annotated[
         str | None, typer.Option(help="auto, or names from `vidcam layers MODEL`; several, with commas, are fused.")
@@ -53,11 +58,11 @@ def explain(
         str | None, typer.Option(help="gradcam++ or another (`vidcam methods`); several with commas.")
     ] = None,
     fusion: Annotated[str | None, typer.Option(help="Of several layers: mean, or max as in LayerCAM.")] = None,
-    stride: Annotated[int | None, typer.Option(help="Source frames between windows. [default: half a window]")] = None,
+    stride: Stride = None,
     sampling_rate: Annotated[int | None, typer.Option(help="Source frames between the frames of a window.")] = None,
     dtype: Annotated[str | None, DTYPE] = None,
     dense: Annotated[bool | None, DENSE] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file with these settings; flags go on top.")] = None,
+    config: ConfigFile = None,
     trust_config: TrustConfig = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -115,14 +120,14 @@ def compare(
     clip: OneClip,
     out: OneOut = None,
     model: Annotated[str, typer.Option(help="Names from `vidcam models`, with commas.")] = "playground-r2plus1d",
-    weights: Annotated[str, typer.Option(help="default, none, or a .pth, .pt or .safetensors file.")] = "default",
-    labels: Annotated[Path | None, typer.Option(help="Text file with one class label a line.")] = None,
+    weights: Weights = "default",
+    labels: Labels = None,
     target: Annotated[
         str, typer.Option(help="top, top5, a label, a class index, 'A - B'; labels with commas.")
     ] = "top",
     layer: Annotated[str, typer.Option(help="auto, or names from `vidcam layers MODEL`, with commas.")] = "auto",
     method: Annotated[str, typer.Option(help="Names from `vidcam methods`, with commas.")] = "gradcam++,gradcam",
-    stride: Annotated[int | None, typer.Option(help="Source frames between windows. [default: half a window]")] = None,
+    stride: Stride = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Show methods, classes, layers or models side by side: a film, a grid of frames, and curves as SVG and PDF."""
@@ -160,7 +165,7 @@ def tubes_(
     layer: Annotated[str, typer.Option(help="auto, or a name from `vidcam layers MODEL`.")] = "auto",
     method: Annotated[str, typer.Option(help="A name from `vidcam methods`.")] = "gradcam++",
     threshold: Annotated[float, typer.Option(help="Heat of a tube, as a share of the clip's strongest.")] = 0.35,
-    stride: Annotated[int | None, typer.Option(help="Source frames between windows. [default: half a window]")] = None,
+    stride: Stride = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -199,7 +204,7 @@ def caption(
     sentence: Annotated[str | None, typer.Option(help="Explain this sentence in place of the captioner's own.")] = None,
     weights: Annotated[str, typer.Option(help="default, or a file of the captioner's weights.")] = "default",
     method: Annotated[str, typer.Option(help="A name from `vidcam methods`.")] = "gradcam++",
-    stride: Annotated[int | None, typer.Option(help="Source frames between windows. [default: half a window]")] = None,
+    stride: Stride = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -231,9 +236,9 @@ def localize(
     clips: Clips,
     out: Out = None,
     classes: Annotated[str, typer.Option(help="top5, or labels with commas.")] = "top5",
-    model: Annotated[str, typer.Option(help="A name from `vidcam models`.")] = "playground-r2plus1d",
-    weights: Annotated[str, typer.Option(help="default, none, or a .pth, .pt or .safetensors file.")] = "default",
-    labels: Annotated[Path | None, typer.Option(help="Text file with one class label a line.")] = None,
+    model: ModelName = "playground-r2plus1d",
+    weights: Weights = "default",
+    labels: Labels = None,
     layer: Annotated[str, typer.Option(help="auto, or a name from `vidcam layers MODEL`.")] = "auto",
     method: Annotated[str, typer.Option(help="A name from `vidcam methods`.")] = "gradcam++",
     curve: Annotated[str, typer.Option(help="What is cut: score, evidence or combined.")] = "combined",

@@ -27,6 +27,9 @@ Out = Annotated[
 ]
 OneClip = Annotated[Path, typer.Argument(help="A video file.", metavar="CLIP")]
 OneOut = Annotated[Path | None, typer.Option(help="Directory for the outputs. [default: vidcam-out/CLIP]")]
+MODEL = typer.Option(help="A name from `vidcam models`.")
+WEIGHTS = typer.Option(help="default, none, or a .pth, .pt or .safetensors file.")
+LABELS = typer.Option(help="Text file with one class label a line.")
 DTYPE = typer.Option(
     help="Of the trunk: auto (what is quick here, if the map stays the same), float32, bfloat16 or float16."
 )
@@ -36,9 +39,11 @@ DENSE = typer.Option(
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 TrustConfig = Annotated[bool, typer.Option("--trust-config", help="Let the file name code to run.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
-ModelName = Annotated[str, typer.Option(help="A name from `vidcam models`.")]
-Weights = Annotated[str, typer.Option(help="default, none, or a .pth, .pt or .safetensors file.")]
-Labels = Annotated[Path | None, typer.Option(help="Text file with one class label a line.")]
+ModelName = Annotated[str, MODEL]
+Weights = Annotated[str, WEIGHTS]
+Labels = Annotated[Path | None, LABELS]
+Stride = Annotated[int | None, typer.Option(help="Source frames between windows. [default: half a window]")]
+ConfigFile = Annotated[Path | None, typer.Option(help="YAML file with these settings; flags go on top.")]
 
 
 def one_of(given: str, choices: Sequence[str], what: str) -> Any:
