@@ -191,12 +191,11 @@ class Results:
             if "error" in (self.record(entry) or {}):
                 with suppress(FileNotFoundError):
                     final.rename(work.with_name(f"{work.name}-before"))
-            with suppress(FileExistsError):  # by another shard that has the same row
-                try:
-                    work.rename(final)
-                except OSError:
-                    if self.record(entry) is None:
-                        raise
+            try:
+                work.rename(final)
+            except OSError:
+                if self.record(entry) is None:  # else another shard, which has the same row, was first
+                    raise
         except OSError as error:
             raise OutputError(f"{self.out} cannot be written ({error.strerror}); is the disk full?") from error
 

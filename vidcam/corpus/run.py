@@ -74,7 +74,7 @@ def run_corpus(
     """
     rows = sum(1 for _ in read_manifest(manifest, shard))
     results = Results(out.absolute(), shard)
-    config = _absolute(config)
+    config = config.model_copy(update=_files(config))
     job = Job(config=config, limits=limits, films=films, folder=manifest.absolute().parent, directory=Path.cwd())
     with results.claimed():
         dtype = config.dtype
@@ -96,17 +96,18 @@ def run_corpus(
     return Tally(table, rows, done, len(errors), errors[0].as_py() if len(errors) else "")
 
 
-def _absolute(config: ExplainConfig) -> ExplainConfig:
-    weights = config.weights if config.weights in ("default", "none") else str(Path(config.weights).absolute())
-    labels = None if config.labels is None else str(Path(config.labels).absolute())
-    return config.model_copy(update={"weights": weights, "labels": labels})
+def _files(config: ExplainConfig) -> dict[str, str]:
+    """The files a config names, absolute, by the names of their settings."""
+    named = {} if config.weights in ("default", "none") else {"weights": config.weights}
+    if config.labels is not None:
+        named["labels"] = config.labels
+    return {name: str(Path(file).absolute()) for name, file in named.items()}
 
 
 def _settings(config: ExplainConfig, films: bool) -> dict[str, Any]:
     """What results depend on: the explanation, what is in the files it names, and whether there are films."""
-    named = [config.weights] if config.weights not in ("default", "none") else []
-    named += [config.labels] if config.labels is not None else []
-    return {**config.model_dump(mode="json"), "films": films, "sha256": {path: _digest(path) for path in named}}
+    digests = {path: _digest(path) for path in _files(config).values()}
+    return {**config.model_dump(mode="json"), "films": films, "sha256": digests}
 
 
 def _digest(path: str) -> str:

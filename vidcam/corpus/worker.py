@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess  # nosec B404: Python itself is started, by its own path, without a shell
+import subprocess  # nosec B404
 import sys
 import time
 from contextlib import suppress
@@ -116,6 +116,7 @@ class Worker:
         self.close()
         self._connection, other = Pipe()
         with other:
+            # Python itself, by its own path and without a shell: nothing from outside is in the command.
             self._process = subprocess.Popen(  # nosec B603
                 [sys.executable, "-m", "vidcam.corpus.worker", str(other.fileno()), str(self._index)],
                 pass_fds=[other.fileno()],

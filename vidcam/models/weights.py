@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle  # nosec B403: for the name of its error; nothing is unpickled
+import pickle  # nosec B403
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlparse
@@ -36,6 +36,7 @@ def read_state(path: Path) -> State:
             loaded: object = load_file(path)
         else:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
+    # Of pickle only its error is used: nothing is unpickled here.
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(
