@@ -217,6 +217,8 @@ def _start(command: list[str], folder: Path, out: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*command, "--out", out, "--workers", "2", "--json"],
         cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # Tests that run in the background inherit an ignored SIGINT; a terminal's command does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
