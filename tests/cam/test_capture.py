@@ -161,6 +161,26 @@ def test_several_layers_side_by_side_and_one_behind_the_other() -> None:
         torch.testing.assert_close(gradients[str(layer)], gradient)
 
 
+def test_a_score_of_one_pathway_alone() -> None:
+    with captured(TwoPathways().eval(), ["slow", "fast"], torch.randn(1, 3, 2, 4, 4), pack=lambda x: [x, x]) as capture:
+        slow = capture._kept["slow"][0]
+        with pytest.raises(LayerError, match="the score does not depend on layer 'fast'"):
+            capture.gradients(slow.sum((1, 2, 3, 4)))
+
+
+def test_masks_of_a_coarse_layer_are_interpolated() -> None:
+    torch.manual_seed(8)
+    network = nn.Sequential(nn.AvgPool3d(2), nn.AdaptiveAvgPool3d(1), nn.Flatten())
+    x = torch.rand(1, 3, 4, 6, 6)
+    with captured(network, ["0"], x) as capture:
+        found = capture.masked_scores("0", lambda output: output[:, 2])
+    for k in range(3):
+        coarse = nn.functional.avg_pool3d(x[:, k : k + 1], 2)
+        mask = nn.functional.interpolate(coarse, size=(4, 6, 6), mode="trilinear", align_corners=False)
+        mask = (mask - mask.min()) / (mask.max() - mask.min())
+        torch.testing.assert_close(found[0, k], (x * mask)[0, 2].mean())
+
+
 class TwoOutputs(nn.Module):
     def __init__(self) -> None:
         super().__init__()

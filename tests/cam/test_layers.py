@@ -37,6 +37,40 @@ def test_strides_and_receptive_fields_by_hand() -> None:
     assert found["join"].sight.field is None
 
 
+class Pools(nn.Module):
+    """Pools as people write them, a layer that is called twice and one in another float."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dilated = nn.MaxPool3d(2, stride=1, dilation=(1, 3, 2))
+        self.plain = nn.AvgPool3d((1, 2, 2))
+        self.twice = nn.ReLU()
+        self.longer = nn.Conv3d(3, 2, 1).double()
+        self.narrow = nn.Identity()
+        self.wide, self.behind = nn.AdaptiveAvgPool3d((2, 1, 2)), nn.Conv3d(2, 2, 1).double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.twice(self.plain(self.twice(self.dilated(x))))
+        x = nn.functional.avg_pool3d(x, (1, 2, 1))
+        return self.behind(self.wide(self.longer(self.narrow(x).double())))
+
+
+def test_pools_by_hand() -> None:
+    found = space_time_layers(Pools().eval(), torch.zeros(1, 3, 4, 15, 10))
+    assert list(found) == ["dilated", "plain", "twice", "narrow", "longer", "wide", "behind"]
+    assert [found["plain"].kind, found["narrow"].kind] == ["AvgPool3d", "Identity"]
+    assert found["dilated"].sight.field == (2, 4, 3) and found["dilated"].shape == (3, 3, 12, 8)
+    assert found["plain"].sight.field == (2, 5, 4) and found["plain"].sight.stride == (1, 2, 2)
+    assert found["longer"].sight.stride == (1, 4, 2) and found["longer"].shape == (2, 3, 3, 4)
+    assert found["wide"].shape == (2, 2, 1, 2) and found["wide"].sight.field is found["behind"].sight.field is None
+
+
+def test_pools_of_pictures_by_hand() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 2, 3, stride=2, padding=1), nn.MaxPool2d(2), nn.ReLU())
+    found = space_time_layers(network.eval(), torch.zeros(1, 3, 16, 16))
+    assert found["1"].sight.field == (1, 5, 5) and found["2"].sight.stride == (1, 4, 4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("layer", ["layer1", "layer2.conv1", "layer3"])
 def test_the_receptive_field_is_what_a_gradient_reaches(layer: str) -> None:

@@ -285,3 +285,15 @@ def test_names_of_methods_and_what_they_need() -> None:
     assert needs(METHODS["scorecam"]) == {"activation", "masked_scores"}
     with pytest.raises(SettingsError, match="there is no method 'cam'; choose one of gradcam"):
         method_named("cam")
+
+
+def test_no_gradient_at_all_is_even() -> None:
+    assert not saliency_tubes(torch.ones(1, 2, 2, 2, 2), torch.zeros(1, 2, 2, 2, 2)).any()
+
+
+def test_softmax_where_the_derivatives_vanish() -> None:
+    """A gradient that is the same for all classes: Y does not depend on the activation, and alpha is 0 by 0."""
+    gradient = torch.full((1, 2, 1, 2, 2), 0.5)
+    none = torch.zeros_like(gradient)
+    found = gradcam_plus_plus_softmax(torch.ones(1, 2, 1, 2, 2), gradient, (gradient, none, none))
+    assert torch.equal(found, torch.zeros(1, 1, 2, 2))

@@ -49,6 +49,10 @@ def test_a_difference_of_classes() -> None:
     assert target_of("ice - skating - 0", labels) == Contrast(2, 0, "ice - skating - waving")
     with pytest.raises(TargetError, match="'wavin' is not one of the model's 3 classes; nearest: waving"):
         target_of("wavin - high jump", labels)
+    with pytest.raises(TargetError, match="label 'hihg jump' is not one of the model's 3 classes; nearest: high jump"):
+        target_of("waving - hihg jump", labels)
+    with pytest.raises(TargetError, match="label 'running' is not"):
+        target_of("running - ice - skating in line", labels)
     with pytest.raises(TargetError, match="compares a class with itself"):
         target_of("waving - 0", labels)
 

@@ -134,3 +134,9 @@ def test_a_detection_whose_nearest_truth_is_taken_has_the_next() -> None:
     truths = [Truth("v", "a", 0, 10), Truth("v", "a", 0, 8)]
     first, second = Detection("v", "a", 0, 10, 0.9), Detection("v", "a", 0, 9.9, 0.8)
     assert average_precision(truths, [first, second], [0.5]).tolist() == [1.0]
+
+
+def test_boundaries_are_those_of_the_best_scored_detection() -> None:
+    detections = [Detection("v", "a", 1, 5, 0.2), Detection("v", "a", 2, 6, 0.9), Detection("v", "a", 0, 4, 0.5)]
+    found = boundary_errors([Truth("v", "a", 0, 4)], detections)
+    assert (found.onset.tolist(), found.offset.tolist(), found.found) == ([2], [2], 1)

@@ -147,3 +147,8 @@ def test_contrast_at_the_very_beginning_and_curves_of_no_frame() -> None:
     curve = np.array([1.0, 9, 2, 2, 2])
     assert contrast(curve, np.arange(6.0), 1, 2) == pytest.approx(9 - (1 + 2) / 2)
     assert segments_of(np.zeros(0), np.zeros(0), "a") == []
+
+
+def test_contrast_of_frames_that_are_far_apart_is_still_with_the_next_one() -> None:
+    edges = np.array([0.0, 100, 101, 201, 301])  # a quarter of a second reaches into no neighbour
+    assert contrast(np.array([0.25, 1.0, 0.5, 0.0]), edges, 1, 2) == pytest.approx(1 - (0.25 + 0.5) / 2)

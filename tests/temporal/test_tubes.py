@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from vidcam.errors import SettingsError
-from vidcam.temporal.tubes import TubeRule, box_iou, tubes_of
+from vidcam.temporal.tubes import Tube, TubeRule, _linked, box_iou, tubes_of
 
 REGION = (10.0, 20.0, 170.0, 100.0)  # of maps of 8 by 16 cells: 10 pixels a cell
 
@@ -126,3 +126,26 @@ def test_a_gap_is_bridged_up_to_its_length_to_the_piece_that_overlaps_most() -> 
     maps[8, 1:4, 1:6] = 0
     first = min(tubes_of(maps, np.ones(30), REGION, "x"), key=lambda t: (t.start, t.boxes[0, 1]))
     assert (first.start, first.end) == (0, 15)
+
+
+def test_heat_of_exactly_the_threshold_is_inside() -> None:
+    maps = np.full((4, 4, 4), 0.5, np.float32)
+    maps[:, 1, 1] = 1
+    (tube,) = tubes_of(maps, np.ones(4), (0, 0, 4, 4), "x", TubeRule(0.5))
+    np.testing.assert_array_equal(tube.boxes, [[0, 0, 4, 4]] * 4)
+
+
+def test_pieces_that_follow_without_a_gap_are_joined_where_they_overlap_by_the_least() -> None:
+    left, right = np.array([[0.0, 0, 4, 4]]), np.array([[2.0, 0, 6, 4]])  # they share a third
+    pieces = [Tube("x", 0.5, 0, left.repeat(3, 0)), Tube("x", 0.4, 3, right.repeat(2, 0))]
+    (joined,) = _linked(pieces, TubeRule(overlap=8 / 24, gap=0))
+    assert (joined.start, joined.end, joined.score) == (0, 5, 0.5)
+    np.testing.assert_array_equal(joined.boxes[[2, 3], 0], [0, 2])
+    assert len(_linked(pieces, TubeRule(overlap=0.34, gap=0))) == 2
+
+
+def test_of_three_in_a_row_the_first_goes_on_with_the_second() -> None:
+    box = np.array([[0.0, 0, 4, 4]])
+    pieces = [Tube("x", 0.1, start, box.repeat(2, 0)) for start in (0, 2, 4)]
+    (joined,) = _linked(pieces, TubeRule(gap=1))
+    assert (joined.start, joined.end) == (0, 6)

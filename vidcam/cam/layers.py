@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,11 +116,10 @@ def _after(func: Any, args: Any, sight: Sight) -> Sight:
     elif name.startswith(("max_pool", "avg_pool")):
         kernel = args[1]
         stride = args[2] if len(args) > 2 and args[2] else kernel
-        dilation = args[4] if name.startswith("max_pool") and len(args) > 4 else [1]
+        dilation = args[4] if name.startswith("max_pool") and len(args) > 4 else [1] * len(kernel)
     else:
         return Sight(sight.stride, None) if _mixes(func) else sight
-    dimensions = args[0].ndim - 2
-    k, s, d = (_three(values, dimensions) for values in (kernel, stride, dilation))
+    k, s, d = (_three(values) for values in (kernel, stride, dilation))
     field = None
     if sight.field is not None:
         f = sight.field
@@ -136,17 +135,14 @@ def _mixes(func: Any) -> bool:
     )
 
 
-def _joined(sights: Iterable[Sight]) -> Sight:
+def _joined(sights: Sequence[Sight]) -> Sight:
     """What a position sees behind an operation on several traced tensors: as much as the widest."""
-    sights = list(sights)
-    fields = [s.field for s in sights]
-    field = None if None in fields else tuple(max((f[i] for f in fields if f), default=1) for i in range(3))
-    stride = tuple(max((s.stride[i] for s in sights), default=1) for i in range(3))
-    return Sight(stride, field)  # type: ignore[arg-type]
+    fields = [s.field for s in sights if s.field is not None]
+    field = tuple(map(max, zip(*fields))) if len(fields) == len(sights) else None
+    stride = tuple(map(max, zip(*(s.stride for s in sights))))
+    return Sight(stride, field)
 
 
-def _three(values: Any, dimensions: int) -> tuple[int, ...]:
+def _three(values: Sequence[int]) -> tuple[int, ...]:
     """Time, height and width from the numbers of an operation over two dimensions (an image's) or three."""
-    values = list(values) if isinstance(values, Iterable) else [values]
-    values = values * dimensions if len(values) == 1 else values
-    return tuple([1] * (3 - len(values)) + values)
+    return (*[1] * (3 - len(values)), *values)
