@@ -9,10 +9,19 @@ from typing import Any, TypeVar
 import av
 import numpy as np
 import pytest
+import torch
 
 REAL_CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
 
 T = TypeVar("T")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def on_the_cpu() -> Iterator[None]:
+    """Networks are loaded onto the CPU, also where there is a GPU: that is for `test_cuda.py`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        yield
 
 
 @pytest.fixture(scope="session")

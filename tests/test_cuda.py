@@ -14,6 +14,11 @@ from vidcam.pipeline import explain
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
+@pytest.fixture(autouse=True)
+def on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+
 def _on_cpu() -> Model:
     model = load_model("playground-r2plus1d")
     model.network.to("cpu")
