@@ -3,9 +3,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from vidcam.allocator import give_back_freed_memory, keep_freed_memory
+from vidcam.allocator import apart, give_back_freed_memory, keep_freed_memory
 
 _FAULTS = """
 import resource
@@ -51,6 +52,43 @@ print(resident() / full)
 def test_holes_in_the_heap_are_given_back() -> None:
     found = subprocess.run([sys.executable, "-c", _HELD], check=True, capture_output=True, text=True)
     assert float(found.stdout) < 0.5
+
+
+_APART = """
+import numpy as np
+from vidcam.allocator import apart, give_back_freed_memory
+def resident():
+    return int(open("/proc/self/statm").read().split()[1])
+kept, blocks = [], []
+for _ in range(500):
+    blocks.append(np.ones(60_000, np.uint8))
+    kept.append({copied}(np.ones(4_000, np.uint8)))
+del blocks
+full = resident()
+blocks = [np.ones(70_000, np.uint8) for _ in range(400)]  # larger than any hole between what is kept
+print((resident() - full) * 4096 / 2**20)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
+def test_what_is_kept_apart_leaves_no_holes() -> None:
+    grown = {
+        copied: float(
+            subprocess.run(
+                [sys.executable, "-c", _APART.format(copied=copied)], check=True, capture_output=True, text=True
+            ).stdout
+        )
+        for copied in ("np.copy", "apart")
+    }
+    assert grown["apart"] < grown["np.copy"] / 2, grown
+
+
+def test_a_copy_is_a_copy() -> None:
+    array = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    copy = apart(array)
+    np.testing.assert_array_equal(copy, array)
+    copy[0, 0, 0] = 7
+    assert array[0, 0, 0] == 0 and apart(np.zeros((0, 3))).shape == (0, 3)
 
 
 def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import sys
+
+import numpy as np
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
@@ -29,8 +32,15 @@ def keep_freed_memory() -> bool:
 def give_back_freed_memory() -> None:
     """Give the kernel the pages glibc holds that nothing lies on, holes in the heap included.
 
-    Large tensors come and go while small results stay: without this the holes between them grow over a long clip.
+    Large tensors come and go while small results stay, and leave holes that grow over a long clip.
     Does nothing where the C library is another one.
     """
     if sys.platform.startswith("linux") and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
+
+
+def apart(array: np.ndarray) -> np.ndarray:
+    """A copy on pages of its own: what stays while larger tensors come and go, and would keep holes between them."""
+    copy = np.frombuffer(mmap.mmap(-1, max(1, array.nbytes)), array.dtype, array.size).reshape(array.shape)
+    copy[...] = array
+    return copy

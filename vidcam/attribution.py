@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from vidcam.allocator import apart
 from vidcam.cam.attribute import class_activation_maps
 from vidcam.cam.capture import captured
 from vidcam.cam.targets import ScoreFunction, class_scores, classes
@@ -50,7 +51,7 @@ def attribute(
             keys = [k[min(rank, len(k) - 1)] for k in chosen]
             score = keys[0] if callable(keys[0]) else classes(torch.tensor(keys))
             found = class_activation_maps(capture, score, methods)
-            heats = {place: heat.cpu().numpy() for place, heat in found.items()}
+            heats = {place: apart(heat.cpu().numpy()) for place, heat in found.items()}
             scores = score(capture.output).detach()
             for i, key in enumerate(keys):
                 value = probabilities[i, key] if isinstance(key, int) else scores[i].item()
