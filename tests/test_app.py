@@ -85,6 +85,13 @@ def test_clips_that_are_too_long_are_refused(desk: Desk, tmp_path: Path, name: s
     assert list(desk.place.iterdir()) == []
 
 
+def test_pictures_that_are_too_large_are_refused(desk: Desk, tmp_path: Path) -> None:
+    small = Desk(desk.place, Limits(pixels=32 * 31))
+    with pytest.raises(ClipError, match=r"large\.mp4 has pictures of 32x32 pixels, and at most 992 are taken"):
+        _explain(small, write_video(tmp_path / "large.mp4", [numbered(0, 32, 32)]))
+    assert list(desk.place.iterdir()) == []
+
+
 def test_who_leaves_while_a_clip_is_explained_leaves_nothing(desk: Desk, tmp_path: Path) -> None:
     upload = _upload(tmp_path / "uploads")
 

@@ -40,6 +40,8 @@ def test_several_clips_and_several_classes(tmp_path: Path) -> None:
         assert [p.name[:2] for p in places] == ["1-", "2-", "re"]
         assert all((p / "overlay.mp4").exists() for p in places[:2])
     assert result.stdout.count(f"report   {tmp_path / 'out'}") == 2
+    again = vidcam("explain", *clips, "--out", tmp_path / "out", "--target", "top2", "--overwrite", "--json")
+    assert [Path(json.loads(line)["clip"]).name for line in again.stdout.splitlines()] == ["a.mp4"] * 2 + ["b.mp4"] * 2
 
 
 @pytest.mark.slow

@@ -51,10 +51,11 @@ onload="this.style.height = this.contentDocument.documentElement.scrollHeight + 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a clip may be: megabytes of the file, and seconds, counted as frames at 60 a second."""
+    """What a clip may be: megabytes of the file, seconds, counted as frames at 60 a second, and pixels of a picture."""
 
     megabytes: int = 256
     seconds: int = 120
+    pixels: int = 7680 * 4320
 
     @property
     def frames(self) -> int:
@@ -123,8 +124,9 @@ class Desk:
                 )
             progress(0.8 * done / announced if announced else 0.0, "watching")
 
-        reading(0, Clip(clip).frames_announced)
-        explanations = explain_each(clip, _model(model), target, method=method, progress=reading)
+        source = Clip(clip, max_pixels=limits.pixels)
+        reading(0, source.frames_announced)
+        explanations = explain_each(source, _model(model), target, method=method, progress=reading)
         parts = list(folders(explanations))
         for index, (name, explanation) in enumerate(parts):
             progress(0.8 + 0.2 * index / len(parts), "drawing")

@@ -31,6 +31,7 @@ from vidcam.cli.options import (
     Weights,
     one_of,
     places_of,
+    print_json,
     progress_bar,
     stdout,
     tell,
@@ -186,7 +187,7 @@ def tubes_(
     tubes = tubes_of(found.maps, found.scores, found.region, found.target.label, rule)
     outputs = save_tubes(found, tubes, place, overwrite=overwrite)
     if as_json:
-        print(outputs.tubes.read_text(encoding="utf-8"), end="")
+        print_json(outputs.tubes)
         return
     stdout.print(
         f"{escape(found.clip)}: [bold]{escape(found.target.label)}[/], {len(tubes)} tube{'' if len(tubes) == 1 else 's'}"
@@ -293,7 +294,7 @@ def localize(
         own = truths_of(clip.stem, float(found.times[-1]), annotated, truth) if truth is not None else []
         outputs = save(found, place, truths=own, overwrite=overwrite)
         if as_json:
-            print(outputs.segments_json.read_text(encoding="utf-8"), end="")
+            print_json(outputs.segments_json)
         else:
             stdout.print(f"{escape(found.clip)}: {len(found.segments)} proposals; the best")
             for s in distinct(found.segments)[:5]:
@@ -343,7 +344,7 @@ def _save(explanation: Explanation, directory: Path, overwrite: bool, as_json: b
     tell(explanation.warnings)
     outputs = explanation.save(directory, overwrite=overwrite)
     if as_json:
-        print(outputs.summary.read_text(encoding="utf-8"), end="")
+        print_json(outputs.summary)
         return
     target = explanation.target
     stdout.print(f"{escape(explanation.clip)}: [bold]{escape(target.label)}[/] {target.probability:.3f}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ DTYPE = typer.Option(
 DENSE = typer.Option(
     "--dense", help="Run the trunk once over long spans: quicker, not quite the same; the agreement is told."
 )
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
+Json = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each result, and nothing else.")]
 TrustConfig = Annotated[bool, typer.Option("--trust-config", help="Let the file name code to run.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 ModelName = Annotated[str, MODEL]
@@ -68,6 +69,11 @@ def tell(warnings: Iterable[str]) -> None:
     """Print notes on standard error."""
     for warning in warnings:
         stderr.print(f"[yellow]note:[/] {escape(warning)}")
+
+
+def print_json(path: Path) -> None:
+    """What a JSON file holds, as one line."""
+    print(json.dumps(json.loads(path.read_text(encoding="utf-8"))))
 
 
 @contextmanager
