@@ -137,6 +137,6 @@ def test_a_detection_whose_nearest_truth_is_taken_has_the_next() -> None:
 
 
 def test_boundaries_are_those_of_the_best_scored_detection() -> None:
-    detections = [Detection("v", "a", 1, 5, 0.2), Detection("v", "a", 2, 6, 0.9), Detection("v", "a", 0, 4, 0.5)]
+    detections = [Detection("v", "a", 1, 5, 0.9), Detection("v", "a", 2, 6, 0.2), Detection("v", "a", 0, 4, 0.5)]
     found = boundary_errors([Truth("v", "a", 0, 4)], detections)
-    assert (found.onset.tolist(), found.offset.tolist(), found.found) == ([2], [2], 1)
+    assert (found.onset.tolist(), found.offset.tolist(), found.found) == ([1], [1], 1)

@@ -99,7 +99,7 @@ def contrast(curve: np.ndarray, edges: np.ndarray, start: int, end: int) -> floa
     """
     margin = (edges[end] - edges[start]) / 4
     before = max(0, min(start - 1, int(np.searchsorted(edges, edges[start] - margin))))
-    after = min(len(curve), max(end + 1, int(np.searchsorted(edges, edges[end] + margin))))
+    after = min(len(curve), int(np.searchsorted(edges, edges[end] + margin)))
     outer = np.concatenate([curve[before:start], curve[end:after]])
     inner = float(curve[start:end].mean())
     return max(0.0, inner - float(outer.mean())) if len(outer) else inner
