@@ -5,6 +5,9 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+import torch
+
 
 def _run(code: str, path: Path) -> str:
     result = subprocess.run(
@@ -33,6 +36,7 @@ IMPORT = """
 """
 
 
+@pytest.mark.skipif(torch.__version__.startswith("2.4."), reason="torch 2.4 keeps what a failed import registered")
 def test_missing_operators_are_declared(tmp_path: Path) -> None:
     # What torchvision does while it is imported: it registers what it knows about operators it takes to be loaded.
     fake = """

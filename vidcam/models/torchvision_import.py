@@ -19,7 +19,7 @@ _SCHEMAS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
-_declared: list[torch.library.Library] = []  # a library's schemas live as long as the object
+_declared: dict[str, torch.library.Library] = {}  # a library's schemas live as long as the object
 
 
 def import_torchvision() -> ModuleType:
@@ -41,11 +41,11 @@ def import_torchvision() -> ModuleType:
             for name in [n for n in sys.modules if n.split(".")[0] == "torchvision"]:
                 del sys.modules[name]
             missing = re.search(r"torchvision::(\w+)", str(error))
-            if missing is None or missing[1] not in _SCHEMAS:
+            if missing is None or missing[1] not in _SCHEMAS or missing[1] in _declared:
                 raise ModelError(
                     f"torchvision does not load beside torch {torch.__version__} ({error}); install the matching pair"
                 ) from error
             library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
             library.define(_SCHEMAS[missing[1]])  # type: ignore[no-untyped-call]
-            _declared.append(library)
+            _declared[missing[1]] = library
     raise ModelError(f"torchvision does not load beside torch {torch.__version__}; install the matching pair")

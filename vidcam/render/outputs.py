@@ -119,7 +119,7 @@ def store(explanation: Explanation, folder: Path, facts: Mapping[str, Any] | Non
     """Write what is computed with: curve.csv, explanation.npz and summary.json, with more facts in it. No clip is read."""
     names = Outputs.within(folder)
     write_curve_csv(explanation, names.curve_csv)
-    np.savez_compressed(names.explanation, allow_pickle=False, **explanation.arrays())
+    np.savez_compressed(names.explanation, **explanation.arrays())  # type: ignore[arg-type]  # numpy 1 takes no allow_pickle
     summary = {**explanation.summary(), **(facts or {})}
     names.summary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
