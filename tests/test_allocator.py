@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,8 +64,8 @@ kept, blocks = [], []
 for _ in range(500):
     blocks.append(np.ones(60_000, np.uint8))
     kept.append({copied}(np.ones(4_000, np.uint8)))
-del blocks
 full = resident()
+del blocks
 blocks = [np.ones(70_000, np.uint8) for _ in range(400)]  # larger than any hole between what is kept
 print((resident() - full) * 4096 / 2**20)
 """
@@ -81,6 +82,16 @@ def test_what_is_kept_apart_leaves_no_holes() -> None:
         for copied in ("np.copy", "apart")
     }
     assert grown["apart"] < grown["np.copy"] / 2, grown
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_many_copies_are_few_mappings() -> None:
+    def mappings() -> int:
+        return len(Path("/proc/self/maps").read_text().splitlines())
+
+    before = mappings()
+    kept = [apart(np.ones(5_000, np.uint8)) for _ in range(2_000)]
+    assert mappings() - before < len(kept) / 20
 
 
 def test_a_copy_is_a_copy() -> None:

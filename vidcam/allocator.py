@@ -41,6 +41,9 @@ def give_back_freed_memory() -> None:
 
 def apart(array: np.ndarray) -> np.ndarray:
     """A copy on pages of its own: what stays while larger tensors come and go, and would keep holes between them."""
-    copy = np.frombuffer(mmap.mmap(-1, max(1, array.nbytes)), array.dtype, array.size).reshape(array.shape)
+    # Private ones that lie side by side are one to the kernel, which allows some ten thousands.
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if sys.platform != "win32" else {}
+    pages = mmap.mmap(-1, max(1, array.nbytes), **private)
+    copy = np.frombuffer(pages, array.dtype, array.size).reshape(array.shape)
     copy[...] = array
     return copy
