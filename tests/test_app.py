@@ -106,11 +106,12 @@ def test_who_leaves_while_a_clip_is_explained_leaves_nothing(desk: Desk, tmp_pat
 def address() -> Iterator[str]:
     with socket.socket() as listening, served("127.0.0.1", Limits(megabytes=1)) as app:
         listening.bind(("127.0.0.1", 0))
+        listening.listen()  # who comes before the server has started waits
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
+        server.should_exit = server.force_exit = True  # also with a page still open, after a test that failed
         thread.join()
 
 
@@ -122,10 +123,12 @@ def opened(browser: Any, address: str) -> Iterator[Any]:
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: complaints.append(request.url))
-    page.goto(address)
-    page.get_by_role("button", name="Explain").wait_for()
-    yield page
-    context.close()
+    try:
+        page.goto(address)
+        page.get_by_role("button", name="Explain").wait_for()
+        yield page
+    finally:
+        context.close()
     assert [c for c in complaints if not c.startswith(("data:", "blob:", address))] == []
 
 
