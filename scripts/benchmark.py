@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from multiprocessing.connection import Connection
@@ -217,9 +217,11 @@ def one_window(benchmark: Benchmark, name: str, goal: str, ceilings: dict[str, f
     with FlopCounterMode(display=False) as count:
         forward(plain, torch.zeros(1, 3, 16, 112, 112, device=DEVICE))()
     gflop = count.get_total_flops() / 1e9
-    with ExitStack() as stack:
-        theirs = stack.enter_context(process(others_at_one_window, name, keep=False))
-        seconds = benchmark.seconds(theirs | stack.enter_context(process(vidcam_at_one_window, name, keep=True)))
+    with (
+        process(others_at_one_window, name, keep=False) as theirs,
+        process(vidcam_at_one_window, name, keep=True) as ours,
+    ):
+        seconds = benchmark.seconds(theirs | ours)
     seconds["window of a batch"] = [s / BATCH for s in seconds["batch vidcam"]]
     for which, dtype in (("plain", "float32"), ("plain, kept", "float32"), ("prepared", "bfloat16")):
         shares = [gflop / s / ceilings[dtype] for s in seconds[which]]
@@ -335,8 +337,7 @@ def others_at_whole_jobs(clip: Path, out: Path) -> dict[str, Job]:
 def whole_jobs(benchmark: Benchmark, folder: Path, peers: bool) -> None:
     """From a clip of 10 seconds to its overlay: against the network alone, and against other libraries' pipelines."""
     clip = write_clip(folder / "ten_seconds.mp4", 300, (360, 640), 30)
-    with ExitStack() as stack:
-        ours = stack.enter_context(process(vidcam_at_whole_jobs, clip, folder / "out", keep=True))
+    with process(vidcam_at_whole_jobs, clip, folder / "out", keep=True) as ours:
         seconds = benchmark.seconds(ours, max(3, benchmark.rounds // 2))
         benchmark.add("10 s clip: preparing and checking the network, once", seconds["preparing"], unit="s")
         benchmark.add("10 s clip: network alone", seconds["network"], unit="s")
@@ -350,18 +351,17 @@ def whole_jobs(benchmark: Benchmark, folder: Path, peers: bool) -> None:
             benchmark.add(name, ratios(seconds[one], seconds[other]), wanted)
         if not peers:
             return
-        others = stack.enter_context(process(others_at_whole_jobs, clip, folder / "other.mp4", keep=False))
-        if not others:
-            return
-        seconds = benchmark.seconds({"exact": ours["exact"], "dense": ours["dense"], **others}, 1)
+        with process(others_at_whole_jobs, clip, folder / "other.mp4", keep=False) as others:
+            if not others:
+                return
+            seconds = benchmark.seconds({"exact": ours["exact"], "dense": ours["dense"], **others}, 1)
     best = min(others, key=lambda name: seconds[name][0])
     for name in others:
         benchmark.add(f"10 s clip: {name} pipeline", seconds[name], unit="s")
-    best_seconds = seconds[best]
     benchmark.add(
-        f"10 s clip: best other pipeline ({best}) / whole job", ratios(best_seconds, seconds["exact"]), ">= 3.5"
+        f"10 s clip: best other pipeline ({best}) / whole job", ratios(seconds[best], seconds["exact"]), ">= 3.5"
     )
-    benchmark.add(f"10 s clip: best other pipeline ({best}) / dense", ratios(best_seconds, seconds["dense"]), ">= 6")
+    benchmark.add(f"10 s clip: best other pipeline ({best}) / dense", ratios(seconds[best], seconds["dense"]), ">= 6")
 
 
 def other_job(clip: Path, model: Model, run: Callable[[Tensor], np.ndarray], out: Path) -> None:

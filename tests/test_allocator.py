@@ -24,14 +24,13 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-def _page_faults(told: str) -> int:
-    command = [sys.executable, "-c", _FAULTS.format(told=told)]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+def _printed(code: str) -> float:
+    return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
 def test_large_blocks_are_used_again_without_new_page_faults() -> None:
-    usual, kept = _page_faults(""), _page_faults("keep_freed_memory()")
+    usual, kept = (_printed(_FAULTS.format(told=told)) for told in ("", "keep_freed_memory()"))
     assert kept < usual / 10
 
 
@@ -51,13 +50,12 @@ print(resident() / full)
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
 def test_holes_in_the_heap_are_given_back() -> None:
-    found = subprocess.run([sys.executable, "-c", _HELD], check=True, capture_output=True, text=True)
-    assert float(found.stdout) < 0.5
+    assert _printed(_HELD) < 0.5
 
 
 _APART = """
 import numpy as np
-from vidcam.allocator import apart, give_back_freed_memory
+from vidcam.allocator import apart
 def resident():
     return int(open("/proc/self/statm").read().split()[1])
 kept, blocks = [], []
@@ -73,14 +71,7 @@ print((resident() - full) * 4096 / 2**20)
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
 def test_what_is_kept_apart_leaves_no_holes() -> None:
-    grown = {
-        copied: float(
-            subprocess.run(
-                [sys.executable, "-c", _APART.format(copied=copied)], check=True, capture_output=True, text=True
-            ).stdout
-        )
-        for copied in ("np.copy", "apart")
-    }
+    grown = {copied: _printed(_APART.format(copied=copied)) for copied in ("np.copy", "apart")}
     assert grown["apart"] < grown["np.copy"] / 2, grown
 
 

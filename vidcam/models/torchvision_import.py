@@ -28,7 +28,7 @@ def import_torchvision() -> ModuleType:
     Raises:
         ModelError: it is not installed, or its import fails for another reason.
     """
-    for _ in range(len(_SCHEMAS) + 1):
+    while True:  # once more for each schema that was missing
         try:
             import torchvision
 
@@ -48,4 +48,3 @@ def import_torchvision() -> ModuleType:
             library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
             library.define(_SCHEMAS[missing[1]])  # type: ignore[no-untyped-call]
             _declared[missing[1]] = library
-    raise ModelError(f"torchvision does not load beside torch {torch.__version__}; install the matching pair")

@@ -54,7 +54,7 @@ class FilmWriter:
             # The start of the first frame is stored in units of the movie's time scale, a millisecond unless told.
             options = {"movflags": "+faststart", "movie_timescale": str(max(1000, time_base.denominator))}
             self._film = av.open(f"file:{path}", "w", format="mp4", options=options)
-            # Half the time of superfast at the same error, for films a fifth larger; blocks are seen in skies without the filter.
+            # Half the time of superfast at the same error, for films a fifth larger; without the filter the error grows.
             quality = {"preset": "ultrafast", "crf": str(crf), "x264-params": "deblock=1,0,0"}
             self._video = self._film.add_stream("libx264", rate=frame_rate, options=quality)
             context = self._video.codec_context
