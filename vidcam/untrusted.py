@@ -1,0 +1,63 @@
+"""Reading files that may come from anybody: regular files only, at most so large, without waiting for a writer."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+_SPECIAL = "is a directory, a pipe or a device, not a file"
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading. Nothing but a regular file is opened, so that the call does not wait for a writer.
+
+    Raises:
+        OSError: there is no such file, it may not be read, or it is a directory, a pipe or a device.
+
+    Example:
+        >>> open_regular(Path("/dev/zero"))
+        Traceback (most recent call last):
+        OSError: [Errno 22] is a directory, a pipe or a device, not a file: '/dev/zero'
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, _SPECIAL, str(path))
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # exchanged since it was looked at
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, _SPECIAL, str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """Read a regular file whole.
+
+    Args:
+        path: the file.
+        most: bytes it may have.
+
+    Raises:
+        OSError: it cannot be opened as by `open_regular`, or has more bytes.
+    """
+    with open_regular(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"has more than {most:,} bytes", str(path))
+    return content
+
+
+def read_json(path: Path, most: int) -> Any:
+    """Read a JSON file of at most `most` bytes, UTF-8 with or without a byte order mark.
+
+    Raises:
+        OSError: as by `read_regular`.
+        ValueError: it is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(read_regular(path, most).decode("utf-8-sig"))
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None
