@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import heapq
 import math
+import re
+import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,11 +24,24 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from vidcam.errors import ClipError
+from vidcam.untrusted import open_regular
 from vidcam.video.colour import Colour, coded_colour, film_colour
 from vidcam.video.hdr import ToneMapper, tone_mapper
 
+MAX_PIXELS = 2**26
+"""Pixels of the largest picture that is decoded unless more are allowed: 8192x8192."""
+
 _TEXT_FORMATS = {"tty"}  # FFmpeg plays text files as terminal art; nobody means that
-_PLAYLISTS = {"hls", "dash", "concat", "sdp", "rtsp", "imf", "lavfi"}  # texts that make FFmpeg open what they name
+_PLAYLISTS = {  # how files begin whose only content is the names of others
+    "HLS": re.compile(rb"\s*#EXTM3U"),
+    "ffconcat": re.compile(rb"\s*ffconcat version"),
+    "DASH": re.compile(rb"\s*<.*<MPD\b|\s*<MPD\b", re.DOTALL),
+    "SDP": re.compile(rb"v=0\r?\n"),
+    "VobSub": re.compile(rb"# VobSub index file"),
+    "IMF": re.compile(rb"\s*<.*CompositionPlaylist", re.DOTALL),
+}
+_TO_PROBE = 30.0  # seconds until a file's first frame is decoded, or it is given up
+_PIECE = 1 << 16  # bytes that FFmpeg reads at once
 _REORDER = 4  # frames held back while their times are put in order
 _BEFORE = 0.5  # seconds before a stretch at which decoding begins: times near a key frame may be out of order
 
@@ -49,7 +65,7 @@ class Clip:
     Args:
         path: the file.
         start, end: seconds on the clip's clock: only frames from `start` to before `end` are read. By default all.
-        max_pixels: a picture with more of them is refused before it is decoded. By default any size is taken.
+        max_pixels: a picture with more of them is refused before it is decoded.
 
     Attributes:
         path, start, end, max_pixels: as given.
@@ -80,11 +96,11 @@ class Clip:
         *,
         start: float | None = None,
         end: float | None = None,
-        max_pixels: int | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.path, self.start, self.end, self.max_pixels = Path(path), start, end, max_pixels
         self.warnings: list[str] = []
-        with opened(self.path) as container:
+        with opened(self.path, probing=True) as container:
             stream = self._stream(container)
             first = _first_frame(container, stream, self.path)
             self._turns = round(first.rotation / 90) % 4
@@ -114,12 +130,12 @@ class Clip:
         index, last = 0, None
         for image, pts in self._timed():
             pts = pts if last is None or pts > last else last + 1
-            time = float(pts * self.time_base)
-            if self.end is not None and time >= self.end:
+            seconds = float(pts * self.time_base)
+            if self.end is not None and seconds >= self.end:
                 break
             last = pts
-            if self.start is None or time >= self.start:
-                yield Frame(index, time, pts, self._upright_rgb(image))
+            if self.start is None or seconds >= self.start:
+                yield Frame(index, seconds, pts, self._upright_rgb(image))
                 index += 1
         if self._broken:
             self.warnings.append(f"{self.path.name}: {self._broken} after {index} frames; only those are used")
@@ -174,7 +190,7 @@ class Clip:
 
     def _stream(self, container: InputContainer) -> VideoStream:
         stream = _video_stream(container, self.path)
-        if self.max_pixels is not None and stream.codec_context is not None:
+        if stream.codec_context is not None:
             if stream.width * stream.height > self.max_pixels:
                 raise ClipError(
                     f"{self.path} has pictures of {stream.width}x{stream.height} pixels, and at most {self.max_pixels} "
@@ -233,35 +249,97 @@ def audio_stream(container: InputContainer) -> AudioStream | None:
     return next((s for s in container.streams.audio if s.codec_context is not None), None)
 
 
-def opened(path: Path) -> InputContainer:
-    """A media file, opened; nothing but files is opened on its behalf.
+class _OneFile:
+    """The file that FFmpeg reads, as an object with a neutral name, so that no name can mean anything to FFmpeg.
+
+    Attributes:
+        until: when reading ends in a TimeoutError, on the monotonic clock.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = open_regular(path)
+        self.name = "clip" + (path.suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,8}", path.suffix) else "")
+        self.until = time.monotonic() + _TO_PROBE
+
+    def read(self, size: int) -> bytes:
+        if time.monotonic() > self.until:
+            raise TimeoutError(errno.ETIMEDOUT, f"no frame was found in {_TO_PROBE:g} s")
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _refused(url: str, flags: int, options: object) -> object:
+    """Refuse to open what a file names."""
+    raise PermissionError(errno.EPERM, "it names another file")
+
+
+@contextmanager
+def opened(path: Path, *, probing: bool = False) -> Iterator[InputContainer]:
+    """Open a media file. FFmpeg reads that file alone: it is handed over open, and nothing else can be opened by it.
+
+    Args:
+        path: the file.
+        probing: limit the time of everything that is read, not only of opening.
 
     Raises:
-        ClipError: it is none that can be read.
+        ClipError: the file is none that can be read, or takes too long to open.
     """
-    if path.is_dir():
-        raise ClipError(f"{path} is a directory; give a video file")
-    if not path.exists():
-        raise ClipError(f"{path} does not exist; give the path of a video file")
-    if not path.is_file():
-        raise ClipError(f"{path} is a pipe or a device, and a clip is read more than once; give a video file")
-    if path.stat().st_size == 0:
-        raise ClipError(f"{path} is empty (0 bytes); give a video file")
     try:
-        # Neither the name nor what is inside can make FFmpeg open anything but files.
-        container = av.open(f"file:{path}", metadata_errors="ignore", options={"protocol_whitelist": "file"})
-    except PermissionError as error:
-        raise ClipError(f"{path} may not be read; change its permissions or give another file") from error
-    except (av.error.FFmpegError, OSError) as error:
-        raise ClipError(f"{path} is not a video that can be read ({_reason(error)}); give a video file") from error
-    if container.format.name in _TEXT_FORMATS:
-        container.close()
-        raise ClipError(f"{path} is a text file, not a video; give a video file")
-    if container.format.name in _PLAYLISTS:
-        name = container.format.name
-        container.close()
-        raise ClipError(f"{path} is a list of other files ({name}), not a video; give a video file")
-    return container
+        file = _OneFile(path)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    with closing(file):
+        try:
+            container = av.open(
+                file,
+                "r",
+                metadata_errors="ignore",
+                buffer_size=_PIECE,
+                timeout=(_TO_PROBE, None),
+                io_open=_refused,  # for what a demuxer opens itself
+                options={"protocol_whitelist": "none"},  # for what is opened behind a demuxer's back
+            )
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise _no_video(path, error) from error
+        with container:
+            if container.format.name in _TEXT_FORMATS:
+                raise ClipError(f"{path} is a text file, not a video; give a video file")
+            if not probing:
+                file.until = math.inf
+            yield container
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> ClipError:
+    if isinstance(error, ValueError):
+        return ClipError(f"{path} is no name of a file ({error}); give a video file")
+    if path.is_dir():
+        return ClipError(f"{path} is a directory; give a video file")
+    if isinstance(error, FileNotFoundError):
+        return ClipError(f"{path} does not exist; give the path of a video file")
+    if isinstance(error, PermissionError):
+        return ClipError(f"{path} may not be read; change its permissions or give another file")
+    if error.errno == errno.EINVAL:
+        return ClipError(f"{path} is a pipe or a device, and a clip is read more than once; give a video file")
+    return ClipError(f"{path} cannot be opened ({_reason(error)}); give a video file")
+
+
+def _no_video(path: Path, error: Exception) -> ClipError:
+    with open_regular(path) as file:
+        head = file.read(1024)
+    if not head:
+        return ClipError(f"{path} is empty (0 bytes); give a video file")
+    for name, beginning in _PLAYLISTS.items():
+        if beginning.match(head.removeprefix(b"\xef\xbb\xbf")):
+            return ClipError(f"{path} is a list of other files ({name}), not a video; give a video file")
+    return ClipError(f"{path} is not a video that can be read ({_reason(error)}); give a video file")
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:

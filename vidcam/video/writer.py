@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -124,7 +125,8 @@ class _AudioCopy:
     """The audio packets of a file, in time order, on their way into a film."""
 
     def __init__(self, source: Path, film: av.container.OutputContainer) -> None:
-        self._source = opened(source)
+        self._opened = ExitStack()
+        self._source = self._opened.enter_context(opened(source))
         stream = audio_stream(self._source)
         if stream is None:
             raise ValueError(f"{source} has no audio stream that can be decoded")
@@ -146,7 +148,7 @@ class _AudioCopy:
             yield packet
 
     def close(self) -> None:
-        self._source.close()
+        self._opened.close()
 
     def _copied(self, stream: AudioStream, target: AudioStream) -> Iterator[Packet[Any]]:
         try:
