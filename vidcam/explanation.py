@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vidcam.errors import OutputError
+from vidcam.video.reader import MAX_PIXELS, Clip
 
 if TYPE_CHECKING:
     from vidcam.render.outputs import Outputs
-    from vidcam.video.reader import Clip
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Explanation:
         timings: seconds spent, by stage.
         versions: of vidcam and what it computed with.
         warnings: what the user should know.
+        max_pixels: pixels of the largest picture that is decoded when the clip is read again; not stored.
     """
 
     clip: str
@@ -83,6 +84,7 @@ class Explanation:
     timings: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    max_pixels: int = MAX_PIXELS
 
     @property
     def frames(self) -> int:
@@ -100,10 +102,8 @@ class Explanation:
         Raises:
             ClipError: it is gone.
         """
-        from vidcam.video.reader import Clip
-
         start, end = self.stretch
-        return Clip(self.clip, start=start, end=end)
+        return Clip(self.clip, start=start, end=end, max_pixels=self.max_pixels)
 
     @cached_property
     def peak(self) -> float:

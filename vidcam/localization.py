@@ -21,7 +21,7 @@ from vidcam.reading import Progress
 from vidcam.temporal.curves import Reduction, combined_curve, evidence_curve
 from vidcam.temporal.segments import Segment, SegmentRule, segments_of
 from vidcam.temporal.stitch import stitch
-from vidcam.video.reader import Clip
+from vidcam.video.reader import MAX_PIXELS, Clip
 
 if TYPE_CHECKING:
     from vidcam.render.timeline import LocalizationOutputs
@@ -49,6 +49,8 @@ class Localization:
         segments: best first.
         warnings: what the user should know.
         timings: seconds spent.
+        stretch: start and end in seconds of what was read, where that is not the whole clip.
+        max_pixels: pixels of the largest picture that is decoded when the clip is read again.
     """
 
     clip: str
@@ -65,6 +67,17 @@ class Localization:
     segments: tuple[Segment, ...]
     warnings: tuple[str, ...]
     timings: dict[str, float]
+    stretch: tuple[float | None, float | None] = (None, None)
+    max_pixels: int = MAX_PIXELS
+
+    def opened(self) -> Clip:
+        """The clip, as far as it was localized in, to be decoded once more.
+
+        Raises:
+            ClipError: it is gone.
+        """
+        start, end = self.stretch
+        return Clip(self.clip, start=start, end=end, max_pixels=self.max_pixels)
 
     def curves(self, name: CurveName | None = None) -> np.ndarray:
         """(K, F) curves of that name; by default those the segments were cut from."""
@@ -233,6 +246,8 @@ def localize_by_each(
             segments=(),
             warnings=reading.warnings(),
             timings={"localize_s": round(time.perf_counter() - reading.began, 3)},
+            stretch=(reading.clip.start, reading.clip.end),
+            max_pixels=reading.clip.max_pixels,
         )
         found.append(replace(whole, segments=whole.cut(curve, rule)))
     return found

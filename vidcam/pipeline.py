@@ -340,6 +340,7 @@ def _explanation(
         timings={"explain_s": round(time.perf_counter() - reading.began, 3)},
         versions=versions(),
         warnings=reading.warnings(),
+        max_pixels=clip.max_pixels,
     )
 
 

@@ -37,7 +37,12 @@ def as_json(value: Any, indent: int | None = None) -> str:
     return _UNPRINTABLE.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
 
 
-def shortened(value: Any, most: int = 120) -> str:
-    """Show a value in a message: its `repr`, printable, cut with an ellipsis after `most` characters."""
-    text = printable(repr(value))
+def fitted(text: str, most: int) -> str:
+    """Make a text printable, and cut it with an ellipsis where it is longer than `most` characters."""
+    text = printable(text)
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def shortened(value: Any, most: int = 120) -> str:
+    """Show a value in a message: its `repr`, of at most `most` characters."""
+    return fitted(repr(value), most)

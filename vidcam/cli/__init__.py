@@ -6,10 +6,9 @@ import sys
 from typing import NoReturn
 
 import typer
-from rich.markup import escape
 
 from vidcam.cli import corpus, explaining, listing, measuring, playground
-from vidcam.cli.options import stderr
+from vidcam.cli.options import plain, stderr
 from vidcam.errors import VidcamError
 
 app = typer.Typer(
@@ -47,5 +46,5 @@ def _before_a_command() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    stderr.print(f"[bold red]error:[/] {escape(message)}")
+    stderr.print(f"[bold red]error:[/] {plain(message)}")
     sys.exit(2)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
-from rich.markup import escape
 
 from vidcam.cli.options import (
     DENSE,
@@ -31,7 +29,9 @@ from vidcam.cli.options import (
     Weights,
     one_of,
     places_of,
+    plain,
     print_json,
+    print_json_file,
     progress_bar,
     stdout,
     tell,
@@ -152,7 +152,7 @@ def compare(
                     )
     tell(dict.fromkeys(warning for e in found for warning in e.warnings))
     for path in vars(run(found, place, overwrite=overwrite)).values():
-        stdout.print(f"  {escape(str(path))}")
+        stdout.print(f"  {plain(path)}")
 
 
 @commands.command("tubes")
@@ -187,15 +187,15 @@ def tubes_(
     tubes = tubes_of(found.maps, found.scores, found.region, found.target.label, rule)
     outputs = save_tubes(found, tubes, place, overwrite=overwrite)
     if as_json:
-        print_json(outputs.tubes)
+        print_json_file(outputs.tubes)
         return
     stdout.print(
-        f"{escape(found.clip)}: [bold]{escape(found.target.label)}[/], {len(tubes)} tube{'' if len(tubes) == 1 else 's'}"
+        f"{plain(found.clip)}: [bold]{plain(found.target.label)}[/], {len(tubes)} tube{'' if len(tubes) == 1 else 's'}"
     )
     for tube in tubes[:5]:
         stdout.print(f"  frames {tube.start} to {tube.end - 1}  score {tube.score:.3f}")
-    stdout.print(f"  tubes    {escape(str(outputs.tubes))}")
-    stdout.print(f"  film     {escape(str(outputs.film))}")
+    stdout.print(f"  tubes    {plain(outputs.tubes)}")
+    stdout.print(f"  film     {plain(outputs.film)}")
 
 
 @commands.command()
@@ -225,10 +225,10 @@ def caption(
     film = save_caption(found, place, overwrite=overwrite)
     if as_json:
         probabilities = [e.target.probability for e in found.by_word]
-        print(json.dumps({"words": found.words, "probabilities": probabilities, "film": str(film)}, ensure_ascii=False))
+        print_json({"words": found.words, "probabilities": probabilities, "film": str(film)})
     else:
-        stdout.print(f"{escape(str(clip))}: [bold]{escape(' '.join(found.words))}[/]")
-        stdout.print(f"  film     {escape(str(film))}")
+        stdout.print(f"{plain(clip)}: [bold]{plain(' '.join(found.words))}[/]")
+        stdout.print(f"  film     {plain(film)}")
     _report([*found.by_word, found.whole], place, as_json)
 
 
@@ -294,12 +294,12 @@ def localize(
         own = truths_of(clip.stem, float(found.times[-1]), annotated, truth) if truth is not None else []
         outputs = save(found, place, truths=own, overwrite=overwrite)
         if as_json:
-            print_json(outputs.segments_json)
+            print_json_file(outputs.segments_json)
         else:
-            stdout.print(f"{escape(found.clip)}: {len(found.segments)} proposals; the best")
+            stdout.print(f"{plain(found.clip)}: {len(found.segments)} proposals; the best")
             for s in distinct(found.segments)[:5]:
-                stdout.print(f"  {s.start:7.2f} to {s.end:7.2f} s  [bold]{escape(s.label)}[/] {s.score:.3f}")
-            stdout.print(f"  timeline {escape(str(outputs.timeline))}")
+                stdout.print(f"  {s.start:7.2f} to {s.end:7.2f} s  [bold]{plain(s.label)}[/] {s.score:.3f}")
+            stdout.print(f"  timeline {plain(outputs.timeline)}")
         _report(found, place, as_json)
 
 
@@ -344,13 +344,13 @@ def _save(explanation: Explanation, directory: Path, overwrite: bool, as_json: b
     tell(explanation.warnings)
     outputs = explanation.save(directory, overwrite=overwrite)
     if as_json:
-        print_json(outputs.summary)
+        print_json_file(outputs.summary)
         return
     target = explanation.target
-    stdout.print(f"{escape(explanation.clip)}: [bold]{escape(target.label)}[/] {target.probability:.3f}")
-    stdout.print(f"  overlay  {escape(str(outputs.overlay))}")
-    stdout.print(f"  curve    {escape(str(outputs.curve_png))}")
-    stdout.print(f"  summary  {escape(str(outputs.summary))}")
+    stdout.print(f"{plain(explanation.clip)}: [bold]{plain(target.label)}[/] {target.probability:.3f}")
+    stdout.print(f"  overlay  {plain(outputs.overlay)}")
+    stdout.print(f"  curve    {plain(outputs.curve_png)}")
+    stdout.print(f"  summary  {plain(outputs.summary)}")
 
 
 def _report(found: Sequence[Explanation] | Localization, directory: Path, as_json: bool) -> None:
@@ -359,4 +359,4 @@ def _report(found: Sequence[Explanation] | Localization, directory: Path, as_jso
     page = write_report(found, directory)
     if not as_json:
         size = page.stat().st_size / 2**20
-        stdout.print(f"  report   {escape(str(page))} ({size:.1f} MiB)")
+        stdout.print(f"  report   {plain(page)} ({size:.1f} MiB)")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from vidcam.cli.options import (
     Json,
+    plain,
+    print_json,
     stdout,
 )
 
@@ -30,7 +30,7 @@ def models(as_json: Json = False) -> None:
             {"name": s.name, "classes": s.num_classes, "frames": s.frames, "layer": s.layer, "source": s.source}
             for s in specs
         ]
-        print(json.dumps([*rows, *({"name": name} for name in image_model_names())]))
+        print_json([*rows, *({"name": name} for name in image_model_names())])
         return
     table = Table("model", "classes", "frames", "frames/s", "default layer", "weights and source", box=None)
     for s in specs:
@@ -46,7 +46,7 @@ def methods() -> None:
     from vidcam.cam.methods import METHODS
 
     for name, method in METHODS.items():
-        stdout.print(f"[bold]{name}[/]  {escape((method.__doc__ or '').splitlines()[0])}")
+        stdout.print(f"[bold]{name}[/]  {plain((method.__doc__ or '').splitlines()[0])}")
 
 
 @commands.command()
@@ -71,7 +71,7 @@ def layers(model: Annotated[str, typer.Argument(help="A name from `vidcam models
             }
             for name, layer in found.items()
         ]
-        print(json.dumps(rows))
+        print_json(rows)
         return
     table = Table("layer", "module", "channels", "TxHxW", "stride", "receptive field", "", box=None)
     for name, layer in found.items():
@@ -95,6 +95,6 @@ def doctor() -> None:
     for finding in findings():
         healthy &= finding.fine
         mark = "[green]ok[/]" if finding.fine else "[bold red]no[/]"
-        stdout.print(f"{mark}  {escape(finding.subject):<24} {escape(finding.detail)}")
+        stdout.print(f"{mark}  {plain(finding.subject):<24} {plain(finding.detail)}")
     if not healthy:
         raise typer.Exit(1)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
-from rich.markup import escape
 
 from vidcam.cli.options import (
     Json,
@@ -17,6 +16,8 @@ from vidcam.cli.options import (
     ModelName,
     Weights,
     one_of,
+    plain,
+    print_json,
     progress_bar,
     stdout,
     tell,
@@ -67,7 +68,7 @@ def evaluate_temporal(
     if as_json:
         facts = {"tiou": list(found.tiou), "mAP": found.mean.tolist(), "average_mAP": found.average}
         per_class = {label: row.tolist() for label, row in zip(found.labels, found.average_precision)}
-        print(json.dumps({**facts, "average_precision": per_class}))
+        print_json({**facts, "average_precision": per_class})
         return
     for threshold, value in zip(found.tiou, found.mean):
         stdout.print(f"mAP@{threshold:.2f}  {value:.4f}")
@@ -96,7 +97,7 @@ def evaluate_playground(
     with progress_bar("two clips joined") as progress:
         joined = two_clip_test(loaded, seed, count, progress)
     if as_json:
-        print(json.dumps({**rows, "two_clips": joined}))
+        print_json({**rows, "two_clips": joined})
         return
     table = Table(
         "curve", "mAP@0.3", "@0.5", "@0.7", "0.3:0.7", "AR@10", "peak hits", "|start|", "|end|", "two clips", box=None
@@ -284,7 +285,7 @@ def _evaluated(
         first = next(iter(summary.failed.values()))
         tell([f"{len(summary.failed)} of {len(records)} clips could not be measured; the first: {first}"])
     if as_json:
-        print(json.dumps(summary.json()))
+        print_json(summary.json())
         return
     table = Table("explanation", *(c.replace("_", " ") for c in columns), box=None)
     for name, figures in {**summary.methods, **summary.baselines}.items():
@@ -334,8 +335,8 @@ def errors(
         tell([f"{len(failed)} of {len(records)} clips could not be measured; the first: {failed[0]['error']}"])
     summary = summed_up(found, watched)
     if as_json:
-        print(json.dumps({**summary, "page": str(page)}))
+        print_json({**summary, "page": str(page)})
         return
     for name, value in summary.items():
         stdout.print(f"{name.replace('_', ' '):<36} {value if isinstance(value, int) else f'{value:.3f}'}")
-    stdout.print(f"page  {escape(str(page))}")
+    stdout.print(f"page  {plain(page)}")

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from vidcam.errors import SettingsError
+from vidcam.text import printable
 
 if TYPE_CHECKING:
     from vidcam.reading import Progress
@@ -47,6 +48,11 @@ Stride = Annotated[int | None, typer.Option(help="Source frames between windows.
 ConfigFile = Annotated[Path | None, typer.Option(help="YAML file with these settings; flags go on top.")]
 
 
+def plain(text: object) -> str:
+    """Make text from outside safe to print on `stdout` and `stderr`: no markup, no control characters."""
+    return escape(printable(str(text)))
+
+
 def one_of(given: str, choices: Sequence[str], what: str) -> Any:
     """What was given, if it is one of the choices."""
     if given not in choices:
@@ -68,12 +74,17 @@ def places_of(clips: list[Path], out: Path | None) -> list[Path]:
 def tell(warnings: Iterable[str]) -> None:
     """Print notes on standard error."""
     for warning in warnings:
-        stderr.print(f"[yellow]note:[/] {escape(warning)}")
+        stderr.print(f"[yellow]note:[/] {plain(warning)}")
 
 
-def print_json(path: Path) -> None:
-    """What a JSON file holds, as one line."""
-    print(json.dumps(json.loads(path.read_text(encoding="utf-8"))))
+def print_json(value: Any) -> None:
+    """Print a value as one line of JSON in ASCII."""
+    print(json.dumps(value).replace("\x7f", "\\u007f"))
+
+
+def print_json_file(path: Path) -> None:
+    """Print what a JSON file of ours holds as one line."""
+    print_json(json.loads(path.read_text(encoding="utf-8")))
 
 
 @contextmanager
@@ -84,5 +95,5 @@ def progress_bar(what: str) -> Iterator[Progress]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Bar(*columns, console=stderr, disable=not stderr.is_terminal, transient=True) as bar:
-        task = bar.add_task(escape(what), total=None)
+        task = bar.add_task(plain(what), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total or None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import tempfile
@@ -19,6 +18,7 @@ from vidcam.errors import OutputError
 from vidcam.explanation import Explanation
 from vidcam.render.overlay import write_overlay, write_overlay_image
 from vidcam.render.plots import curve_figure, write_curve_csv
+from vidcam.text import as_json
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def store(explanation: Explanation, folder: Path, facts: Mapping[str, Any] | Non
     write_curve_csv(explanation, names.curve_csv)
     np.savez_compressed(names.explanation, **explanation.arrays())  # type: ignore[arg-type]  # numpy 1 takes no allow_pickle
     summary = {**explanation.summary(), **(facts or {})}
-    names.summary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    names.summary.write_text(as_json(summary, indent=2) + "\n", encoding="utf-8")
 
 
 def folders(explanations: Sequence[Explanation]) -> Iterator[tuple[Path, Explanation]]:

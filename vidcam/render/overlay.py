@@ -19,12 +19,14 @@ from vidcam.ahead import ahead
 from vidcam.errors import ClipError
 from vidcam.explanation import Explanation
 from vidcam.video.reader import Clip, Frame
-from vidcam.video.writer import FilmWriter, film_frame
+from vidcam.video.writer import FilmWriter, even, film_frame, film_size
 
 COLORMAP = "inferno"
 OPACITY = 0.8
 _AHEAD = 4  # frames that wait between two stages
 _SMALL = 400  # clips narrower than this are enlarged by a whole factor so that text can be read
+_ENLARGED = 2048  # pixels of the longer side that no clip is enlarged beyond
+_NARROWEST = 320  # pixels of a strip; a picture that is still narrower stands at its left
 
 _INK, _GROUND = (240, 240, 245), (18, 18, 24)
 
@@ -70,9 +72,11 @@ class Overlay:
         height, width = explanation.size
         shown = width * sample_aspect_ratio
         enlarge = max(1, round(_SMALL / min(shown, height))) if min(shown, height) < _SMALL / 1.5 else 1
-        self._picture = _even(height * enlarge), _even(shown * enlarge)
-        self._strip = _Strip(explanation, self._picture[1], title or explanation.target.label)
-        self.size = self._picture[0] + self._strip.height, self._picture[1]
+        enlarge = max(1, min(enlarge, int(_ENLARGED / max(shown, height))))
+        self._picture = film_size(height * enlarge, shown * enlarge)
+        self._beside = max(0, _NARROWEST - self._picture[1])
+        self._strip = _Strip(explanation, self._picture[1] + self._beside, title or explanation.target.label)
+        self.size = self._picture[0] + self._strip.height, self._picture[1] + self._beside
         left, top, right, bottom = explanation.region
         self._whole = (left, top, right, bottom) == (0, 0, width, height)
         self._scale = np.array([self._picture[1] / width, self._picture[0] / height] * 2)
@@ -88,6 +92,8 @@ class Overlay:
         picture = blend(picture, heat)
         if not self._whole:
             cv2.rectangle(picture, *self._seen, (200, 200, 200), 1)
+        if self._beside:
+            picture = cv2.copyMakeBorder(picture, 0, 0, 0, self._beside, cv2.BORDER_CONSTANT, value=_GROUND)
         return np.concatenate([picture, self._strip.draw(frame)])
 
     def corners(self, box: ArrayLike) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -105,8 +111,8 @@ class _Strip:
         self._line = max(1, round(width / 900))
         self._margin = round(self._font_size / 4)
         self._header = round(self._font_size * 1.7)
-        self._plot = _even(max(40, width * 0.09)) if explanation.frames > 1 else 0
-        self.height = _even(self._header + self._plot + 2 * self._margin)
+        self._plot = even(max(40, width * 0.09)) if explanation.frames > 1 else 0
+        self.height = even(self._header + self._plot + 2 * self._margin)
         self._width = width
         self._score_at = self._font_size * 3
         self._ground = self._draw_ground()
@@ -240,10 +246,6 @@ def write_overlay_image(explanation: Explanation, path: Path) -> None:
     if frame.pixels.shape[:2] != explanation.size:
         raise ClipError(f"{clip.path} has changed since it was explained; explain it again")
     Image.fromarray(overlay.draw(frame.pixels, 0)).save(path)
-
-
-def _even(value: float) -> int:
-    return max(2, 2 * round(value / 2))
 
 
 @lru_cache

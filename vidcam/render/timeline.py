@@ -16,6 +16,7 @@ from vidcam.metrics.localization import Truth
 from vidcam.render.outputs import all_or_nothing, refuse
 from vidcam.temporal.formats import write_chapters, write_detections, write_segments_csv
 from vidcam.temporal.segments import distinct, frame_edges
+from vidcam.text import fitted
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,6 @@ def timeline_figure(found: Localization, truths: Sequence[Truth] = ()) -> Figure
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     facts = f"{found.model} · {found.layer} · {found.method} · {found.curve} curve, at most {highest:.2g}"
-    axes.set_title(Path(found.clip).name, loc="left", fontsize=11, parse_math=False)
+    axes.set_title(fitted(Path(found.clip).name, 60), loc="left", fontsize=11, parse_math=False)
     axes.set_title(facts, loc="right", fontsize=8, color="#60606c", parse_math=False)
     return figure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from vidcam.render.outputs import all_or_nothing, refuse
 from vidcam.render.overlay import Overlay, write_drawn, write_text
 from vidcam.temporal.segments import frame_edges
 from vidcam.temporal.tubes import Tube
+from vidcam.text import as_json
 
 SHOWN = 8
 """Tubes that are drawn, the best ones; the JSON has all."""
@@ -76,7 +76,7 @@ def save_tubes(
     }
     with all_or_nothing(directory) as work:
         part = TubeOutputs.within(work)
-        part.tubes.write_text(json.dumps(facts, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.tubes.write_text(as_json(facts) + "\n", encoding="utf-8")
         _write_film(explanation, tubes[:SHOWN], part.film)
     return TubeOutputs.within(directory)
 

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import cv2
 import jinja2
 import matplotlib
 import numpy as np
@@ -28,8 +30,9 @@ from vidcam.localization import Localization
 from vidcam.render.outputs import all_or_nothing, refuse
 from vidcam.temporal.curves import combined_curve
 from vidcam.temporal.segments import Segment, distinct, frame_edges, segments_of
+from vidcam.text import printable
 from vidcam.video.reader import Clip
-from vidcam.video.writer import FilmWriter
+from vidcam.video.writer import FilmWriter, film_size
 
 NAME = "report.html"
 COLORMAPS = ("inferno", "viridis", "cividis")
@@ -128,7 +131,7 @@ def framed(found: Sequence[Explanation] | Localization) -> str:
 def _page(found: Sequence[Explanation] | Localization, work: Path, directory: Path, embedded: int) -> str:
     first = found if isinstance(found, Localization) else found[0]
     source, times, region, warnings = first.clip, first.times, first.region, first.warnings
-    clip = Clip(source)
+    clip = first.opened()
     facts: dict[str, Any]
     top: tuple[tuple[str, float], ...] = ()
     if isinstance(found, Localization):
@@ -140,7 +143,7 @@ def _page(found: Sequence[Explanation] | Localization, work: Path, directory: Pa
         facts |= found[0].windowing | found[0].computation | found[0].versions
         if (clip.height, clip.width) != found[0].size:
             raise ClipError(f"{source} has changed since it was explained; explain it again")
-    film, size = _film(clip, work, directory, embedded)
+    film, size = _film(clip, len(times), work, directory, embedded)
     edges = frame_edges(times) - times[0]
     chosen = [view.strongest(times) for view in views]
     data = {
@@ -173,8 +176,14 @@ def _page(found: Sequence[Explanation] | Localization, work: Path, directory: Pa
 
 def templated(template: str, **values: Any) -> str:
     """A page from one of the templates here, in the style of all of them; text among the values is escaped."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=_without_controls
+    )
     return environment.from_string(_written(template)).render(style=_written("page.css"), **values)
+
+
+def _without_controls(value: Any) -> Any:
+    return printable(value) if type(value) is str else value  # what a template calls safe is a Markup
 
 
 def _written(name: str) -> str:
@@ -232,31 +241,31 @@ def _coded(values: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
 
 
-def _film(clip: Clip, work: Path, directory: Path, embedded: int) -> tuple[str, int]:
-    """The source of the page's film, and its size in bytes."""
+def _film(clip: Clip, frames: int, work: Path, directory: Path, embedded: int) -> tuple[str, int]:
+    """The source of the page's film of so many frames, and its size in bytes."""
     if clip.is_image:
         picture = _jpeg(next(iter(clip)).pixels, max(clip.width, clip.height))
         return f"data:image/jpeg;base64,{picture}", len(picture) * 3 // 4
     source, kind = clip.path, _MIME.get(clip.path.suffix.lower(), "")
     transcoded = work / "clip.mp4"
-    if not kind or clip.codec not in _PLAYABLE:
+    if not kind or clip.codec not in _PLAYABLE or clip.is_stretch:
         source, kind = transcoded, "video/mp4"
-        _transcode(clip, transcoded)
+        _transcode(clip, frames, transcoded)
     size = source.stat().st_size
     if size > embedded and source is transcoded:
         return transcoded.name, size
     if size > embedded:
-        return quote(os.path.relpath(source.resolve(), directory.resolve()).replace(os.sep, "/")), size
+        return quote(os.fsencode(os.path.relpath(source.resolve(), directory.resolve()).replace(os.sep, "/"))), size
     content = base64.b64encode(source.read_bytes()).decode("ascii")
     if source is transcoded:
         transcoded.unlink()
     return f"data:{kind};base64,{content}", size
 
 
-def _transcode(clip: Clip, path: Path) -> None:
-    """The clip as H.264, with its sound; a last row or column of odd sizes is left out."""
-    size = clip.height // 2 * 2, clip.width // 2 * 2
-    sound = clip.path if clip.has_audio else None
+def _transcode(clip: Clip, frames: int, path: Path) -> None:
+    """Write the frames of a clip that were explained as H.264; the sound of a whole clip goes along."""
+    size = film_size(clip.height, clip.width)
+    sound = clip.path if clip.has_audio and not clip.is_stretch else None
     with FilmWriter(
         path,
         size,
@@ -266,8 +275,14 @@ def _transcode(clip: Clip, path: Path) -> None:
         colour=clip.colour,
         audio_from=sound,
     ) as film:
-        for frame in clip:
-            film.write(frame.pixels[: size[0], : size[1]], frame.pts)
+        begins = 0
+        for frame in islice(clip, frames):
+            if frame.index == 0 and clip.is_stretch:
+                begins = frame.pts
+            pixels = frame.pixels
+            if pixels.shape[:2] != size:
+                pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
+            film.write(pixels, frame.pts - begins)
 
 
 def _thumbnails(clip: Clip, frames: Sequence[int]) -> dict[int, str]:

@@ -12,6 +12,7 @@ from typing import Any
 from vidcam.errors import SettingsError
 from vidcam.metrics.localization import Detection, Truth
 from vidcam.temporal.segments import Segment, distinct
+from vidcam.text import as_json, printable
 
 
 def write_detections(results: Mapping[str, Sequence[Segment]], path: Path, facts: Mapping[str, Any]) -> None:
@@ -24,12 +25,12 @@ def write_detections(results: Mapping[str, Sequence[Segment]], path: Path, facts
         },
         "external_data": dict(facts),
     }
-    path.write_text(json.dumps(stored, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(as_json(stored, indent=2) + "\n", encoding="utf-8")
 
 
 def write_segments_csv(results: Mapping[str, Sequence[Segment]], path: Path) -> None:
     """A row per segment: video, label, start_s, end_s, score."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(["video", "label", "start_s", "end_s", "score"])
         for video, segments in results.items():
@@ -41,7 +42,7 @@ def write_chapters(segments: Iterable[Segment], path: Path) -> None:
     """WebVTT chapters (W3C), by time: what a player shows while a segment lasts. Only `distinct` ones."""
     lines = ["WEBVTT", ""]
     for s in sorted(distinct(segments), key=lambda s: (s.start, s.end)):
-        label = s.label.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
+        label = printable(s.label.replace("\n", " ")).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         lines += [f"{_clock(s.start)} --> {_clock(s.end)}", f"{label} ({s.score:.2f})", ""]
     path.write_text("\n".join(lines), encoding="utf-8")
 

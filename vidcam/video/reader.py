@@ -139,22 +139,23 @@ class Clip:
                 index += 1
         if self._broken:
             self.warnings.append(f"{self.path.name}: {self._broken} after {index} frames; only those are used")
-        elif not self._is_stretch and index < self.frames_announced:
+        elif not self.is_stretch and index < self.frames_announced:
             self.warnings.append(
                 f"{self.path.name}: {index} frames could be decoded of the {self.frames_announced} its header announces"
             )
-        if not index and self._is_stretch:
+        if not index and self.is_stretch:
             until = f"; its last is at {float(last * self.time_base):.2f} s" if last is not None else ""
             raise ClipError(
                 f"{self.path} has no frame from {self.start or 0:g} to {self.end or math.inf:g} s{until}; give another stretch"
             )
 
     @property
-    def _is_stretch(self) -> bool:
+    def is_stretch(self) -> bool:
+        """Whether only a part of the file is read."""
         return self.start is not None or self.end is not None
 
     def _announced(self, stream: VideoStream) -> int:
-        if not self._is_stretch or not stream.frames:
+        if not self.is_stretch or not stream.frames:
             return stream.frames
         until = min(self.end or math.inf, float(stream.frames / self.frame_rate))
         return min(stream.frames, max(0, round((until - (self.start or 0)) * self.frame_rate)))

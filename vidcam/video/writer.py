@@ -22,6 +22,26 @@ from vidcam.video.reader import audio_stream, opened
 _MP4_AUDIO = {"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus"}
 
 
+LONGEST = 8192
+"""Pixels of the longer side of the largest film."""
+
+
+def film_size(height: float, width: float) -> tuple[int, int]:
+    """Fit a picture into a film: (height, width) in pixels, both even, at least 2, the longer at most `LONGEST`.
+
+    Example:
+        >>> film_size(1, 1), film_size(4, 60000), film_size(1080, 1920)
+        ((2, 2), (2, 8192), (1080, 1920))
+    """
+    scale = min(1.0, LONGEST / max(height, width))
+    return even(height * scale), even(width * scale)
+
+
+def even(value: float) -> int:
+    """Round to the nearest even number of pixels, at least 2."""
+    return max(2, 2 * round(value / 2))
+
+
 class FilmWriter:
     """Writes frames, each with its own time, to an MP4 file that a browser can play while it loads.
 

@@ -1,0 +1,111 @@
+"""Clips may have any name that the system allows; no name reaches a terminal or a page as a control character."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import numbered, write_video
+from vidcam.cli import main
+from vidcam.demo import demo_clip
+from vidcam.explanation import load_explanation
+from vidcam.pipeline import explain
+from vidcam.report.page import write_report
+from vidcam.video.reader import Clip
+
+NAMES = [
+    b"not utf-8 \xff\xfe.mp4",
+    b"a\x1b]0;title\x07\x1b[31m\x9b31m.mp4",
+    b"new\nline\r.mp4",
+    "direction \u202e\u2028.mp4".encode(),
+    "C1 \x85\x9b.mp4".encode(),
+    b"[red]&lt;b&gt;<script>'\".mp4",
+    b"%03d *?{a,b}.mp4",
+    b" .mp4",
+    b"x" * 251 + b".mp4",
+]
+_CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\ud800-\udfff]")
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["vidcam", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    return int(ended.value.code or 0), said.out, said.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES, ids=lambda name: repr(name[:12]))
+def test_any_name_works_and_controls_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: bytes
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    clip = os.fsdecode(name)
+    shutil.copyfile(demo_clip(), clip)
+    for command in (["explain"], ["localize"], ["tubes"], ["compare", "--method", "gradcam,gradcam++"], ["explain", "--json"]):
+        code, out, err = _run(monkeypatch, capsys, *command, "--out", f"out-{'-'.join(command)}", "--", clip)
+        assert code == 0, err
+        assert not _CONTROLS.search(out + err)
+    assert load_explanation("out-explain").clip == clip
+    assert json.loads(out)["clip"] == clip
+    for page in tmp_path.glob("out-*/report.html"):
+        assert not _CONTROLS.search(page.read_text(encoding="utf-8"))
+    found = json.loads(Path("out-localize/segments.json").read_text(encoding="utf-8"))
+    assert list(found["results"]) == [Path(clip).stem]
+
+
+@pytest.mark.slow
+def test_errors_name_clips_without_control_characters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in NAMES:
+        code, out, err = _run(monkeypatch, capsys, "explain", "--", os.fsdecode(name))
+        assert code == 2 and "does not exist" in err
+        assert not _CONTROLS.search(out + err)
+    code, out, err = _run(monkeypatch, capsys, "explain", "a.mp4", "--\x1b[31mred")
+    assert code == 2 and not _CONTROLS.search(out + err)
+    code, out, err = _run(monkeypatch, capsys, "explain", "a.mp4", "--method", "\x1b[31mred")
+    assert code == 2 and not _CONTROLS.search(out + err)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (16, 2000), (4, 9000)])
+def test_any_shape_gives_all_outputs(tmp_path: Path, size: tuple[int, int]) -> None:
+    frames = [np.full((*size, 3), 20 * i, np.uint8) for i in range(4)]
+    path = write_video(tmp_path / "clip.mkv", frames, codec="ffv1", pixel_format="bgra")
+    found = explain(path)
+    outputs = found.save(tmp_path / "out")
+    film = Clip(outputs.overlay)
+    assert max(film.width, film.height) <= 9000 and film.width * film.height < 2**24
+    assert len(list(film)) == 4
+    write_report([found], tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_the_report_of_a_stretch_has_the_stretch_as_its_film(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.avi", [numbered(i, 48, 64) for i in range(30)], codec="mpeg4")
+    found = explain(Clip(path, start=1.0, end=2.0))
+    write_report([found], tmp_path, embedded=0)
+    assert [f.time for f in Clip(tmp_path / "clip.mp4")] == pytest.approx(np.arange(10) / 10)
+
+
+def test_limits_of_pixels_hold_when_a_clip_is_read_again(tmp_path: Path) -> None:
+    small = write_video(tmp_path / "a.ts", [numbered(i, 48, 64) for i in range(20)], codec="mpeg2video")
+    large = write_video(tmp_path / "b.ts", [numbered(i, 480, 640) for i in range(20)], codec="mpeg2video")
+    both = tmp_path / "both.ts"
+    both.write_bytes(small.read_bytes() + large.read_bytes())
+    found = explain(Clip(both, max_pixels=48 * 64))
+    assert found.frames <= 20 and found.opened().max_pixels == 48 * 64
+    outputs = found.save(tmp_path / "out")
+    assert len(list(Clip(outputs.overlay))) == found.frames
+    write_report([found], tmp_path, embedded=0)
+    assert len(list(Clip(tmp_path / "clip.mp4"))) == found.frames
