@@ -50,7 +50,13 @@ def test_any_name_works_and_controls_nothing(
     monkeypatch.chdir(tmp_path)
     clip = os.fsdecode(name)
     shutil.copyfile(demo_clip(), clip)
-    for command in (["explain"], ["localize"], ["tubes"], ["compare", "--method", "gradcam,gradcam++"], ["explain", "--json"]):
+    for command in (
+        ["explain"],
+        ["localize"],
+        ["tubes"],
+        ["compare", "--method", "gradcam,gradcam++"],
+        ["explain", "--json"],
+    ):
         code, out, err = _run(monkeypatch, capsys, *command, "--out", f"out-{'-'.join(command)}", "--", clip)
         assert code == 0, err
         assert not _CONTROLS.search(out + err)

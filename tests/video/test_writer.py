@@ -56,3 +56,45 @@ def test_sound_is_kept(tmp_path: Path, name: str, codec: str, copied: str) -> No
 def test_an_unwritable_place(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         FilmWriter(tmp_path / "none" / "film.mp4", (48, 64), time_base=Fraction(1, 10), frame_rate=Fraction(10))
+
+
+@pytest.mark.parametrize("hours", [0.9, 1.1, 72, 24 * 60])
+def test_long_gaps_are_kept_in_times_and_shortened_in_films(tmp_path: Path, hours: float) -> None:
+    pts = [0, 100, 200, 200 + round(hours * 3_600_000), 300 + round(hours * 3_600_000)]
+    frames = [numbered(i, 32, 32) for i in range(5)]
+    path = write_video(tmp_path / "gap.mkv", frames, pts=pts, time_base=Fraction(1, 1000), audio="aac")
+    clip = Clip(path)
+    assert [round(f.time * 1000) for f in clip] == pts
+    assert any("there is no frame from 0.20 to" in w for w in clip.warnings) == (hours > 1)
+    with FilmWriter(tmp_path / "film.mp4", (32, 32), time_base=clip.time_base, frame_rate=clip.frame_rate) as film:
+        for frame in clip:
+            film.write(frame.pixels, frame.pts)
+    gap = hours * 3600 if hours < 1 else 10
+    times = [f.time for f in Clip(tmp_path / "film.mp4")]
+    assert times == pytest.approx([0, 0.1, 0.2, 0.2 + gap, 0.3 + gap], abs=1e-3)
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(192_000, 96_000), (50_000, 48_000), (8_000, 8_000), (6_000, 7_350)])
+def test_sound_at_rates_that_aac_has_not_is_resampled(tmp_path: Path, rate: int, expected: int) -> None:
+    source = tmp_path / "sound.mkv"
+    with av.open(str(source), "w") as container:
+        video = container.add_stream("ffv1", rate=10)
+        video.height, video.width, video.pix_fmt = 32, 32, "bgra"
+        sound = container.add_stream("pcm_s16le", rate=rate)
+        sound.layout = "mono"
+        samples = (8000 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate)).astype(np.int16)[None]
+        tone = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+        tone.sample_rate, tone.pts = rate, 0
+        container.mux(sound.encode(tone))
+        for index in range(10):
+            frame = av.VideoFrame.from_ndarray(numbered(index, 32, 32), format="rgb24").reformat(format="bgra")
+            frame.pts, frame.time_base = index, Fraction(1, 10)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    film = _written(tmp_path / "film.mp4", list(range(10)), Fraction(1, 10), audio_from=source)
+    with av.open(str(film)) as container:
+        heard = np.concatenate([f.to_ndarray()[0] for f in container.decode(audio=0)])
+        assert container.streams.audio[0].rate == expected
+    assert len(heard) / expected == pytest.approx(1, abs=0.3)
+    spectrum = np.abs(np.fft.rfft(heard))
+    assert np.argmax(spectrum) * expected / len(heard) == pytest.approx(440, abs=5)

@@ -31,6 +31,9 @@ from vidcam.video.hdr import ToneMapper, tone_mapper
 MAX_PIXELS = 2**26
 """Pixels of the largest picture that is decoded unless more are allowed: 8192x8192."""
 
+LONGEST_GAP, SHOWN_GAP = 3600.0, 10.0
+"""Seconds between two frames beyond which films show fewer seconds, and how many they show."""
+
 _TEXT_FORMATS = {"tty"}  # FFmpeg plays text files as terminal art; nobody means that
 _PLAYLISTS = {  # how files begin whose only content is the names of others
     "HLS": re.compile(rb"\s*#EXTM3U"),
@@ -133,6 +136,11 @@ class Clip:
             seconds = float(pts * self.time_base)
             if self.end is not None and seconds >= self.end:
                 break
+            if index and last is not None and seconds - float(last * self.time_base) > LONGEST_GAP:
+                self.warnings.append(
+                    f"{self.path.name}: there is no frame from {float(last * self.time_base):.2f} to {seconds:.2f} s; "
+                    f"films show {SHOWN_GAP:g} s of this gap, and no sound after it"
+                )
             last = pts
             if self.start is None or seconds >= self.start:
                 yield Frame(index, seconds, pts, self._upright_rgb(image))

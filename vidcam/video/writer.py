@@ -17,8 +17,9 @@ from av.video.reformatter import ColorRange
 
 from vidcam.errors import OutputError
 from vidcam.video.colour import BT709, Colour
-from vidcam.video.reader import audio_stream, opened
+from vidcam.video.reader import LONGEST_GAP, SHOWN_GAP, audio_stream, opened
 
+_AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 _MP4_AUDIO = {"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus"}
 
 
@@ -90,6 +91,8 @@ class FilmWriter:
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise OutputError(f"{path} cannot be written ({error}); give a directory that can be") from error
         self._time_base, self._colour = time_base, colour
+        self._last: int | None = None
+        self._closed = 0  # units of time that gaps were shortened by
 
     def __enter__(self) -> FilmWriter:
         return self
@@ -99,8 +102,14 @@ class FilmWriter:
         self.encode(film_frame(pixels, self._colour), pts)
 
     def encode(self, frame: av.VideoFrame, pts: int) -> None:
-        """Append what `film_frame` made, shown from `pts` on; times must rise."""
-        frame.pts, frame.time_base = pts, self._time_base
+        """Append what `film_frame` made, shown from `pts` on; times must rise. Gaps beyond `LONGEST_GAP` are shortened."""
+        if self._last is not None and pts - self._last > LONGEST_GAP / self._time_base:
+            self._closed += pts - self._last - round(SHOWN_GAP / self._time_base)
+            if self._audio is not None:  # it would go on in the gap
+                self._audio.close()
+                self._audio = None
+        self._last = pts
+        frame.pts, frame.time_base = pts - self._closed, self._time_base
         self._mux(self._video.encode(frame))
         if self._audio is not None:
             self._mux(self._audio.until(float(pts * self._time_base)))
@@ -141,6 +150,11 @@ def film_frame(pixels: np.ndarray, colour: Colour) -> av.VideoFrame:
     )
 
 
+def _aac_rate(rate: int) -> int:
+    """The highest sampling rate of AAC, in hertz, that is not above another; its lowest where there is none."""
+    return next((possible for possible in _AAC_RATES if possible <= rate), _AAC_RATES[-1])
+
+
 class _AudioCopy:
     """The audio packets of a file, in time order, on their way into a film."""
 
@@ -154,7 +168,7 @@ class _AudioCopy:
         if stream.codec_context.name in _MP4_AUDIO and not low_mp3:
             self._packets = self._copied(stream, film.add_stream_from_template(stream))
         else:
-            self._packets = self._encoded(stream, film.add_stream("aac", rate=stream.rate))
+            self._packets = self._encoded(stream, film.add_stream("aac", rate=_aac_rate(stream.rate)))
         self._next: Packet[Any] | None = None
 
     def until(self, seconds: float) -> Iterator[Packet[Any]]:
