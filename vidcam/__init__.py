@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from importlib import import_module as _import_module
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING
+
+__version__ = _version("vidcam")
 
 if TYPE_CHECKING:
     from vidcam.cam.attribute import class_activation_map
@@ -36,6 +39,7 @@ __all__ = [
     "Localization",
     "Preprocess",
     "VidcamError",
+    "__version__",
     "class_activation_map",
     "explain",
     "explain_each",
@@ -47,7 +51,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'vidcam' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(_import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -5,8 +5,11 @@ Every message says what was given, what was expected and what to do next, in one
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class VidcamError(Exception):
@@ -35,6 +38,23 @@ class SettingsError(VidcamError):
 
 class OutputError(VidcamError):
     """A result cannot be written where it was asked for."""
+
+
+def one_of(given: Any, choices: Sequence[T], what: str) -> T:
+    """Return what was given if it is one of the choices.
+
+    Raises:
+        SettingsError: it is none of them.
+
+    Example:
+        >>> one_of("median", ("mean", "max"), "fusion")
+        Traceback (most recent call last):
+        vidcam.errors.SettingsError: there is no fusion 'median'; choose one of mean, max
+    """
+    for choice in choices:
+        if type(given) is type(choice) and given == choice:
+            return choice
+    raise SettingsError(f"there is no {what} {given!r}; choose one of {', '.join(map(str, choices))}")
 
 
 def nearest(word: str, words: Iterable[str], count: int = 5) -> list[str]:

@@ -86,6 +86,13 @@ class Explanation:
     warnings: tuple[str, ...] = ()
     max_pixels: int = MAX_PIXELS
 
+    def __repr__(self) -> str:
+        target = f"{self.target.label!r}, probability {self.target.probability:.3f}"
+        return (
+            f"<Explanation of {self.clip!r}: {target}, {self.frames} frames, "
+            f"by {self.method} at {self.layer} of {self.model}>"
+        )
+
     @property
     def frames(self) -> int:
         """Source frames explained."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from torch import nn
@@ -14,7 +14,7 @@ from torch import nn
 from vidcam.attribution import Key
 from vidcam.cam.methods import method_named
 from vidcam.cam.targets import class_index, top_count
-from vidcam.errors import TargetError
+from vidcam.errors import TargetError, one_of
 from vidcam.models.registry import Model
 from vidcam.pipeline import attributions, checked_layers, loaded_model, reading_of
 from vidcam.reading import Progress
@@ -70,6 +70,12 @@ class Localization:
     stretch: tuple[float | None, float | None] = (None, None)
     max_pixels: int = MAX_PIXELS
 
+    def __repr__(self) -> str:
+        return (
+            f"<Localization of {self.clip!r}: {len(self.segments)} segments of {', '.join(self.labels)}, "
+            f"{len(self.times)} frames, by {self.method} at {self.layer} of {self.model}>"
+        )
+
     def opened(self) -> Clip:
         """The clip, as far as it was localized in, to be decoded once more.
 
@@ -80,8 +86,12 @@ class Localization:
         return Clip(self.clip, start=start, end=end, max_pixels=self.max_pixels)
 
     def curves(self, name: CurveName | None = None) -> np.ndarray:
-        """(K, F) curves of that name; by default those the segments were cut from."""
-        name = name or self.curve
+        """(K, F) curves of that name; by default those the segments were cut from.
+
+        Raises:
+            SettingsError: there is no curve of that name.
+        """
+        name = one_of(self.curve if name is None else name, get_args(CurveName), "curve")
         if name == "score":
             return self.scores
         return self.evidence if name == "evidence" else combined_curve(self.scores, self.evidence)
@@ -185,6 +195,8 @@ def localize_by_each(
     (name,) = layers = checked_layers(model, layer, most=1)
     for method in methods:
         method_named(method)
+    one_of(curve, get_args(CurveName), "curve")
+    one_of(evidence, get_args(Reduction), "evidence")
     count = top_count(classes) if isinstance(classes, str) else None
     if count is None:
         wanted = [classes] if isinstance(classes, str) else list(classes)

@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 import av
 import numpy as np
@@ -22,7 +23,7 @@ from vidcam.cam.layers import SpaceTimeLayer, space_time_layers
 from vidcam.cam.methods import method_named, needs
 from vidcam.cam.targets import Contrast, Target, target_of, top_count
 from vidcam.dense import DenseReading
-from vidcam.errors import LayerError, ModelError, SettingsError
+from vidcam.errors import LayerError, ModelError, SettingsError, one_of
 from vidcam.explanation import ExplainedTarget, Explanation
 from vidcam.fidelity import dense_agreement, quickened
 from vidcam.models.inference import steps_of
@@ -119,6 +120,7 @@ def explain_each(
     """
     loaded = loaded_model(model, weights)
     methods, layers = checked_methods(method), checked_layers(loaded, layer)
+    one_of(fusion, get_args(Fusion), "fusion")
     count = top_count(target)
     fixed: list[Key] = [] if count else [target_of(target, loaded.labels)]
 

@@ -105,9 +105,9 @@ def windowing_of(clip: Clip, model: Model, stride: int | None, sampling_rate: in
     """
     spec = model.spec
     natural = max(1, round(float(clip.frame_rate) / spec.frame_rate)) if spec.frame_rate else 1
-    rate = sampling_rate or natural
+    rate = natural if sampling_rate is None else sampling_rate
     span = (spec.frames - 1) * rate + 1
-    return Windowing(spec.frames, stride or max(1, span // overlap), rate)
+    return Windowing(spec.frames, max(1, span // overlap) if stride is None else stride, rate)
 
 
 def batches(model: Model, windows: Iterable[Window[np.ndarray]]) -> Iterator[Batch]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
+
+from vidcam.errors import one_of
 
 Fusion = Literal["mean", "max"]
 
@@ -23,7 +25,11 @@ def fuse(maps: Sequence[np.ndarray], how: Fusion = "mean") -> np.ndarray:
 
     Returns:
         (F, H, W) float32 in [0, 1], H and W the largest of the layers.
+
+    Raises:
+        SettingsError: `how` is neither.
     """
+    one_of(how, get_args(Fusion), "fusion")
     height, width = max(m.shape[1] for m in maps), max(m.shape[2] for m in maps)
     scaled = [np.stack([_resized(frame, height, width) for frame in m]) / (m.max(initial=0) or 1) for m in maps]
     fused = np.mean(scaled, 0) if how == "mean" else np.max(scaled, 0)

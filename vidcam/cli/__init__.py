@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from vidcam import __version__
 from vidcam.cli import corpus, explaining, listing, measuring, playground
 from vidcam.cli.options import plain, stderr
 from vidcam.errors import VidcamError
@@ -38,8 +39,18 @@ def main() -> None:
         _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"vidcam {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _before_a_command() -> None:
+def _before_a_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     from vidcam.allocator import keep_freed_memory
 
     keep_freed_memory()

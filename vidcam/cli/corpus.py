@@ -20,11 +20,11 @@ from vidcam.cli.options import (
     Json,
     Stride,
     TrustConfig,
-    one_of,
     progress_bar,
     stdout,
     tell,
 )
+from vidcam.errors import one_of
 
 commands = typer.Typer(help="Many clips.", no_args_is_help=True)
 

@@ -27,7 +27,6 @@ from vidcam.cli.options import (
     Stride,
     TrustConfig,
     Weights,
-    one_of,
     places_of,
     plain,
     print_json,
@@ -36,6 +35,7 @@ from vidcam.cli.options import (
     stdout,
     tell,
 )
+from vidcam.errors import one_of
 
 if TYPE_CHECKING:
     from vidcam.explanation import Explanation

@@ -15,14 +15,13 @@ from vidcam.cli.options import (
     Labels,
     ModelName,
     Weights,
-    one_of,
     plain,
     print_json,
     progress_bar,
     stdout,
     tell,
 )
-from vidcam.errors import SettingsError
+from vidcam.errors import SettingsError, one_of
 
 if TYPE_CHECKING:
     from vidcam.evaluation.run import Measure

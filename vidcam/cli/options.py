@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -51,13 +51,6 @@ ConfigFile = Annotated[Path | None, typer.Option(help="YAML file with these sett
 def plain(text: object) -> str:
     """Make text from outside safe to print on `stdout` and `stderr`: no markup, no control characters."""
     return escape(printable(str(text)))
-
-
-def one_of(given: str, choices: Sequence[str], what: str) -> Any:
-    """What was given, if it is one of the choices."""
-    if given not in choices:
-        raise SettingsError(f"there is no {what} {given!r}; choose one of {', '.join(choices)}")
-    return given
 
 
 def places_of(clips: list[Path], out: Path | None) -> list[Path]:

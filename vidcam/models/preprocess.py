@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,10 @@ import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
+
+from vidcam.errors import SettingsError
+
+_LARGEST = 2**23  # pixels of a frame that is resized whole
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,9 @@ class Preprocess:
         mean, std: per channel, in the order the network takes channels, subtracted and divided by.
         scale: what a pixel value 0..255 is multiplied by before that.
         bgr: whether the network takes blue, green, red.
+
+    Raises:
+        SettingsError: a size that is not positive, a crop larger than what is cropped, or a value that is not finite.
     """
 
     resize: tuple[int, int] | int
@@ -32,9 +40,29 @@ class Preprocess:
     scale: float = 1 / 255
     bgr: bool = False
 
+    def __post_init__(self) -> None:
+        resized = (self.resize, self.resize) if isinstance(self.resize, int) else tuple(self.resize)
+        for name, size in (("resize", resized), ("crop", tuple(self.crop))):
+            if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+                raise SettingsError(f"{name} is {size!r}; give (height, width) in whole pixels")
+        if self.crop[0] > resized[0] or self.crop[1] > resized[1]:
+            raise SettingsError(
+                f"crop {self.crop!r} is larger than the frame after resize {self.resize!r}; give a smaller crop"
+            )
+        values = (*self.mean, *self.std, self.scale)
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(map(math.isfinite, values)) or 0 in self.std:
+            raise SettingsError(
+                f"mean {self.mean!r}, std {self.std!r} and scale {self.scale!r} cannot normalise a frame; give three "
+                "finite numbers each for mean and std, none of std 0"
+            )
+
     def frame(self, pixels: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 RGB of any size to the (crop height, crop width, 3) uint8 RGB the network sees."""
         height, width = self._resized(*pixels.shape[:2])
+        if height * width > _LARGEST:  # a long strip: only what is seen of it is resized
+            left, top, right, bottom = self.region(*pixels.shape[:2])
+            seen = pixels[int(top) : max(int(top) + 1, round(bottom)), int(left) : max(int(left) + 1, round(right))]
+            return cv2.resize(seen, self.crop[::-1], interpolation=cv2.INTER_LINEAR)
         resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
         top, left = self._corner(height, width)
         return resized[top : top + self.crop[0], left : left + self.crop[1]]

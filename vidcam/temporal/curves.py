@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
+
+from vidcam.errors import one_of
 
 Reduction = Literal["mean", "max", "top"]
 """How a heatmap becomes one number: its mean, its largest value, or the mean of its strongest tenth."""
@@ -15,7 +17,11 @@ def evidence_curve(heatmaps: np.ndarray, reduction: Reduction = "mean") -> np.nd
 
     "mean" says how much evidence there is; "max" how strong it is at its strongest place, however small that is; "top",
     the mean of the strongest tenth of the places, at least one, lies between.
+
+    Raises:
+        SettingsError: there is no such reduction.
     """
+    one_of(reduction, get_args(Reduction), "evidence")
     places = heatmaps.reshape(len(heatmaps), -1)
     if reduction == "mean":
         return places.mean(axis=1)

@@ -26,7 +26,7 @@ class Windowing:
         sampling_rate: source frames between consecutive frames of a window.
 
     Raises:
-        SettingsError: a value below 1, or a stride longer than a window, which would leave frames unexplained.
+        SettingsError: a value that is not an integer of 1 or more, or a stride longer than a window, which would leave frames unexplained.
     """
 
     length: int
@@ -35,8 +35,9 @@ class Windowing:
 
     def __post_init__(self) -> None:
         for name in ("length", "stride", "sampling_rate"):
-            if (value := getattr(self, name)) < 1:
-                raise SettingsError(f"{name.replace('_', ' ')} is {value}; it must be 1 or more")
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise SettingsError(f"{name.replace('_', ' ')} is {value!r}; give a whole number, 1 or more")
         if self.stride > self.span:
             raise SettingsError(
                 f"stride {self.stride} is longer than a window of {self.span} source frames "
