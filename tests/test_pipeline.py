@@ -1,22 +1,28 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import vidcam
 from tests.conftest import numbered, write_video
 from vidcam.cam.fusion import fuse
 from vidcam.cam.methods import METHODS, gradcam_plus_plus
-from vidcam.demo import demo_clips
-from vidcam.errors import LayerError, ModelError, SettingsError, TargetError
+from vidcam.demo import demo_clip, demo_clips
+from vidcam.errors import ClipError, LayerError, ModelError, SettingsError, TargetError
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model, load_model
+from vidcam.pipeline import explain, explain_each
 from vidcam.playground.clips import read_truth
+from vidcam.report.page import write_report
 from vidcam.temporal.curves import clip_probabilities
 from vidcam.temporal.stitch import stitch
 from vidcam.video.reader import Clip
@@ -242,3 +248,66 @@ def test_a_stretch_is_explained_and_drawn_alone(small: Model, tmp_path: Path) ->
     film = Clip(tmp_path / "out" / "overlay.mp4")
     np.testing.assert_allclose([f.time for f in film], np.arange(31) / 10)
     assert not film.has_audio
+
+
+def _sources(folder: Path) -> dict[str, Any]:
+    """The bundled clip as a file whose pixels are exact, and as everything else that frames come in."""
+    frames = [frame.pixels for frame in Clip(demo_clip())]
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    for index, pixels in enumerate(frames):
+        Image.fromarray(pixels).save(pictures / f"{index}.png")
+    exact = write_video(folder / "exact.mkv", frames, codec="ffv1", pixel_format="bgra", time_base=Fraction(1, 16))
+    return {
+        "file": exact,
+        "array": np.stack(frames),
+        "tensor": torch.from_numpy(np.stack(frames)),
+        "folder": pictures,
+        "list": [pictures / f"{index}.png" for index in range(len(frames))],
+        "iterator": iter(frames),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["top", "waving"])
+def test_every_source_gives_the_maps_of_the_file(tmp_path: Path, target: str) -> None:
+    sources = _sources(tmp_path)
+    expected = explain(sources.pop("file"), target=target, dtype="float32")
+    for name, source in sources.items():
+        found = explain(source, target=target, dtype="float32", frame_rate=16)
+        np.testing.assert_allclose(found.maps, expected.maps, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(found.times, expected.times, atol=5.1e-4)  # Matroska counts milliseconds
+        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
+        assert found.target == expected.target and found.warnings == ()
+
+
+@pytest.mark.slow
+def test_films_and_reports_are_made_of_any_source_that_reopens(tmp_path: Path) -> None:
+    sources = _sources(tmp_path)
+    expected = list(Clip(explain(sources.pop("file"), frame_rate=None).save(tmp_path / "file").overlay))
+    for name in ("array", "folder"):
+        found = explain(sources[name])
+        assert "no frame rate was given; 16 frames a second" in found.warnings[0]
+        film = list(Clip(found.save(tmp_path / name).overlay))
+        assert [f.time for f in film] == pytest.approx([f.time for f in expected], abs=1e-3)
+        assert np.mean([np.abs(a.pixels.astype(int) - b.pixels).mean() for a, b in zip(film, expected)]) < 2
+        write_report([found], tmp_path / name)
+    once = explain(sources["iterator"])
+    with pytest.raises(ClipError, match="can be read once only"):
+        once.save(tmp_path / "once")
+    assert not (tmp_path / "once" / "summary.json").exists()
+
+
+@pytest.mark.slow
+def test_frames_that_come_once_are_taken_once(tmp_path: Path) -> None:
+    """Also where early windows have to be run again for a class that came to the top late."""
+    frames = [frame.pixels for frame in Clip(demo_clip())]
+    taken = []
+
+    def coming() -> Iterator[np.ndarray]:
+        for index, pixels in enumerate(frames):
+            taken.append(index)
+            yield pixels
+
+    explain_each(coming(), target="top5", stride=2, frame_rate=16)
+    assert taken == list(range(len(frames)))

@@ -21,7 +21,7 @@ from vidcam.pipeline import explain, explain_each, reading_of
 from vidcam.playground.described import END, FRAMES, WORDS
 from vidcam.playground.scene import FPS
 from vidcam.reading import Progress
-from vidcam.video.reader import Clip
+from vidcam.video.source import Source
 
 NAME = "playground-captioner"
 LAYER = "captioner.seen"
@@ -59,7 +59,7 @@ def load_captioner(weights: str | Path = "default") -> Captioner:
 
 
 def explain_caption(
-    clip: str | Path,
+    clip: Source,
     captioner: Captioner | None = None,
     sentence: str | None = None,
     *,
@@ -128,7 +128,7 @@ def _mean(output: Tensor) -> Tensor:
 
 
 def _surest_sentence(
-    clip: str | Path, captioner: Captioner, method: str, stride: int | None, progress: Progress
+    clip: Source, captioner: Captioner, method: str, stride: int | None, progress: Progress
 ) -> tuple[str, ...]:
     """Of the sentences of the clip's windows the one whose words are the most probable, by their mean log-probability."""
     model = telling_model(captioner, [captioner.end])
@@ -146,5 +146,7 @@ def _surest_sentence(
                     if (sure := float(told.mean())) > best:
                         best, sentence = sure, words
     if not sentence:
-        raise ModelError(f"the captioner has nothing to say about {Clip(clip).path.name}; give a sentence to explain")
+        raise ModelError(
+            f"the captioner has nothing to say about {Path(reading.clip.name).name}; give a sentence to explain"
+        )
     return sentence

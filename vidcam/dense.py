@@ -20,7 +20,7 @@ from vidcam.errors import LayerError
 from vidcam.models.inference import windows_at_once
 from vidcam.models.registry import Model
 from vidcam.reading import Batch, Progress, Reading, network_input
-from vidcam.video.reader import Clip
+from vidcam.video.source import FrameSource
 from vidcam.video.windows import Span, Windowing, long_spans
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class DenseReading(Reading):
         agreement: with window by window, once it has been measured.
     """
 
-    def __init__(self, clip: Clip, model: Model, windowing: Windowing, progress: Progress, steps: int) -> None:
+    def __init__(self, clip: FrameSource, model: Model, windowing: Windowing, progress: Progress, steps: int) -> None:
         super().__init__(clip, model, windowing, progress)
         self.steps = steps
         self.agreement: Agreement | None = None

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vidcam.errors import OutputError
-from vidcam.video.reader import MAX_PIXELS, Clip
+from vidcam.video.reader import Clip
+from vidcam.video.source import FrameSource
 
 if TYPE_CHECKING:
     from vidcam.render.outputs import Outputs
@@ -42,7 +43,7 @@ class Explanation:
     """Why a network saw a target in a clip: where and when.
 
     Attributes:
-        clip: path of the explained file.
+        clip: path of the explained file, or the name of other frames.
         model, weights, layer, method: how it was explained.
         target: what was explained.
         top: the clip's five most probable classes, (label, probability).
@@ -60,7 +61,7 @@ class Explanation:
         timings: seconds spent, by stage.
         versions: of vidcam and what it computed with.
         warnings: what the user should know.
-        max_pixels: pixels of the largest picture that is decoded when the clip is read again; not stored.
+        source: the frames, to be read again; not stored.
     """
 
     clip: str
@@ -84,7 +85,7 @@ class Explanation:
     timings: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    max_pixels: int = MAX_PIXELS
+    source: FrameSource | None = field(default=None, compare=False, repr=False)
 
     def __repr__(self) -> str:
         target = f"{self.target.label!r}, probability {self.target.probability:.3f}"
@@ -103,14 +104,16 @@ class Explanation:
         """Score and evidence over the clip."""
         return Curve(np.arange(self.frames), self.times, self.scores, self.evidence)
 
-    def opened(self) -> Clip:
-        """The clip, as far as it was explained, to be decoded once more.
+    def opened(self) -> FrameSource:
+        """The frames, as far as they were explained, to be read once more.
 
         Raises:
-            ClipError: it is gone.
+            ClipError: they are gone, or can be read once only.
         """
+        if self.source is not None:
+            return self.source.reopened()
         start, end = self.stretch
-        return Clip(self.clip, start=start, end=end, max_pixels=self.max_pixels)
+        return Clip(self.clip, start=start, end=end)
 
     @cached_property
     def peak(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -21,7 +21,8 @@ from vidcam.reading import Progress
 from vidcam.temporal.curves import Reduction, combined_curve, evidence_curve
 from vidcam.temporal.segments import Segment, SegmentRule, segments_of
 from vidcam.temporal.stitch import stitch
-from vidcam.video.reader import MAX_PIXELS, Clip
+from vidcam.video.reader import Clip
+from vidcam.video.source import FrameSource, Source
 
 if TYPE_CHECKING:
     from vidcam.render.timeline import LocalizationOutputs
@@ -49,8 +50,7 @@ class Localization:
         segments: best first.
         warnings: what the user should know.
         timings: seconds spent.
-        stretch: start and end in seconds of what was read, where that is not the whole clip.
-        max_pixels: pixels of the largest picture that is decoded when the clip is read again.
+        source: the frames, to be read again.
     """
 
     clip: str
@@ -67,8 +67,7 @@ class Localization:
     segments: tuple[Segment, ...]
     warnings: tuple[str, ...]
     timings: dict[str, float]
-    stretch: tuple[float | None, float | None] = (None, None)
-    max_pixels: int = MAX_PIXELS
+    source: FrameSource | None = field(default=None, compare=False, repr=False)
 
     def __repr__(self) -> str:
         return (
@@ -76,14 +75,13 @@ class Localization:
             f"{len(self.times)} frames, by {self.method} at {self.layer} of {self.model}>"
         )
 
-    def opened(self) -> Clip:
-        """The clip, as far as it was localized in, to be decoded once more.
+    def opened(self) -> FrameSource:
+        """The frames, to be read once more.
 
         Raises:
-            ClipError: it is gone.
+            ClipError: they are gone, or can be read once only.
         """
-        start, end = self.stretch
-        return Clip(self.clip, start=start, end=end, max_pixels=self.max_pixels)
+        return self.source.reopened() if self.source is not None else Clip(self.clip)
 
     def curves(self, name: CurveName | None = None) -> np.ndarray:
         """(K, F) curves of that name; by default those the segments were cut from.
@@ -124,7 +122,7 @@ class Localization:
 
 
 def localize(
-    clip: str | Path | Clip,
+    clip: Source,
     model: str | Model | nn.Module = "playground-r2plus1d",
     classes: str | Sequence[str | int] = "top5",
     *,
@@ -136,6 +134,7 @@ def localize(
     rule: SegmentRule = SegmentRule(),
     stride: int | None = None,
     sampling_rate: int | None = None,
+    frame_rate: float | None = None,
     dtype: str = "auto",
     dense: bool = False,
     progress: Progress = lambda done, announced: None,
@@ -152,7 +151,7 @@ def localize(
         evidence: how a heatmap becomes one number of the curve: its mean, its max, or the mean of its top tenth.
         rule: how it is cut.
         stride: source frames between windows; a quarter of a window by default.
-        sampling_rate, dtype, dense: as for `vidcam.explain`.
+        sampling_rate, frame_rate, dtype, dense: as for `vidcam.explain`.
         progress: told how far the reading is.
 
     Raises:
@@ -169,6 +168,7 @@ def localize(
         rule=rule,
         stride=stride,
         sampling_rate=sampling_rate,
+        frame_rate=frame_rate,
         dtype=dtype,
         dense=dense,
         progress=progress,
@@ -176,7 +176,7 @@ def localize(
 
 
 def localize_by_each(
-    clip: str | Path | Clip,
+    clip: Source,
     model: Model,
     classes: str | Sequence[str | int] = "top5",
     *,
@@ -187,6 +187,7 @@ def localize_by_each(
     rule: SegmentRule = SegmentRule(),
     stride: int | None = None,
     sampling_rate: int | None = None,
+    frame_rate: float | None = None,
     dtype: str = "auto",
     dense: bool = False,
     progress: Progress = lambda done, announced: None,
@@ -212,6 +213,7 @@ def localize_by_each(
         methods,
         stride=stride,
         sampling_rate=sampling_rate,
+        frame_rate=frame_rate,
         overlap=_OVERLAP,
         dtype=dtype,
         dense=dense,
@@ -244,7 +246,7 @@ def localize_by_each(
         of_classes = [[of.get((method, k), none) for of in heats] for k in kept]
         curves = [[evidence_curve(heat, evidence) for heat in of_class] for of_class in of_classes]
         whole = Localization(
-            clip=str(reading.clip.path),
+            clip=reading.clip.name,
             model=model.spec.name,
             layer=name,
             method=method,
@@ -258,8 +260,7 @@ def localize_by_each(
             segments=(),
             warnings=reading.warnings(),
             timings={"localize_s": round(time.perf_counter() - reading.began, 3)},
-            stretch=(reading.clip.start, reading.clip.end),
-            max_pixels=reading.clip.max_pixels,
+            source=reading.clip,
         )
         found.append(replace(whole, segments=whole.cut(curve, rule)))
     return found

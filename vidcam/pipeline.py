@@ -31,11 +31,11 @@ from vidcam.models.registry import Model, load_model
 from vidcam.reading import Batch, Progress, Reading, windowing_of
 from vidcam.temporal.curves import clip_probabilities, evidence_curve
 from vidcam.temporal.stitch import stitch
-from vidcam.video.reader import Clip
+from vidcam.video.source import Source, source_of
 
 
 def explain(
-    clip: str | Path | Clip,
+    clip: Source,
     model: str | Model | nn.Module = "playground-r2plus1d",
     target: Target = "top",
     *,
@@ -45,6 +45,7 @@ def explain(
     fusion: Fusion = "mean",
     stride: int | None = None,
     sampling_rate: int | None = None,
+    frame_rate: float | None = None,
     dtype: str = "auto",
     dense: bool = False,
     progress: Progress = lambda done, announced: None,
@@ -52,7 +53,8 @@ def explain(
     """Explain why a network sees a target in a clip: where in the picture and when.
 
     Args:
-        clip: a video file, or a `vidcam.video.reader.Clip` of it, which may be a stretch.
+        clip: a video file, a folder or a list of pictures, an array or tensor (T, H, W, 3) uint8 RGB, an iterable of
+            frames (H, W, 3), or a `vidcam.video.source.FrameSource`, such as a `vidcam.video.reader.Clip` of a stretch.
         model: a name (`vidcam models` lists them), what `load_model` or `own_model` returned, or an `nn.Module`
             that takes what `own_model` assumes.
         target: "top" for the clip's most probable class, a class index, a label, "A - B" for why A and not B, or a
@@ -64,6 +66,7 @@ def explain(
         stride: source frames between windows; half a window by default.
         sampling_rate: source frames between the frames of a window; by default what brings the clip nearest to the
             frame rate the network was trained at.
+        frame_rate: frames per second of what has no times of its own; by default what the network was trained at.
         dtype: what the trunk computes in: "auto" for what this device is quick at where that leaves the explanation
             as it is (`vidcam.fidelity.quickened`), "float32", "bfloat16" or "float16".
         dense: run the trunk once over long spans instead of on every window (`vidcam.dense`): quicker the smaller the
@@ -88,6 +91,7 @@ def explain(
         fusion=fusion,
         stride=stride,
         sampling_rate=sampling_rate,
+        frame_rate=frame_rate,
         dtype=dtype,
         dense=dense,
         progress=progress,
@@ -95,7 +99,7 @@ def explain(
 
 
 def explain_each(
-    clip: str | Path | Clip,
+    clip: Source,
     model: str | Model | nn.Module = "playground-r2plus1d",
     target: Target = "top5",
     *,
@@ -105,6 +109,7 @@ def explain_each(
     fusion: Fusion = "mean",
     stride: int | None = None,
     sampling_rate: int | None = None,
+    frame_rate: float | None = None,
     dtype: str = "auto",
     dense: bool = False,
     progress: Progress = lambda done, announced: None,
@@ -131,6 +136,7 @@ def explain_each(
         methods,
         stride=stride,
         sampling_rate=sampling_rate,
+        frame_rate=frame_rate,
         overlap=2,
         dtype=dtype,
         dense=dense,
@@ -225,13 +231,14 @@ def layers_of(model: Model) -> dict[str, SpaceTimeLayer]:
 
 
 def reading_of(
-    clip: str | Path | Clip,
+    clip: Source,
     model: Model,
     layers: Sequence[str],
     methods: Sequence[str],
     *,
     stride: int | None,
     sampling_rate: int | None,
+    frame_rate: float | None = None,
     overlap: int,
     dtype: str,
     dense: bool,
@@ -242,7 +249,7 @@ def reading_of(
     Raises:
         VidcamError: the clip or a setting cannot be used.
     """
-    source = clip if isinstance(clip, Clip) else Clip(clip)
+    source = source_of(clip, frame_rate, model.spec.frame_rate)
     windowing = windowing_of(source, model, stride, sampling_rate, overlap=overlap)
     if dense and len(layers) > 1:
         raise LayerError(f"dense explains one layer, and {', '.join(layers)} are given; give one of them with --layer")
@@ -321,7 +328,7 @@ def _explanation(
         label = key.label if isinstance(key, Contrast) else getattr(key, "__name__", "function")
         target = ExplainedTarget(None, label, float(window_scores.mean()))
     return Explanation(
-        clip=str(clip.path),
+        clip=clip.name,
         model=model.spec.name,
         weights=model.weights,
         layer=layer,
@@ -342,7 +349,7 @@ def _explanation(
         timings={"explain_s": round(time.perf_counter() - reading.began, 3)},
         versions=versions(),
         warnings=reading.warnings(),
-        max_pixels=clip.max_pixels,
+        source=clip,
     )
 
 

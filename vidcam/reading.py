@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from vidcam.allocator import give_back_freed_memory
 from vidcam.models.inference import windows_at_once
 from vidcam.models.preprocess import stacked
 from vidcam.models.registry import Model
-from vidcam.video.reader import Clip
+from vidcam.video.kept import Kept
+from vidcam.video.source import FrameSource
 from vidcam.video.windows import Window, Windowing, sliding_windows
 
 Progress = Callable[[int, int], None]
@@ -52,12 +54,13 @@ class Reading:
         at_once: windows of a batch that the device's memory was not seen to refuse.
     """
 
-    def __init__(self, clip: Clip, model: Model, windowing: Windowing, progress: Progress) -> None:
+    def __init__(self, clip: FrameSource, model: Model, windowing: Windowing, progress: Progress) -> None:
         self.clip, self.model, self.windowing, self.progress = clip, model, windowing, progress
         self.times: list[float] = []
         self.padded = 0
         self.at_once = sys.maxsize
         self.began = time.perf_counter()
+        self._kept = None if clip.reopens else Kept(self._seen(clip))
 
     def batches(self, only: Collection[int] | None = None) -> Generator[Batch]:
         """The windows of the clip, or those that start at the given frames, in batches made ahead on a thread."""
@@ -66,8 +69,8 @@ class Reading:
 
     def first(self, count: int) -> list[Window[np.ndarray]]:
         """The first windows of the clip."""
-        again = self.clip.reopened()  # this one may be being read
-        frames = (self.model.spec.preprocess.frame(frame.pixels) for frame in again)
+        again = self._kept or self._seen(self.clip.reopened())  # this one may be being read
+        frames = (pixels for _, pixels in again)
         with closing(sliding_windows(frames, self.windowing)) as windows:
             return list(islice(windows, count))
 
@@ -79,17 +82,22 @@ class Reading:
     def frames(self) -> Iterator[np.ndarray]:
         """The frames of the clip as the network sees them, counted."""
         self.times = []
-        for frame in self.clip:
-            self.times.append(frame.time)
-            self.progress(frame.index + 1, self.clip.frames_announced)
-            yield self.model.spec.preprocess.frame(frame.pixels)
+        for seconds, pixels in self._kept or self._seen(self.clip):
+            self.times.append(seconds)
+            self.progress(len(self.times), self.clip.frames_announced)
+            yield pixels
+
+    def _seen(self, source: FrameSource) -> Iterator[tuple[float, np.ndarray]]:
+        """The times of a source's frames in seconds, and the frames as the network sees them."""
+        for frame in source:
+            yield frame.time, self.model.spec.preprocess.frame(frame.pixels)
 
     def warnings(self) -> tuple[str, ...]:
         """What the user should know about the clip, once it is read, and the model."""
         notes = [*self.clip.warnings]
         if self.padded:
             notes.append(
-                f"{self.clip.path.name}: its {len(self.times)} frames are fewer than one window of "
+                f"{Path(self.clip.name).name}: its {len(self.times)} frames are fewer than one window of "
                 f"{self.windowing.span}; the last frame is repeated to fill it"
             )
         return tuple([*notes, self.model.note] if self.model.note else notes)
@@ -99,7 +107,9 @@ class Reading:
         return {"dtype": self.model.dtype or "float32", "fidelity": self.model.fidelity, "dense": False}
 
 
-def windowing_of(clip: Clip, model: Model, stride: int | None, sampling_rate: int | None, *, overlap: int) -> Windowing:
+def windowing_of(
+    clip: FrameSource, model: Model, stride: int | None, sampling_rate: int | None, *, overlap: int
+) -> Windowing:
     """How a clip is cut: at the frame rate the network was trained at and with `overlap` windows over each frame,
     unless told otherwise.
     """

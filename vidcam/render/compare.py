@@ -140,7 +140,8 @@ def grid_figure(panes: Sequence[Pane]) -> Figure:
     chosen = _spread(first)
     clip = first.opened()
     frames: dict[int, Frame] = {f.index: f for f in explained_frames(first, clip) if f.index in chosen}
-    aspect = first.size[1] * float(clip.sample_aspect_ratio) / first.size[0]
+    ratio = float(clip.sample_aspect_ratio)
+    aspect = min(8.0, max(0.125, first.size[1] * ratio / first.size[0]))  # of a cell
     figure = Figure(figsize=(1.6 * aspect * len(chosen) + 0.4, 1.6 * len(panes) + 0.3), dpi=300, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(panes), len(chosen), squeeze=False)
@@ -148,7 +149,7 @@ def grid_figure(panes: Sequence[Pane]) -> Figure:
         for column, index in enumerate(chosen):
             cell = axes[row, column]
             heat = pane.explanation.heatmap(index, pane.peak)
-            cell.imshow(blend(frames[index].pixels, heat), aspect=1 / aspect * first.size[1] / first.size[0])
+            cell.imshow(blend(frames[index].pixels, heat), aspect=1 / ratio)
             cell.set_xticks([])
             cell.set_yticks([])
             for spine in cell.spines.values():

@@ -18,7 +18,8 @@ from threadpoolctl import threadpool_limits
 from vidcam.ahead import ahead
 from vidcam.errors import ClipError
 from vidcam.explanation import Explanation
-from vidcam.video.reader import Clip, Frame
+from vidcam.video.reader import Frame
+from vidcam.video.source import FrameSource
 from vidcam.video.writer import FilmWriter, even, film_frame, film_size
 
 COLORMAP = "inferno"
@@ -176,7 +177,7 @@ def write_drawn(
     size: tuple[int, int],
     draw: Callable[[np.ndarray, int], np.ndarray],
     explanation: Explanation,
-    clip: Clip,
+    clip: FrameSource,
 ) -> None:
     """Draw every explained frame into a film with the clip's sound: decoding, drawing and encoding at the same time.
     The film of a stretch that begins later than the clip begins at 0, and is silent.
@@ -206,7 +207,7 @@ def write_drawn(
         time_base=clip.time_base,
         frame_rate=clip.frame_rate,
         colour=clip.colour,
-        audio_from=clip.path if clip.has_audio and clip.start is None else None,
+        audio_from=clip.sound,
     )
     # Products of small matrices: the threads that BLAS starts for them would only take the encoder's time.
     with film, threadpool_limits(1, "blas"), closing(ahead(drawn(), _AHEAD)) as pictures:
@@ -214,7 +215,7 @@ def write_drawn(
             film.encode(picture, pts)
 
 
-def explained_frames(explanation: Explanation, clip: Clip) -> Generator[Frame]:
+def explained_frames(explanation: Explanation, clip: FrameSource) -> Generator[Frame]:
     """The frames that were explained, decoded ahead on a thread.
 
     Raises:
@@ -229,7 +230,7 @@ def explained_frames(explanation: Explanation, clip: Clip) -> Generator[Frame]:
             found += 1
     if found != explanation.frames:
         raise ClipError(
-            f"{clip.path} has changed since it was explained: {found} of {explanation.frames} frames match; "
+            f"{clip.name} has changed since it was explained: {found} of {explanation.frames} frames match; "
             "explain it again"
         )
 
@@ -244,7 +245,7 @@ def write_overlay_image(explanation: Explanation, path: Path) -> None:
     overlay = Overlay(explanation, float(clip.sample_aspect_ratio))
     frame = next(iter(clip))
     if frame.pixels.shape[:2] != explanation.size:
-        raise ClipError(f"{clip.path} has changed since it was explained; explain it again")
+        raise ClipError(f"{clip.name} has changed since it was explained; explain it again")
     Image.fromarray(overlay.draw(frame.pixels, 0)).save(path)
 
 

@@ -32,6 +32,7 @@ from vidcam.temporal.curves import combined_curve
 from vidcam.temporal.segments import Segment, distinct, frame_edges, segments_of
 from vidcam.text import printable
 from vidcam.video.reader import Clip
+from vidcam.video.source import FrameSource
 from vidcam.video.writer import FilmWriter, film_size
 
 NAME = "report.html"
@@ -241,14 +242,14 @@ def _coded(values: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
 
 
-def _film(clip: Clip, frames: int, work: Path, directory: Path, embedded: int) -> tuple[str, int]:
+def _film(clip: FrameSource, frames: int, work: Path, directory: Path, embedded: int) -> tuple[str, int]:
     """The source of the page's film of so many frames, and its size in bytes."""
     if clip.is_image:
         picture = _jpeg(next(iter(clip)).pixels, max(clip.width, clip.height))
         return f"data:image/jpeg;base64,{picture}", len(picture) * 3 // 4
-    source, kind = clip.path, _MIME.get(clip.path.suffix.lower(), "")
     transcoded = work / "clip.mp4"
-    if not kind or clip.codec not in _PLAYABLE or clip.is_stretch:
+    source, kind = clip.file or transcoded, _MIME.get(clip.file.suffix.lower(), "") if clip.file else ""
+    if not kind or not isinstance(clip, Clip) or clip.codec not in _PLAYABLE:
         source, kind = transcoded, "video/mp4"
         _transcode(clip, frames, transcoded)
     size = source.stat().st_size
@@ -262,10 +263,9 @@ def _film(clip: Clip, frames: int, work: Path, directory: Path, embedded: int) -
     return f"data:{kind};base64,{content}", size
 
 
-def _transcode(clip: Clip, frames: int, path: Path) -> None:
+def _transcode(clip: FrameSource, frames: int, path: Path) -> None:
     """Write the frames of a clip that were explained as H.264; the sound of a whole clip goes along."""
     size = film_size(clip.height, clip.width)
-    sound = clip.path if clip.has_audio and not clip.is_stretch else None
     with FilmWriter(
         path,
         size,
@@ -273,11 +273,11 @@ def _transcode(clip: Clip, frames: int, path: Path) -> None:
         frame_rate=clip.frame_rate,
         crf=23,
         colour=clip.colour,
-        audio_from=sound,
+        audio_from=clip.sound,
     ) as film:
         begins = 0
         for frame in islice(clip, frames):
-            if frame.index == 0 and clip.is_stretch:
+            if frame.index == 0 and clip.file is None:
                 begins = frame.pts
             pixels = frame.pixels
             if pixels.shape[:2] != size:
@@ -285,7 +285,7 @@ def _transcode(clip: Clip, frames: int, path: Path) -> None:
             film.write(pixels, frame.pts - begins)
 
 
-def _thumbnails(clip: Clip, frames: Sequence[int]) -> dict[int, str]:
+def _thumbnails(clip: FrameSource, frames: Sequence[int]) -> dict[int, str]:
     wanted = set(frames)
     found: dict[int, str] = {}
     for frame in clip:
@@ -294,7 +294,7 @@ def _thumbnails(clip: Clip, frames: Sequence[int]) -> dict[int, str]:
         if len(found) == len(wanted):
             break
     if len(found) < len(wanted):
-        raise ClipError(f"{clip.path} has changed since it was explained; explain it again")
+        raise ClipError(f"{clip.name} has changed since it was explained; explain it again")
     return found
 
 

@@ -72,6 +72,7 @@ class Clip:
 
     Attributes:
         path, start, end, max_pixels: as given.
+        name, file, sound, reopens: see `vidcam.video.source.FrameSource`.
         width, height: of the upright frame in pixels.
         sample_aspect_ratio: width of a pixel over its height, upright.
         frame_rate: frames per second, on average.
@@ -93,6 +94,8 @@ class Clip:
         >>> for frame in clip: print(frame.time, frame.pixels.shape)    # doctest: +SKIP
     """
 
+    reopens = True
+
     def __init__(
         self,
         path: str | Path,
@@ -102,6 +105,8 @@ class Clip:
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.path, self.start, self.end, self.max_pixels = Path(path), start, end, max_pixels
+        self.name = str(self.path)
+        self.file = None if self.is_stretch else self.path
         self.warnings: list[str] = []
         with opened(self.path, probing=True) as container:
             stream = self._stream(container)
@@ -120,6 +125,7 @@ class Clip:
             self.frames_announced = self._announced(stream)
             self.codec = stream.codec_context.name
             self.has_audio = audio_stream(container) is not None
+            self.sound = self.file if self.has_audio else None
             self.is_image = container.format.name == "image2" or container.format.name.endswith("_pipe")
 
     def reopened(self) -> Clip:
