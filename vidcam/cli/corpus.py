@@ -25,6 +25,7 @@ from vidcam.cli.options import (
     stdout,
     tell,
 )
+from vidcam.text import printable
 
 commands = typer.Typer(help="Many clips.", no_args_is_help=True)
 
@@ -63,9 +64,16 @@ def corpus_run(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start anew where the results are of other settings.")
     ] = False,
+    accept_changes: Annotated[
+        bool,
+        typer.Option("--accept-changes", help="Go on where versions or weights have changed, and mark the new rows."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Explain every clip of a manifest, exactly once. Ended by whatever, it goes on when it is started again."""
+    """Explain every clip of a manifest, exactly once. If interrupted, run the same command again to resume.
+
+    Exit code 0: every row is explained. 1: the run finished, and some rows failed. 2: it could not run. 130: interrupted.
+    """
     from vidcam.config import read_config
     from vidcam.corpus import engines
     from vidcam.corpus.job import Limits
@@ -88,7 +96,7 @@ def corpus_run(
     one_of(engine, ("local", "ray"), "engine")
     limits = Limits(seconds=max_seconds, memory=max_memory, pixels=max_pixels, duration=max_duration, size=max_size)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what clusters send; it ends like Ctrl-C
-    with progress_bar(manifest.name) as progress:
+    with progress_bar(printable(manifest.name)) as progress:
         tally = run_corpus(
             manifest,
             out,
@@ -99,12 +107,20 @@ def corpus_run(
             films=films,
             retry_failed=retry_failed,
             overwrite=overwrite,
+            accept_changes=accept_changes,
             progress=progress,
         )
     if tally.failed:
-        tell([f"{tally.failed} of {tally.rows} clips could not be explained; the first: {tally.first_error}"])
+        tell([f"{tally.failed} of {_counted(tally.rows, 'row')} failed; the first: {tally.first_error}"])
     if as_json:
         print(json.dumps({**vars(tally), "table": str(tally.table)}))
-        return
-    stdout.print(f"{tally.rows - tally.failed} of {tally.rows} clips explained, {tally.done} of them now")
-    stdout.print(f"  table    {escape(str(tally.table))}")
+    else:
+        rows, clips = _counted(tally.rows, "row"), _counted(tally.done, "clip")
+        stdout.print(f"{rows}: {tally.explained} explained, {tally.failed} failed; {clips} done in this run")
+        stdout.print(f"  table    {escape(printable(str(tally.table)))}")
+    if tally.failed:
+        raise typer.Exit(1)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
