@@ -81,7 +81,7 @@ def place(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "photo.jpg")
     shutil.copyfile(bundled_weights("playground-r2plus1d"), tmp_path / "mine.safetensors")
     (tmp_path / "labels.txt").write_text("\n".join(f"label {i}" for i in range(11)))
-    (tmp_path / "manifest.csv").write_text("path\nclip.mp4\ngone.mp4\n")
+    (tmp_path / "manifest.csv").write_text("path\nclip.mp4\n")
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     (tmp_path / "networks_of_mine.py").write_text(
         "from vidcam.models.playground import SmallR2Plus1D\n\n\ndef build():\n    return SmallR2Plus1D(4)\n"

@@ -83,6 +83,16 @@ def test_errors_name_clips_without_control_characters(
     assert code == 2 and not _CONTROLS.search(out + err)
 
 
+@pytest.mark.parametrize(
+    "url", ["http://ann:pa/ss@host/a.mp4", "HTTPS://ann@host/a.mp4?token=pa/ss", "s3:/b;sig=pa/ss"]
+)
+def test_passwords_of_urls_are_not_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    code, out, err = _run(monkeypatch, capsys, "explain", url)
+    assert code == 2 and "ann" not in out + err and "ss" not in (out + err).replace("does not exist", "")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 1), (1, 3), (16, 2000), (4, 9000)])
 def test_any_shape_gives_all_outputs(tmp_path: Path, size: tuple[int, int]) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from vidcam.corpus.manifest import Entry, Shard, located, read_manifest
+from vidcam.corpus.manifest import BadRow, Entry, Shard, located, read_manifest
 from vidcam.corpus.results import Results
 from vidcam.errors import SettingsError
 
@@ -52,35 +54,112 @@ def test_the_three_kinds_hold_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "message"),
+    ("name", "content", "message"),
     [
-        ("m.txt", "a.mp4", r"of no known kind; give a \.csv, \.jsonl, \.ndjson, \.parquet file"),
-        ("m.csv", "clip\na.mp4\n", r"row 1: path: Field required"),
-        ("m.csv", "path\na.mp4\n\n\nb.mp4,1\n", None),
-        (
-            "m.csv",
-            "path,start,end\na.mp4,1,2\nb.mp4,4,3\n",
-            r"row 2: stretch: the stretch ends at 3 s, before it starts",
-        ),
-        ("m.csv", "path,start\na.mp4,soon\n", r"row 1: start: Input should be a valid number"),
-        ("m.csv", "path,start\na.mp4,-1\n", r"row 1: start: Input should be greater than or equal to 0"),
-        ("m.csv", "path,end\na.mp4,nan\n", r"row 1: end: "),
-        ("m.jsonl", '{"path": "a.mp4"}\n{"path": \n', r"cannot be read \(Expecting value"),
-        ("m.jsonl", '["a.mp4"]\n', r"row 1 holds a list"),
-        ("m.jsonl", '{"path": "a\\u0000b"}\n', r"row 1: stretch: the path holds what no name can hold"),
-        ("m.jsonl", '{"path": "a\\ud800b"}\n', r"row 1: "),
-        ("m.parquet", "no parquet", r"cannot be read"),
+        ("m.txt", b"a.mp4", r"of no known kind; give a \.csv, \.jsonl, \.ndjson, \.parquet file"),
+        ("m.csv", b"clip\na.mp4\n", r"has no column path \(it has 'clip'\); columns are path"),
+        ("m.csv", b"", r"has no column path \(it has none\)"),
+        ("m.csv", b"https://u:S3CR3T@host/a.mp4\nb.mp4\n", r"has no column path \(it has 'https://host/a\.mp4'\)"),
+        ("m.parquet", b"no parquet", r"cannot be read"),
     ],
 )
-def test_wrong_manifests(tmp_path: Path, name: str, text: str, message: str | None) -> None:
-    (tmp_path / name).write_text(text)
-    if message is None:
-        assert [e.path for e in read_manifest(tmp_path / name)] == ["a.mp4", "b.mp4"]
-        return
+def test_manifests_that_cannot_be_read_at_all(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
     with pytest.raises(SettingsError, match=message):
         list(read_manifest(tmp_path / name))
     with pytest.raises(SettingsError, match="cannot be read"):
         list(read_manifest(tmp_path / f"missing-{name}".replace(".txt", ".csv")))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_nothing_but_a_file_is_read(tmp_path: Path, suffix: str) -> None:
+    os.mkfifo(tmp_path / f"pipe.{suffix}")
+    (tmp_path / f"zero.{suffix}").symlink_to("/dev/zero")
+    (tmp_path / f"folder.{suffix}").mkdir()
+    for name in ("pipe", "zero", "folder"):
+        with pytest.raises(SettingsError, match=r"cannot be read .* not a file"):
+            list(read_manifest(tmp_path / f"{name}.{suffix}"))
+    pq.write_table(pa.table({"clip": ["a.mp4"]}), tmp_path / "m.parquet")
+    with pytest.raises(SettingsError, match=r"has no column path \(it has 'clip'\)"):
+        list(read_manifest(tmp_path / "m.parquet"))
+
+
+LONG = "x" * 2**20
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "clip", "message"),
+    [
+        ("m.csv", "bad.mp4,,4,3", "bad.mp4", "stretch: the stretch ends at 3 s, before it starts"),
+        ("m.csv", "bad.mp4,,soon,", "bad.mp4", "start: Input should be a valid number"),
+        ("m.csv", "bad.mp4,,-1,", "bad.mp4", "start: Input should be greater than or equal to 0"),
+        ("m.csv", "bad.mp4,,,nan", "bad.mp4", "end: "),
+        ("m.csv", ",waving,,", "row 2", "path: Field required"),
+        ("m.csv", "bad.mp4,caf\udce9,,", "bad.mp4", "target: it is not valid Unicode"),
+        ("m.csv", "x" * 140_000, "row 2", "it is no row of a CSV file (field larger than field limit"),
+        ("m.csv", "a," * 2**20, "row 2", "the line has more than 1,048,576 characters"),
+        ("m.csv", "bad\0.mp4", "bad\\x00.mp4", "path: it holds what no name can hold"),
+        ("m.jsonl", '{"path": ', "row 2", "it is not JSON (Expecting value, column "),
+        ("m.jsonl", '["bad.mp4"]', "row 2", "it holds a list; give an object"),
+        ("m.jsonl", "[" * 100_000, "row 2", "its values are nested too deeply"),
+        ("m.jsonl", '{"path": "bad.mp4", "x": ' + "[" * 100_000, "row 2", "its values are nested too deeply"),
+        ("m.jsonl", f'{{"path": "bad.mp4", "target": {"9" * 5000}}}', "row 2", "it holds a number that is too long"),
+        ("m.jsonl", f'{{"path": "bad.mp4", "x": "{LONG}"}}', "row 2", "the line has more than 1,048,576 characters"),
+        ("m.jsonl", f'{{"path": "bad.mp4", "target": "{LONG[:2000]}"}}', "bad.mp4", "target: at most 1,000 characters"),
+        ("m.jsonl", f'{{"path": "{LONG[:20000]}"}}', "row 2", "path: 1 to 16,384 characters"),
+        ("m.jsonl", '{"path": "bad\\u0000.mp4"}', "bad\\x00.mp4", "path: it holds what no name can hold"),
+        ("m.jsonl", '{"path": "bad\\ud800.mp4"}', "bad\\ud800.mp4", "path: it holds what no name can hold"),
+        ("m.jsonl", '{"path": "bad.mp4", "target": "\\udfff"}', "bad.mp4", "target: it is not valid Unicode"),
+        ("m.jsonl", '{"path": "bad.mp4", "target": "\\ud800"}', "bad.mp4", "target: it is not valid Unicode"),
+        ("m.jsonl", '{"path": "bad.mp4", "target": true}', "bad.mp4", "target: true and false are no value of it"),
+        ("m.jsonl", '{"path": "bad.mp4", "target": 1.5}', "bad.mp4", "target: "),
+        ("m.jsonl", '{"path": "bad.mp4", "start": false}', "bad.mp4", "start: true and false are no value of it"),
+        ("m.jsonl", '{"path": "bad.mp4", "start": [1]}', "bad.mp4", "start: Input should be a valid number"),
+        ("m.jsonl", '{"path": "bad.mp4", "end": 1e999}', "bad.mp4", "end: Input should be a finite number"),
+        ("m.jsonl", '{"path": 7}', "row 2", "path: a text is expected"),
+        ("m.jsonl", '{"path": "https://u:S3CR3T@host/a.mp4?q=S3CR3T", "end": 0}', "https://host/a.mp4?…", "end: "),
+        ("m.jsonl", '{"path": "https://u:S3CR3T@host/a.mp4', "row 2", "it is not JSON"),
+    ],
+    ids=str.__len__,
+)
+def test_a_row_that_cannot_be_used_stands_alone(tmp_path: Path, name: str, bad: str, clip: str, message: str) -> None:
+    rows = ["a.mp4", bad, "c.mp4"] if name == "m.csv" else ['{"path": "a.mp4"}', bad, '{"path": "c.mp4"}']
+    text = "\n".join(["path,target,start,end"] * (name == "m.csv") + rows) + "\n"
+    (tmp_path / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+    first, found, last = read_manifest(tmp_path / name)
+    assert (first, last) == (Entry(path="a.mp4"), Entry(path="c.mp4"))
+    assert isinstance(found, BadRow) and found.shown == clip
+    assert found.error.startswith(f"row 2: {message}") and len(found.error) < 400 and "S3CR3T" not in str(found)
+    rows = [*rows[1:], rows[0]]  # it keeps its id elsewhere
+    text = "\n".join(["path,target,start,end"] * (name == "m.csv") + rows) + "\n"
+    (tmp_path / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert [row.id for row in read_manifest(tmp_path / name)] == [found.id, last.id, first.id]
+    assert re.fullmatch(r"row-[0-9a-f]{16}", found.id)
+
+
+def test_rows_that_are_bad_in_different_ways_have_different_ids(tmp_path: Path) -> None:
+    lines = ["[", "[[", "7", '"a"', "{}", '{"path": ""}', "a" * 2**21, "a" * (2**21 + 1), '{"path": "a", "end": 0}']
+    (tmp_path / "m.jsonl").write_text("\n".join([*lines, lines[0]]))
+    rows = list(read_manifest(tmp_path / "m.jsonl"))
+    assert len(rows) == 10 and len({row.id for row in rows}) == 9 and all(isinstance(row, BadRow) for row in rows)
+
+
+def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_bytes(b"path\ncaf\xe9.mp4\n")
+    (tmp_path / "m.jsonl").write_bytes(b'{"path": "caf\xe9.mp4"}\n')
+    for name in ("m.csv", "m.jsonl"):
+        (entry,) = read_manifest(tmp_path / name)
+        assert isinstance(entry, Entry) and os.fsencode(entry.path) == b"caf\xe9.mp4"
+        assert entry.shown == "caf\\xe9.mp4" and entry == Entry(**entry.model_dump())
+
+
+def test_a_text_in_parquet_that_is_not_utf_8_is_its_rows(tmp_path: Path) -> None:
+    offsets = pa.py_buffer(struct.pack("<4i", 0, 5, 10, 15))
+    paths = pa.Array.from_buffers(pa.string(), 3, [None, offsets, pa.py_buffer(b"a.mp4\xff.mp4c.mp4")])
+    pq.write_table(pa.table({"path": paths, "more": [1, 2, 3]}), tmp_path / "m.parquet")
+    first, bad, last = read_manifest(tmp_path / "m.parquet")
+    assert (first, last) == (Entry(path="a.mp4"), Entry(path="c.mp4"))
+    assert isinstance(bad, BadRow) and bad.error.startswith("row 2: it cannot be read (UnicodeDecodeError)")
 
 
 @given(st.lists(entries, max_size=8))
@@ -90,8 +169,8 @@ def test_rows_that_differ_have_folders_that_differ_and_lie_inside(rows: list[Ent
     for entry, folder in folders.items():
         assert re.fullmatch(r"[A-Za-z0-9-]+", entry.id) and len(entry.id) <= 60
         assert folder.parent.parent == out / "clips" and ".." not in folder.parts
-    keys = {(type(e.target), e.target, e.path, e.start, e.end) for e in rows if "://" not in e.path}
-    assert len({e.id for e in rows if "://" not in e.path}) == len(keys)
+    keys = {(type(e.target), e.target, e.path, e.start, e.end) for e in rows if "u:p@" not in e.path}
+    assert len({e.id for e in rows if "u:p@" not in e.path}) == len(keys)
 
 
 def test_an_id_stays_what_it_is() -> None:
@@ -102,7 +181,7 @@ def test_an_id_stays_what_it_is() -> None:
 def test_shards_part_a_manifest(tmp_path_factory: pytest.TempPathFactory, rows: int, of: int) -> None:
     path = tmp_path_factory.mktemp("m") / "m.csv"
     path.write_text("path\n" + "".join(f"{i}.mp4\n" for i in range(rows)))
-    parts = [[e.path for e in read_manifest(path, Shard(i, of))] for i in range(1, of + 1)]
+    parts = [[row.shown for row in read_manifest(path, Shard(i, of))] for i in range(1, of + 1)]
     assert sorted(path for part in parts for path in part) == sorted(f"{i}.mp4" for i in range(rows))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
@@ -118,6 +197,7 @@ def test_where_clips_are(tmp_path: Path) -> None:
     assert located(Entry(path="a.mp4"), tmp_path) == tmp_path / "a.mp4"
     assert located(Entry(path="/b.mp4"), tmp_path) == Path("/b.mp4")
     assert located(Entry(path="file:///b.mp4"), tmp_path) == Path("/b.mp4")
+    assert located(Entry(path="FILE:///b.mp4"), tmp_path) == Path("/b.mp4")
     assert located(Entry(path="s3://bucket/c.mp4"), tmp_path) == "s3://bucket/c.mp4"
 
 

@@ -126,6 +126,40 @@ def test_other_settings_are_refused_unless_told(tmp_path: Path) -> None:
         assert results.record(ENTRIES[0]) is None and not (tmp_path / "results.parquet").exists()
 
 
+def test_other_versions_are_refused_or_mark_their_rows(tmp_path: Path) -> None:
+    old, new = {"versions": {"vidcam": "0.1.0"}}, {"versions": {"vidcam": "0.2.0"}}
+    results = Results(tmp_path)
+    results.settled({}, dict, overwrite=False, made_by=old)
+    _commit(results, ENTRIES[0], GOOD)
+    with pytest.raises(
+        OutputError, match=r"versions or weights \(vidcam: 0\.1\.0, now 0\.2\.0\); pass --accept-changes"
+    ):
+        results.settled({}, dict, overwrite=False, made_by=new)
+    assert results.settled({}, dict, overwrite=False, made_by=new, accept_changes=True) == old
+    _commit(results, ENTRIES[1], GOOD)
+    _commit(results, ENTRIES[2], failed(ENTRIES[2], "time", "took more than 1 s"))
+    marked = pq.read_table(results.write_table(ENTRIES))["changes"].to_pylist()
+    assert marked == [None, *["vidcam: 0.1.0, now 0.2.0"] * 2]
+    assert results.settled({}, dict, overwrite=True, made_by=new) == new and not results.record(ENTRIES[0])
+
+
+def test_settings_that_are_none_are_told(tmp_path: Path) -> None:
+    for text in ("{", "[1]", "[" * 100_000, '{"versions": 7}'):
+        (tmp_path / "settings.json").write_text(text)
+        with pytest.raises(OutputError, match="cannot be used"):
+            Results(tmp_path).settled({}, dict, overwrite=False, made_by={"versions": {"vidcam": "1"}})
+
+
+def test_a_record_that_does_not_fit_the_table_is_its_row(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    _commit(results, ENTRIES[0], {**GOOD, "prediction": "caf\udce9 \ud800", "warnings": ["\udcff"]})
+    _commit(results, ENTRIES[1], {**GOOD, "frames": 2**70})
+    _commit(results, ENTRIES[2], GOOD)
+    first, bad, last = pq.read_table(results.write_table(ENTRIES)).to_pylist()
+    assert first["prediction"] == "caf\\xe9 \\ud800" and first["warnings"] == ["\\xff"] and last["error"] is None
+    assert bad["error"].startswith("its result.json does not fit the table") and bad["id"] == ENTRIES[1].id
+
+
 def test_shards_have_tables_of_their_own_and_then_one_of_all(tmp_path: Path) -> None:
     for index in (1, 2):
         results = Results(tmp_path, Shard(index, 2))

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
 
+import av
 import numpy as np
 import psutil
 import pyarrow.parquet as pq
@@ -58,7 +62,7 @@ def test_each_row_is_what_explaining_its_clip_gives(tmp_path: Path) -> None:
         "path,target,start,end,split",
     )
     tally = run_corpus(manifest, tmp_path / "out", FLOAT32, engine=engines.local(1))
-    assert (tally.rows, tally.done, tally.failed) == (5, 5, 2) and tally.first_error.startswith(
+    assert (tally.rows, tally.explained, tally.failed, tally.done) == (5, 3, 2, 5) and tally.first_error.startswith(
         "gone.mp4 does not exist"
     )
     rows = _rows(tally.table)
@@ -148,6 +152,112 @@ def test_clips_elsewhere(tmp_path: Path, clip_path: Path) -> None:
     }  # fmt: skip
     for path in out.rglob("*"):
         assert not path.is_file() or b"S3CR3T" not in path.read_bytes(), path
+
+
+POISON = [
+    '{"path": ',
+    "[" * 100_000,
+    '["clip.mp4"]',
+    '{"path": "clip.mp4", "target": "\\ud800"}',
+    '{"path": "clip.mp4", "start": 2, "end": 1}',
+    '{"path": "clip.mp4", "x": "' + "x" * 2**20 + '"}',
+    '{"path": "http://[bad/clip.mp4"}',
+    '{"path": "nothing://user:S3CR3T@host/clip.mp4"}',
+    '{"path": "cut.mp4"}',
+    '{"path": "gone.mp4"}',
+    '{"path": "pipe.mp4"}',
+    '{"path": "clip.mp4", "target": "top5"}',
+    '{"path": "clip.mp4", "target": 99999}',
+]
+KINDS = ["ManifestError"] * 6 + ["ClipError"] * 5 + ["TargetError"] * 2
+
+
+def test_whatever_is_in_a_row_it_fails_alone(tmp_path: Path, clip_path: Path) -> None:
+    (tmp_path / "cut.mp4").write_bytes(clip_path.read_bytes()[:500])
+    os.mkfifo(tmp_path / "pipe.mp4")
+    name = os.fsdecode(b"caf\xe9.mp4")
+    clip_path.rename(tmp_path / name)
+    (tmp_path / "clip.mp4").symlink_to(name)
+    manifest = tmp_path / "manifest.jsonl"
+    good = b'{"path": "caf\xe9.mp4"}\n'
+    manifest.write_bytes("\n".join(POISON).encode() + b"\n" + good)
+    tally = run_corpus(manifest, tmp_path / "out", FLOAT32, engine=engines.local(1), films=True)
+    assert (tally.rows, tally.explained, tally.failed, tally.done) == (14, 1, 13, 14)
+    rows = _rows(tally.table)
+    assert [row["error_kind"] for row in rows] == [*KINDS, None] and rows[-1]["clip"] == "caf\\xe9.mp4"
+    assert tally.first_error == rows[0]["error"] and str(rows[0]["error"]).startswith("row 1: it is not JSON")
+    assert "S3CR3T" not in str(rows)
+    again = run_corpus(manifest, tmp_path / "out", FLOAT32, engine=engines.local(1), films=True)
+    assert again.done == 0 and _rows(again.table) == rows
+    retried = run_corpus(manifest, tmp_path / "out", FLOAT32, engine=engines.local(1), films=True, retry_failed=True)
+    assert retried.done == 13 and _rows(retried.table) == rows
+    manifest.write_text("\n".join(POISON[:6]))
+    with pytest.raises(SettingsError, match=r"has no row that can be used; row 1: it is not JSON"):
+        run_corpus(manifest, tmp_path / "out", FLOAT32)
+
+
+def test_a_setting_that_does_not_fit_a_clip_is_its_rows(tmp_path: Path) -> None:
+    frames = [numbered(i, 48, 64) for i in range(40)]
+    for name, rate in (("quick.mp4", 32), ("slow.mp4", 16)):
+        write_video(tmp_path / name, frames, time_base=Fraction(1, rate))
+    manifest = _manifest(tmp_path, ["slow.mp4", "quick.mp4", "slow.mp4"])
+    config = FLOAT32.model_copy(update={"stride": 20})
+    tally = run_corpus(manifest, tmp_path / "out", config, engine=engines.local(1))
+    assert [row["error_kind"] for row in _rows(tally.table)] == ["SettingsError", None, "SettingsError"]
+    assert (tally.rows, tally.explained, tally.failed, tally.done) == (3, 1, 2, 2)
+    tally = run_corpus(manifest, tmp_path / "auto", ExplainConfig(stride=20), engine=engines.local(1))
+    assert tally.explained == 1  # the first clip cannot tell what it is computed in
+
+
+def test_sound_that_no_film_can_hold_is_its_rows(tmp_path: Path, clip_path: Path) -> None:
+    loud = tmp_path / "loud.mkv"
+    with av.open(str(clip_path)) as source, av.open(str(loud), "w") as target:
+        copied = target.add_stream_from_template(source.streams.video[0])
+        sound = target.add_stream("flac", rate=192000, layout="mono")
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = copied
+                target.mux(packet)
+        tone = av.AudioFrame.from_ndarray(np.zeros((1, 192000), np.int16), format="s16", layout="mono")
+        tone.sample_rate, tone.pts = 192000, 0
+        for part in av.AudioResampler("s16", "mono", 192000, frame_size=4608).resample(tone):
+            target.mux(sound.encode(part))
+        target.mux(sound.encode(None))
+    manifest = _manifest(tmp_path, ["loud.mkv", "clip.mp4"])
+    tally = run_corpus(manifest, tmp_path / "out", FLOAT32, engine=engines.local(1), films=True)
+    assert tally.done == 2 and _rows(tally.table)[1]["error"] is None
+
+
+def test_other_versions_and_weights_are_refused_or_marked(tmp_path: Path, clip_path: Path) -> None:
+    manifest = _manifest(tmp_path, ["clip.mp4", "late.mp4"])
+    run_corpus(manifest, tmp_path / "out", FLOAT32, engine=engines.local(1))
+    path = tmp_path / "out" / "settings.json"
+    settings = json.loads(path.read_text())
+    assert settings["versions"]["vidcam"] == version("vidcam") and len(settings["weights_sha256"]) == 64
+    now = settings["weights_sha256"][:12]
+    settings["versions"]["vidcam"], settings["weights_sha256"] = "0.0.1", "ab" * 32
+    path.write_text(json.dumps(settings))
+    changes = f"vidcam: 0.0.1, now {version('vidcam')}; weights: abababababab…, now {now}…"
+    with pytest.raises(OutputError) as raised:
+        run_corpus(manifest, tmp_path / "out", FLOAT32)
+    assert f"({changes}); pass --accept-changes" in str(raised.value)
+    clip_path.rename(tmp_path / "late.mp4")
+    goes_on = {"accept_changes": True, "retry_failed": True}
+    tally = run_corpus(manifest, tmp_path / "out", FLOAT32, engine=engines.local(1), **goes_on)  # type: ignore[arg-type]
+    assert tally.explained == 2 and [row["changes"] for row in _rows(tally.table)] == [None, changes]
+    with pytest.raises(OutputError, match="other settings"):
+        run_corpus(manifest, tmp_path / "out", ExplainConfig(stride=4), accept_changes=True)
+    anew = run_corpus(manifest, tmp_path / "out", FLOAT32, engine=engines.local(1), overwrite=True)
+    assert anew.done == 2 and {row["changes"] for row in _rows(anew.table)} == {None}
+
+
+def test_a_wrong_setting_deletes_nothing(tmp_path: Path, clip_path: Path) -> None:
+    manifest = _manifest(tmp_path, ["clip.mp4"])
+    done = run_corpus(manifest, tmp_path / "out", FLOAT32, engine=engines.local(1))
+    for wrong in ({"layer": "tail"}, {"layer": "stem,trunk", "dense": True}, {"stride": 99, "sampling_rate": 1}):
+        with pytest.raises(VidcamError, match=r"tail|layer|stride 99"):
+            run_corpus(manifest, tmp_path / "out", FLOAT32.model_copy(update=wrong), overwrite=True)
+    assert _rows(done.table)[0]["error"] is None
 
 
 def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(
@@ -287,16 +397,23 @@ def test_the_command_line(tmp_path: Path, clip_path: Path) -> None:
     manifest = _manifest(tmp_path, ["clip.mp4", "gone.mp4"])
     command = [sys.executable, "-m", "vidcam.cli", "corpus", "run", str(manifest), "--out", str(tmp_path / "out")]
     run = subprocess.run([*command, "--workers", "1", "--max-duration", "10"], capture_output=True, text=True)
-    assert run.returncode == 0 and "1 of 2 clips explained, 2 of them now" in run.stdout
-    assert "note: 1 of 2 clips could not be explained; the first: gone.mp4 does not exist" in run.stderr
+    assert run.returncode == 1 and "2 rows: 1 explained, 1 failed; 2 clips done in this run" in run.stdout
+    assert "note: 1 of 2 rows failed; the first: gone.mp4 does not exist" in run.stderr
+    again = subprocess.run([*command, "--workers", "1", "--json"], capture_output=True, text=True)
+    told = json.loads(again.stdout)
+    assert again.returncode == 1 and set(told) == {"table", "rows", "explained", "failed", "done", "first_error"}
+    assert (told["rows"], told["explained"], told["failed"], told["done"]) == (2, 1, 1, 0)
+    manifest.write_text("path\nclip.mp4\n")
+    whole = CliRunner().invoke(cli.app, [*command[3:]])
+    assert whole.exit_code == 0 and "1 row: 1 explained, 0 failed; 0 clips done in this run" in whole.output
     for wrong, message in (
         (["--shard", "3/2"], "there is no shard '3/2'"),
         (["--engine", "spark"], "there is no engine 'spark'; choose one of local, ray"),
         (["--stride", "4"], "holds results of other settings (stride: None, now 4)"),
         (["--layer", "tail", "--overwrite"], "has no layer 'tail'"),
     ):
-        told = CliRunner().invoke(cli.app, [*command[3:], *wrong])
-        assert isinstance(told.exception, VidcamError) and message in str(told.exception)
+        refused = CliRunner().invoke(cli.app, [*command[3:], *wrong])
+        assert isinstance(refused.exception, VidcamError) and message in str(refused.exception)
 
 
 def test_limits_are_positive() -> None:

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import re
 import string
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.corpus.conftest import served, serving
+from vidcam.corpus.job import failed
+from vidcam.corpus.manifest import Entry
 from vidcam.corpus.urls import fetched, is_url, shown, unsigned, without_secrets
 from vidcam.errors import ClipError, OutputError
 
@@ -20,6 +25,28 @@ secrets = st.text(string.ascii_letters + string.digits + "-_%.:@!/+=", min_size=
 @pytest.mark.parametrize(
     ("path", "written"),
     [
+        ("HTTPS://user:pw@host/a.mp4", "HTTPS://host/a.mp4"),
+        ("https://user@host/a.mp4", "https://host/a.mp4"),
+        ("https://user:p/w@host/a.mp4", "https://host/a.mp4"),
+        ("https://user:p@w:x@host/a.mp4?q=1", "https://host/a.mp4?…"),
+        ("https://user:p::w@host/a.mp4", "https://host/a.mp4"),
+        ("https://user:p?w@host/a.mp4", "https://…"),  # or is it the query that holds an @?
+        ("https://host/a.mp4?mail=a@b&token=1", "https://…"),
+        ("https://host/a.mp4;sig=1", "https://host/a.mp4;…"),
+        ("https://host/a.mp4#access_token=1", "https://host/a.mp4#…"),
+        ("http:/user:pw@host/a.mp4?q=1", "http:/host/a.mp4?…"),
+        ("http:user:pw@host/a.mp4", "host/a.mp4"),
+        ("user:pw@host:a.mp4", "host:a.mp4"),
+        ("//user:pw@host/a.mp4", "//host/a.mp4"),
+        (" https://user:pw@host/a.mp4", " https://host/a.mp4"),
+        ("see https://user:pw@host/a.mp4", "host/a.mp4"),
+        ("http://[bad/a.mp4", "http://[bad/a.mp4"),
+        (
+            "zip://a.mp4::ZIP://b.zip::simplecache::s3://u:p@c/d.zip",
+            "zip://a.mp4::ZIP://b.zip::simplecache::s3://c/d.zip",
+        ),
+        ("filecache::https://u:p@host/x::y", "filecache::https://host/x::y"),
+        ("dir/caf\udce9\x1b[1m.mp4", "dir/caf\\xe9\\x1b[1m.mp4"),
         ("a?b#c@d.mp4", "a?b#c@d.mp4"),
         ("https://user:pw@host:80/a/b.mp4?sig=1#x", "https://host:80/a/b.mp4?…"),
         ("s3://bucket/a.mp4", "s3://bucket/a.mp4"),
@@ -63,7 +90,67 @@ def test_a_url_that_is_signed_anew_names_the_same_clip(one: str, other: str, sam
     assert (unsigned(one) == unsigned(other)) is same
 
 
+NASTY = "/?#@:;&=%+ \\'\"<>[]{}*!$,()|~^`.\n\t\u00fc\u4e2d"
+nasty = st.text(st.sampled_from(string.ascii_letters + string.digits + NASTY), min_size=1, max_size=12)
+FORMS = [
+    "https://{user}:{password}@host/clip.mp4",
+    "https://{user}@host/clip.mp4",
+    "HTTPS://{user}:{password}@host/clip.mp4?token={query}&b=2",
+    "http:/{user}:{password}@host/clip.mp4",
+    "http:{user}:{password}@host/clip.mp4",
+    "//{user}:{password}@host/clip.mp4?sig={query}",
+    "s3://{user}:{password}@host/clip.mp4;sig={query}",
+    "https://host/clip.mp4;sig={query}",
+    "https://host/clip.mp4;sig={query}/x?Signature={user}",
+    "https://host/clip.mp4?X-Amz-Signature={query}&x=1#{user}",
+    "https://host/clip.mp4?mail=a@b&token={query}",
+    "https://host/clip.mp4#access_token={query}",
+    "zip://clip.mp4::https://{user}:{password}@host/x.zip?sig={query}",
+    "simplecache::zip://a.mp4::ftp://{user}:{password}@host/x.zip",
+    " ftp://{user}:{password}@host/clip.mp4",
+]
+
+
+@given(st.sampled_from(FORMS), nasty, nasty, nasty)
+def test_no_form_of_a_url_gives_its_secrets_away(form: str, user: str, password: str, query: str) -> None:
+    given = {
+        "user": f"US3R{user}US3R",
+        "password": f"S3CR3T{password}S3CR3T",
+        "query": f"T0K3N{query}T0K3N",
+    }
+    url, present = form.format(**given), [value for name, value in given.items() if f"{{{name}}}" in form]
+    entry = Entry(path=url)
+    spelled = {v for s in present for v in (s, quote(s), quote(s, safe=""), unquote(s), quote(quote(s, safe="")))}
+    told = [shown(url), entry.id, unsigned(url)]
+    for text in ("{}", "no file {}", "url='{}'", "({})", "{}: broken"):
+        for spelling in (url, quote(url), quote(url, safe=""), unquote(url), quote(quote(url)), *present):
+            record = failed(entry, "ClipError", text.format(spelling))
+            told += [str(record), record["error"], record["clip"]]
+    with pytest.raises(ClipError) as raised, TemporaryDirectory() as folder:
+        fetched(re.sub("(?i)(https?|ftp|s3)(?=:)", "nothing", form).format(**given), Path(folder), 100)
+    told.append(str(raised.value))
+    for written in told:
+        assert not any(secret in written for secret in spelled)
+        written.encode()
+
+
+@given(st.text())
+def test_any_text_can_be_written_down(text: str) -> None:
+    for path in (text, f"http://{text}", f"{text}::{text}"):
+        shown(path).encode()
+        unsigned(path)
+        without_secrets(text, path).encode()
+        assert shown(shown(path)) == shown(path)
+
+
+@given(st.lists(st.sampled_from(["a", "/", "?", "#", ";", "@", "=", "&", "::", ":"]), max_size=6).map("".join))
+def test_urls_that_differ_in_more_than_what_signs_them_have_other_names(rest: str) -> None:
+    assert unsigned(f"s3://b/1{rest}") != unsigned(f"s3://b/2{rest}")
+    assert unsigned(f"s3://b/{rest}/1.mp4") != unsigned(f"s3://b/{rest}/2.mp4")
+
+
 def test_what_is_a_url() -> None:
+    assert is_url("HTTP://a") and is_url("S3://a/b") and not is_url("FILE:///a.mp4") and not is_url("/a::b.mp4")
     assert is_url("s3://a/b") and is_url("filecache::s3://a/b") and is_url("https://a")
     assert not is_url("a.mp4") and not is_url("/a:b.mp4") and not is_url("file:///a.mp4")
 
@@ -75,16 +162,36 @@ def test_fetching(tmp_path: Path, clip_path: Path) -> None:
         assert path.read_bytes() == clip_path.read_bytes() and path.name == clip_path.name
         with pytest.raises(ClipError, match=rf"http://{host}/clip\.mp4\?… has more than 0 MiB"):
             fetched(f"http://{host}/clip.mp4?token=abc", tmp_path / "to", 100)
-        with pytest.raises(ClipError, match=r"http://127.0.0.1:\d+/gone.mp4\?… cannot be fetched") as raised:
+        assert fetched(f"HTTP://{host}/{clip_path.name}", tmp_path / "to", 2**20)
+        with pytest.raises(
+            ClipError, match=r"http://127.0.0.1:\d+/gone.mp4\?… cannot be fetched \(FileNotFound"
+        ) as raised:
             fetched(f"http://{host}/gone.mp4?token=S3CR3T", tmp_path / "to", 100)
         assert "S3CR3T" not in str(raised.value)
-    with pytest.raises(ClipError, match=r"nothing://x cannot be fetched \(ValueError: Protocol not known"):
+    with pytest.raises(ClipError, match=r"nothing://x cannot be fetched \(ValueError\); is it there"):
         fetched("nothing://x", tmp_path, 100)
-    with pytest.raises(ClipError, match=r"http://127\.0\.0\.1:9/a\.mp4 cannot be fetched"):
+    with pytest.raises(ClipError, match=r"http://127\.0\.0\.1:9/a\.mp4 cannot be fetched \(.*Error"):
         fetched("http://127.0.0.1:9/a.mp4", tmp_path, 100)
+    with pytest.raises(ClipError, match=r"http://\[bad/a\.mp4 cannot be fetched \("):
+        fetched("http://[bad/a.mp4", tmp_path, 100)
 
 
-@pytest.mark.parametrize("name", ["..%2F..%2Fescaped", "%2e%2e/x", "...", "a b.mp4", "x" * 300])
+def test_the_status_of_a_refusal_is_told_and_nothing_else(tmp_path: Path) -> None:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(403, "S3CR3T")
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    with served(answer) as host, pytest.raises(ClipError) as raised:
+        fetched(f"http://US3R@{host}/a.mp4?sig=S3CR3T", tmp_path, 100)
+    assert str(raised.value) == (
+        f"http://{host}/a.mp4?… cannot be fetched (FileNotFoundError: HTTP status 403); is it there?"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["..%2F..%2Fescaped", "%2e%2e/x", "...", "a b.mp4", "x" * 300, "%F0%9F%98%80" * 80, "😀" * 100]
+)
 def test_a_fetched_file_stays_in_its_folder(tmp_path: Path, name: str) -> None:
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)

@@ -49,6 +49,32 @@ def test_each_clip_meets_its_own_fate_and_no_other(deadly: Job, tmp_path: Path) 
     assert not _children()
 
 
+def test_what_cannot_be_put_down_is_its_clips(
+    deadly: Job, worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results, commit = Results(tmp_path / "out"), Results.commit
+
+    def breaking(self: Results, entry: Entry, record: dict[str, object], work: Path) -> None:
+        if "error" not in record:
+            "\ud800".encode()
+        commit(self, entry, record, work)
+
+    monkeypatch.setattr(Results, "commit", breaking)
+    record = worker.finish(Entry(path="clip1.mp4"), results)
+    assert record["error_kind"] == "UnicodeEncodeError" and results.record(Entry(path="clip1.mp4")) == record
+
+
+def test_a_process_with_other_weights_than_the_run_is_refused(deadly: Job, tmp_path: Path) -> None:
+    with closing(Worker(deadly, Event())) as worker:
+        made_by = worker.tried()
+    other = deadly.model_copy(update={"made_by": {**made_by, "weights_sha256": "ab" * 32}})
+    with closing(Worker(other, Event())) as worker, pytest.raises(VidcamError, match=r"weights: abababababab…, now "):
+        worker.finish(Entry(path="clip1.mp4"), Results(tmp_path / "out"))
+    same = deadly.model_copy(update={"made_by": made_by})
+    with closing(Worker(same, Event())) as worker:
+        assert "error" not in worker.finish(Entry(path="clip1.mp4"), Results(tmp_path / "out"))
+
+
 def test_a_process_that_is_stopped_is_ended_by_the_limit(deadly: Job, worker: Worker, tmp_path: Path) -> None:
     results = Results(tmp_path / "out")
     worker.finish(Entry(path="clip1.mp4"), results)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from vidcam.cli.options import (
     DENSE,
@@ -20,6 +18,8 @@ from vidcam.cli.options import (
     Json,
     Stride,
     TrustConfig,
+    plain,
+    print_json,
     progress_bar,
     stdout,
     tell,
@@ -63,9 +63,16 @@ def corpus_run(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start anew where the results are of other settings.")
     ] = False,
+    accept_changes: Annotated[
+        bool,
+        typer.Option("--accept-changes", help="Go on where versions or weights have changed, and mark the new rows."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Explain every clip of a manifest, exactly once. Ended by whatever, it goes on when it is started again."""
+    """Explain every clip of a manifest, exactly once. If interrupted, run the same command again to resume.
+
+    Exit code 0: every row is explained. 1: the run finished, and some rows failed. 2: it could not run. 130: interrupted.
+    """
     from vidcam.config import read_config
     from vidcam.corpus import engines
     from vidcam.corpus.job import Limits
@@ -99,12 +106,20 @@ def corpus_run(
             films=films,
             retry_failed=retry_failed,
             overwrite=overwrite,
+            accept_changes=accept_changes,
             progress=progress,
         )
     if tally.failed:
-        tell([f"{tally.failed} of {tally.rows} clips could not be explained; the first: {tally.first_error}"])
+        tell([f"{tally.failed} of {_counted(tally.rows, 'row')} failed; the first: {tally.first_error}"])
     if as_json:
-        print(json.dumps({**vars(tally), "table": str(tally.table)}))
-        return
-    stdout.print(f"{tally.rows - tally.failed} of {tally.rows} clips explained, {tally.done} of them now")
-    stdout.print(f"  table    {escape(str(tally.table))}")
+        print_json({**vars(tally), "table": str(tally.table)})
+    else:
+        rows, clips = _counted(tally.rows, "row"), _counted(tally.done, "clip")
+        stdout.print(f"{rows}: {tally.explained} explained, {tally.failed} failed; {clips} done in this run")
+        stdout.print(f"  table    {plain(tally.table)}")
+    if tally.failed:
+        raise typer.Exit(1)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -13,8 +13,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from vidcam.corpus.urls import without_secrets
 from vidcam.errors import SettingsError
-from vidcam.text import printable
 
 if TYPE_CHECKING:
     from vidcam.reading import Progress
@@ -49,8 +49,8 @@ ConfigFile = Annotated[Path | None, typer.Option(help="YAML file with these sett
 
 
 def plain(text: object) -> str:
-    """Make text from outside safe to print on `stdout` and `stderr`: no markup, no control characters."""
-    return escape(printable(str(text)))
+    """Make text from outside safe to print on `stdout` and `stderr`: no markup, control characters or passwords of URLs."""
+    return escape(without_secrets(str(text)))
 
 
 def places_of(clips: list[Path], out: Path | None) -> list[Path]:

@@ -7,7 +7,7 @@ import logging
 import re
 import socket
 from collections.abc import Callable, Generator, Iterable
-from contextlib import closing, suppress
+from contextlib import closing
 from itertools import islice
 from queue import Queue
 from threading import Event, Lock, Thread
@@ -18,7 +18,7 @@ import psutil
 from vidcam.corpus.job import Job, Record
 from vidcam.corpus.manifest import Entry
 from vidcam.corpus.results import Results
-from vidcam.corpus.worker import Stopped, Worker
+from vidcam.corpus.worker import Worker
 from vidcam.errors import SettingsError, VidcamError
 
 Engine = Callable[[Job, Results, Iterable[Entry]], Generator[Record]]
@@ -148,17 +148,13 @@ class _Actor:
         self._worker.close()
 
 
-def probed(job: Job, entries: Iterable[Entry]) -> str:
+def probed(worker: Worker, entries: Iterable[Entry]) -> str:
     """What every clip of a run is computed in: what is quick on this machine, if the first clip that tells stays the same.
 
     Raises:
         VidcamError: the network cannot be had.
     """
-    with (
-        closing(Worker(job.model_copy(update={"dtype": "auto"}), Event())) as worker,
-        suppress(Stopped),
-    ):
-        for entry in islice(entries, _PROBES):
-            if found := worker.dtype(entry):
-                return found
+    for entry in islice(entries, _PROBES):
+        if found := worker.dtype(entry):
+            return found
     return "float32"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,8 +19,9 @@ import torch
 from vidcam.cam.targets import target_of, top_count
 from vidcam.corpus.job import Job, Record, failed, of_manifest
 from vidcam.corpus.manifest import Entry, located
+from vidcam.corpus.provenance import Provenance, provenance
 from vidcam.corpus.urls import fetched, is_url
-from vidcam.errors import ClipError, LayerError, OutputError, SettingsError, TargetError, VidcamError
+from vidcam.errors import ClipError, OutputError, SettingsError, TargetError, VidcamError
 from vidcam.explanation import Explanation
 from vidcam.fidelity import shortest_dtype
 from vidcam.models.inference import prepared
@@ -26,13 +30,20 @@ from vidcam.pipeline import checked_layers, checked_methods, explain, reading_of
 from vidcam.render.outputs import all_or_nothing, draw, store
 from vidcam.temporal.curves import combined_curve
 from vidcam.temporal.segments import distinct, frame_edges, segments_of
+from vidcam.text import printable
 from vidcam.video.reader import Clip
+from vidcam.video.windows import Windowing
+from vidcam.video.writer import FilmWriter
 
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES}
 _FRAME_RATE = 60  # frames per second at which a clip's duration is counted, where its header says nothing
 
 
 class Explaining:
     """A job with its network loaded.
+
+    Attributes:
+        made_by: the versions and weights that its results come from.
 
     Raises:
         VidcamError: something in the job is wrong, whatever the clip.
@@ -42,6 +53,7 @@ class Explaining:
         config = job.config
         self.job = job
         self.model: Model = config.load()
+        self.made_by: Provenance = provenance(self.model.network)
         self.layers = checked_layers(self.model, config.layer)
         self.methods = checked_methods(config.method)
         if len(self.methods) > 1:
@@ -49,6 +61,8 @@ class Explaining:
                 f"{config.method} are several methods, and a corpus is explained by one; give one of them"
             )
         self._check(config.target)
+        if config.stride and (config.sampling_rate or not self.model.spec.frame_rate):  # whatever a clip's frame rate
+            Windowing(self.model.spec.frames, config.stride, config.sampling_rate or 1)
         if job.dtype != "auto":
             self.model = prepared(self.model, getattr(torch, job.dtype), self.layers)
 
@@ -58,6 +72,37 @@ class Explaining:
             target_of(target, self.model.labels)
         elif count > 1:
             raise TargetError(f"target {target!r} is several classes, and each clip is explained for one; give top")
+
+    def tried(self) -> Provenance:
+        """Explain a few black frames, so that what is wrong whatever the clip is found before the first one.
+
+        Masked methods take long, so that they are not tried but with dense, which they exclude.
+
+        Raises:
+            VidcamError: no clip can be explained like that.
+        """
+        config = self.job.config
+        with TemporaryDirectory(prefix="vidcam-") as place, suppress(ClipError, OutputError):
+            black = Path(place) / "black.mp4"
+            with FilmWriter(black, (48, 64), time_base=Fraction(1, 10), frame_rate=Fraction(10)) as film:
+                for index in range(4):
+                    film.write(np.zeros((48, 64, 3), np.uint8), index)
+            try:
+                explain(
+                    black,
+                    self.model,
+                    layer=config.layer,
+                    method=config.method if config.dense else "gradcam++",
+                    fusion=config.fusion,
+                    sampling_rate=config.sampling_rate,
+                    dtype=config.dtype,
+                    dense=config.dense,
+                )
+            except VidcamError:
+                raise
+            except Exception:  # nosec B110 # the network's own code may not take black frames
+                pass
+        return self.made_by
 
     def dtype(self, entry: Entry) -> str:
         """What the trunk may compute in without changing the explanation, as a clip's first window has it.
@@ -86,14 +131,13 @@ class Explaining:
 
         Raises:
             OutputError: the folder cannot be written, whatever the clip.
-            SettingsError, LayerError: no clip can be explained like that.
         """
         timings: dict[str, float] = {}
         try:
             explanation = self._explained(entry, folder, timings)
-        except (OutputError, SettingsError, LayerError):
-            raise
         except VidcamError as error:
+            if _ends_the_run(error):
+                raise
             return failed(entry, type(error).__name__, str(error), timings)
         finally:
             shutil.rmtree(folder / "fetched", ignore_errors=True)
@@ -133,7 +177,8 @@ class Explaining:
             with all_or_nothing(folder) as work:
                 if self.job.films:
                     draw(explanation, work)
-                explanation = replace(explanation, clip=entry.shown)
+                notes = tuple(printable(note.replace(str(path), entry.shown)) for note in explanation.warnings)
+                explanation = replace(explanation, clip=entry.shown, warnings=notes)
                 store(explanation, work)
             timings["save"] = _since(began)
         except VidcamError as error:
@@ -159,6 +204,18 @@ class Explaining:
         return ClipError(
             f"{entry.shown} lasts more than {self.job.limits.duration:g} s; allow more, or give start and end"
         )
+
+
+def _ends_the_run(error: BaseException | None) -> bool:
+    """Whether the disk with the results is why an output could not be written, and no other clip's could be, either."""
+    if not isinstance(error, OutputError):
+        return False
+    cause: BaseException | None = error
+    while cause is not None:
+        if getattr(cause, "errno", None) in _DISK:
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def found(entry: Entry, explanation: Explanation, timings: dict[str, float]) -> Record:

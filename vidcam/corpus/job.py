@@ -8,8 +8,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from vidcam.config import ExplainConfig
-from vidcam.corpus.manifest import Entry
+from vidcam.corpus.manifest import BadRow, Entry, Row
 from vidcam.corpus.urls import without_secrets
+from vidcam.text import printable
+
+_LONGEST = 4000  # characters of a message
 
 Record = dict[str, Any]
 """What is put down of a clip: a row of the table, see `vidcam.corpus.results.SCHEMA`."""
@@ -45,6 +48,7 @@ class Job(BaseModel):
         films: whether a film of each clip is drawn.
         folder: the manifest's, in which relative paths begin.
         directory: where a factory is looked for.
+        made_by: versions and weights of the run, which every worker must have; see `vidcam.corpus.provenance`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,19 +59,23 @@ class Job(BaseModel):
     films: bool = False
     folder: Path
     directory: Path
+    made_by: dict[str, Any] | None = None
 
 
-def failed(entry: Entry, kind: str, message: str, timings: dict[str, float] | None = None) -> Record:
-    """The record of a clip that could not be explained."""
+def failed(row: Row, kind: str, message: str, timings: dict[str, float] | None = None) -> Record:
+    """The record of a row that could not be explained."""
+    text = without_secrets(message, row.path if isinstance(row, Entry) else "")
     return {
-        **of_manifest(entry),
-        "error": without_secrets(message, entry.path),
+        **of_manifest(row),
+        "error": text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…",
         "error_kind": kind,
         "timings": timings or {},
     }
 
 
-def of_manifest(entry: Entry) -> Record:
+def of_manifest(row: Row) -> Record:
     """What of a record is known before its clip is looked at."""
-    target = None if entry.target is None else str(entry.target)
-    return {"id": entry.id, "clip": entry.shown, "target": target, "start": entry.start, "end": entry.end}
+    if isinstance(row, BadRow):
+        return {"id": row.id, "clip": row.shown, "target": None, "start": None, "end": None}
+    target = None if row.target is None else printable(str(row.target))
+    return {"id": row.id, "clip": row.shown, "target": target, "start": row.start, "end": row.end}

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from vidcam.corpus.manifest import Entry, Shard
+from vidcam.corpus.manifest import Row, Shard
+from vidcam.corpus.provenance import differences
 from vidcam.errors import OutputError
+from vidcam.text import as_json, printable
+from vidcam.untrusted import read_json
 
 _timings = pa.struct([(name, pa.float64()) for name in ("fetch", "explain", "save")])
 _top = pa.list_(pa.struct([("label", pa.string()), ("probability", pa.float64())]))
@@ -40,13 +42,15 @@ SCHEMA = pa.schema(
         ("seconds", pa.float64()),  # that were explained
         ("warnings", pa.list_(pa.string())),
         ("error", pa.string()),  # why there is no explanation
-        ("error_kind", pa.string()),  # ClipError, TargetError, ...; time, memory, crash
+        ("error_kind", pa.string()),  # ClipError, ManifestError, TargetError, ...; time, memory, crash
+        ("changes", pa.string()),  # what made the row, where it differs from what the directory was begun with
         ("timings", _timings),  # seconds
     ]
 )
 """The table: a row for each row of the manifest, in its order."""
 
 _ROWS = 10_000  # of the table in memory at once
+_LARGEST = 2**24  # bytes of a JSON file of ours
 
 
 class Results:
@@ -62,10 +66,14 @@ class Results:
     Args:
         out: the directory.
         shard: whose table is written, and whose unfinished work is swept.
+
+    Attributes:
+        changes: what this run's rows are marked with, see `settled`; None where they need no mark.
     """
 
     def __init__(self, out: Path, shard: Shard = Shard()) -> None:
         self.out, self.shard = out, shard
+        self.changes: str | None = None
         self._work = out / f".work-{shard.name}"
 
     @contextmanager
@@ -90,37 +98,57 @@ class Results:
             shutil.rmtree(self._work, ignore_errors=True)
             lock.release()
 
-    def settled(self, settings: Mapping[str, Any], decide: Any, *, overwrite: bool) -> dict[str, Any]:
+    def settled(
+        self,
+        settings: Mapping[str, Any],
+        decide: Callable[[], Mapping[str, Any]],
+        *,
+        overwrite: bool,
+        made_by: Mapping[str, Any] = {},
+        accept_changes: bool = False,
+    ) -> dict[str, Any]:
         """The settings of the directory: those there, if they are the same, else the given ones with what is decided.
 
         Args:
             settings: what the results depend on, ready for JSON.
             decide: gives more of them, once for the whole directory.
-            overwrite: whether results of other settings are deleted.
+            overwrite: whether results of other settings, versions or weights are deleted.
+            made_by: the versions and weights of this run, see `vidcam.corpus.provenance`.
+            accept_changes: whether results of other versions or weights are added to. The new rows say what differs.
 
         Raises:
-            OutputError: there are results of other settings.
+            OutputError: there are results of other settings, versions or weights.
         """
         known = self.out / "settings.json"
         try:
             with FileLock(self.out / ".lock-settings"):
-                there = json.loads(known.read_text(encoding="utf-8")) if known.exists() else None
+                there = read_json(known, _LARGEST) if known.exists() else None
                 if there is not None:
                     other = [name for name in settings if there.get(name) != settings[name]]
-                    if not other:
+                    changes = differences(there, made_by) if made_by else ""
+                    if not other and (accept_changes or not changes):
+                        self.changes = changes or None
                         return dict(there)
                     if not overwrite:
-                        told = "; ".join(f"{name}: {there.get(name)!r}, now {settings[name]!r}" for name in other)
-                        raise OutputError(
-                            f"{self.out} holds results of other settings ({told}); "
-                            "pass --overwrite to start anew, or give another --out"
-                        )
+                        self._refuse({name: (there.get(name), settings[name]) for name in other}, changes)
                     self._clear()
-                decided = {**settings, **decide()}
-                _written(known, json.dumps(decided, indent=2, ensure_ascii=False) + "\n")
+                decided = {**settings, **decide(), **made_by}
+                _written(known, as_json(decided, indent=2) + "\n")
                 return decided
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, AttributeError, TypeError) as error:  # of settings that are no settings
             raise OutputError(f"{self.out} cannot be used ({error}); give another --out") from error
+
+    def _refuse(self, other: Mapping[str, tuple[Any, Any]], changes: str) -> NoReturn:
+        if other:
+            told = "; ".join(f"{name}: {before!r}, now {now!r}" for name, (before, now) in other.items())
+            raise OutputError(
+                f"{self.out} holds results of other settings ({told}); "
+                "pass --overwrite to start anew, or give another --out"
+            )
+        raise OutputError(
+            f"{self.out} holds results of other versions or weights ({changes}); pass --accept-changes to go on and mark "
+            "the new rows, --overwrite to start anew, or give another --out"
+        )
 
     def _clear(self) -> None:
         with ExitStack() as held:
@@ -135,22 +163,22 @@ class Results:
             shutil.rmtree(self.out / "clips", ignore_errors=True)
             (self.out / "settings.json").unlink()
 
-    def folder(self, entry: Entry) -> Path:
-        """Where the results of a clip are, or will be."""
+    def folder(self, entry: Row) -> Path:
+        """Where the results of a row are, or will be."""
         return self.out / "clips" / entry.id[-2:] / entry.id
 
-    def record(self, entry: Entry) -> dict[str, Any] | None:
-        """What was put down of a clip; None while it is not done."""
+    def record(self, entry: Row) -> dict[str, Any] | None:
+        """What was put down of a row; None while it is not done."""
         try:
-            record: dict[str, Any] = json.loads((self.folder(entry) / "result.json").read_text(encoding="utf-8"))
+            record: dict[str, Any] = read_json(self.folder(entry) / "result.json", _LARGEST)
             return record
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             raise OutputError(f"{self.folder(entry)} cannot be read ({error}); delete it, and run again") from error
 
-    def pending(self, entries: Iterable[Entry], retry_failed: bool) -> Iterator[Entry]:
-        """The clips that are still to be done, each once; with `retry_failed` those that failed, too."""
+    def pending(self, entries: Iterable[Row], retry_failed: bool) -> Iterator[Row]:
+        """The rows that are still to be done, each once; with `retry_failed` those that failed, too."""
         given: set[str] = set()
         for entry in entries:
             if entry.id not in given and (
@@ -161,7 +189,7 @@ class Results:
                 yield entry
 
     @contextmanager
-    def place(self, entry: Entry) -> Iterator[Path]:
+    def place(self, entry: Row) -> Iterator[Path]:
         """A folder to work on a clip in, which is gone afterwards."""
         work = self._work / f"{entry.id}-{uuid.uuid4().hex[:8]}"
         try:
@@ -173,7 +201,7 @@ class Results:
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
-    def commit(self, entry: Entry, record: Mapping[str, Any], work: Path) -> None:
+    def commit(self, entry: Row, record: Mapping[str, Any], work: Path) -> None:
         """Make what lies in a folder the results of a clip, all at once. Those of an earlier failure make room.
 
         Raises:
@@ -184,7 +212,8 @@ class Results:
             if "error" in record:  # a process that was ended may have left anything
                 shutil.rmtree(work)
                 work.mkdir()
-            (work / "result.json").write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
+            marked = {**record, "changes": self.changes} if self.changes else record
+            (work / "result.json").write_text(as_json(marked) + "\n", encoding="utf-8")
             for path in work.iterdir():
                 _to_disk(path)
             final.parent.mkdir(parents=True, exist_ok=True)
@@ -199,8 +228,8 @@ class Results:
         except OSError as error:
             raise OutputError(f"{self.out} cannot be written ({error.strerror}); is the disk full?") from error
 
-    def write_table(self, entries: Iterable[Entry]) -> Path:
-        """Write the table of the entries that are done, from their folders.
+    def write_table(self, entries: Iterable[Row]) -> Path:
+        """Write the table of the rows that are done, from their folders.
 
         Raises:
             OutputError: it cannot be written.
@@ -213,13 +242,39 @@ class Results:
                 remaining = iter(entries)
                 while some := list(islice(remaining, _ROWS)):
                     records = [r for r in map(self.record, some) if r is not None]
-                    writer.write_table(pa.Table.from_pylist(records, schema=SCHEMA))
+                    writer.write_table(_table(records))
             part.replace(path)
         except OSError as error:
             raise OutputError(f"{path} cannot be written ({error}); is the disk full?") from error
         finally:
             part.unlink(missing_ok=True)
         return path
+
+
+def _table(records: list[dict[str, Any]]) -> pa.Table:
+    """Records as rows; one that does not fit the table is a row that says so."""
+    try:
+        return pa.Table.from_pylist([_printable(record) for record in records], schema=SCHEMA)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError, RecursionError) as error:
+        if len(records) > 1:
+            middle = len(records) // 2
+            return pa.concat_tables([_table(records[:middle]), _table(records[middle:])])
+        kind = type(error).__name__
+        known = {name: _printable(str(records[0].get(name))) for name in ("id", "clip")}
+        told = {"error": f"its result.json does not fit the table ({kind}); delete its folder", "error_kind": kind}
+        return pa.Table.from_pylist([{**known, **told}], schema=SCHEMA)
+
+
+def _printable(value: Any) -> Any:
+    """A value with every text in it `printable`: a table holds valid UTF-8 alone."""
+    match value:
+        case str():
+            return printable(value)
+        case list():
+            return [_printable(each) for each in value]
+        case dict():
+            return {name: _printable(each) for name, each in value.items()}
+    return value
 
 
 def _written(path: Path, text: str) -> None:

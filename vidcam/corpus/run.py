@@ -3,38 +3,46 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from vidcam.config import ExplainConfig
 from vidcam.corpus.engines import Engine, local, probed
-from vidcam.corpus.job import Job, Limits
-from vidcam.corpus.manifest import Shard, read_manifest
+from vidcam.corpus.job import Job, Limits, failed
+from vidcam.corpus.manifest import BadRow, Entry, ManifestError, Row, Shard, read_manifest
 from vidcam.corpus.results import Results
-from vidcam.errors import ModelError
+from vidcam.corpus.worker import Worker
+from vidcam.errors import ModelError, SettingsError
+from vidcam.text import printable
+from vidcam.untrusted import open_regular
+
+_PIECE = 2**20  # bytes of a file that are read at once
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What became of a manifest's clips.
+    """What became of a manifest's rows.
 
     Attributes:
-        table: the table of all that are done.
-        rows: of the manifest, or of the shard.
-        done: clips that were worked on now; the others had been before.
-        failed: how many of all rows have no explanation.
-        first_error: of one of them.
+        table: the table of all rows.
+        rows: of the manifest, or of the shard; each is either explained or failed.
+        explained: rows that have an explanation.
+        failed: rows that have none, but a reason.
+        done: clips that were worked on in this run; the others had been before.
+        first_error: of the first row that failed.
     """
 
     table: Path
     rows: int
-    done: int
+    explained: int
     failed: int
+    done: int
     first_error: str = ""
 
 
@@ -49,12 +57,13 @@ def run_corpus(
     films: bool = False,
     retry_failed: bool = False,
     overwrite: bool = False,
+    accept_changes: bool = False,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Tally:
     """Explain every clip of a manifest into a folder of its own, and write a table of all.
 
-    A run that was ended, by whatever, goes on where it was when it is started again. A clip that fails leaves its
-    reason and does not stop the others.
+    A run that was ended, by whatever, goes on where it was when it is started again. A row that fails, of whatever is
+    in it, leaves its reason and does not stop the others.
 
     Args:
         manifest: CSV, JSON lines or Parquet, see `read_manifest`.
@@ -65,35 +74,75 @@ def run_corpus(
         shard: which part of the manifest.
         films: draw an overlay film and the curve of each clip, too.
         retry_failed: do those clips again that failed.
-        overwrite: start anew where the directory holds results of other settings.
+        overwrite: start anew where the directory holds results of other settings, versions or weights.
+        accept_changes: go on where it holds results of other versions or weights; the new rows say what differs.
         progress: told how many clips are done, of how many.
 
     Raises:
-        VidcamError: the manifest or a setting is wrong, the network cannot be had, the directory holds results of
-            other settings or is in use, or cannot be written. What was done stays.
+        VidcamError: the manifest cannot be read or has no valid row, a setting is wrong, the network cannot be had, the
+            directory holds results of other settings or is in use, or cannot be written. What was done stays.
     """
-    rows = sum(1 for _ in read_manifest(manifest, shard))
+    rows = _checked(manifest, shard)
     results = Results(out.absolute(), shard)
     config = config.model_copy(update=_files(config))
     job = Job(config=config, limits=limits, films=films, folder=manifest.absolute().parent, directory=Path.cwd())
+    settings = _settings(config, films)
     with results.claimed():
-        dtype = config.dtype
+        with closing(Worker(job.model_copy(update={"dtype": "auto"}), Event())) as trial:
+            made_by = trial.tried()
 
-        def decide() -> dict[str, str]:
-            return {"computes_in": probed(job, read_manifest(manifest)) if dtype == "auto" else dtype}
+            def decide() -> dict[str, str]:
+                if config.dtype != "auto":
+                    return {"computes_in": config.dtype}
+                return {"computes_in": probed(trial, _entries(read_manifest(manifest)))}
 
-        settled = results.settled(_settings(config, films), decide, overwrite=overwrite)
-        job = job.model_copy(update={"dtype": settled["computes_in"]})
-        before, done = rows - sum(1 for _ in results.pending(read_manifest(manifest, shard), retry_failed)), 0
-        progress(before, rows)
-        pending = results.pending(read_manifest(manifest, shard), retry_failed)
-        with closing((engine or local())(job, results, pending)) as records:
-            for _ in records:
+            settled = results.settled(
+                settings,
+                decide,
+                overwrite=overwrite,
+                made_by=made_by,
+                accept_changes=accept_changes,
+            )
+        job = job.model_copy(update={"dtype": settled["computes_in"], "made_by": made_by})
+
+        def pending() -> Iterator[Row]:
+            return results.pending(read_manifest(manifest, shard), retry_failed)
+
+        waiting, done = 0, 0
+        for row in pending():
+            if isinstance(row, BadRow):
+                with results.place(row) as work:
+                    results.commit(row, failed(row, ManifestError.__name__, row.error), work)
                 done += 1
-                progress(before + done, rows)
+            else:
+                waiting += 1
+        before = rows - waiting
+        progress(before, rows)
+        with closing((engine or local())(job, results, _entries(pending()))) as records:
+            for finished, _ in enumerate(records, 1):
+                done += 1
+                progress(before + finished, rows)
         table = results.write_table(read_manifest(manifest, shard))
     errors = pq.read_table(table, columns=["error"])["error"].drop_null()
-    return Tally(table, rows, done, len(errors), errors[0].as_py() if len(errors) else "")
+    first = errors[0].as_py() if len(errors) else ""
+    return Tally(table, rows, rows - len(errors), len(errors), done, first)
+
+
+def _checked(manifest: Path, shard: Shard) -> int:
+    """How many rows of a manifest belong to a shard, once it is known that they can be read."""
+    rows, first_bad, valid = 0, "", False
+    for number, row in enumerate(read_manifest(manifest)):
+        rows += number % shard.of == shard.index - 1
+        valid = valid or isinstance(row, Entry)
+        if isinstance(row, BadRow):
+            first_bad = first_bad or row.error
+    if first_bad and not valid:
+        raise SettingsError(f"manifest {printable(str(manifest))} has no row that can be used; {first_bad}")
+    return rows
+
+
+def _entries(rows: Iterable[Row]) -> Iterator[Entry]:
+    return (row for row in rows if isinstance(row, Entry))
 
 
 def _files(config: ExplainConfig) -> dict[str, str]:
@@ -112,6 +161,10 @@ def _settings(config: ExplainConfig, films: bool) -> dict[str, Any]:
 
 def _digest(path: str) -> str:
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        digest = hashlib.sha256()
+        with open_regular(Path(path)) as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+        return digest.hexdigest()
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}); give a file that can") from error

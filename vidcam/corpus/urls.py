@@ -2,52 +2,130 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import unquote
 
 from vidcam.errors import ClipError, OutputError
+from vidcam.text import printable
 
 _PIECE = 2**20  # bytes read at once
 _SIGNING = re.compile(
-    r"x-amz-|x-goog-|(awsaccesskeyid|googleaccessid|signature|sig|expires|policy|key-pair-id|token)$", re.I
+    r"x-amz-|x-goog-|(awsaccesskeyid|googleaccessid|signature|sig|expires|policy|key-pair-id|(access_)?token)$", re.I
 )
 _AZURE = {"sv", "ss", "srt", "sp", "st", "se", "spr", "sip", "sr", "skoid", "sktid", "skt", "ske", "sks", "skv"}
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*"
+_FETCHED = re.compile(rf"(?!file:){_SCHEME}(://|::)", re.I)
+_LINK = re.compile(rf"{_SCHEME}(://[^:@;?#]*)?::")  # of a chain, such as `zip://a.mp4::` or `simplecache::`
+_BEGINNING = re.compile(rf"\s*({_SCHEME}:[/\\]*|[/\\]{{2,}})")
+_SECRET_BEHIND = re.compile("[;?#]")
+_IN_TEXT = re.compile(rf"{_SCHEME}:/[^\s'\"<>]*[^\s'\"<>.,:;)]")
+_GUESSABLE = 8  # characters of a query's value; a shorter one, such as `id=1080`, is looked for only if it signs
+_DECODINGS = 8  # times that a text may have been percent-encoded
 
 
 def is_url(path: str) -> bool:
     """Whether a path is something fsspec fetches, and not a file of this machine."""
-    return ("://" in path or "::" in path) and not path.startswith("file://")
+    return _FETCHED.match(path) is not None
 
 
 def shown(path: str) -> str:
-    """A path as it may be written down: of a URL no user, password, query or fragment."""
-    return _bare(path) if is_url(path) else path
+    """A path as it may be written down: printable, and of whatever looks like a URL no user, password, query or fragment.
+
+    User and password end at the last "@", since a password may hold any other character; what begins with the first
+    ";", "?" or "#" is left out. Where the two overlap, nobody can say which is which, and all of it is left out.
+
+    Example:
+        >>> shown("zip://a.mp4::https://user:pass/word@host/x.zip;sig=1?token=2")
+        'zip://a.mp4::https://host/x.zip;…'
+    """
+    return printable(_bare(path) if _looks_like_url(path) else path)
+
+
+def _looks_like_url(path: str) -> bool:
+    return "://" in path or "::" in path or _BEGINNING.match(path) is not None
 
 
 def _bare(url: str) -> str:
-    parts = re.sub(r"://[^/]*@", "://", url).split("::")
-    return "::".join(re.sub(r"[?#].*", "?…", part, count=1, flags=re.DOTALL) for part in parts)
+    chain, beginning, rest = _parted(url)
+    user, at, behind = rest.rpartition("@")
+    if at and not beginning.endswith(("/", "\\")):  # user:password@host
+        beginning = ""
+    if _SECRET_BEHIND.search(user):
+        return f"{chain}{beginning}…"
+    cut = _SECRET_BEHIND.search(behind)
+    return chain + beginning + (f"{behind[: cut.end()]}…" if cut else behind)
+
+
+def _parted(url: str) -> tuple[str, str, str]:
+    """The links of a chain before its last URL, that URL's beginning ("https://"), and the rest of it."""
+    chain = 0
+    while link := _LINK.match(url, chain):
+        chain = link.end()
+    beginning = _BEGINNING.match(url, chain)
+    end = beginning.end() if beginning else chain
+    return url[:chain], url[chain:end], url[end:]
 
 
 def unsigned(path: str) -> str:
-    """What a URL names, whoever may fetch it for how long: without user and password, and without a query's signature."""
-    if not is_url(path):
+    """A name for what a path leads to, the same whoever may fetch it for how long; of a URL a digest.
+
+    It depends on all of a URL but user, password and a query's signature.
+    """
+    if not _looks_like_url(path):
         return path
-    parts = urlsplit(path)
-    query = parse_qsl(parts.query, keep_blank_values=True)
-    azure = _AZURE if any(name == "sig" for name, _ in query) else set()
-    kept = [(name, value) for name, value in query if not _SIGNING.match(name) and name not in azure]
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query=urlencode(kept), fragment="").geturl()
+    chain, beginning, rest = _parted(path)
+    before, _, query = re.sub(r"^[^/?#]*@", "", rest).partition("?")
+    pairs = [pair for pair in query.split("&") if pair]
+    names = [pair.partition("=")[0] for pair in pairs]
+    azure = _AZURE if "sig" in names else set()
+    kept = [pair for pair, name in zip(pairs, names, strict=True) if not _SIGNING.match(name) and name not in azure]
+    before = re.sub(r";([^;/=#]*)=[^;/#]*", lambda found: "" if _SIGNING.match(found[1]) else found[0], before)
+    what = json.dumps([chain, beginning, before, kept])
+    return hashlib.sha256(what.encode()).hexdigest()
 
 
 def without_secrets(text: str, path: str = "") -> str:
-    """A message with every URL in it, and the given one wherever it stands, as it may be written down."""
-    if is_url(path):
+    """A message as it may be written down: printable, every URL in it as `shown`, and none of a given URL's secrets.
+
+    Where one of these is in it all the same, encoded in whatever way, the message is left out.
+    """
+    if _looks_like_url(path):
         text = text.replace(path, shown(path))
-        for secret in filter(None, (urlsplit(path).query, urlsplit(path).password)):
-            text = text.replace(secret, "…")
-    return re.sub(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+", lambda url: _bare(url[0]), text)
+        letters = _letters(text)
+        if any(
+            secret in text or (len(_letters(secret)) > 3 and _letters(secret) in letters) for secret in _secrets(path)
+        ):
+            return f"{shown(path)}: the reason is not written down, since it holds a part of the address"
+    return printable(_IN_TEXT.sub(lambda url: _bare(url[0]), text))
+
+
+def _secrets(url: str) -> Iterator[str]:
+    _, _, rest = _parted(url)
+    for at in re.finditer("@", rest):
+        user = rest[: at.start()]
+        parts = {user, user.partition(":")[2], user.rpartition(":")[0], *user.split(":")}  # either may hold a colon
+        yield from (part for part in parts if len(part) > 2)
+    cut = _SECRET_BEHIND.search(rest)
+    behind = rest[cut.end() :] if cut else ""
+    yield from (long for long in (behind, *behind.split("#")) if len(long) >= _GUESSABLE)
+    for part in re.split("[;?#&]", behind):
+        name, _, value = part.partition("=")
+        least = 3 if _SIGNING.match(name) else _GUESSABLE
+        yield from (some for some in (value or part, *value.split("/")) if len(some) >= least)
+
+
+def _letters(text: str) -> str:
+    """The letters and digits of a text, whichever way the rest is encoded."""
+    for _ in range(_DECODINGS):
+        if (decoded := unquote(text)) == text:
+            break
+        text = decoded
+    return "".join(filter(str.isalnum, text))
 
 
 def fetched(url: str, folder: Path, most: int) -> Path:
@@ -59,16 +137,16 @@ def fetched(url: str, folder: Path, most: int) -> Path:
         most: bytes that are taken.
 
     Raises:
-        ClipError: it cannot be fetched, or is larger.
+        ClipError: it cannot be fetched, or is larger. The message holds nothing of a library's: that may quote the URL.
         OutputError: the folder cannot be written.
     """
-    import fsspec
+    from fsspec.core import url_to_fs
 
-    last = PurePosixPath(shown(url.split("::")[0]).removesuffix("?…"))
-    name = re.sub(r"[^\w.-]+", "_", last.name).lstrip(".")[-80:] or "clip"
+    name = re.sub(r"[^A-Za-z0-9.-]+", "_", PurePosixPath(_named(url)).name).lstrip(".")[-80:] or "clip"
     path, taken = folder / name, 0
     try:
-        with fsspec.open(url, "rb") as source:
+        system, there = url_to_fs(_lowered(url))  # not fsspec.open, which takes `?`, `*` and `[` for a pattern
+        with system.open(there, "rb") as source:
             while piece := source.read(_PIECE):
                 taken += len(piece)
                 if taken > most:
@@ -77,10 +155,37 @@ def fetched(url: str, folder: Path, most: int) -> Path:
     except (ClipError, OutputError):
         raise
     except Exception as error:  # every protocol has its own
-        reason = without_secrets(" ".join(str(error).split()), url) or type(error).__name__
-        raise ClipError(f"{shown(url)} cannot be fetched ({type(error).__name__}: {reason}); is it there?") from None
+        raise ClipError(f"{shown(url)} cannot be fetched ({_reason(error)}); is it there?") from None
     path.touch()
     return path
+
+
+def _named(url: str) -> str:
+    """What names a URL's file: of a chain the first link, without what may be secret."""
+    first = url.split("::")[0] if _parted(url)[0].count("://") else url
+    return shown(first).rstrip("…").rstrip(";?#")
+
+
+def _lowered(url: str) -> str:
+    """A URL with its schemes in small letters, which is how fsspec knows them."""
+    chain, beginning, rest = _parted(url)
+    chain = re.sub(rf"{_SCHEME}(?=://|::)", lambda scheme: scheme[0].lower(), chain)
+    return chain + beginning.lower() + rest
+
+
+def _reason(error: Exception) -> str:
+    """What kind of failure it was, in words that are not from outside."""
+    kind, number = type(error).__name__, getattr(error, "errno", None)
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(status := getattr(cause, "status", None), int):
+            return f"{kind}: HTTP status {status}"
+        cause = cause.__cause__
+    if isinstance(error, ImportError):
+        return f"{kind}: the package for its protocol is not installed"
+    if isinstance(number, int) and number > 0:
+        return f"{kind}: {os.strerror(number)}"
+    return kind
 
 
 def _append(path: Path, piece: bytes) -> None:

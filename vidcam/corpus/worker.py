@@ -21,10 +21,12 @@ import psutil
 from vidcam.corpus.job import Job, Record, failed
 from vidcam.corpus.manifest import Entry
 from vidcam.corpus.results import Results
-from vidcam.errors import LayerError, OutputError, SettingsError, VidcamError
+from vidcam.corpus.urls import is_url
+from vidcam.errors import SettingsError, VidcamError
 
 if TYPE_CHECKING:
     from vidcam.corpus.explaining import Explaining
+    from vidcam.corpus.provenance import Provenance
 
 _LOOK_EVERY = 0.1  # seconds, at the time and the memory a clip takes
 _TO_LOAD = 600  # seconds a network may take to load
@@ -68,9 +70,26 @@ class Worker:
             with results.place(entry) as work:
                 record = self._asked({"entry": entry.model_dump(), "folder": str(work)}, entry, retry=not last)
                 if record is not None:
-                    results.commit(entry, record, work)
-                    return record
+                    return _committed(entry, record, work, results)
         raise AssertionError("the last try gives a record")
+
+    def tried(self) -> Provenance:
+        """Load the network, and find out if the job can be done at all, see `Explaining.tried`; what it is done by.
+
+        Raises:
+            VidcamError: it cannot.
+        """
+        self._started()
+        answer, trouble = self._told({"try": True}, _TO_LOAD, None)
+        if answer is None:
+            self.close()
+            raise VidcamError(
+                f"the process that tried the network on black frames ended ({trouble or 'it died'}); is there memory "
+                "for it? give fewer --workers"
+            )
+        if "stop" in answer:
+            raise VidcamError(str(answer["stop"]))
+        return answer
 
     def dtype(self, entry: Entry) -> str | None:
         """What the trunk may compute in, see `Explaining.dtype`; None where a clip cannot tell."""
@@ -89,8 +108,7 @@ class Worker:
 
     def _asked(self, question: dict[str, Any], entry: Entry, retry: bool) -> Record | None:
         """The answer; where the process ended without one a record that says so, or None if it is to be tried again."""
-        if self._process is None or self._process.poll() is not None:
-            self._start()
+        self._started()
         limits = self._job.limits
         answer, trouble = self._told(question, limits.seconds, limits.memory)
         if answer is None:
@@ -111,6 +129,10 @@ class Worker:
             self.close()
             return failed(entry, answer["unexpected"], answer["message"])
         return answer
+
+    def _started(self) -> None:
+        if self._process is None or self._process.poll() is not None:
+            self._start()
 
     def _start(self) -> None:
         self.close()
@@ -159,6 +181,18 @@ class Worker:
             return None, ""
 
 
+def _committed(entry: Entry, record: Record, work: Path, results: Results) -> Record:
+    """The record as it was put down: where it cannot be, one that says so."""
+    try:
+        results.commit(entry, record, work)
+    except VidcamError:
+        raise
+    except Exception as error:  # of a clip nobody thought of
+        record = failed(entry, type(error).__name__, f"its results cannot be put down ({type(error).__name__})")
+        results.commit(entry, record, work)
+    return record
+
+
 def _resident(process: int) -> int:
     """Bytes of memory a process holds; 0 once it has ended."""
     try:
@@ -188,6 +222,7 @@ def main(descriptor: int, index: int) -> None:
 
         from vidcam.allocator import keep_freed_memory
         from vidcam.corpus.explaining import Explaining
+        from vidcam.corpus.provenance import differences
 
         keep_freed_memory()
         if torch.cuda.is_available():
@@ -196,6 +231,11 @@ def main(descriptor: int, index: int) -> None:
         with suppress(FileNotFoundError):  # on another machine
             os.chdir(job.directory)
         explaining = Explaining(job)
+        if job.made_by and (other := differences(job.made_by, explaining.made_by)):
+            raise SettingsError(
+                f"a process of the run does not compute what the others do ({other}); install the same versions on every "
+                "machine, and give a network that has the same weights each time it is made"
+            )
     except Exception as error:  # whatever it is, the run is told
         told = str(error) if isinstance(error, VidcamError) else f"{type(error).__name__}: {error}"
         answer({"unusable": told})
@@ -206,16 +246,27 @@ def main(descriptor: int, index: int) -> None:
 
 
 def _answered(explaining: Explaining, question: dict[str, Any]) -> dict[str, Any]:
+    path = ""
     try:
+        if "try" in question:
+            return explaining.tried()
         if "dtype_of" in question:
-            return {"dtype": explaining.dtype(Entry.model_validate(question["dtype_of"]))}
-        return explaining.record(Entry.model_validate(question["entry"]), Path(question["folder"]))
-    except (OutputError, SettingsError, LayerError) as error:  # not the clip's fault
+            return _dtype(explaining, Entry.model_validate(question["dtype_of"]))
+        entry = Entry.model_validate(question["entry"])
+        path = entry.path
+        return explaining.record(entry, Path(question["folder"]))
+    except VidcamError as error:  # no clip's fault
         return {"stop": str(error)}
+    except Exception as error:  # of a clip nobody thought of
+        kind = type(error).__name__
+        return {"unexpected": kind, "message": kind if is_url(path) else f"{kind}: {error}"}
+
+
+def _dtype(explaining: Explaining, entry: Entry) -> dict[str, Any]:
+    try:
+        return {"dtype": explaining.dtype(entry)}
     except VidcamError:
         return {"dtype": None}
-    except Exception as error:  # of a clip nobody thought of
-        return {"unexpected": type(error).__name__, "message": f"{type(error).__name__}: {error}"}
 
 
 if __name__ == "__main__":
