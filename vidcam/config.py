@@ -161,7 +161,7 @@ def _check_events(text: str) -> None:
     """
     depth = values = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = f"line {event.start_mark.line + 1}"
+        line = f"line {event.start_mark.line + 1 if event.start_mark else 1}"
         match event:
             case yaml.AliasEvent():
                 raise ValueError(f"{line} uses *{event.anchor}; write the value out")
