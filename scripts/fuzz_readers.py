@@ -28,6 +28,10 @@ from fuzz import MUTATIONS
 Read = Callable[[Path], Any]
 Damage = Callable[[bytes, random.Random], bytes]
 
+PRELOADED = (  # in one process, of which each reader's is a copy
+    *("av", "typer", "torch", "torch._dynamo", "safetensors.torch", "pyarrow.parquet", "vidcam.config"),
+    *("vidcam.corpus.manifest", "vidcam.demo", "vidcam.models.registry", "vidcam.playground.clips", "vidcam.stored"),
+)
 NUMBERS = [
     "-1",
     "0",
@@ -237,7 +241,7 @@ def fuzzed(name: str, count: int, seed: int, seconds: float, memory: int) -> dic
     examples: list[str] = []
     peak = index = 0
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "pyarrow.parquet", "vidcam.models.registry", "vidcam.corpus.manifest"])
+    context.set_forkserver_preload([*PRELOADED])
     with tempfile.TemporaryDirectory() as folder:
         while index < count:
             ours, theirs = context.Pipe()
