@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vidcam.errors import SettingsError
+from vidcam.text import printable, shortened
+from vidcam.untrusted import read_regular
 
 if TYPE_CHECKING:
     from vidcam.models.registry import Model
+
+_MOST_BYTES = 256 << 10
+_MOST_LEVELS = 20
+_MOST_VALUES = 10_000
+_MOST_LETTERS = 2000  # of one value; a longer number could not be shown in a message
+
+Pixels = Annotated[int, Field(ge=1, le=8192)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Frames = Annotated[int, Field(ge=1, le=100_000)]
+Cells = Annotated[int, Field(ge=1, le=100_000)]
 
 
 class PreprocessConfig(BaseModel):
@@ -20,11 +33,11 @@ class PreprocessConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    resize: int | tuple[int, int]
-    crop: tuple[int, int]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    scale: float = 1 / 255
+    resize: Pixels | tuple[Pixels, Pixels]
+    crop: tuple[Pixels, Pixels]
+    mean: tuple[Number, Number, Number]
+    std: tuple[Deviation, Deviation, Deviation]
+    scale: Number = 1 / 255
     bgr: bool = False
 
 
@@ -36,11 +49,11 @@ class OwnModelConfig(BaseModel):
     factory: str
     arguments: dict[str, Any] = {}
     preprocess: PreprocessConfig | None = None
-    frames: int = Field(default=16, ge=1)
-    frame_rate: float | None = Field(default=None, gt=0)
+    frames: Frames = 16
+    frame_rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     layer: str = "auto"
     channels_last: bool = False
-    grid: tuple[int, int, int] | None = None
+    grid: tuple[Cells, Cells, Cells] | None = None
 
 
 class ExplainConfig(BaseModel):
@@ -55,8 +68,8 @@ class ExplainConfig(BaseModel):
     method: str = "gradcam++"
     fusion: Literal["mean", "max"] = "mean"
     target: str | int = "top"
-    stride: int | None = Field(default=None, ge=1)
-    sampling_rate: int | None = Field(default=None, ge=1)
+    stride: Frames | None = None
+    sampling_rate: Frames | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     dense: bool = False
 
@@ -102,14 +115,7 @@ def read_config(
         SettingsError: the file cannot be read, is not a mapping, has a wrong or unknown setting, or names code to run
             and is not trusted.
     """
-    stored: object = {}
-    if path is not None:
-        try:
-            stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())
-            raise SettingsError(f"config {path} cannot be read ({reason}); give a YAML file") from error
-        stored = {} if stored is None else stored
+    stored = {} if path is None else _settings_in(path)
     where = f"config {path}" if path is not None else "the settings"
     if not isinstance(stored, dict):
         raise SettingsError(f"{where} holds a {type(stored).__name__}; settings are expected, one `name: value` a line")
@@ -120,11 +126,54 @@ def read_config(
         name = ".".join(str(part) for part in first["loc"] if part != OwnModelConfig.__name__)
         known = ", ".join(ExplainConfig.model_fields)
         raise SettingsError(
-            f"{where}: {name}: {first['msg']} (given: {first['input']!r}); settings are {known}"
+            f"{where}: {printable(name)[:120]}: {printable(first['msg'])[:200]} (given: {shortened(first['input'])}); "
+            f"settings are {known}"
         ) from error
     if isinstance(config.model, OwnModelConfig) and not trusted:
         raise SettingsError(
-            f"{where} names code to run (factory {config.model.factory!r}), and such a file may come from anybody; "
+            f"{where} names code to run (factory {shortened(config.model.factory)}), and such a file may come from anybody; "
             "look at it, and pass --trust-config if it may"
         )
     return config
+
+
+def _settings_in(path: Path) -> object:
+    """Read a YAML file; an empty one holds no settings.
+
+    Raises:
+        SettingsError: it cannot be read, is too large, or says more than settings need.
+    """
+    try:
+        text = read_regular(path, _MOST_BYTES).decode("utf-8")
+        _check_events(text)
+        stored: object = yaml.safe_load(text)
+    except Exception as error:  # PyYAML raises anything on values that it cannot make: ValueError, RecursionError, ...
+        reason = printable(" ".join(str(error).split()))[:300]
+        raise SettingsError(f"config {path} cannot be read ({reason}); give a YAML file") from error
+    return {} if stored is None else stored
+
+
+def _check_events(text: str) -> None:
+    """Refuse, before a value is made, the YAML that makes large values from a small file.
+
+    Raises:
+        ValueError: there is an alias, a value inside too many others or of too many letters, or there are too many values.
+    """
+    depth = values = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = f"line {event.start_mark.line + 1 if event.start_mark else 1}"
+        match event:
+            case yaml.AliasEvent():
+                raise ValueError(f"{line} uses *{event.anchor}; write the value out")
+            case yaml.CollectionStartEvent():
+                depth += 1
+            case yaml.CollectionEndEvent():
+                depth -= 1
+            case yaml.ScalarEvent():
+                values += 1
+                if len(event.value) > _MOST_LETTERS:
+                    raise ValueError(f"{line} has a value of more than {_MOST_LETTERS:,} letters")
+        if depth > _MOST_LEVELS:
+            raise ValueError(f"{line} is nested deeper than {_MOST_LEVELS} levels")
+        if values > _MOST_VALUES:
+            raise ValueError(f"there are more than {_MOST_VALUES:,} values")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vidcam.errors import OutputError
 from vidcam.video.reader import Clip
 from vidcam.video.source import FrameSource
 
@@ -202,39 +199,19 @@ class Explanation:
         }
 
 
-def load_explanation(directory: str | Path) -> Explanation:
-    """What `Explanation.save` wrote, from explanation.npz and summary.json; nothing is unpickled.
+def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
+    """Read what `Explanation.save` wrote, from explanation.npz and summary.json; nothing is unpickled.
+
+    Args:
+        directory: the directory they are in.
+        most: bytes that the arrays may have; a file of more is refused before it is inflated.
 
     Raises:
-        OutputError: a file is missing or damaged.
+        OutputError: a file is missing, damaged or too large.
     """
-    directory = Path(directory)
-    try:
-        facts = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
-        with np.load(directory / "explanation.npz", allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        return Explanation(
-            clip=facts["clip"],
-            model=facts["model"],
-            weights=facts["weights"],
-            layer=facts["layer"],
-            method=facts["method"],
-            target=ExplainedTarget(**facts["target"]),
-            top=tuple((c["label"], c["probability"]) for c in facts["top"]),
-            size=tuple(facts["size"]),
-            region=tuple(facts["region"]),
-            windowing=facts["windowing"],
-            stretch=tuple(facts.get("stretch", (None, None))),
-            computation=facts["computation"],
-            timings=facts["timings"],
-            versions=facts["versions"],
-            warnings=tuple(facts["warnings"]),
-            **arrays,
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OutputError(
-            f"{directory}{os.sep} holds no explanation that can be read ({error!r}); give a directory written by vidcam"
-        ) from error
+    from vidcam.stored import read_explanation
+
+    return read_explanation(Path(directory), most)
 
 
 def _placement(pixels: int, start: float, end: float, cells: int) -> np.ndarray:

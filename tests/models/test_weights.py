@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import json
 import pickle
+import resource
+import struct
+import time
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vidcam.errors import ModelError
+from vidcam.models.registry import labels_of, load_model
 from vidcam.models.weights import classes_in, load_into, read_state, without_wrapper
 
 
@@ -29,7 +36,9 @@ def test_wrapped_checkpoints(tmp_path: Path, wrap: object) -> None:
 
 def test_safetensors_in_half_precision_become_float(tmp_path: Path) -> None:
     save_file({"weight": torch.ones(2, 3).half()}, tmp_path / "w.safetensors")
-    assert read_state(tmp_path / "w.safetensors")["weight"].dtype == torch.float32
+    network = nn.Linear(3, 2, bias=False)
+    load_into(network, read_state(tmp_path / "w.safetensors"), "weights")
+    assert network.weight.dtype == torch.float32 and torch.equal(network.weight, torch.ones(2, 3))
 
 
 def test_no_code_is_unpickled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,3 +81,195 @@ def test_a_checkpoint_without_classifier(tmp_path: Path) -> None:
     assert classes_in({"1.weight": torch.zeros(7, 3)}, network, tmp_path) == 7
     with pytest.raises(ModelError, match=r"has no classifier \(1.weight is missing"):
         classes_in({"0.weight": torch.zeros(7, 3)}, network, tmp_path)
+    with pytest.raises(ModelError, match=r"has an empty classifier \(1.weight has shape \(1000000000, 0\)\)"):
+        classes_in({"1.weight": torch.zeros(10**9, 0)}, network, tmp_path)
+
+
+def _pickle_in_a_zip(path: Path, pickled: bytes, compression: int = zipfile.ZIP_STORED, times: int = 1) -> None:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for _ in range(times):
+            archive.writestr("w/data.pkl", pickled)
+        archive.writestr("w/version", b"3\n")
+        archive.writestr("w/byteorder", b"little")
+        archive.writestr("w/data/0", bytes(4))
+
+
+def _global(name: str) -> bytes:
+    return b"c" + name.replace(" ", "\n").encode() + b"\n"
+
+
+def _storage(length: int, kind: str = "torch FloatStorage") -> bytes:
+    """The operations that refer to a storage."""
+    return (
+        b"(X\x07\0\0\0storage" + _global(kind) + b"X\x01\0\0\x000X\x03\0\0\0cpu"
+        b"\x8a\x08" + struct.pack("<q", length) + b"tQ"
+    )  # fmt: skip
+
+
+def _tensor(length: int, shape: int, stride: int = 1) -> bytes:
+    """A state dict of one tensor, `w`, as its pickle."""
+    number = b"\x8a\x08" + struct.pack("<q", shape)
+    strides = b"\x8a\x08" + struct.pack("<q", stride)
+    arguments = b"(" + _storage(length) + b"K\0" + number + b"\x85" + strides + b"\x85\x89" + _ordered_dict() + b"t"
+    return b"\x80\x02}X\x01\0\0\0w" + _global("torch._utils _rebuild_tensor_v2") + arguments + b"Rs."
+
+
+def _ordered_dict() -> bytes:
+    return _global("collections OrderedDict") + b")R"
+
+
+def _nested_tuples(levels: int) -> bytes:
+    """A dict whose key is a tuple of twice a tuple of twice a tuple ...: 2^levels values to hash."""
+    return b"\x80\x02}" + b"K\x01" + b"".join(b"q\0h\x00\x86" for _ in range(levels)) + b"K\x01s."
+
+
+PROGRAMS = {
+    "a good one": (_tensor(1, 1), None),
+    "a tensor larger than its storage": (_tensor(1, 10**9), "w of shape .* is not backed"),
+    "a tensor of one number, repeated": (_tensor(1, 10**12, 0), "w of shape .* is not backed"),
+    "strides that lead out of the storage": (_tensor(1, 1, -1), "not numbers from 0 on"),
+    "a storage larger than the file": (
+        _tensor(10**12, 1),
+        "the storage 0 of 4,000,000,000,000 bytes is not in the file",
+    ),
+    "a storage of less than nothing": (_tensor(-1, 0), "is not in the file"),
+    "a large array of bytes": (b"\x80\x02" + _global("builtins bytearray") + b"J\xff\xff\xff\x7f\x85R.", "bytearray"),
+    "a large tensor": (b"\x80\x02" + _global("torch Tensor") + b"J\xff\xff\xff\x7f\x85R.", "torch.Tensor"),
+    "nested tuples": (_nested_tuples(60), "tuples in tuples"),
+    "a few lists too many": (b"\x80\x02" + b"]" * 5_000_000 + b".", "data.pkl has 5,000,003 bytes"),
+    "an empty stack": (b"\x80\x02t.", "cannot be read"),
+    "no memo": (b"\x80\x02h\x05.", "cannot be read"),
+    "no end": (b"\x80\x02}", "cannot be read"),
+    "a string beyond its end": (b"\x80\x02X\xff\xff\xff\xffa.", "cannot be read"),
+    "another storage": (b"\x80\x02" + _storage(1, "torch QInt8Storage") + b".", "QInt8Storage"),
+    "a state for a tensor": (_tensor(1, 1)[:-2] + b"(K\x01tbs.", "changes a value"),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_pickles_that_claim_what_is_not_there(tmp_path: Path, name: str) -> None:
+    program, message = PROGRAMS[name]
+    _pickle_in_a_zip(tmp_path / "w.pth", program)
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    if message is None:
+        assert read_state(tmp_path / "w.pth")["w"].tolist() == [0]
+    else:
+        with pytest.raises(ModelError, match=message):
+            read_state(tmp_path / "w.pth")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10  # KiB
+    assert time.perf_counter() - began < 10
+
+
+def _older(path: Path, program: bytes) -> None:
+    """A file of torch before 1.6: pickles, the keys of the storages, and one storage of a zero."""
+    torch.save({"w": torch.zeros(1)}, path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    start = whole.index(b"\x80\x02}q\x00X\x01\0\0\0w")
+    path.write_bytes(whole[:start] + program + b"\x80\x02]X\x01\0\0\x000a." + struct.pack("<qf", 1, 0))
+
+
+@pytest.mark.parametrize("name", [n for n in PROGRAMS if "too many" not in n])
+def test_the_same_in_an_older_file(tmp_path: Path, name: str) -> None:
+    program, message = PROGRAMS[name]
+    _older(tmp_path / "w.pth", program.replace(b"tQ", b"NtQ"))  # a storage may be a part of another
+    if message is None:
+        assert read_state(tmp_path / "w.pth")["w"].tolist() == [0]
+    else:
+        with pytest.raises(ModelError, match="it claims" if name == "a storage larger than the file" else message):
+            read_state(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        lambda: torch.zeros(1).expand(10**12),
+        lambda: torch.zeros(1).expand(10**9),
+        lambda: torch.zeros(3, 3).to_sparse(),
+        lambda: torch.quantize_per_tensor(torch.zeros(3), 0.1, 0, torch.qint8),
+        lambda: torch.zeros(3, dtype=torch.complex64),
+        lambda: torch.zeros(3).to(torch.float8_e5m2),
+        lambda: torch.zeros(3, device="meta"),
+        lambda: torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)]),
+    ],
+    ids=["10^12", "10^9", "sparse", "quantized", "complex", "float8", "meta", "nested"],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_tensors_that_are_not_plain_numbers(tmp_path: Path, tensor: Callable[[], torch.Tensor], zipped: bool) -> None:
+    torch.save({"w": tensor()}, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ModelError, match=r"w\.pth"):
+        read_state(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_checkpoints_as_training_code_writes_them(tmp_path: Path, zipped: bool) -> None:
+    network = nn.Sequential(nn.Conv3d(3, 4, 3), nn.BatchNorm3d(4))
+    stored = {
+        "state_dict": {**dict(network.named_parameters()), **dict(network.named_buffers())},
+        "optimizer": torch.optim.Adam(network.parameters()).state_dict(),
+        "meta": {"a": (1, 2.5, None, True, "é"), 3: [2**70, {}], "size": torch.Size([3, 4]), "dtype": torch.float32},
+        "view": torch.arange(10.0)[2:5],
+        "turned": torch.zeros(3, 4).T,
+    }
+    torch.save(stored, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
+    other = nn.Sequential(nn.Conv3d(3, 4, 3), nn.BatchNorm3d(4))
+    load_into(other, read_state(tmp_path / "w.pth"), "weights")
+    assert torch.equal(other[0].weight, network[0].weight)
+
+
+def test_a_zip_that_inflates_or_holds_a_name_twice(tmp_path: Path) -> None:
+    _pickle_in_a_zip(tmp_path / "w.pth", _tensor(1, 1), zipfile.ZIP_DEFLATED)
+    with pytest.raises(ModelError, match="is compressed"):
+        read_state(tmp_path / "w.pth")
+    with pytest.warns(UserWarning, match="Duplicate"):
+        _pickle_in_a_zip(tmp_path / "w.pth", _tensor(1, 1), times=2)
+    with pytest.raises(ModelError, match="a name appears twice"):
+        read_state(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("kind", ["F8_E4M3", "F8_E5M2", "F4", "F8_E8M0", "C64", "U16", "I99"])
+def test_safetensors_of_other_numbers(tmp_path: Path, kind: str) -> None:
+    header = json.dumps(
+        {"w": {"dtype": kind, "shape": [8], "data_offsets": [0, {"F4": 4, "C64": 64, "U16": 16}.get(kind, 8)]}}
+    )
+    data = bytes({"F4": 4, "C64": 64, "U16": 16}.get(kind, 8))
+    (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(header)) + header.encode() + data)
+    with pytest.raises(ModelError, match=r"w\.safetensors"):
+        read_state(tmp_path / "w.safetensors")
+
+
+def test_a_large_checkpoint_is_not_copied_before_it_fits(tmp_path: Path) -> None:
+    torch.save({"w": torch.zeros(100 << 20, dtype=torch.float16)}, tmp_path / "w.pth")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    state = read_state(tmp_path / "w.pth")
+    with pytest.raises(ModelError, match="do not fit"):
+        load_into(nn.Linear(3, 2), state, "weights")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 << 10  # KiB
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_the_file_is_not_kept_open(tmp_path: Path, suffix: str) -> None:
+    network = nn.Linear(3, 2)
+    path = tmp_path / f"w.{suffix}"
+    (torch.save if suffix == "pth" else save_file)(network.state_dict(), path)
+    load_into(network, read_state(path), "weights")
+    assert str(path) not in Path("/proc/self/maps").read_text()
+
+
+def test_shapes_are_compared_before_a_network_is_built(tmp_path: Path) -> None:
+    state = {k: torch.zeros_like(v) for k, v in load_model("playground-c3d", "none").network.state_dict().items()}
+    classifier = next(name for name in reversed(state) if state[name].ndim == 2)
+    for wrong, message in ((torch.zeros(10**9, 0), "empty classifier"), (torch.zeros(10**6, 1), "of another shape")):
+        torch.save({**state, classifier: wrong}, tmp_path / "w.pth")
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(ModelError, match=message):
+            load_model("playground-c3d", tmp_path / "w.pth")
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    for path in (Path("/dev/zero"), tmp_path, tmp_path / "a\0b"):
+        with pytest.raises(ModelError):
+            read_state(path)
+        with pytest.raises(ModelError, match=r"labels file .* cannot be read"):
+            labels_of(path, 3)

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import base64
 import json
+import resource
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,3 +55,48 @@ def test_the_bundled_clips() -> None:
         truth = read_truth(clip.with_suffix(".json"))
         (action,) = truth.actions
         assert 0 < action["start_frame"] < action["end_frame"] < len(truth.masks[action["figure"]])
+
+
+def _sidecar(path: Path, mask: bytes = bytes(8), **changes: Any) -> Path:
+    action = {"label": "a", "figure": 0, "start_frame": 0, "end_frame": 1, "start_s": 0, "end_s": 1}
+    tube = {"figure": 0, "masks": base64.b64encode(zlib.compress(mask)).decode()}
+    stored = {"label": "a", "frame_rate": 16, "frames": 1, "size": 8, "actions": [action], "tubes": [tube], **changes}
+    path.write_text(json.dumps(stored))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mask": bytes(256 << 20)}, "does not have the 8 bytes"),
+        ({"mask": bytes(7)}, "does not have the 8 bytes"),
+        ({"frames": 10**9, "size": 8000}, "more than"),
+        ({"frames": -1}, "frames"),
+        ({"size": 1.5}, "size"),
+        ({"frame_rate": float("nan")}, "frame_rate"),
+        ({"tubes": [{"figure": 0, "masks": "AAAA"}]}, "sidecar"),
+        ({"tubes": [{"figure": [], "masks": ""}]}, r"tubes\.0\.figure"),
+        ({"tubes": []}, "an action has no figure"),
+        ({"actions": [{"label": "a"}]}, r"actions\.0\.figure"),
+        ({"actions": "abc"}, "actions"),
+        ({"label": 5}, "label"),
+    ],
+    ids=range(12),
+)
+def test_sidecars_that_claim_what_is_not_there(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    path = _sidecar(tmp_path / "a.json", **changes)
+    changes.clear()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ClipError, match=message):
+        read_truth(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 << 10  # KiB
+
+
+def test_sidecars_that_are_no_json(tmp_path: Path) -> None:
+    assert read_truth(_sidecar(tmp_path / "a.json")).masks[0].shape == (1, 8, 8)
+    for text in ("[" * 100_000, "[]", "1" * 5000, ""):
+        (tmp_path / "a.json").write_text(text)
+        with pytest.raises(ClipError, match="is not the sidecar"):
+            read_truth(tmp_path / "a.json")
+    with pytest.raises(ClipError, match="is not the sidecar"):
+        read_truth(Path("/dev/zero"))

@@ -150,3 +150,35 @@ def test_clocks_at_nought_and_at_an_hour(tmp_path: Path) -> None:
     write_chapters([Segment(0, 3600, "ä", 0.5)], tmp_path / "c.vtt")
     text = (tmp_path / "c.vtt").read_text(encoding="utf-8")
     assert "00:00:00.000 --> 01:00:00.000" in text and "ä (0.50)" in text
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        ({"database": {"v": [1]}}, r"v is \[1\]; give its duration"),
+        ({"database": {"v": _entry(0, 1, duration="10")}}, "has duration '10'"),
+        ({"database": {"v": _entry(0, 1, duration=float("nan"))}}, "has duration nan"),
+        ({"database": {"v": _entry(0, 1, duration=10**400)}}, "has duration"),
+        ({"database": {"v": _entry(0, 10**400)}}, "has the segment"),
+        ({"database": {"v": _entry(False, True)}}, "has the segment"),
+        ({"database": {"v": {"annotations": [{"label": ["a"], "segment": [0, 1]}]}}}, "no list of segments"),
+        ({"database": {"v": {"annotations": [], "subset": [1]}}}, "annotates nothing"),
+        ({"database": {"v\x1b" * 1000: 5}}, r"v\\x1b"),
+    ],
+    ids=range(9),
+)
+def test_truths_of_other_types(tmp_path: Path, stored: Any, message: str) -> None:
+    (tmp_path / "t.json").write_text(json.dumps(stored))
+    with pytest.raises(SettingsError, match=message) as caught:
+        read_truths(tmp_path / "t.json")
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000, "\x00", '{"results": {"v": [5]}}', '{"database": 5}'])
+def test_annotations_that_are_damaged(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.json").write_text(text)
+    for read in (read_truths, read_detections):
+        with pytest.raises(SettingsError):
+            read(tmp_path / "t.json")
+        with pytest.raises(SettingsError, match="cannot be read"):
+            read(Path("/dev/zero"))

@@ -3,9 +3,11 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor, nn
 
+from vidcam.errors import ModelError
 from vidcam.playground.actions import LABELS
 from vidcam.train.classifier import TrainingWindows, classification_loss
 from vidcam.train.loop import fit
@@ -48,3 +50,19 @@ def test_an_interrupted_training_goes_on_where_it_was(tmp_path: Path) -> None:
     resumed = fitted(tmp_path / "halved")
     for expected, found in zip(whole.parameters(), resumed.parameters()):
         torch.testing.assert_close(found, expected)
+
+
+def test_a_checkpoint_of_something_else(tmp_path: Path) -> None:
+    torch.save({"network": {}}, tmp_path / "other")
+    (tmp_path / "damaged").write_bytes(b"PK\3\4" + bytes(100))
+    for name in ("other", "damaged"):
+        with pytest.raises(ModelError, match="is no checkpoint of this training"):
+            fit(
+                Tiny(),
+                lambda first, count: TrainingWindows(first, count),
+                classification_loss,
+                steps=2,
+                rate=1e-2,
+                checkpoint=tmp_path / name,
+                batch=1,
+            )

@@ -17,6 +17,10 @@ from vidcam.metrics.baselines import BASELINES
 from vidcam.metrics.estimate import Estimate, Tally, estimate
 from vidcam.metrics.faithfulness import wins
 from vidcam.models.registry import Model
+from vidcam.text import printable, shortened
+from vidcam.untrusted import read_regular
+
+_MOST_BYTES = 256 << 20
 
 Measure = Callable[[Model, Sample], Mapping[str, Mapping[str, Any]]]
 Record = dict[str, Any]
@@ -86,16 +90,36 @@ def _resumed(out: Path, settings: Mapping[str, Any]) -> dict[str, Record]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         kept, known = out / "records.jsonl", out / "settings.json"
-        if known.exists() and known.read_text(encoding="utf-8") != described:
+        if known.exists() and read_regular(known, _MOST_BYTES).decode("utf-8") != described:
             raise OutputError(f"{out} holds records of other settings (settings.json); give another --out, or the same")
         known.write_text(described, encoding="utf-8")
-        lines = kept.read_text(encoding="utf-8").splitlines(keepends=True) if kept.exists() else []
-        whole = [line for line in lines if line.endswith("\n")]
-        if len(whole) < len(lines):
-            kept.write_text("".join(whole), encoding="utf-8")
-        return {record["clip"]: record for record in map(json.loads, whole)}
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{out} cannot be used ({error}); give another --out") from error
+        text = read_regular(kept, _MOST_BYTES).decode("utf-8") if kept.exists() else ""
+        whole = text[: text.rfind("\n") + 1]
+        if len(whole) < len(text):
+            kept.write_text(whole, encoding="utf-8")
+        records = [_checked(json.loads(line)) for line in whole.split("\n")[:-1]]
+        return {record["clip"]: record for record in records}
+    except (OSError, ValueError, RecursionError) as error:
+        reason = printable(str(error))[:300]
+        raise OutputError(f"{out} cannot be used ({reason}); give another --out") from error
+
+
+def _checked(record: Any) -> Record:
+    """A record as `_record` makes it: figures by explanation and name, or an error.
+
+    Raises:
+        ValueError: it is none.
+    """
+    match record:
+        case {"clip": str(), "error": str()}:
+            return dict(record)
+        case {"clip": str(), "figures": dict(figures)} if figures and all(map(_are_figures, figures.values())):
+            return dict(record)
+    raise ValueError(f"records.jsonl holds {shortened(record)}, which is no record of a clip")
+
+
+def _are_figures(values: Any) -> bool:
+    return isinstance(values, dict) and all(isinstance(value, int | float | list | None) for value in values.values())
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +18,14 @@ from vidcam.models.registry import Model
 from vidcam.playground.clips import read_truth, write_clip
 from vidcam.playground.scene import Scene, untrimmed_scene
 from vidcam.reading import windowing_of
+from vidcam.untrusted import read_regular
 from vidcam.video.reader import Clip
 from vidcam.video.windows import Windowing
 
 MOST_FRAMES = 600
 """Longer clips are measured on their first frames, so that all of them fit into memory."""
+
+_MOST_TABLE_BYTES = 16 << 20
 
 _SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".gif"}
 
@@ -132,8 +136,8 @@ def _listed(path: Path) -> str | None:
     try:
         if not table.exists():
             return None
-        with table.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.reader(file) if row]
+        text = read_regular(table, _MOST_TABLE_BYTES).decode("utf-8-sig")
+        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
     except (OSError, ValueError, csv.Error) as error:
         raise ClipError(f"{table} cannot be read ({error}); give a UTF-8 file of rows clip,label") from error
     return next((row[1].strip() for row in rows if len(row) > 1 and row[0].strip() == path.name), None)

@@ -19,9 +19,12 @@ from vidcam.models.c3d import C3D, Pool5, renamed
 from vidcam.models.i3d import I3D
 from vidcam.models.playground import PREPROCESS, SmallR2Plus1D, small_c3d
 from vidcam.models.preprocess import Preprocess
-from vidcam.models.weights import NEED_NO_DOWNLOAD, State, classes_in, load_into, read_state, without_wrapper
+from vidcam.models.weights import NEED_NO_DOWNLOAD, State, check_fit, classes_in, load_into, read_state, without_wrapper
 from vidcam.playground.actions import LABELS, NOTHING
 from vidcam.playground.scene import FPS
+from vidcam.untrusted import read_regular
+
+_MOST_LABEL_BYTES = 16 << 20
 
 
 def _as_they_are(state: State) -> State:
@@ -131,6 +134,7 @@ def load_model(name: str, weights: str | Path = "default", labels: str | Path | 
         state, origin = spec.renamed(without_wrapper(read_state(Path(weights)))), str(weights)
         with torch.device("meta"):  # its names and shapes alone
             classes = classes_in(state, spec.build(classes), Path(weights))
+            check_fit(spec.build(classes), state, f"weights {weights!s} for {name}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # random weights are the same every time
         network = spec.build(classes)
@@ -160,11 +164,12 @@ def labels_of(
         known = published()
         return known if len(known) == classes else tuple(f"class {i}" for i in range(classes))
     try:
-        lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_regular(Path(path), _MOST_LABEL_BYTES).decode("utf-8-sig")
+    except (OSError, ValueError) as error:
         raise ModelError(
             f"labels file {path} cannot be read ({error}); give a UTF-8 text file, one label a line"
         ) from error
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     if len(lines) != classes:
         raise ModelError(
             f"labels file {path} has {len(lines)} labels, the network {classes} classes; give one line for each"

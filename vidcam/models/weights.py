@@ -2,43 +2,48 @@
 
 from __future__ import annotations
 
-import pickle  # nosec B403
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlparse
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vidcam.errors import ModelError
+from vidcam.models.pickled import load_pickled
+from vidcam.text import printable, shortened
+from vidcam.untrusted import open_regular
 
 State = Mapping[str, Tensor]
 
 NEED_NO_DOWNLOAD = "The bundled networks playground-r2plus1d and playground-c3d need no download"
 
+_DTYPES = {
+    *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
+    *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+}
+
 _WRAPPERS = ("module.", "model.", "_orig_mod.")
 
 
 def read_state(path: Path) -> State:
-    """The parameters in a .safetensors, .pth, .pt or .pickle file; code in a pickle is never run.
+    """Read the parameters in a .safetensors, .pth, .pt or .pickle file; code in a pickle is never run.
+
+    The tensors may be pages of the file, in the type they are stored in; `load_into` copies and converts them.
 
     Raises:
-        ModelError: the file is missing, damaged, would have to run code, or holds no parameters.
+        ModelError: the file is missing, damaged, would have to run code, claims numbers that it does not hold, or holds
+            no parameters.
     """
     if not path.is_file():
         raise ModelError(
             f"weights file {path} does not exist; give a .pth, .pt or .safetensors file, or default, or none"
         )
     try:
-        if path.suffix == ".safetensors":
-            loaded: object = load_file(path)
-        else:
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    # Of pickle only its error is used: nothing is unpickled here.
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
+        loaded: object = _load_safetensors(path) if path.suffix == ".safetensors" else load_pickled(path)
+    except Exception as error:  # on a damaged file torch and safetensors raise anything: IndexError, struct.error, ...
+        reason = printable(" ".join(str(error).split()))[:300] or type(error).__name__
         raise ModelError(
             f"weights file {path} cannot be read as plain parameters ({reason}); "
             "give a complete file with a state dict of tensors, saved by torch.save or safetensors"
@@ -50,8 +55,34 @@ def read_state(path: Path) -> State:
         raise ModelError(
             f"weights file {path} holds a {type(loaded).__name__}, not a state dict of tensors; give one that does"
         )
-    state = {str(k): v for k, v in loaded.items() if isinstance(v, Tensor)}
-    return {name: v.float() if v.is_floating_point() else v for name, v in state.items()}
+    state = {k: v for k, v in loaded.items() if isinstance(k, str) and isinstance(v, Tensor)}
+    for name, value in state.items():
+        _check_plain(value, shortened(name), path)
+    return state
+
+
+def _load_safetensors(path: Path) -> dict[str, Tensor]:
+    open_regular(path).close()
+    return load_file(path)
+
+
+def _check_plain(value: Tensor, name: str, path: Path) -> None:
+    """Check that a tensor holds numbers that can become float32, each of them in the file.
+
+    Raises:
+        ModelError: it is sparse, quantized, of complex or other numbers, or larger than its storage.
+    """
+    kind = str(value.dtype if value.layout is torch.strided else value.layout).removeprefix("torch.")
+    if value.layout is not torch.strided or value.dtype not in _DTYPES or value.device.type != "cpu":
+        raise ModelError(
+            f"weights file {path}: {name} is {kind}, which no network of vidcam takes; "
+            "save it as a dense tensor of float32"
+        )
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise ModelError(
+            f"weights file {path}: {name} of shape {tuple(value.shape)} is not backed by its stored numbers; "
+            "save it with .contiguous()"
+        )
 
 
 def without_wrapper(state: State) -> State:
@@ -63,10 +94,10 @@ def without_wrapper(state: State) -> State:
 
 
 def classes_in(state: State, network: nn.Module, path: Path) -> int:
-    """How many classes the classifier of a checkpoint has: the last matrix of the network it is for.
+    """Count the classes of a checkpoint: the rows of the last matrix of the network it is for.
 
     Raises:
-        ModelError: the checkpoint has no such parameter.
+        ModelError: the checkpoint has no such parameter, or an empty one.
     """
     classifier = [name for name, value in network.named_parameters() if value.ndim >= 2][-1]
     if classifier not in state:
@@ -75,14 +106,29 @@ def classes_in(state: State, network: nn.Module, path: Path) -> int:
             "such a file can give features, but a class can be explained only by a network with a classifier: "
             "give a complete checkpoint of this model"
         )
+    if state[classifier].numel() == 0:
+        raise ModelError(
+            f"weights file {path} has an empty classifier ({classifier} has shape {tuple(state[classifier].shape)}); "
+            "give a complete checkpoint of this model"
+        )
     return int(state[classifier].shape[0])
 
 
 def load_into(network: nn.Module, state: State, what: str) -> None:
-    """Copy a checkpoint into a network, exactly.
+    """Copy a checkpoint into a network, exactly; numbers become those of the network.
 
     Raises:
         ModelError: keys are missing or unexpected, or shapes differ; five of each are named.
+    """
+    check_fit(network, state, what)
+    network.load_state_dict(state, strict=False)
+
+
+def check_fit(network: nn.Module, state: State, what: str) -> None:
+    """Compare the names and shapes of a checkpoint with those of a network, which may be on the meta device.
+
+    Raises:
+        ModelError: as by `load_into`.
     """
     own = network.state_dict()
     optional = {name for name in own if name.endswith("num_batches_tracked")}
@@ -100,7 +146,6 @@ def load_into(network: nn.Module, state: State, what: str) -> None:
             if names
         ]
         raise ModelError(f"{what} do not fit the network: {'; '.join(parts)}; give a checkpoint of this model")
-    network.load_state_dict(state, strict=False)
 
 
 def downloaded_to(name: str, url: str, publisher: str, error: Exception) -> ModelError:
@@ -115,4 +160,4 @@ def downloaded_to(name: str, url: str, publisher: str, error: Exception) -> Mode
 
 
 def _few(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return ", ".join(printable(name)[:120] for name in names[:5]) + (", ..." if len(names) > 5 else "")

@@ -7,16 +7,51 @@ import json
 import zlib
 from dataclasses import dataclass
 from fractions import Fraction
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, Field, StrictStr, ValidationError
 
 from vidcam.errors import ClipError
 from vidcam.playground.scene import FPS, Scene
+from vidcam.text import printable, shortened
+from vidcam.untrusted import read_json
 from vidcam.video.writer import FilmWriter
 
 SIZE = 224
+
+_MOST_BYTES = 64 << 20
+_MOST_PIXELS = 1 << 30  # of all masks together
+
+Number = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(strict=True, ge=0, le=1 << 30)]
+
+
+class _Action(BaseModel):
+    label: StrictStr
+    figure: Count
+    start_frame: Count
+    end_frame: Count
+    start_s: Number
+    end_s: Number
+
+
+class _Tube(BaseModel):
+    figure: Count
+    masks: StrictStr
+
+
+class _Sidecar(BaseModel):
+    """What of a sidecar is read."""
+
+    label: StrictStr
+    frame_rate: Annotated[Number, Field(gt=0)]
+    frames: Count
+    size: Annotated[Count, Field(le=8192)]
+    actions: list[_Action]
+    tubes: list[_Tube]
 
 
 @dataclass(frozen=True)
@@ -88,16 +123,27 @@ def read_truth(path: Path) -> Truth:
         ClipError: the sidecar is missing or not one of the playground's.
     """
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        shape = (stored["frames"], stored["size"], stored["size"])
-        return Truth(
-            label=stored["label"],
-            frame_rate=stored["frame_rate"],
-            actions=tuple(stored["actions"]),
-            masks={tube["figure"]: _unpacked(tube["masks"], shape) for tube in stored["tubes"]},
-        )
-    except (OSError, ValueError, KeyError, TypeError, zlib.error) as error:
-        raise ClipError(f"{path} is not the sidecar of a playground clip ({error!r}); render the clip again") from error
+        stored = _Sidecar.model_validate(read_json(path, _MOST_BYTES))
+        shape = (stored.frames, stored.size, stored.size)
+        if prod(shape) * len(stored.tubes) > _MOST_PIXELS:
+            raise ValueError(f"{len(stored.tubes)} masks of {shape} are more than {_MOST_PIXELS:,} pixels")
+        masks = {tube.figure: _unpacked(tube.masks, shape) for tube in stored.tubes}
+        if any(action.figure not in masks or action.end_frame > stored.frames for action in stored.actions):
+            raise ValueError("an action has no figure, or ends after the clip")
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        reason = f"{name}: {first['msg']}, given {shortened(first['input'])}"
+        raise _not_a_sidecar(path, reason) from error
+    except (OSError, ValueError, zlib.error) as error:
+        raise _not_a_sidecar(path, str(error)) from error
+    return Truth(stored.label, stored.frame_rate, tuple(action.model_dump() for action in stored.actions), masks)
+
+
+def _not_a_sidecar(path: Path, reason: str) -> ClipError:
+    return ClipError(
+        f"{path} is not the sidecar of a playground clip ({printable(reason)[:300]}); render the clip again"
+    )
 
 
 def _action(scene: Scene, index: int) -> dict[str, Any]:
@@ -123,5 +169,9 @@ def _packed(mask: np.ndarray) -> str:
 
 
 def _unpacked(text: str, shape: tuple[int, int, int]) -> np.ndarray:
-    bits = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
-    return np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape).astype(bool)
+    size = (prod(shape) + 7) // 8
+    inflating = zlib.decompressobj()
+    bits = inflating.decompress(base64.b64decode(text, validate=True), size + 1)
+    if len(bits) != size or not inflating.eof:
+        raise ValueError(f"a mask does not have the {size:,} bytes of {shape} pixels")
+    return np.unpackbits(np.frombuffer(bits, np.uint8), count=prod(shape)).reshape(shape).astype(bool)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from vidcam.errors import SettingsError
 from vidcam.metrics.localization import Detection, Truth
 from vidcam.temporal.segments import Segment, distinct
-from vidcam.text import as_json, printable
+from vidcam.text import as_json, printable, shortened
+from vidcam.untrusted import read_json
+
+_MOST_BYTES = 256 << 20
+_LARGEST = 1e15
 
 
 def write_detections(results: Mapping[str, Sequence[Segment]], path: Path, facts: Mapping[str, Any]) -> None:
@@ -65,20 +68,26 @@ def read_truths(path: Path, subset: str | None = None) -> list[Truth]:
     database = _read(path, "database", "a truth file of ActivityNet")
     truths = []
     for video, entry in database.items():
+        if not isinstance(entry, dict):
+            raise SettingsError(f"{path}: {_short(video)} is {shortened(entry)}; give its duration and annotations")
         if subset is not None and entry.get("subset") != subset:
             continue
         duration = entry.get("duration", math.inf)
+        if duration != math.inf and not _finite(duration):
+            raise SettingsError(f"{path}: {_short(video)} has duration {shortened(duration)}; give seconds")
         for annotation in _list(entry.get("annotations"), path, video):
             start, end = _segment(annotation, path, video)
             if start < 0 or end > duration + 1:
                 raise SettingsError(
-                    f"{path}: {video} has a segment {start:g} to {end:g} s outside its {duration:g} s; mend the annotation"
+                    f"{path}: {_short(video)} has a segment {start:g} to {end:g} s outside its {duration:g} s; mend the annotation"
                 )
-            truths.append(Truth(video, str(annotation["label"]), start, end))
+            truths.append(Truth(video, annotation["label"], start, end))
     if not truths:
-        subsets = sorted({str(entry.get("subset")) for entry in database.values()})
+        subsets = sorted(
+            {_short(str(s)) for entry in database.values() if not isinstance(s := entry.get("subset"), list | dict)}
+        )
         raise SettingsError(
-            f"{path} annotates nothing in subset {subset or 'any'}; its subsets are {', '.join(subsets)}"
+            f"{path} annotates nothing in subset {subset or 'any'}; its subsets are {', '.join(subsets[:10])}"
         )
     return truths
 
@@ -112,17 +121,19 @@ def read_detections(path: Path) -> list[Detection]:
         for entry in _list(entries, path, video):
             start, end = _segment(entry, path, video, empty=True)
             score = entry.get("score")
-            if not isinstance(score, int | float) or not math.isfinite(score):
-                raise SettingsError(f"{path}: {video} has a detection with score {score!r}; give a number")
-            detections.append(Detection(video, str(entry["label"]), start, end, float(score)))
+            if not _finite(score):
+                raise SettingsError(
+                    f"{path}: {_short(video)} has a detection with score {shortened(score)}; give a number"
+                )
+            detections.append(Detection(video, entry["label"], start, end, float(score)))
     return detections
 
 
 def _read(path: Path, key: str, what: str) -> dict[str, Any]:
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = read_json(path, _MOST_BYTES)
     except (OSError, ValueError) as error:
-        raise SettingsError(f"{path} cannot be read ({error}); give {what}") from error
+        raise SettingsError(f"{path} cannot be read ({_short(str(error))}); give {what}") from error
     found = stored.get(key) if isinstance(stored, dict) else None
     if not isinstance(found, dict):
         raise SettingsError(f"{path} has no {key!r} by video; give {what}")
@@ -130,17 +141,27 @@ def _read(path: Path, key: str, what: str) -> dict[str, Any]:
 
 
 def _list(entries: Any, path: Path, video: str) -> list[dict[str, Any]]:
-    if not isinstance(entries, list) or not all(isinstance(e, dict) and "label" in e for e in entries):
-        raise SettingsError(f"{path}: {video} holds no list of segments with labels; mend the file")
+    if not isinstance(entries, list) or not all(
+        isinstance(e, dict) and isinstance(e.get("label"), str) for e in entries
+    ):
+        raise SettingsError(f"{path}: {_short(video)} holds no list of segments with labels; mend the file")
     return entries
 
 
 def _segment(entry: Mapping[str, Any], path: Path, video: str, *, empty: bool = False) -> tuple[float, float]:
     match entry.get("segment"):
-        case [int() | float() as start, int() | float() as end] if math.isfinite(end - start) and (
-            start < end or (empty and start == end)
-        ):
+        case [start, end] if _finite(start) and _finite(end) and (start < end or (empty and start == end)):
             return float(start), float(end)
     raise SettingsError(
-        f"{path}: {video} has the segment {entry.get('segment')!r}; give [start, end] in seconds, start before end"
+        f"{path}: {_short(video)} has the segment {shortened(entry.get('segment'))}; "
+        "give [start, end] in seconds, start before end"
     )
+
+
+def _finite(value: Any) -> TypeGuard[int | float]:
+    """A number of seconds or a score: no text, no truth value, and none so large that sums of it are infinite."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
+
+
+def _short(text: str) -> str:
+    return printable(text)[:120]

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from vidcam.allocator import keep_freed_memory
+from vidcam.errors import ModelError
+from vidcam.models.pickled import load_pickled
+from vidcam.text import printable
 
 Progress = Callable[[int, float, float], None]
 """Called after each step with its number, its loss and its accuracy."""
@@ -46,6 +49,7 @@ def fit(
         The same network, in evaluation mode.
 
     Raises:
+        ModelError: the checkpoint is damaged or of another training.
         RuntimeError: a gradient is not finite; the last checkpoint is there to look at.
     """
     keep_freed_memory()
@@ -55,11 +59,17 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.15)
     done = 0
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        done = state["step"]
+        try:
+            state: Any = load_pickled(checkpoint)
+            network.load_state_dict(state["network"])
+            optimizer.load_state_dict(state["optimizer"])
+            schedule.load_state_dict(state["schedule"])
+            done = int(state["step"])
+        except Exception as error:  # torch raises anything on a damaged file
+            reason = printable(" ".join(str(error).split()))[:300]
+            raise ModelError(
+                f"{checkpoint} is no checkpoint of this training ({reason}); remove it to train from the beginning"
+            ) from error
     coming = examples(done * batch, (steps - done) * batch)
     loader = DataLoader(coming, batch, num_workers=min(2, os.cpu_count() or 1), prefetch_factor=4)
     for step, given in enumerate(loader, start=done + 1):

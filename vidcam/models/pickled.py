@@ -1,0 +1,251 @@
+"""Checkpoints of `torch.save`: what the pickle claims is compared with the bytes of the file, and only then is it loaded.
+
+A pickle is a program. torch's own reader runs no code of the file, but makes what it describes: a storage of any size,
+a tensor with strides of zero, nested tuples that take a lifetime to hash. Here the program is first read without being run.
+"""
+
+from __future__ import annotations
+
+import mmap
+import pickletools  # nosec B403
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+from zipfile import ZipFile
+
+import torch
+
+from vidcam.untrusted import open_regular
+from vidcam.zips import check_stored, open_zip
+
+_MOST_LISTED = 4 << 20  # bytes of the list of members
+_MOST_PICKLED = 4 << 20  # bytes of data.pkl; a tensor takes about two hundred
+_MOST_NESTED = 10_000  # values in a tuple and in the tuples in it
+
+_ITEM_BYTES = {
+    "BoolStorage": 1,
+    "ByteStorage": 1,
+    "CharStorage": 1,
+    "ShortStorage": 2,
+    "HalfStorage": 2,
+    "BFloat16Storage": 2,
+    "IntStorage": 4,
+    "FloatStorage": 4,
+    "LongStorage": 8,
+    "DoubleStorage": 8,
+}
+_TENSORS = {"torch._utils _rebuild_tensor", "torch._utils _rebuild_tensor_v2"}
+_PARAMETER = "torch._utils _rebuild_parameter"
+_DICT = "collections OrderedDict"
+_PLAIN = {_DICT, "torch Size", "torch device"}
+_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."  # the first pickle of a file that is not a zip
+
+
+def load_pickled(path: Path) -> object:
+    """Load what `torch.save` wrote, in about the memory that the file has bytes.
+
+    A zip file is mapped, not read: its tensors are pages of the file until they are copied.
+
+    Raises:
+        Exception: of any kind, as torch's reader does too: the file is damaged, or claims what it does not hold.
+    """
+    with open_regular(path) as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        zipped = file.read(4) == b"PK\3\4"
+        (_check_zip if zipped else _check_legacy)(file, size)
+    if zipped:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _check_zip(file: BinaryIO, size: int) -> None:
+    with open_zip(file, _MOST_LISTED) as archive:
+        members = archive.infolist()
+        for member in members:
+            check_stored(member, size)
+        if sum(member.file_size for member in members) > size:
+            raise ValueError("its members overlap")
+        root = members[0].filename.partition("/")[0] if members else ""
+        check_stored(archive.getinfo(f"{root}/data.pkl"), _MOST_PICKLED)
+        _Program(_stored(archive, root)).check(archive.read(f"{root}/data.pkl"))
+
+
+def _stored(archive: ZipFile, root: str) -> dict[str, int]:
+    start = f"{root}/data/"
+    return {m.filename.removeprefix(start): m.file_size for m in archive.infolist() if m.filename.startswith(start)}
+
+
+def _check_legacy(file: BinaryIO, size: int) -> None:
+    """Four pickles (a number, the version, the system, the object), the keys, then the storages one after the other."""
+    file.seek(0)
+    if file.read(len(_MAGIC)) != _MAGIC:
+        raise ValueError("it is neither a zip file nor begins as torch's older files do")
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        content.seek(len(_MAGIC))
+        _Program({}).check(content)
+        _Program({}).check(content)
+        program = _Program(None)
+        program.check(content)
+        if sum(program.claimed.values()) > size:
+            raise ValueError(f"it claims {sum(program.claimed.values()):,} bytes of tensors and has {size:,} in all")
+        _Program({}).check(content)
+
+
+@dataclass
+class _Tuple:
+    items: list[Any]
+    values: int
+
+
+@dataclass
+class _Name:
+    name: str
+
+
+@dataclass
+class _Storage:
+    length: int
+
+
+class _Made:
+    """Something that is made by the program and is looked at no more."""
+
+
+_MADE = _Made()
+
+
+class _Program:
+    """A pickle, read one operation after the other on a stack of descriptions.
+
+    Args:
+        stored: bytes by storage key, or None where they are not known beforehand.
+    """
+
+    def __init__(self, stored: Mapping[str, int] | None) -> None:
+        self.claimed: dict[Any, int] = {}
+        self._stored = stored
+        self._stack: list[Any] = []
+        self._below: list[list[Any]] = []
+        self._memo: dict[int, Any] = {}
+
+    def check(self, content: bytes | mmap.mmap) -> None:
+        """Read the program to its end.
+
+        Raises:
+            ValueError: it claims more than is stored, makes something other than tensors and plain values, or is damaged.
+            IndexError, KeyError, TypeError: it is damaged.
+        """
+        start = 0 if isinstance(content, bytes) else content.tell()
+        for operation, argument, position in pickletools.genops(cast(Any, content)):
+            if (position or 0) - start > _MOST_PICKLED:
+                raise ValueError("its description of the tensors is too long")
+            self._follow(operation.name, argument)
+
+    def _follow(self, operation: str, argument: Any) -> None:
+        stack = self._stack
+        match operation:
+            case "PROTO" | "STOP":
+                pass
+            case "MARK":
+                self._below.append(stack)
+                self._stack = []
+            case "TUPLE":
+                self._stack = self._below.pop()
+                self._stack.append(_tuple(stack))
+            case "TUPLE1" | "TUPLE2" | "TUPLE3" | "EMPTY_TUPLE":
+                count = int(operation[-1]) if operation != "EMPTY_TUPLE" else 0
+                items = [stack.pop() for _ in range(count)][::-1]
+                stack.append(_tuple(items))
+            case "EMPTY_DICT" | "EMPTY_LIST":
+                stack.append(_MADE)
+            case "APPEND" | "BUILD":
+                stack.pop()
+                if not isinstance(stack[-1], _Made):
+                    raise ValueError("it changes a value that is neither a list nor a dict")
+            case "SETITEM":
+                del stack[-2:]
+            case "APPENDS" | "SETITEMS":
+                self._stack = self._below.pop()
+            case "BINPUT" | "LONG_BINPUT":
+                self._memo[argument] = stack[-1]
+            case "BINGET" | "LONG_BINGET":
+                stack.append(self._memo[argument])
+            case "GLOBAL":
+                stack.append(_named(argument))
+            case "BINPERSID":
+                stack.append(self._storage(stack.pop()))
+            case "REDUCE":
+                arguments, function = stack.pop(), stack.pop()
+                stack.append(self._made(function, arguments))
+            case "NONE" | "NEWTRUE" | "NEWFALSE" | "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT":
+                stack.append(argument if argument is not None else operation == "NEWTRUE")
+            case "BINUNICODE" | "SHORT_BINSTRING":
+                stack.append(argument)
+            case _:
+                raise ValueError(f"its pickle has the operation {operation}, which no state dict needs")
+
+    def _storage(self, claim: Any) -> _Storage:
+        match claim:
+            case _Tuple(items=["storage", _Name(name=kind), str() | int() as key, _, int() as length, *view]):
+                pass
+            case _:
+                raise ValueError("it refers to something other than a storage")
+        if kind.removeprefix("torch ") not in _ITEM_BYTES:
+            raise ValueError(f"it has a {kind.removeprefix('torch ')}; storages are {', '.join(_ITEM_BYTES)}")
+        size = length * _ITEM_BYTES[kind.removeprefix("torch ")]
+        if length < 0 or (self._stored is not None and size > self._stored.get(str(key), -1)):
+            raise ValueError(f"the storage {key} of {size:,} bytes is not in the file")
+        self.claimed[key] = max(size, self.claimed.get(key, 0))
+        match view:
+            case [_Tuple(items=[_, int() as start, int() as viewed])]:
+                if start < 0 or viewed < 0 or start + viewed > length:
+                    raise ValueError(f"a part of the storage {key} lies outside it")
+                return _Storage(viewed)
+        return _Storage(length)
+
+    def _made(self, function: Any, arguments: Any) -> Any:
+        if not isinstance(function, _Name) or not isinstance(arguments, _Tuple):
+            raise ValueError("it calls something that is not a function")
+        match function.name, arguments.items:
+            case name, [_Storage(length=length), int() as start, _Tuple() as shape, _Tuple() as strides, *_] if (
+                name in _TENSORS
+            ):
+                self._check_backed(length, start, shape.items, strides.items)
+                return _Name("tensor")
+            case name, [_Name(name="tensor") as tensor, *_] if name == _PARAMETER:
+                return tensor
+            case name, [_Tuple() as shape] if name == "torch Size":
+                return shape
+            case name, _ if name in _PLAIN:
+                return _MADE if name == _DICT else function
+        raise ValueError(f"it calls {function.name.replace(' ', '.')} in another way than torch.save does")
+
+    def _check_backed(self, length: int, start: int, shape: list[Any], strides: list[Any]) -> None:
+        sizes = [n for n in [*shape, *strides, start] if isinstance(n, int) and n >= 0]
+        if len(sizes) != 2 * len(shape) + 1:
+            raise ValueError("it has a tensor whose shape or strides are not numbers from 0 on")
+        count = prod(shape)
+        end = start + sum((n - 1) * stride for n, stride in zip(shape, strides)) + 1 if count else 0
+        if count > length or end > length:
+            names = [value for values in [*self._below, self._stack] for value in values if isinstance(value, str)]
+            raise ValueError(
+                f"{names[-1] if names else 'a tensor'} of shape {tuple(shape)} is not backed by its {length:,} stored numbers"
+            )
+
+
+def _tuple(items: list[Any]) -> _Tuple:
+    values = 1 + sum(item.values if isinstance(item, _Tuple) else 1 for item in items)
+    if values > _MOST_NESTED:
+        raise ValueError("it has tuples in tuples in tuples")
+    return _Tuple(items, values)
+
+
+def _named(argument: str) -> _Name:
+    kind = argument.removeprefix("torch ")
+    known = argument in _TENSORS | _PLAIN | {_PARAMETER} or kind in _ITEM_BYTES
+    if not known and not isinstance(getattr(torch, kind, None), torch.dtype):
+        raise ValueError(f"it holds a {argument.replace(' ', '.')}, which is code or more than a plain tensor")
+    return _Name(argument)
