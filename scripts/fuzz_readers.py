@@ -126,7 +126,7 @@ def seeds(folder: Path) -> dict[str, tuple[str, bytes, Damage, Read]]:
     from safetensors.torch import save
 
     from vidcam.config import read_config
-    from vidcam.corpus.manifest import read_manifest
+    from vidcam.corpus.manifest import BadRow, ManifestError, read_manifest
     from vidcam.demo import demo_clips
     from vidcam.explanation import ExplainedTarget, Explanation, load_explanation
     from vidcam.models.registry import labels_of
@@ -175,8 +175,8 @@ def seeds(folder: Path) -> dict[str, tuple[str, bytes, Damage, Read]]:
     )
 
     def manifest(path: Path) -> None:
-        for _ in read_manifest(path):
-            pass
+        if bad := [row for row in read_manifest(path) if isinstance(row, BadRow)]:
+            raise ManifestError(bad[0].error)
 
     sidecar = min((clip.with_suffix(".json") for clip in demo_clips()), key=lambda p: p.stat().st_size)
     return {
