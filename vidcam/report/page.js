@@ -225,4 +225,8 @@
     requestAnimationFrame(follow);
   }
   repaint();
+  // In a frame that may not look into this page, such as the one of `vidcam app`, the page says how high it is.
+  if (parent !== window) {
+    addEventListener("load", () => parent.postMessage({ height: document.documentElement.scrollHeight }, "*"));
+  }
 })();
