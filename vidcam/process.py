@@ -115,8 +115,7 @@ class Process:
                 pass_fds=[other.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONSAFEPATH": "1"},  # nothing is imported from the current directory
+                env={**os.environ, **_environment()},
                 start_new_session=True,  # Ctrl-C is for the parent, which ends this process
             )
 
@@ -142,6 +141,11 @@ def answer_questions(answer: Callable[[Any, Callable[[Any], None]], Any]) -> Non
     Thread(target=listen, daemon=True).start()
     while True:
         send({"answer": answer(questions.get(), lambda value: send({"progress": value}))})
+
+
+def _environment() -> dict[str, str]:
+    """Modules are imported from where the parent does, and from nowhere else: not from the current directory."""
+    return {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONSAFEPATH": "1"}
 
 
 def _resident(process: int) -> int:

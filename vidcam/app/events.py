@@ -77,10 +77,16 @@ class Passed:
 
 
 class Streams:
-    """The routes of a session's messages and of its heartbeat."""
+    """The routes of a session's messages and of its heartbeat.
 
-    def __init__(self, gradio: ASGIApp, sessions: Sessions) -> None:
-        self._gradio, self._sessions = gradio, sessions
+    Args:
+        gradio: the page.
+        sessions: their names.
+        speaks: whether there may be messages for a session.
+    """
+
+    def __init__(self, gradio: ASGIApp, sessions: Sessions, speaks: Callable[[str], bool]) -> None:
+        self._gradio, self._sessions, self._speaks = gradio, sessions, speaks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -92,6 +98,8 @@ class Streams:
         name = self._sessions.name(scope, given)
         if "session" in request.path_params:
             await pass_on(self._gradio, scope, receive, send, path=f"/gradio_api/heartbeat/{name}")
+        elif not self._speaks(name):
+            await PlainTextResponse("Not Found", 404)(scope, receive, send)
         else:
             await pass_on(self._gradio, scope, receive, send, query=f"session_hash={name}")
 

@@ -98,6 +98,11 @@ def waits(blocks: gr.Blocks, session: str) -> bool:
     return any(event.session_hash == session for event in waiting + running)
 
 
+def speaks(blocks: gr.Blocks, session: str) -> bool:
+    """Whether there may be messages for a session."""
+    return session in blocks._queue.pending_messages_per_session
+
+
 def _choices(model: str) -> Any:
     return gr.Dropdown(choices=_targets(model), value="top")
 

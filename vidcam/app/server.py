@@ -10,6 +10,7 @@ import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -35,7 +36,7 @@ from vidcam.app.explainer import Explainer
 from vidcam.app.gate import Gate, address_with, is_loopback
 from vidcam.app.limits import Limits
 from vidcam.app.names import BINARY
-from vidcam.app.page import HEAD, page, waits
+from vidcam.app.page import HEAD, page, speaks, waits
 from vidcam.app.results import Results
 from vidcam.app.uploads import Refused, Uploads
 from vidcam.cam.methods import METHODS
@@ -118,11 +119,10 @@ def _application(host: str, limits: Limits, uploads: Uploads, results: Results, 
     blocks = page(explainer, limits, left)
     gradio = _mounted(host, limits, blocks)
     sessions = Sessions.new()
-    passed, streams = Passed(gradio), Streams(gradio, sessions)
+    passed, streams = Passed(gradio), Streams(gradio, sessions, partial(speaks, blocks))
 
     def events(queued: bool) -> Events:
-        waiting = lambda session: waits(blocks, session)  # noqa: E731
-        return Events(gradio, sessions, uploads, model_names(), METHODS, waiting, queued)
+        return Events(gradio, sessions, uploads, model_names(), METHODS, partial(waits, blocks), queued)
 
     app = Starlette(
         routes=[

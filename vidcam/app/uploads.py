@@ -185,7 +185,7 @@ class _OneFile:
         if kind != b"multipart/form-data" or not 0 < len(boundary) <= 200:
             raise Refused(400, "An upload is a form with one file.")
         self.name = ""
-        self._parts = 0
+        self._parts, self._complete = 0, False
         self._content: list[bytes] = []
         self._field, self._value, self._disposition, self._header = b"", b"", b"", 0
         self._parser = MultipartParser(
@@ -196,6 +196,7 @@ class _OneFile:
                 "on_header_value": self._value_goes_on,
                 "on_header_end": self._header_ends,
                 "on_headers_finished": self._headers_end,
+                "on_end": self._form_ends,
                 "on_part_data": lambda data, start, end: self._content.append(data[start:end]),
             },
         )
@@ -209,13 +210,16 @@ class _OneFile:
     def finish(self) -> None:
         """Check that the file is complete."""
         self._parser.finalize()
-        if self._parts == 0:
-            raise Refused(400, "An upload is a form with one file.")
+        if self._parts == 0 or not self._complete:
+            raise Refused(400, "The upload is not complete; try again.")
 
     def _part_begins(self) -> None:
         self._parts += 1
         if self._parts > 1:
             raise Refused(400, "An upload is a form with one file.")
+
+    def _form_ends(self) -> None:
+        self._complete = True
 
     def _field_goes_on(self, data: bytes, start: int, end: int) -> None:
         self._count(end - start)
