@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import subprocess
 import sys
 import time
@@ -230,9 +231,22 @@ def test_a_file_that_is_too_large_does_not_arrive(opened: Any, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_a_port_that_is_taken() -> None:
-    import socket
+def test_a_refusal_is_shown_as_it_is_written(browser: Any) -> None:
+    with running(Limits(megabytes=1, uploads=1)) as address:
+        page = browser.new_page()
+        page.goto(address)
+        page.get_by_label("Class").fill("x" * 300)
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Explain").click()
+        page.get_by_text("A class has 1 to 200 characters.").wait_for()
+        Visitor(address).brought(b"")
+        page.locator("input[type=file]").set_input_files(demo_clip())
+        page.get_by_text("There is no room for another clip now").first.wait_for()
+        page.close()
 
+
+@pytest.mark.slow
+def test_a_port_that_is_taken() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -43,6 +43,7 @@ from vidcam.cam.methods import METHODS
 from vidcam.models.registry import model_names
 
 _LOOPBACK = "127.0.0.1"
+_CONNECTIONS = 256  # at the same time; an open page has one or two
 _SWEEP = 5  # seconds between two looks for what is too old
 
 
@@ -189,5 +190,12 @@ def serve(host: str = _LOOPBACK, port: int = 7860, limits: Limits = Limits()) ->
         token = None if is_loopback(host) else secrets.token_urlsafe()
         with served(host, limits, token) as app:
             print(f"{address_with(token, host, listening.getsockname()[1])}  (Ctrl-C ends it)", flush=True)
-            config = uvicorn.Config(app, log_level="warning", proxy_headers=False, server_header=False, ws="none")
+            config = uvicorn.Config(
+                app,
+                log_level="warning",
+                proxy_headers=False,  # a visitor does not say from where they come
+                server_header=False,
+                ws="none",
+                limit_concurrency=_CONNECTIONS,
+            )
             uvicorn.Server(config).run(sockets=[listening])

@@ -110,26 +110,29 @@ class Uploads:
             if upload is None or upload.session not in ("", session):
                 return None
             upload.session, upload.used = session, time.monotonic()
-            former = [u for u in self._uploads.values() if u.session == session and u is not upload]
+            former = [u for u in self._all() if u.session == session and u is not upload]
         for other in former:
             self._delete(other)
         return upload
 
     def forget(self, session: str) -> None:
         """Delete what a session brought."""
-        for upload in list(self._uploads.values()):
+        for upload in self._all():
             if upload.session == session:
                 self._delete(upload)
 
     def sweep(self) -> None:
         """Delete what was not used for too long."""
         now = time.monotonic()
-        for upload in list(self._uploads.values()):
+        for upload in self._all():
             if upload.complete and now - upload.used > (UNUSED if upload.session else UNCLAIMED):
                 self._delete(upload)
 
+    def _all(self) -> list[Upload]:
+        return list(self._uploads.values())
+
     def _reserved(self, address: str) -> Upload:
-        arriving = sum(not u.complete for u in self._uploads.values())
+        arriving = sum(not u.complete for u in self._all())
         if arriving >= self.limits.arriving:
             raise Refused(429, "Too many clips arrive at the same time; try again in a minute.")
         if len(self._uploads) >= self.limits.uploads:
@@ -155,8 +158,8 @@ class Uploads:
     def _grow(self, upload: Upload, count: int) -> None:
         upload.size += count
         room = self.limits.files * self.limits.bytes
-        everything = sum(u.size for u in self._uploads.values())
-        theirs = sum(u.size for u in self._uploads.values() if u.address == upload.address)
+        everything = sum(u.size for u in self._all())
+        theirs = sum(u.size for u in self._all() if u.address == upload.address)
         if upload.size > self.limits.bytes:
             raise self._too_large()
         if everything > room or theirs > room // 2:
