@@ -328,7 +328,11 @@ def demo(
 @commands.command("app")
 def app_(
     host: Annotated[
-        str, typer.Option(help="Address to listen at; the default answers this machine alone.")
+        str,
+        typer.Option(
+            help="Address to listen at; the default answers this machine alone. At any other one visitors need the "
+            "token in the address that is printed. Nothing is encrypted."
+        ),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes one that is free.")] = 7860,
     max_size: Annotated[int, typer.Option(min=1, help="Megabytes a clip may have.")] = 256,

@@ -166,7 +166,9 @@
   }
 
   by("picture").style.aspectRatio = String(data.aspect);
-  by("picture").style.maxWidth = `calc(70vh * ${data.aspect})`;
+  // In a frame as high as the page, the picture must not grow with the frame.
+  const high = parent === window ? "70vh" : `${0.7 * innerHeight}px`;
+  by("picture").style.maxWidth = `calc(${high} * ${data.aspect})`;
   new ResizeObserver(() => {
     heat.width = Math.max(2, Math.round(heat.clientWidth * devicePixelRatio));
     heat.height = Math.max(2, Math.round(heat.clientHeight * devicePixelRatio));
@@ -225,4 +227,7 @@
     requestAnimationFrame(follow);
   }
   repaint();
+  // In a frame that may not look into this page, such as the one of `vidcam app`, the page says how high it is.
+  const root = document.documentElement;
+  if (parent !== window) new ResizeObserver(() => parent.postMessage({ height: root.offsetHeight }, "*")).observe(root);
 })();

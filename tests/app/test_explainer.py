@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vidcam.app.explainer import GONE, UNEXPECTED, Explainer
+from vidcam.app.limits import Limits
+from vidcam.app.results import Results
+from vidcam.app.uploads import Upload
+from vidcam.errors import VidcamError
+from vidcam.process import Ended, Process
+
+
+class _Answering(Process):
+    """A process whose answer is known."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__("none")
+        self._answer = answer
+
+    def ask(self, question: Any, **limits: Any) -> Any:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+@pytest.fixture
+def upload(tmp_path: Path) -> Upload:
+    (tmp_path / "upload").write_bytes(b"clip")
+    return Upload("key", tmp_path / "upload", "here", "clip.mp4")
+
+
+def _error(place: Path, upload: Upload, answer: Any, limits: Limits = Limits()) -> str:
+    results = Results(place / "results", limits)
+    explainer = Explainer(results, limits)
+    explainer._process = _Answering(answer)
+    with pytest.raises(VidcamError) as caught:
+        explainer.explain("session", upload, "model", "top", "gradcam++", lambda share, step: None)
+    assert not results.place.exists() or list(results.place.iterdir()) == []
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"unexpected": "Traceback\nOSError: /secret/place"},
+        {"error": "weights cannot be read from '/secret/place/x.pt'"},
+        {"error": "C:\\secret is not there"},
+    ],
+)
+def test_no_path_of_the_server_reaches_a_visitor(
+    tmp_path: Path, upload: Upload, answer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert _error(tmp_path, upload, answer) == UNEXPECTED
+    assert "secret" in caplog.text
+
+
+def test_what_is_for_the_visitor_is_said(tmp_path: Path, upload: Upload) -> None:
+    said = "clip.mp4 has no class 'a/b'; see https://example.org/classes"
+    assert _error(tmp_path, upload, {"error": said}) == said
+    assert _error(tmp_path, upload, Ended("died")) == "clip.mp4 ended the process that read it; it may be broken."
+
+
+def test_without_room_or_upload_nothing_is_begun(tmp_path: Path, upload: Upload) -> None:
+    assert "too many results" in _error(tmp_path, upload, {}, Limits(results=0))
+    upload.path.unlink()
+    assert _error(tmp_path, upload, {}) == GONE

@@ -1,0 +1,225 @@
+"""What a visitor's browser may ask Gradio for. A request is read, checked and written anew; nothing else reaches Gradio.
+
+Gradio copies the files that a payload names before an event's function is called, and a mounted page does not check
+that they were uploaded. So no payload of a visitor is passed on: the clip is looked up here, and Gradio gets None.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+import secrets
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import anyio
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from vidcam.app.gate import VISITOR
+from vidcam.app.uploads import Refused, Upload, Uploads
+
+CLIP = "vidcam.clip"  # in the scope: the upload that a request names and its session owns, or None
+MODEL_CHOSEN, CLIP_DROPPED, EXPLAIN = range(3)  # the events' numbers
+_LONGEST_BODY = 65536
+_LONGEST_TARGET = 200
+_TO_ARRIVE = 20  # seconds
+_KEY = re.compile(r"[A-Za-z0-9_-]{22}")
+_SESSION = r"^[A-Za-z0-9_-]{1,64}$"
+_PASSED = (b"host", b"accept", b"accept-encoding", b"user-agent", b"if-none-match", b"x-forwarded-proto")
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    session_hash: Annotated[str, Field(pattern=_SESSION)]
+    fn_index: Annotated[int, Field(ge=MODEL_CHOSEN, le=EXPLAIN)]
+    data: Annotated[list[Any], Field(max_length=8)]
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """The names of sessions on this side: a browser's cookie and its page's session hash together make one.
+
+    So somebody who knows another visitor's session hash gets nothing by it.
+    """
+
+    secret: bytes = b""
+
+    @classmethod
+    def new(cls) -> Sessions:
+        """With a secret of their own."""
+        return cls(secrets.token_bytes(32))
+
+    def name(self, scope: Scope, session_hash: str) -> str:
+        """The name of a session."""
+        text = f"{scope.get(VISITOR, '')} {session_hash}"
+        return hmac.new(self.secret, text.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+class Passed:
+    """A route whose requests are passed on to Gradio without what a visitor wrote into query, headers and body."""
+
+    def __init__(self, gradio: ASGIApp) -> None:
+        self._gradio = gradio
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if re.fullmatch(r"[A-Za-z0-9_./=-]*", scope["path"]) is None or ".." in scope["path"]:
+            await PlainTextResponse("Not Found", 404)(scope, receive, send)
+            return
+        await pass_on(self._gradio, scope, receive, send)
+
+
+class Streams:
+    """The routes of a session's messages and of its heartbeat.
+
+    Args:
+        gradio: the page.
+        sessions: their names.
+        speaks: whether there may be messages for a session.
+    """
+
+    def __init__(self, gradio: ASGIApp, sessions: Sessions, speaks: Callable[[str], bool]) -> None:
+        self._gradio, self._sessions, self._speaks = gradio, sessions, speaks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        request = Request(scope)
+        given = request.path_params.get("session") or request.query_params.get("session_hash", "")
+        if re.fullmatch(_SESSION, given) is None:
+            await PlainTextResponse("Not Found", 404)(scope, receive, send)
+            return
+        name = self._sessions.name(scope, given)
+        if "session" in request.path_params:
+            await pass_on(self._gradio, scope, receive, send, path=f"/gradio_api/heartbeat/{name}")
+        elif not self._speaks(name):
+            await PlainTextResponse("Not Found", 404)(scope, receive, send)
+        else:
+            await pass_on(self._gradio, scope, receive, send, query=f"session_hash={name}")
+
+
+class Events:
+    """The route of a session's events.
+
+    Args:
+        gradio: the page.
+        sessions: their names.
+        uploads: of all visitors.
+        models, methods: those that are offered.
+        waits: whether a session has a clip that waits or is explained.
+        queued: whether the events of the route go through Gradio's queue; those that explain do.
+    """
+
+    def __init__(
+        self,
+        gradio: ASGIApp,
+        sessions: Sessions,
+        uploads: Uploads,
+        models: Collection[str],
+        methods: Collection[str],
+        waits: Callable[[str], bool],
+        queued: bool,
+    ) -> None:
+        self._gradio, self._sessions, self._uploads = gradio, sessions, uploads
+        self._models, self._methods, self._waits, self._queued = models, methods, waits, queued
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        try:
+            event = await _event(Request(scope, receive))
+            if self._queued != (event.fn_index == EXPLAIN):
+                raise Refused(400, "This event is not asked for like this.")
+            session = self._sessions.name(scope, event.session_hash)
+            data = self._checked(event)
+            clip = self._clip(event, session)
+            if event.fn_index == EXPLAIN and self._waits(session):
+                raise Refused(429, "A clip of yours is being explained; wait for it.")
+        except Refused as refused:
+            await JSONResponse({"detail": refused.text}, refused.status)(scope, receive, send)
+            return
+        body = json.dumps({"data": data, "fn_index": event.fn_index, "session_hash": session}).encode()
+        await pass_on(self._gradio, {**scope, CLIP: clip}, receive, send, body=body)
+
+    def _checked(self, event: _Event) -> list[str | None]:
+        """The event's data: strings that the page offers, and None for the clip."""
+        match event.fn_index, event.data:
+            case 0, [str(model)] if model in self._models:
+                return [model]
+            case 1, [_]:
+                return [None]
+            case 2, [_, str(model), str(target), str(method)]:
+                if model not in self._models:
+                    raise Refused(400, "Choose a model of the list.")
+                if method not in self._methods:
+                    raise Refused(400, "Choose a method of the list.")
+                if not 0 < len(target) <= _LONGEST_TARGET or not target.isprintable():
+                    raise Refused(400, f"A class has 1 to {_LONGEST_TARGET} characters.")
+                return [None, model, target, method]
+        raise Refused(400, "This event has other data.")
+
+    def _clip(self, event: _Event, session: str) -> Upload | None:
+        given = event.data[0]
+        key = given.get("path") if isinstance(given, dict) else given
+        if event.fn_index == MODEL_CHOSEN or not isinstance(key, str) or _KEY.fullmatch(key) is None:
+            return None
+        return self._uploads.claim(key, session)
+
+
+async def pass_on(
+    gradio: ASGIApp,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    *,
+    path: str | None = None,
+    query: str = "",
+    body: bytes = b"",
+) -> None:
+    """Ask Gradio with a request of our own."""
+    path = path or scope["path"]
+    headers = [(name, value) for name, value in scope["headers"] if name in _PASSED]
+    headers = [(n, v) for n, v in headers if n != b"x-forwarded-proto" or v in (b"http", b"https")]
+    if body:
+        headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    kept = {
+        k: scope[k]
+        for k in ("type", "asgi", "http_version", "method", "scheme", "client", "server", CLIP)
+        if k in scope
+    }
+    ours = {**kept, "path": path, "raw_path": path.encode(), "query_string": query.encode(), "headers": headers}
+    sent = False
+
+    async def received() -> Any:
+        nonlocal sent
+        if not sent:
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+        while (message := await receive())["type"] != "http.disconnect":
+            pass
+        return message
+
+    await gradio({**ours, "root_path": ""}, received, send)
+
+
+async def _event(request: Request) -> _Event:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Refused(415, "An event is JSON.")
+    body = b""
+    try:
+        with anyio.fail_after(_TO_ARRIVE):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > _LONGEST_BODY:
+                    raise Refused(413, "An event is shorter.")
+    except (TimeoutError, ClientDisconnect) as error:
+        raise Refused(408, "The request took too long.") from error
+    try:
+        return _Event.model_validate_json(body)
+    except ValidationError as error:
+        raise Refused(400, "This is no event of the page.") from error

@@ -1,0 +1,144 @@
+"""Who may ask the page for something: its own address, its own origin and, in a network, who has the token."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import secrets
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs, quote
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+VISITOR = "vidcam.visitor"  # in the scope: the visitor that the browser's cookie names, or ""
+_STREAMS = ("/gradio_api/queue/data", "/gradio_api/heartbeat/")
+_RESULTS = "/results/"  # their names are random: who knows one was given it
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+_POLICY = "frame-ancestors 'self'; object-src 'none'; base-uri 'self'; form-action 'self'"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine only.
+
+    Example:
+        >>> is_loopback("localhost"), is_loopback("127.0.0.1"), is_loopback("0.0.0.0")
+        (True, True, False)
+    """
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class Gate:
+    """An application with a gate before it.
+
+    Args:
+        app: the application.
+        host: the address that it listens at. A loopback address is asked for by a loopback name only.
+        token: that a visitor has to show once, or None where everybody may enter.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, token: str | None) -> None:
+        self._app, self._local, self._token = app, is_loopback(host), token
+        self._secret = secrets.token_bytes(32)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        headers = Headers(scope=scope)
+        refusal = self._refusal(scope, headers)
+        if refusal is not None:
+            await refusal(scope, receive, _protected(scope, send, None))
+            return
+        name = f"vidcam-{(scope.get('server') or ('', 0))[1]}"
+        visitor = self._visitor(headers, name)
+        by_token = self._shows_token(scope, headers)
+        if self._token is not None and not (visitor or by_token or scope["path"].startswith(_RESULTS)):
+            text = "This page needs its token: open the address that was printed when it started."
+            await PlainTextResponse(text, 401)(scope, receive, _protected(scope, send, None))
+            return
+        cookie = None
+        if scope["path"] == "/" and not visitor:
+            visitor = secrets.token_urlsafe(16)
+            cookie = f"{name}={visitor}.{self._signature(visitor)}; HttpOnly; SameSite=Strict; Path=/"
+        await self._app({**scope, VISITOR: visitor}, receive, _protected(scope, send, cookie))
+
+    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
+        host = headers.get("host", "").lower()
+        if self._local and not is_loopback(_without_port(host)):
+            return PlainTextResponse("Invalid host header", 400)
+        if len(headers.getlist("origin")) > 1 or len(headers.getlist("host")) > 1:
+            return PlainTextResponse("Invalid headers", 400)
+        origin = headers.get("origin")
+        if origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}"):
+            return PlainTextResponse("Requests of other pages are refused.", 403)
+        changing = scope["method"] not in ("GET", "HEAD") or scope["path"].startswith(_STREAMS)
+        if changing and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+            return PlainTextResponse("Requests of other pages are refused.", 403)
+        return None
+
+    def _visitor(self, headers: Headers, name: str) -> str:
+        """The visitor that a cookie of this gate names, or ""."""
+        try:
+            morsel = SimpleCookie(headers.get("cookie", "")).get(name)
+        except CookieError:
+            return ""
+        visitor, _, signature = (morsel.value if morsel is not None else "").partition(".")
+        return visitor if visitor and _same(signature, self._signature(visitor)) else ""
+
+    def _signature(self, visitor: str) -> str:
+        return hmac.new(self._secret, visitor.encode(), hashlib.sha256).hexdigest()
+
+    def _shows_token(self, scope: Scope, headers: Headers) -> bool:
+        if self._token is None:
+            return False
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        if kind.lower() in ("token", "bearer") and _same(given.strip(), self._token):
+            return True
+        query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=20) if scope["query_string"] else {}
+        return any(_same(value, self._token) for value in query.get("token", []))
+
+
+def address_with(token: str | None, host: str, port: int) -> str:
+    """The address that a visitor opens."""
+    return f"http://{host}:{port}" + (f"/?token={quote(token)}" if token is not None else "")
+
+
+def _same(given: str, expected: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
+
+
+def _without_port(host: str) -> str:
+    return host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.rsplit(":", 1)[0]
+
+
+def _protected(scope: Scope, send: Send, cookie: str | None) -> Send:
+    """Answers with the headers that keep a browser from misreading or embedding them."""
+
+    async def protected(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers[name] = value
+            headers.setdefault("Content-Security-Policy", _POLICY)
+            if not scope["path"].startswith(_RESULTS):  # a sandboxed report, of an origin of its own, loads its film
+                headers["Cross-Origin-Resource-Policy"] = "same-origin"
+            if cookie is not None:
+                headers.append("Set-Cookie", cookie)
+        await send(message)
+
+    return protected

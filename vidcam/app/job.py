@@ -1,0 +1,86 @@
+"""What happens in the process that explains clips: one clip at a time, in the folder of its result."""
+
+from __future__ import annotations
+
+import os
+import traceback
+import zipfile
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from vidcam.allocator import keep_freed_memory
+from vidcam.app.limits import FRAME_RATE
+from vidcam.errors import SettingsError, VidcamError
+from vidcam.models.registry import Model, load_model
+from vidcam.pipeline import explain_each
+from vidcam.process import answer_questions
+from vidcam.render.outputs import folders
+from vidcam.report.page import write_report
+from vidcam.video.reader import Clip
+
+Report = Callable[[dict[str, Any]], None]
+
+
+def explain(job: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Explain a clip into the folder of the job.
+
+    The process works in that folder, and all names are relative to it: no message and no file tells where it is.
+
+    Args:
+        job: `folder`, `clip` (a name in its folder "clip"), `archive`, `model`, `target`, `method`, `frames`, `seconds`
+            and `pixels` (limits of the clip).
+        report: is called with `share`, in [0, 1], and `step`, a word.
+
+    Returns:
+        Nothing; or `error`, a message for the visitor; or `unexpected`, a traceback for the log.
+    """
+    os.chdir(job["folder"])
+    try:
+        _explain(job, report)
+    except VidcamError as error:
+        return {"error": str(error).replace(f"clip{os.sep}", "")}
+    except Exception:
+        return {"unexpected": traceback.format_exc()}
+    finally:
+        os.chdir(os.sep)  # the folder may be deleted
+    return {}
+
+
+def _explain(job: dict[str, Any], report: Report) -> None:
+    def reading(done: int, announced: int) -> None:
+        if max(done, announced) > job["frames"]:
+            raise SettingsError(
+                f"{clip.path.name} has more than {job['frames']} frames ({job['seconds']} s at {FRAME_RATE} a second), "
+                "which is as much as this page explains; cut it, or use the command line"
+            )
+        report({"share": 0.8 * done / announced if announced else 0.0, "step": "watching"})
+
+    clip = Clip(Path("clip", job["clip"]), max_pixels=job["pixels"])
+    reading(0, clip.frames_announced)
+    explanations = explain_each(clip, _model(job["model"]), job["target"], method=job["method"], progress=reading)
+    parts = list(folders(explanations))
+    for index, (folder, explanation) in enumerate(parts):
+        report({"share": 0.8 + 0.2 * index / len(parts), "step": "drawing"})
+        explanation.save(folder)
+    write_report(explanations, Path())
+    _archive(Path(job["archive"]))
+
+
+def _archive(archive: Path) -> None:
+    """Everything in the folder as one file."""
+    everything = sorted(p for p in Path().rglob("*") if p.is_file())
+    with zipfile.ZipFile(archive, "x", zipfile.ZIP_DEFLATED) as out:
+        for path in everything:
+            out.write(path)
+
+
+@lru_cache(2)
+def _model(name: str) -> Model:
+    return load_model(name)
+
+
+if __name__ == "__main__":
+    keep_freed_memory()
+    answer_questions(explain)

@@ -1,0 +1,201 @@
+"""The page as a web server: its routes, its folder on the disk, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from urllib.parse import quote
+
+from vidcam.errors import SettingsError
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+try:
+    import fastapi
+    import gradio as gr
+    import uvicorn
+except ImportError as error:
+    raise SettingsError(f"the page needs what is not installed ({error.name}): pip install 'vidcam[app]'") from error
+
+import anyio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from vidcam.app.events import Events, Passed, Sessions, Streams
+from vidcam.app.explainer import Explainer
+from vidcam.app.gate import Gate, address_with, is_loopback
+from vidcam.app.limits import Limits
+from vidcam.app.names import BINARY
+from vidcam.app.page import HEAD, page, speaks, waits
+from vidcam.app.results import Results
+from vidcam.app.uploads import Refused, Uploads
+from vidcam.cam.methods import METHODS
+from vidcam.models.registry import model_names
+
+_LOOPBACK = "127.0.0.1"
+_CONNECTIONS = 256  # at the same time; an open page has one or two
+_SWEEP = 5  # seconds between two looks for what is too old
+
+
+@contextmanager
+def served(host: str, limits: Limits, token: str | None = None) -> Iterator[ASGIApp]:
+    """The page as a web application, with a directory for its visitors that is gone at the end.
+
+    Args:
+        host: the address that it will listen at.
+        limits: of the page.
+        token: that visitors have to show. At an address that others reach there always is one.
+    """
+    if token is None and not is_loopback(host):
+        token = secrets.token_urlsafe()
+    with tempfile.TemporaryDirectory(prefix="vidcam-app-") as place:
+        folders = [Path(place, name) for name in ("uploads", "results", "gradio")]
+        for folder in folders:
+            folder.mkdir()
+        os.environ["GRADIO_TEMP_DIR"] = str(folders[2])  # nothing is written there
+        uploads, results = Uploads(folders[0], limits), Results(folders[1], limits)
+        explainer = Explainer(results, limits)
+        try:
+            yield Gate(_application(host, limits, uploads, results, explainer), host, token)
+        finally:
+            explainer.close()
+
+
+def _application(host: str, limits: Limits, uploads: Uploads, results: Results, explainer: Explainer) -> Starlette:
+    def left(session: str) -> None:
+        explainer.end(session)
+        uploads.forget(session)
+        results.forget(session)
+
+    async def upload(request: Request) -> Response:
+        address = request.client.host if request.client is not None else ""
+        body = request.stream()
+        try:
+            stored = await uploads.receive(body, request.headers.get("content-type", ""), address)
+        except Refused as refused:
+            with anyio.move_on_after(10), suppress(Exception):  # a browser shows the answer only after its request
+                received = 0
+                async for chunk in body:
+                    received += len(chunk)
+                    if received > limits.bytes:
+                        break
+            return PlainTextResponse(refused.text, refused.status, headers={"Connection": "close"})
+        return JSONResponse([stored.key])
+
+    async def uploaded(request: Request) -> Response:
+        stored = uploads.named(request.path_params["key"])
+        if stored is None:
+            return PlainTextResponse("Not here, or no longer.", 404)
+        disposition = f"attachment; filename*=UTF-8''{quote(stored.name, safe='')}"
+        return FileResponse(stored.path, media_type=BINARY, headers={"Content-Disposition": disposition})
+
+    async def progress(request: Request) -> Response:
+        return PlainTextResponse('data: {"msg": "done"}\n\n', media_type="text/event-stream")
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(_SWEEP)
+            await asyncio.to_thread(uploads.sweep)
+            await asyncio.to_thread(results.sweep)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with gradio.router.lifespan_context(gradio):
+            sweeping = asyncio.create_task(sweep())
+            try:
+                yield
+            finally:
+                sweeping.cancel()
+
+    blocks = page(explainer, limits, left)
+    gradio = _mounted(host, limits, blocks)
+    sessions = Sessions.new()
+    passed, streams = Passed(gradio), Streams(gradio, sessions, partial(speaks, blocks))
+
+    def events(queued: bool) -> Events:
+        return Events(gradio, sessions, uploads, model_names(), METHODS, partial(waits, blocks), queued)
+
+    app = Starlette(
+        routes=[
+            Route("/", passed, methods=["GET"]),
+            Route("/config", passed, methods=["GET"]),
+            Route("/theme.css", passed, methods=["GET"]),
+            Route("/favicon.ico", passed, methods=["GET"]),
+            Route("/manifest.json", passed, methods=["GET"]),
+            Route("/static/{path:path}", passed, methods=["GET"]),
+            Route("/assets/{path:path}", passed, methods=["GET"]),
+            Route("/gradio_api/info", passed, methods=["GET"]),
+            Route("/gradio_api/startup-events", passed, methods=["GET"]),
+            Route("/gradio_api/heartbeat/{session}", streams, methods=["GET"]),
+            Route("/gradio_api/queue/data", streams, methods=["GET"]),
+            Route("/gradio_api/queue/join", events(queued=True), methods=["POST"]),
+            Route("/gradio_api/run/predict", events(queued=False), methods=["POST"]),
+            Route("/gradio_api/upload", upload, methods=["POST"]),
+            Route("/gradio_api/upload_progress", progress, methods=["GET"]),
+            Route("/gradio_api/file={key}", uploaded, methods=["GET"]),
+            Route("/results/{key}/{name:path}", results.answer, methods=["GET"]),
+        ],
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _mounted(host: str, limits: Limits, blocks: gr.Blocks) -> fastapi.FastAPI:
+    """Gradio's own application; visitors reach it through the routes above only."""
+    sans, mono = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
+    return gr.mount_gradio_app(
+        fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
+        blocks,
+        path="/",
+        server_name=host,
+        footer_links=[],
+        max_file_size=f"{limits.megabytes}mb",
+        ssr_mode=False,
+        head=HEAD,
+        theme=gr.themes.Default(font=sans, font_mono=mono),  # fonts of the reader's own machine
+    )
+
+
+def serve(host: str = _LOOPBACK, port: int = 7860, limits: Limits = Limits()) -> None:
+    """Serve the page until it is interrupted.
+
+    Args:
+        host: the address it listens at; the default answers this machine alone. At any other address visitors need
+            the token in the address that is printed.
+        port: of it.
+        limits: of the page.
+
+    Raises:
+        SettingsError: it cannot listen there.
+    """
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host, port))
+        except OSError as error:
+            reason = error.strerror or error
+            raise SettingsError(f"cannot listen at {host}:{port} ({reason}); give another --port or --host") from error
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the directory is deleted then, too
+        token = None if is_loopback(host) else secrets.token_urlsafe()
+        with served(host, limits, token) as app:
+            print(f"{address_with(token, host, listening.getsockname()[1])}  (Ctrl-C ends it)", flush=True)
+            config = uvicorn.Config(
+                app,
+                log_level="warning",
+                proxy_headers=False,  # a visitor does not say from where they come
+                server_header=False,
+                ws="none",
+                limit_concurrency=_CONNECTIONS,
+            )
+            uvicorn.Server(config).run(sockets=[listening])

@@ -1,0 +1,249 @@
+"""The files that visitors bring: streamed to disk, bounded, known by random names, deleted in time."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+import anyio
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect
+
+from vidcam.app.limits import Limits
+from vidcam.app.names import safe_name
+
+UNCLAIMED = 120  # seconds until an upload is deleted that no session asked for
+UNUSED = 900  # seconds until an upload is deleted that its session did not use
+_ARRIVAL = 600  # seconds an upload may take
+_PAUSE = 30  # seconds between two parts of an upload
+_HEADER = 8192  # bytes of a part's header
+_OVERHEAD = 65536  # bytes of a request that are not of the file
+
+
+class Refused(Exception):
+    """A request that is answered with an error.
+
+    Attributes:
+        status: of the answer.
+        text: plain words for the visitor.
+    """
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status, self.text = status, text
+
+
+@dataclass
+class Upload:
+    """A file that a visitor brought.
+
+    Attributes:
+        key: 128 random bits; whoever knows it brought the file.
+        path: where it is stored.
+        address: of the visitor in the network.
+        name: the visitor's name of it, made safe.
+        size: bytes, also while it arrives.
+        session: who owns it, "" until a session asks for it.
+        used: when, in seconds of a monotonic clock.
+        complete: whether all of it has arrived.
+    """
+
+    key: str
+    path: Path
+    address: str
+    name: str = "clip"
+    size: int = 0
+    session: str = ""
+    used: float = field(default_factory=time.monotonic)
+    complete: bool = False
+
+
+class Uploads:
+    """All uploads of all visitors.
+
+    Args:
+        place: the folder for them.
+        limits: of the page.
+    """
+
+    def __init__(self, place: Path, limits: Limits) -> None:
+        self.place, self.limits = place, limits
+        self._uploads: dict[str, Upload] = {}
+        self._lock = Lock()
+
+    async def receive(self, body: AsyncIterator[bytes], content_type: str, address: str) -> Upload:
+        """Store the one file of a multipart request.
+
+        Raises:
+            Refused: the request is malformed or too large, or there is no room.
+        """
+        upload = self._reserved(address)
+        try:
+            with anyio.fail_after(_ARRIVAL):
+                await self._store(body, content_type, upload)
+        except BaseException as error:
+            self._delete(upload)
+            if isinstance(error, TimeoutError):
+                raise Refused(408, "The upload took too long; try again.") from error
+            if isinstance(error, FormParserError | ClientDisconnect):
+                raise Refused(400, "The upload is not complete; try again.") from error
+            raise
+        upload.used, upload.complete = time.monotonic(), True
+        return upload
+
+    def named(self, key: str) -> Upload | None:
+        """The complete upload of that name."""
+        upload = self._uploads.get(key)
+        return upload if upload is not None and upload.complete else None
+
+    def claim(self, key: str, session: str) -> Upload | None:
+        """The upload of that name, if this session owns it or nobody does. From then on it is the session's only one."""
+        with self._lock:
+            upload = self.named(key)
+            if upload is None or upload.session not in ("", session):
+                return None
+            upload.session, upload.used = session, time.monotonic()
+            former = [u for u in self._all() if u.session == session and u is not upload]
+        for other in former:
+            self._delete(other)
+        return upload
+
+    def forget(self, session: str) -> None:
+        """Delete what a session brought."""
+        for upload in self._all():
+            if upload.session == session:
+                self._delete(upload)
+
+    def sweep(self) -> None:
+        """Delete what was not used for too long."""
+        now = time.monotonic()
+        for upload in self._all():
+            if upload.complete and now - upload.used > (UNUSED if upload.session else UNCLAIMED):
+                self._delete(upload)
+
+    def _all(self) -> list[Upload]:
+        return list(self._uploads.values())
+
+    def _reserved(self, address: str) -> Upload:
+        arriving = sum(not u.complete for u in self._all())
+        if arriving >= self.limits.arriving:
+            raise Refused(429, "Too many clips arrive at the same time; try again in a minute.")
+        if len(self._uploads) >= self.limits.uploads:
+            raise Refused(507, "There is no room for another clip now; try again in a few minutes.")
+        key = secrets.token_urlsafe(16)
+        upload = self._uploads[key] = Upload(key, self.place / key, address)
+        return upload
+
+    async def _store(self, body: AsyncIterator[bytes], content_type: str, upload: Upload) -> None:
+        file = _OneFile(content_type)
+        received = 0
+        with await asyncio.to_thread(open, upload.path, "xb") as out:
+            while (chunk := await _next(body)) is not None:
+                received += len(chunk)
+                if received > self.limits.bytes + _OVERHEAD:
+                    raise self._too_large()
+                content = file.content(chunk)
+                self._grow(upload, len(content))
+                await asyncio.to_thread(out.write, content)
+            file.finish()
+        upload.name = safe_name(file.name)
+
+    def _grow(self, upload: Upload, count: int) -> None:
+        upload.size += count
+        room = self.limits.files * self.limits.bytes
+        everything = sum(u.size for u in self._all())
+        theirs = sum(u.size for u in self._all() if u.address == upload.address)
+        if upload.size > self.limits.bytes:
+            raise self._too_large()
+        if everything > room or theirs > room // 2:
+            raise Refused(507, "There is no room for another clip now; try again in a few minutes.")
+
+    def _too_large(self) -> Refused:
+        return Refused(413, f"The clip has more than {self.limits.megabytes} MB, the most that this page takes.")
+
+    def _delete(self, upload: Upload) -> None:
+        self._uploads.pop(upload.key, None)
+        with suppress(OSError):
+            upload.path.unlink(missing_ok=True)
+
+
+async def _next(body: AsyncIterator[bytes]) -> bytes | None:
+    with anyio.fail_after(_PAUSE):
+        return await anext(body, None)
+
+
+class _OneFile:
+    """The parser of a multipart body with one file in it."""
+
+    def __init__(self, content_type: str) -> None:
+        kind, options = parse_options_header(content_type)
+        boundary = options.get(b"boundary", b"")
+        if kind != b"multipart/form-data" or not 0 < len(boundary) <= 200:
+            raise Refused(400, "An upload is a form with one file.")
+        self.name = ""
+        self._parts, self._complete = 0, False
+        self._content: list[bytes] = []
+        self._field, self._value, self._disposition, self._header = b"", b"", b"", 0
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._part_begins,
+                "on_header_field": self._field_goes_on,
+                "on_header_value": self._value_goes_on,
+                "on_header_end": self._header_ends,
+                "on_headers_finished": self._headers_end,
+                "on_end": self._form_ends,
+                "on_part_data": lambda data, start, end: self._content.append(data[start:end]),
+            },
+        )
+
+    def content(self, chunk: bytes) -> bytes:
+        """The part of a chunk that is of the file."""
+        self._content.clear()
+        self._parser.write(chunk)
+        return b"".join(self._content)
+
+    def finish(self) -> None:
+        """Check that the file is complete."""
+        self._parser.finalize()
+        if self._parts == 0 or not self._complete:
+            raise Refused(400, "The upload is not complete; try again.")
+
+    def _part_begins(self) -> None:
+        self._parts += 1
+        if self._parts > 1:
+            raise Refused(400, "An upload is a form with one file.")
+
+    def _form_ends(self) -> None:
+        self._complete = True
+
+    def _field_goes_on(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
+        self._field += data[start:end]
+
+    def _value_goes_on(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
+        self._value += data[start:end]
+
+    def _count(self, count: int) -> None:
+        self._header += count
+        if self._header > _HEADER:
+            raise Refused(400, "The header of the file is too long.")
+
+    def _header_ends(self) -> None:
+        if self._field.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._field = self._value = b""
+
+    def _headers_end(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        if b"filename" not in options:
+            raise Refused(400, "An upload is a form with one file.")
+        self.name = options[b"filename"].decode(errors="replace")
