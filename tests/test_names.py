@@ -9,16 +9,11 @@ import shutil
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tests.conftest import numbered, write_video
 from vidcam.cli import main
 from vidcam.demo import demo_clip
 from vidcam.explanation import load_explanation
-from vidcam.pipeline import explain
-from vidcam.report.page import write_report
-from vidcam.video.reader import Clip
 
 NAMES = [
     b"not utf-8 \xff\xfe.mp4",
@@ -91,37 +86,3 @@ def test_passwords_of_urls_are_not_printed(
 ) -> None:
     code, out, err = _run(monkeypatch, capsys, "explain", url)
     assert code == 2 and "ann" not in out + err and "ss" not in (out + err).replace("does not exist", "")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("size", [(1, 1), (1, 3), (16, 2000), (4, 9000)])
-def test_any_shape_gives_all_outputs(tmp_path: Path, size: tuple[int, int]) -> None:
-    frames = [np.full((*size, 3), 20 * i, np.uint8) for i in range(4)]
-    path = write_video(tmp_path / "clip.mkv", frames, codec="ffv1", pixel_format="bgra")
-    found = explain(path)
-    outputs = found.save(tmp_path / "out")
-    film = Clip(outputs.overlay)
-    assert max(film.width, film.height) <= 9000 and film.width * film.height < 2**24
-    assert len(list(film)) == 4
-    write_report([found], tmp_path / "out")
-
-
-@pytest.mark.slow
-def test_the_report_of_a_stretch_has_the_stretch_as_its_film(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "clip.avi", [numbered(i, 48, 64) for i in range(30)], codec="mpeg4")
-    found = explain(Clip(path, start=1.0, end=2.0))
-    write_report([found], tmp_path, embedded=0)
-    assert [f.time for f in Clip(tmp_path / "clip.mp4")] == pytest.approx(np.arange(10) / 10)
-
-
-def test_limits_of_pixels_hold_when_a_clip_is_read_again(tmp_path: Path) -> None:
-    small = write_video(tmp_path / "a.ts", [numbered(i, 48, 64) for i in range(20)], codec="mpeg2video")
-    large = write_video(tmp_path / "b.ts", [numbered(i, 480, 640) for i in range(20)], codec="mpeg2video")
-    both = tmp_path / "both.ts"
-    both.write_bytes(small.read_bytes() + large.read_bytes())
-    found = explain(Clip(both, max_pixels=48 * 64))
-    assert found.frames <= 20 and found.opened().max_pixels == 48 * 64
-    outputs = found.save(tmp_path / "out")
-    assert len(list(Clip(outputs.overlay))) == found.frames
-    write_report([found], tmp_path, embedded=0)
-    assert len(list(Clip(tmp_path / "clip.mp4"))) == found.frames

@@ -311,3 +311,17 @@ def test_frames_that_come_once_are_taken_once(tmp_path: Path) -> None:
 
     explain_each(coming(), target="top5", stride=2, frame_rate=16)
     assert taken == list(range(len(frames)))
+
+
+@pytest.mark.slow
+def test_limits_of_pixels_hold_when_a_clip_is_read_again(tmp_path: Path) -> None:
+    small = write_video(tmp_path / "a.ts", [numbered(i, 48, 64) for i in range(20)], codec="mpeg2video")
+    large = write_video(tmp_path / "b.ts", [numbered(i, 480, 640) for i in range(20)], codec="mpeg2video")
+    both = tmp_path / "both.ts"
+    both.write_bytes(small.read_bytes() + large.read_bytes())
+    found = explain(Clip(both, max_pixels=48 * 64))
+    assert found.frames <= 20 and found.opened().max_pixels == 48 * 64
+    outputs = found.save(tmp_path / "out")
+    assert len(list(Clip(outputs.overlay))) == found.frames
+    write_report([found], tmp_path, embedded=0)
+    assert len(list(Clip(tmp_path / "clip.mp4"))) == found.frames

@@ -18,6 +18,7 @@ from vidcam.demo import demo_clip
 from vidcam.errors import ClipError, OutputError
 from vidcam.explanation import ExplainedTarget, Explanation
 from vidcam.localization import localize
+from vidcam.pipeline import explain
 from vidcam.report.page import write_report
 from vidcam.video.reader import Clip
 
@@ -289,3 +290,11 @@ def test_nothing_stands_in_anyones_way(browser: Any, written: Path, scheme: str,
     ] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing is wider than the screen"
     context.close()
+
+
+@pytest.mark.slow
+def test_the_report_of_a_stretch_has_the_stretch_as_its_film(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.avi", [numbered(i, 48, 64) for i in range(30)], codec="mpeg4")
+    found = explain(Clip(path, start=1.0, end=2.0))
+    write_report([found], tmp_path, embedded=0)
+    assert [f.time for f in Clip(tmp_path / "clip.mp4")] == pytest.approx(np.arange(10) / 10)
