@@ -7,11 +7,13 @@ import os
 import subprocess  # nosec B404
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from pathlib import Path
 from queue import Queue
+from signal import Signals
 from threading import Event, Thread
 from typing import Any
 
@@ -19,7 +21,7 @@ import psutil
 
 _LOOK_EVERY = 0.1  # seconds, at the clock and the memory
 _TO_DIE = 5  # seconds to wait for a killed process
-_LONGEST = 2**20  # bytes of a message
+_LONGEST = 2**24  # bytes of a message
 
 
 class Ended(Exception):
@@ -27,11 +29,12 @@ class Ended(Exception):
 
     Attributes:
         reason: "time" or "memory" (a limit), "stopped" (on request) or "died".
+        signal: name of the signal that it died of, or "".
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, signal: str = "") -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.signal = reason, signal
 
 
 class Process:
@@ -39,35 +42,42 @@ class Process:
 
     Args:
         module: the module's name; it calls `answer_questions` when it is run.
+        environment: variables of the process beside those of this one.
+        quiet: throw away what it writes to standard error.
     """
 
-    def __init__(self, module: str) -> None:
-        self._module = module
+    def __init__(self, module: str, environment: Mapping[str, str] | None = None, *, quiet: bool = False) -> None:
+        self._module, self._environment, self._quiet = module, dict(environment or {}), quiet
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+
+    @property
+    def number(self) -> int | None:
+        """The process's number in the system, while it runs."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def ask(
         self,
         question: Any,
         *,
         seconds: float,
-        memory: int,
+        memory: float,
         stopping: Event,
-        progress: Callable[[Any], None],
+        progress: Callable[[Any], None] = lambda value: None,
     ) -> Any:
         """Ask one question and wait for the answer.
 
         Args:
             question: anything that JSON can hold.
             seconds: limit of time.
-            memory: limit of resident memory in bytes.
+            memory: limit of resident memory in bytes; infinity for none.
             stopping: ends the process when it is set.
             progress: is called with every value that the process reports before its answer.
 
         Raises:
             Ended: there is no answer. The next question starts a new process.
         """
-        if self._process is None or self._process.poll() is not None:
+        if self.number is None:
             self._start()
         assert self._process is not None and self._connection is not None
         began = looked = time.monotonic()
@@ -89,8 +99,11 @@ class Process:
                     if _resident(self._process.pid) > memory:
                         raise Ended("memory")
         except (EOFError, OSError, ValueError) as error:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_TO_DIE)
+            code = self._process.poll() or 0
             self.close()
-            raise Ended("died") from error
+            raise Ended("died", Signals(-code).name if code < 0 else "") from error
         except BaseException:
             self.close()
             raise
@@ -115,7 +128,8 @@ class Process:
                 pass_fds=[other.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env={**os.environ, **_environment()},
+                stderr=subprocess.DEVNULL if self._quiet else None,
+                env={**os.environ, **self._environment, **_import_path()},
                 start_new_session=True,  # Ctrl-C is for the parent, which ends this process
             )
 
@@ -143,9 +157,10 @@ def answer_questions(answer: Callable[[Any, Callable[[Any], None]], Any]) -> Non
         send({"answer": answer(questions.get(), lambda value: send({"progress": value}))})
 
 
-def _environment() -> dict[str, str]:
-    """Modules are imported from where the parent does, and from nowhere else: not from the current directory."""
-    return {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONSAFEPATH": "1"}
+def _import_path() -> dict[str, str]:
+    """Modules are imported from where this package lies, and not from the current directory by accident."""
+    ours, given = str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": f"{ours}{os.pathsep}{given}" if given else ours, "PYTHONSAFEPATH": "1"}
 
 
 def _resident(process: int) -> int:

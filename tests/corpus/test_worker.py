@@ -115,7 +115,7 @@ def test_whoever_wants_it_to_end_is_heard(deadly: Job, tmp_path: Path) -> None:
 def test_it_ends_with_the_run(deadly: Job, worker: Worker, tmp_path: Path) -> None:
     worker.finish(Entry(path="clip1.mp4"), Results(tmp_path / "out"))
     (process,) = _children()
-    connection = worker._connection
+    connection = worker._process._connection
     assert connection is not None
     connection.close()  # as when the run is killed
     process.wait(5)

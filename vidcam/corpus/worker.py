@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess  # nosec B404
-import sys
-import time
+from collections.abc import Callable
 from contextlib import suppress
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
+from math import inf
 from pathlib import Path
-from queue import Queue
-from signal import Signals
-from threading import Event, Thread
+from threading import Event
 from typing import TYPE_CHECKING, Any
-
-import psutil
 
 from vidcam.corpus.job import Job, Record, failed
 from vidcam.corpus.manifest import Entry
 from vidcam.corpus.results import Results
 from vidcam.corpus.urls import is_url
 from vidcam.errors import SettingsError, VidcamError
+from vidcam.process import Ended, Process, answer_questions
 
 if TYPE_CHECKING:
     from vidcam.corpus.explaining import Explaining
     from vidcam.corpus.provenance import Provenance
 
-_LOOK_EVERY = 0.1  # seconds, at the time and the memory a clip takes
 _TO_LOAD = 600  # seconds a network may take to load
-_TO_DIE = 5  # seconds a killed process may take; one that hangs in a file system takes longer, and is left alone
-_ENVIRONMENT = {
-    "PYTHONSAFEPATH": "1",  # nothing is imported from the current directory by accident
-    "OMP_NUM_THREADS": "1",  # a sum is the same however many workers there are
-    "MKL_NUM_THREADS": "1",
-}
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # a sum is the same however many workers there are
 
 
 class Stopped(Exception):
@@ -56,8 +43,12 @@ class Worker:
 
     def __init__(self, job: Job, stopping: Event, index: int = 0) -> None:
         self._job, self._stopping, self._index = job, stopping, index
-        self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection | None = None
+        self._process = Process("vidcam.corpus.worker", _ONE_THREAD, quiet=True)
+
+    @property
+    def process(self) -> int | None:
+        """The process's number in the system, while it runs."""
+        return self._process.number
 
     def finish(self, entry: Entry, results: Results) -> Record:
         """Explain a clip, or find out why that cannot be, and put it down.
@@ -68,7 +59,7 @@ class Worker:
         """
         for last in (False, True):  # a process may have been killed by somebody; the second time it was the clip
             with results.place(entry) as work:
-                record = self._asked({"entry": entry.model_dump(), "folder": str(work)}, entry, retry=not last)
+                record = self._record({"entry": entry.model_dump(), "folder": str(work)}, entry, retry=not last)
                 if record is not None:
                     return _committed(entry, record, work, results)
         raise AssertionError("the last try gives a record")
@@ -79,106 +70,77 @@ class Worker:
         Raises:
             VidcamError: it cannot.
         """
-        self._started()
-        answer, trouble = self._told({"try": True}, _TO_LOAD, None)
-        if answer is None:
-            self.close()
+        self._load()
+        try:
+            return self._asked({"try": True}, _TO_LOAD, inf)
+        except Ended as ended:
             raise VidcamError(
-                f"the process that tried the network on black frames ended ({trouble or 'it died'}); is there memory "
-                "for it? give fewer --workers"
-            )
-        if "stop" in answer:
-            raise VidcamError(str(answer["stop"]))
-        return answer
+                f"the process that tried the network on black frames ended ({_how(ended)}); is there memory for it? "
+                "give fewer --workers"
+            ) from ended
 
     def dtype(self, entry: Entry) -> str | None:
         """What the trunk may compute in, see `Explaining.dtype`; None where a clip cannot tell."""
-        answer = self._asked({"dtype_of": entry.model_dump()}, entry, retry=False)
+        answer = self._record({"dtype_of": entry.model_dump()}, entry, retry=False)
         return (answer or {}).get("dtype")
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
-        if self._connection is not None:
-            self._connection.close()
-        if self._process is not None:
-            self._process.kill()
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(_TO_DIE)
-        self._process = self._connection = None
+        self._process.close()
 
-    def _asked(self, question: dict[str, Any], entry: Entry, retry: bool) -> Record | None:
+    def _record(self, question: dict[str, Any], entry: Entry, retry: bool) -> Record | None:
         """The answer; where the process ended without one a record that says so, or None if it is to be tried again."""
-        self._started()
+        self._load()
         limits = self._job.limits
-        answer, trouble = self._told(question, limits.seconds, limits.memory)
-        if answer is None:
-            code = self._process.poll() if self._process is not None else None
-            self.close()
-            match trouble:
+        try:
+            answer = self._asked(question, limits.seconds, limits.memory << 20)
+        except Ended as ended:
+            match ended.reason:
                 case "time":
                     return failed(entry, "time", f"{entry.shown} took more than {limits.seconds:g} s and was ended")
                 case "memory":
                     return failed(entry, "memory", f"{entry.shown} took more than {limits.memory} MiB and was ended")
             if retry:
                 return None
-            how = f" ({Signals(-code).name})" if code is not None and code < 0 else ""
+            how = f" ({ended.signal})" if ended.signal else ""
             return failed(entry, "crash", f"the process that worked on {entry.shown} died{how}, twice")
-        if "stop" in answer:
-            raise VidcamError(str(answer["stop"]))
         if "unexpected" in answer:  # the process is not used again: it may be in any state
             self.close()
             return failed(entry, answer["unexpected"], answer["message"])
         return answer
 
-    def _started(self) -> None:
-        if self._process is None or self._process.poll() is not None:
-            self._start()
-
-    def _start(self) -> None:
-        self.close()
-        self._connection, other = Pipe()
-        with other:
-            # Python itself, by its own path and without a shell: nothing from outside is in the command.
-            self._process = subprocess.Popen(  # nosec B603
-                [sys.executable, "-m", "vidcam.corpus.worker", str(other.fileno()), str(self._index)],
-                pass_fds=[other.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={**os.environ, **_ENVIRONMENT},
-                start_new_session=True,  # Ctrl-C is for the run, which ends its processes
-            )
-        answer, trouble = self._told(json.loads(self._job.model_dump_json()), _TO_LOAD, None)
-        if answer is None:
-            code = self._process.poll()
-            self.close()
+    def _load(self) -> None:
+        """Start the process and load the network, where that is not done."""
+        if self.process is not None:
+            return
+        job = self._job.model_dump(mode="json")
+        try:
+            answer = self._asked({"job": job, "index": self._index}, _TO_LOAD, inf)
+        except Ended as ended:
             raise VidcamError(
-                f"the process that was to load the network ended ({trouble or code}); is there memory for it? "
+                f"the process that was to load the network ended ({_how(ended)}); is there memory for it? "
                 "give fewer --workers"
-            )
+            ) from ended
         if "unusable" in answer:
             self.close()
             raise VidcamError(str(answer["unusable"]))
 
-    def _told(self, question: dict[str, Any], seconds: float, memory: int | None) -> tuple[dict[str, Any] | None, str]:
-        """The process's answer, or None and which limit it broke ("" where it died)."""
-        assert self._connection is not None and self._process is not None
-        until = time.monotonic() + seconds
+    def _asked(self, question: dict[str, Any], seconds: float, memory: float) -> dict[str, Any]:
         try:
-            self._connection.send_bytes(json.dumps(question).encode())
-            while not self._connection.poll(_LOOK_EVERY):
-                if self._stopping.is_set():
-                    raise Stopped
-                if time.monotonic() > until:
-                    return None, "time"
-                if memory is not None and _resident(self._process.pid) > memory << 20:
-                    return None, "memory"
-            answer: dict[str, Any] = json.loads(self._connection.recv_bytes())
-            return answer, ""
-        except (EOFError, OSError):
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(_TO_DIE)
-            return None, ""
+            answer: dict[str, Any] = self._process.ask(
+                question, seconds=seconds, memory=memory, stopping=self._stopping
+            )
+        except Ended as ended:
+            if ended.reason == "stopped":
+                raise Stopped from ended
+            raise
+        if "stop" in answer:
+            raise VidcamError(str(answer["stop"]))
+        return answer
+
+
+def _how(ended: Ended) -> str:
+    return ended.signal or ended.reason
 
 
 def _committed(entry: Entry, record: Record, work: Path, results: Results) -> Record:
@@ -193,56 +155,42 @@ def _committed(entry: Entry, record: Record, work: Path, results: Results) -> Re
     return record
 
 
-def _resident(process: int) -> int:
-    """Bytes of memory a process holds; 0 once it has ended."""
-    try:
-        return int(psutil.Process(process).memory_info().rss)
-    except psutil.Error:
-        return 0
+class _Answers:
+    """In the process: load the network that the first question asks for, then work on clips."""
+
+    def __init__(self) -> None:
+        self._explaining: Explaining | None = None
+
+    def __call__(self, question: dict[str, Any], _: Callable[[Any], None]) -> dict[str, Any]:
+        """Answer a question."""
+        if self._explaining is not None:
+            return _answered(self._explaining, question)
+        try:
+            self._explaining = _loaded(Job.model_validate(question["job"]), question["index"])
+        except Exception as error:  # whatever it is, the run is told
+            return {"unusable": str(error) if isinstance(error, VidcamError) else f"{type(error).__name__}: {error}"}
+        return {"ready": True}
 
 
-def main(descriptor: int, index: int) -> None:
-    """In the process: load what the job needs, then answer; end when nobody asks any more."""
-    connection = Connection(descriptor)
-    questions: Queue[dict[str, Any]] = Queue()
+def _loaded(job: Job, index: int) -> Explaining:
+    import torch
 
-    def listen() -> None:
-        with suppress(EOFError, OSError):
-            while True:
-                questions.put(json.loads(connection.recv_bytes()))
-        os._exit(1)  # the run is gone, and with it the reason for what is being done
+    from vidcam.allocator import keep_freed_memory
+    from vidcam.corpus.explaining import Explaining
+    from vidcam.corpus.provenance import differences
 
-    Thread(target=listen, daemon=True).start()
-
-    def answer(given: dict[str, Any]) -> None:
-        connection.send_bytes(json.dumps(given).encode())
-
-    try:
-        import torch
-
-        from vidcam.allocator import keep_freed_memory
-        from vidcam.corpus.explaining import Explaining
-        from vidcam.corpus.provenance import differences
-
-        keep_freed_memory()
-        if torch.cuda.is_available():
-            torch.cuda.set_device(index % torch.cuda.device_count())
-        job = Job.model_validate(questions.get())
-        with suppress(FileNotFoundError):  # on another machine
-            os.chdir(job.directory)
-        explaining = Explaining(job)
-        if job.made_by and (other := differences(job.made_by, explaining.made_by)):
-            raise SettingsError(
-                f"a process of the run does not compute what the others do ({other}); install the same versions on every "
-                "machine, and give a network that has the same weights each time it is made"
-            )
-    except Exception as error:  # whatever it is, the run is told
-        told = str(error) if isinstance(error, VidcamError) else f"{type(error).__name__}: {error}"
-        answer({"unusable": told})
-        return
-    answer({"ready": True})
-    while True:
-        answer(_answered(explaining, questions.get()))
+    keep_freed_memory()
+    if torch.cuda.is_available():
+        torch.cuda.set_device(index % torch.cuda.device_count())
+    with suppress(FileNotFoundError):  # on another machine
+        os.chdir(job.directory)
+    explaining = Explaining(job)
+    if job.made_by and (other := differences(job.made_by, explaining.made_by)):
+        raise SettingsError(
+            f"a process of the run does not compute what the others do ({other}); install the same versions on every "
+            "machine, and give a network that has the same weights each time it is made"
+        )
+    return explaining
 
 
 def _answered(explaining: Explaining, question: dict[str, Any]) -> dict[str, Any]:
@@ -270,4 +218,4 @@ def _dtype(explaining: Explaining, entry: Entry) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    answer_questions(_Answers())
