@@ -13,6 +13,8 @@ import torch
 
 REAL_CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
 
+SHARED_CASES = REAL_CLIPS.with_name("cases")
+
 T = TypeVar("T")
 
 
@@ -29,6 +31,13 @@ def real_clips() -> Path:
     if not REAL_CLIPS.is_dir():
         pytest.skip("the folder of real clips is not beside this checkout")
     return REAL_CLIPS
+
+
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    if not SHARED_CASES.is_dir():
+        pytest.skip("the folder of clips that were read wrongly is not beside this checkout")
+    return SHARED_CASES
 
 
 def numbered(index: int, height: int, width: int) -> np.ndarray:

@@ -15,7 +15,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
@@ -27,6 +26,7 @@ from vidcam.errors import ClipError
 from vidcam.untrusted import open_regular
 from vidcam.video.colour import Colour, coded_colour, film_colour
 from vidcam.video.hdr import ToneMapper, tone_mapper
+from vidcam.video.orientation import orientation_of
 
 MAX_PIXELS = 2**26
 """Pixels of the largest picture that is decoded unless more are allowed: 8192x8192."""
@@ -111,14 +111,14 @@ class Clip:
         with opened(self.path, probing=True) as container:
             stream = self._stream(container)
             first = _first_frame(container, stream, self.path)
-            self._turns = round(first.rotation / 90) % 4
+            self._orientation = orientation_of(first)
             self._coded_size = first.width, first.height
             self.colour = film_colour(coded_colour(first))
-            upright = (first.height, first.width) if self._turns % 2 else (first.width, first.height)
+            upright = (first.height, first.width) if self._orientation.transposed else (first.width, first.height)
             self.width, self.height = upright
             ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1)
             ratio = Fraction(ratio) if ratio > 0 else Fraction(1)
-            self.sample_aspect_ratio = 1 / ratio if self._turns % 2 else ratio
+            self.sample_aspect_ratio = 1 / ratio if self._orientation.transposed else ratio
             self.frame_rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
             self.time_base = Fraction(stream.time_base or 1 / self.frame_rate)
             self.seconds_announced = (container.duration or 0) / av.time_base
@@ -151,6 +151,11 @@ class Clip:
             if self.start is None or seconds >= self.start:
                 yield Frame(index, seconds, pts, self._upright_rgb(image))
                 index += 1
+        if not self._orientation.exact:
+            self.warnings.append(
+                f"{self.path.name}: its display matrix turns it by something other than quarters; it is shown as the "
+                "nearest of the eight orientations"
+            )
         if self._broken:
             self.warnings.append(f"{self.path.name}: {self._broken} after {index} frames; only those are used")
         elif not self.is_stretch and index < self.frames_announced:
@@ -231,14 +236,7 @@ class Clip:
                 src_colorspace=colour.matrix,
                 src_color_range=ColorRange(image.color_range) if image.color_range in (1, 2) else None,
             )
-        match self._turns:
-            case 1:
-                return cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE)
-            case 2:
-                return cv2.rotate(pixels, cv2.ROTATE_180)
-            case 3:
-                return cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE)
-        return pixels
+        return self._orientation.upright(pixels)
 
 
 def _in_order(images: Iterator[VideoFrame], step: int) -> Iterator[tuple[VideoFrame, int]]:
