@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 from tests.conftest import write_video
 from vidcam.video.reader import Clip
@@ -60,7 +61,21 @@ def test_a_turn_by_less_than_a_quarter_is_said(tmp_path: Path) -> None:
     clip = Clip(_with_matrix(tmp_path, 0.866, 0.5, -0.5, 0.866))
     assert _letters(next(iter(clip)).pixels) == "RGBW"
     list(clip)
-    assert any("other than quarters" in warning for warning in clip.warnings)
+    assert any("no turn by quarters" in warning for warning in clip.warnings)
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_pictures_are_turned_as_their_exif_says(tmp_path: Path, number: int, suffix: str) -> None:
+    picture = Image.fromarray(CORNERS)
+    exif = picture.getexif()
+    exif[0x0112] = number
+    picture.save(tmp_path / f"a.{suffix}", exif=exif, quality=95)
+    with Image.open(tmp_path / f"a.{suffix}") as opened:
+        expected = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
+    (frame,) = Clip(tmp_path / f"a.{suffix}")
+    assert frame.pixels.shape == expected.shape
+    assert _letters(frame.pixels) == _letters(expected)
 
 
 def test_clips_of_front_cameras(shared_cases: Path) -> None:

@@ -1,13 +1,19 @@
-"""How a coded picture is turned and mirrored for display: the eight orientations of a display matrix."""
+"""Orientation: how a coded picture is turned and mirrored for display, one of eight."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideData, Type
 from av.video.frame import VideoFrame
+from PIL import Image
+
+from vidcam.untrusted import open_regular
 
 _ONE = 1 << 16  # of the matrix's fixed point numbers
 
@@ -19,7 +25,7 @@ class Orientation:
     Attributes:
         transposed: rows and columns are exchanged.
         flipped_x, flipped_y: left and right, top and bottom are exchanged.
-        exact: the matrix was one of the eight; otherwise this is the nearest.
+        exact: the file says so; otherwise this is the nearest, or a guess.
     """
 
     transposed: bool = False
@@ -36,18 +42,45 @@ class Orientation:
         return pixels
 
 
-def orientation_of(image: VideoFrame) -> Orientation:
-    """Read the orientation from the display matrix of a frame (ISO/IEC 14496-12, 8.3.2); upright where it has none.
+_EXIF = {  # CIPA DC-008, tag 0x0112
+    1: Orientation(),
+    2: Orientation(flipped_x=True),
+    3: Orientation(flipped_x=True, flipped_y=True),
+    4: Orientation(flipped_y=True),
+    5: Orientation(transposed=True),
+    6: Orientation(transposed=True, flipped_x=True),
+    7: Orientation(transposed=True, flipped_x=True, flipped_y=True),
+    8: Orientation(transposed=True, flipped_y=True),
+}
 
-    The matrix a b u, c d v, x y w takes (column, row) of the coded picture to (a·column + c·row, b·column + d·row).
+
+def orientation_of(image: VideoFrame, path: Path) -> Orientation:
+    """Read the orientation of a decoded frame; upright where nothing says another.
+
+    Args:
+        image: the frame. Its display matrix (ISO/IEC 14496-12, 8.3.2) a b u, c d v, x y w takes (column, row) of the
+            coded picture to (a·column + c·row, b·column + d·row).
+        path: the file, whose Exif is read where PyAV cannot list what the frame carries.
     """
-    side_data = next((data for data in image.side_data if data.type == Type.DISPLAYMATRIX), None)
-    if side_data is None:
+    try:
+        carried = list(cast(Iterable[SideData], image.side_data))
+    except ValueError:  # PyAV knows no name for Exif
+        return _of_exif(path)
+    matrix = next((bytes(data) for data in carried if data.type == Type.DISPLAYMATRIX), None)
+    if matrix is None:
         return Orientation()
-    a, b, _, c, d, *_ = (float(value) / _ONE for value in np.frombuffer(bytes(side_data), np.int32))
+    a, b, _, c, d, *_ = (float(value) / _ONE for value in np.frombuffer(matrix, np.int32))
     across = max(abs(a), abs(d)) < max(abs(b), abs(c))
     x, y = (c, b) if across else (a, d)
     wanted = np.array([0, np.sign(b), np.sign(c), 0] if across else [np.sign(a), 0, 0, np.sign(d)])
     scale = max(abs(x), abs(y)) or 1.0
     exact = bool(np.allclose(np.array([a, b, c, d]) / scale, wanted, atol=0.02)) and bool(x) and bool(y)
     return Orientation(across, x < 0, y < 0, exact)
+
+
+def _of_exif(path: Path) -> Orientation:
+    try:
+        with open_regular(path) as file, Image.open(file) as picture:
+            return _EXIF.get(picture.getexif().get(0x0112, 1), Orientation())
+    except Exception:  # Pillow raises anything on damaged files
+        return Orientation(exact=False)

@@ -111,7 +111,7 @@ class Clip:
         with opened(self.path, probing=True) as container:
             stream = self._stream(container)
             first = _first_frame(container, stream, self.path)
-            self._orientation = orientation_of(first)
+            self._orientation = orientation_of(first, self.path)
             self._coded_size = first.width, first.height
             self.colour = film_colour(coded_colour(first))
             upright = (first.height, first.width) if self._orientation.transposed else (first.width, first.height)
@@ -153,7 +153,7 @@ class Clip:
                 index += 1
         if not self._orientation.exact:
             self.warnings.append(
-                f"{self.path.name}: its display matrix turns it by something other than quarters; it is shown as the "
+                f"{self.path.name}: how it is turned cannot be read, or is no turn by quarters; it is shown in the "
                 "nearest of the eight orientations"
             )
         if self._broken:
