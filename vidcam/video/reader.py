@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -43,6 +44,12 @@ _PLAYLISTS = {  # how files begin whose only content is the names of others
     "VobSub": re.compile(rb"# VobSub index file"),
     "IMF": re.compile(rb"\s*<.*CompositionPlaylist", re.DOTALL),
 }
+_NO_CLOCK = {"avi", "h264", "hevc", "h263", "m4v", "mpegvideo", "obu", "vc1"}  # their times are counted from packets
+_TABLES = {"avi", "mov,mp4,m4a,3gp,3g2,mj2", "image2", "gif"}  # formats that count all frames: their rate is right
+_GAP = 10  # usual steps between two frames that make a gap
+_TO_COMPARE = 48  # packets whose rate is compared with that of the header
+_RESTART = 0.5  # seconds that a clock goes back by when another begins
+_MISSING = 0.25  # seconds at the end that may be missing
 _TO_PROBE = 30.0  # seconds until a file's first frame is decoded, or it is given up
 _PIECE = 1 << 16  # bytes that FFmpeg reads at once
 _REORDER = 4  # frames held back while their times are put in order
@@ -119,14 +126,21 @@ class Clip:
             ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1)
             ratio = Fraction(ratio) if ratio > 0 else Fraction(1)
             self.sample_aspect_ratio = 1 / ratio if self._orientation.transposed else ratio
-            self.frame_rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+            self.frame_rate = self._rate(stream, container.format.name)
             self.time_base = Fraction(stream.time_base or 1 / self.frame_rate)
             self.seconds_announced = (container.duration or 0) / av.time_base
+            self._video_announced = _announced_seconds(container, stream)
             self.frames_announced = self._announced(stream)
             self.codec = stream.codec_context.name
             self.has_audio = audio_stream(container) is not None
             self.sound = self.file if self.has_audio else None
+            no_clock = container.format.name in _NO_CLOCK
             self.is_image = container.format.name == "image2" or container.format.name.endswith("_pipe")
+        self._step = max(1, round(1 / (self.frame_rate * self.time_base)))
+        self._shift = 0  # units added to all times: a clock that begins below 0, or is none, begins at 0
+        if no_clock or (first.pts or 0) < 0:
+            begins = next((pts for _, pts in self._in_order()), 0)
+            self._shift = -begins if no_clock or begins < 0 else 0
 
     def reopened(self) -> Clip:
         """The same clip once more, for another reading while this one lasts."""
@@ -136,8 +150,13 @@ class Clip:
         """Decode from the start. A file that breaks yields the frames before the break and leaves a warning."""
         self.warnings = []
         self._mappers: dict[tuple[int, int, str, Colour], ToneMapper] = {}
-        index, last = 0, None
+        index, restarts, shift = 0, 0, self._shift
+        last: int | None = None
         for image, pts in self._timed():
+            pts += shift
+            if last is not None and last - pts > _RESTART / self.time_base:
+                shift += last + self._step - pts
+                pts, restarts = last + self._step, restarts + 1
             pts = pts if last is None or pts > last else last + 1
             seconds = float(pts * self.time_base)
             if self.end is not None and seconds >= self.end:
@@ -158,15 +177,67 @@ class Clip:
             )
         if self._broken:
             self.warnings.append(f"{self.path.name}: {self._broken} after {index} frames; only those are used")
-        elif not self.is_stretch and index < self.frames_announced:
+        elif not self.is_stretch and index < self.frames_announced - self._hidden:
             self.warnings.append(
                 f"{self.path.name}: {index} frames could be decoded of the {self.frames_announced} its header announces"
+            )
+        if self._damaged and not self._broken:
+            self.warnings.append(f"{self.path.name}: {self._damaged} of its packets are cut off or damaged")
+        if restarts:
+            self.warnings.append(
+                f"{self.path.name}: its clock starts anew {restarts} time{'s' if restarts > 1 else ''}; the frames behind "
+                "are carried on from those before, and in films the sound ends there"
+            )
+        elif not self._broken and last is not None and (missing := self._missing(last - shift + self._step)) > 0:
+            self.warnings.append(
+                f"{self.path.name}: {missing:.1f} s are missing that its header announces; the file is cut off or damaged"
             )
         if not index and self.is_stretch:
             until = f"; its last is at {float(last * self.time_base):.2f} s" if last is not None else ""
             raise ClipError(
                 f"{self.path} has no frame from {self.start or 0:g} to {self.end or math.inf:g} s{until}; give another stretch"
             )
+
+    def _missing(self, ends: int) -> float:
+        """Seconds by which the video ends before its header says, 0 where that may be as it should."""
+        if self._video_announced is None or self.is_stretch:
+            return 0.0
+        start, lasts, of_file = self._video_announced
+        missing = start + lasts - float(max(ends, self._ends) * self.time_base)
+        if missing <= max(_MISSING, float(2 / self.frame_rate), 0.01 * lasts):
+            return 0.0
+        if of_file:  # other streams may last longer than the video
+            with opened(self.path) as container, suppress(av.error.FFmpegError, IndexError):
+                for packet in container.demux():
+                    if packet.pts is not None and packet.time_base is not None:
+                        last = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                        missing = min(missing, start + lasts - last)
+        return missing if missing > max(_MISSING, 0.01 * lasts) else 0.0
+
+    def _rate(self, stream: VideoStream, container: str) -> Fraction:
+        """Frames per second: the header's, unless it does not say, or the first frames come at another rate."""
+        told = Fraction(stream.average_rate or 0)
+        if told and container in _TABLES:
+            return told
+        seen = self._measured_rate(_TO_COMPARE)
+        if told and (seen is None or 0.9 < told / seen < 1.1):
+            return told
+        return self._measured_rate() or told or Fraction(stream.guessed_rate or 25)
+
+    def _measured_rate(self, most: int | None = None) -> Fraction | None:
+        """Frames per second by the times of all packets, or of so many, gaps left out; None where there are not two."""
+        with opened(self.path) as container:
+            stream = self._stream(container)
+            times: list[int] = []
+            with suppress(av.error.FFmpegError, IndexError):
+                for packet in islice(container.demux(stream), most):
+                    if packet.pts is not None and packet.size:
+                        times.append(packet.pts)
+            steps = np.diff(np.unique(times))
+            if not len(steps) or stream.time_base is None:
+                return None
+            usual = steps[steps <= _GAP * np.median(steps)]
+            return Fraction(len(usual), int(usual.sum())) / stream.time_base
 
     @property
     def is_stretch(self) -> bool:
@@ -181,19 +252,21 @@ class Clip:
 
     def _timed(self) -> Iterator[tuple[VideoFrame, int]]:
         """Frames in their order with their times, from before `start` on."""
-        step = round(1 / (self.frame_rate * self.time_base))
         if self.start is not None:
-            near = _in_order(self._decoded(round((self.start - _BEFORE) / self.time_base)), step)
+            near = self._in_order(round((self.start - _BEFORE) / self.time_base) - self._shift)
             first = next(near, None)
-            if first is not None and first[1] * self.time_base <= self.start:
+            if first is not None and (first[1] + self._shift) * self.time_base <= self.start:
                 yield first
                 yield from near
                 return
-        yield from _in_order(self._decoded(), step)
+        yield from self._in_order()
+
+    def _in_order(self, near: int | None = None) -> Iterator[tuple[VideoFrame, int]]:
+        return _in_order(self._decoded(near), self._step, _RESTART / self.time_base)
 
     def _decoded(self, near: int | None = None) -> Iterator[VideoFrame]:
         """Every frame, or those from the key frame before a time on, as far as the container can tell where it is."""
-        self._broken = ""
+        self._broken, self._hidden, self._damaged, self._ends = "", 0, 0, 0
         with opened(self.path) as container:
             stream = self._stream(container)
             stream.thread_type = "AUTO"
@@ -201,6 +274,9 @@ class Clip:
                 if near is not None:
                     container.seek(near, stream=stream)
                 for packet in container.demux(stream):
+                    self._hidden += packet.is_discard  # by an edit list: needed by others, not shown
+                    self._damaged += packet.is_corrupt
+                    self._ends = max(self._ends, (packet.pts or 0) + (packet.duration or 0))
                     yield from packet.decode()
             except (av.error.FFmpegError, IndexError) as error:  # PyAV's, of a stream that begins on the way
                 self._broken = f"the stream breaks ({_reason(error)})"
@@ -239,15 +315,20 @@ class Clip:
         return self._orientation.upright(pixels)
 
 
-def _in_order(images: Iterator[VideoFrame], step: int) -> Iterator[tuple[VideoFrame, int]]:
+def _in_order(images: Iterator[VideoFrame], step: int, restart: float) -> Iterator[tuple[VideoFrame, int]]:
     """Pair frames with their times. Decoders give frames in presentation order, but some containers (AVI with
     packed B-frames) number them otherwise: over a few frames the times are sorted, the frames left as they come.
+    A clock that goes back by more than `restart` is another one: nothing is sorted across it.
     """
     waiting: deque[VideoFrame] = deque()
     times: list[int] = []
     newest = -step
     for image in images:
         pts = image.pts if image.pts is not None else image.dts
+        if pts is not None and pts < newest - restart:
+            while waiting:
+                yield waiting.popleft(), heapq.heappop(times)
+            newest = pts
         newest = max(newest, pts) if pts is not None else newest + step
         waiting.append(image)
         heapq.heappush(times, pts if pts is not None else newest)
@@ -364,6 +445,20 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
         return streams[0]
     best = container.streams.best("video")
     return best if isinstance(best, VideoStream) and best in streams else streams[0]
+
+
+def _announced_seconds(container: InputContainer, stream: VideoStream) -> tuple[float, float, bool] | None:
+    """When the video starts and how long it lasts, in seconds, by the header, and whether that is said of the whole file
+    and not of the video alone; None where the header does not say.
+    """
+    start = float((stream.start_time or 0) * (stream.time_base or 0))
+    if stream.duration and stream.time_base:
+        return start, float(stream.duration * stream.time_base), False
+    if told := re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", "")):  # Matroska's end
+        return 0.0, int(told[1]) * 3600 + int(told[2]) * 60 + float(told[3]), False
+    if container.duration:
+        return (container.start_time or 0) / av.time_base, container.duration / av.time_base, True
+    return None
 
 
 def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> VideoFrame:
