@@ -34,3 +34,9 @@ def test_json_reads_back_the_same_and_can_be_encoded(value: dict[str, list[str]]
 def test_a_long_value_is_cut() -> None:
     assert shortened("x" * 1000, 10) == "'xxxxxxxx…"
     assert shortened("\x1b") == r"'\x1b'"
+    assert shortened(10**5000) == "a very long int"
+
+
+def test_marks_that_turn_the_direction_of_text_are_shown() -> None:
+    for mark in "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069":
+        assert printable(f"a{mark}b") == f"a\\u{ord(mark):04x}b"

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 # C0, DEL and C1 controls, line separators, marks that turn the direction of text, and lone surrogates.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
@@ -45,4 +45,7 @@ def fitted(text: str, most: int) -> str:
 
 def shortened(value: Any, most: int = 120) -> str:
     """Show a value in a message: its `repr`, of at most `most` characters."""
-    return fitted(repr(value), most)
+    try:
+        return fitted(repr(value), most)
+    except ValueError:  # an integer of thousands of digits
+        return f"a very long {type(value).__name__}"

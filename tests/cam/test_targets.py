@@ -88,3 +88,13 @@ def test_a_function_is_the_target_it_is() -> None:
         return output[:, 0]
 
     assert target_of(score, ["a", "b"]) is score
+
+
+@pytest.mark.parametrize(
+    "target", ["9" * 5000, "top" + "9" * 5000, "-" + "9" * 5000, 10**5000], ids=["digits", "top", "negative", "int"]
+)
+def test_numbers_of_thousands_of_digits_are_no_classes(target: str | int) -> None:
+    assert top_count(target) is None
+    with pytest.raises(TargetError) as caught:
+        class_index(target, ["a", "b"])
+    assert len(str(caught.value)) < 400

@@ -273,3 +273,30 @@ def test_files_that_are_none(tmp_path: Path) -> None:
             read_state(path)
         with pytest.raises(ModelError, match=r"labels file .* cannot be read"):
             labels_of(path, 3)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_stands_beside_the_parameters_does_no_harm(tmp_path: Path, zipped: bool) -> None:
+    network = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    beside = {
+        "scheduler": torch.optim.lr_scheduler.MultiStepLR(optimizer, [3, 4]).state_dict(),  # holds a Counter
+        "tags": {"a", "b"},
+        "gain": 1 + 2j,
+        "losses": tuple(range(20_000)),
+        "phase": torch.ones(2, dtype=torch.complex64),
+    }
+    if zipped:  # torch cannot read such a storage back from an older file
+        beside["ids"] = torch.ones(2, dtype=torch.uint16)
+    path = tmp_path / "model.pt"
+    torch.save({"state_dict": network.state_dict(), **beside}, path, _use_new_zipfile_serialization=zipped)
+    assert set(read_state(path)) == {"weight", "bias"}
+
+
+def test_other_protocols_of_pickle(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    torch.save(nn.Linear(3, 2).state_dict(), path, pickle_protocol=3, _use_new_zipfile_serialization=False)
+    assert set(read_state(path)) == {"weight", "bias"}
+    torch.save(nn.Linear(3, 2).state_dict(), path, pickle_protocol=4)
+    with pytest.raises(ModelError, match=r"it has pickle protocol 4; save it with the protocol of torch\.save, 2"):
+        read_state(path)

@@ -98,3 +98,62 @@ def test_sound_at_rates_that_aac_has_not_is_resampled(tmp_path: Path, rate: int,
     assert len(heard) / expected == pytest.approx(1, abs=0.3)
     spectrum = np.abs(np.fft.rfft(heard))
     assert np.argmax(spectrum) * expected / len(heard) == pytest.approx(440, abs=5)
+
+
+def _with_tone(path: Path, rate: int, seconds: float, codec: str = "pcm_u8", shift: float = 0) -> Path:
+    """A clip of a second at ten frames a second, with a tone of so many seconds."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg2video" if path.suffix == ".ts" else "ffv1", rate=25)
+        video.height, video.width = 32, 32
+        video.pix_fmt = "yuv420p" if path.suffix == ".ts" else "bgra"
+        sound = container.add_stream(codec, rate=rate)
+        sound.layout = "mono"
+        samples = (8000 * np.sin(2 * np.pi * 440 * np.arange(int(rate * seconds)) / rate)).astype(np.int16)[None]
+        tone = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+        tone.sample_rate, tone.pts = rate, 0
+        packets = list(sound.encode(tone)) + list(sound.encode(None))
+        for index in range(25):
+            frame = av.VideoFrame.from_ndarray(numbered(index, 32, 32), format="rgb24").reformat(format=video.pix_fmt)
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            packets += video.encode(frame)
+        packets += video.encode(None)
+        for packet in sorted(packets, key=lambda p: float((p.dts or 0) * p.time_base)):
+            units = round(shift / packet.time_base)
+            packet.pts, packet.dts = packet.pts + units, packet.dts + units
+            container.mux(packet)
+    return path
+
+
+def test_sound_ends_with_the_film(tmp_path: Path) -> None:
+    source = Clip(_with_tone(tmp_path / "long.mkv", 8000, 3600))
+    with FilmWriter(
+        tmp_path / "film.mp4",
+        (32, 32),
+        time_base=source.time_base,
+        frame_rate=source.frame_rate,
+        audio_from=source.sound,
+    ) as film:
+        for frame in source:
+            film.write(frame.pixels, frame.pts)
+    with av.open(str(tmp_path / "film.mp4")) as container:
+        assert container.streams.audio[0].duration * container.streams.audio[0].time_base < 3
+
+
+def test_sound_that_cannot_be_heard_is_none(tmp_path: Path) -> None:
+    assert Clip(_with_tone(tmp_path / "low.mkv", 10, 3)).sound is None
+    assert Clip(_with_tone(tmp_path / "heard.mkv", 8000, 3)).sound == tmp_path / "heard.mkv"
+
+
+def test_sound_stays_with_frames_whose_clock_wraps(tmp_path: Path) -> None:
+    before = 0.52  # seconds until the clock of 33 bits begins anew
+    clip = Clip(_with_tone(tmp_path / "wraps.ts", 16000, 1, "mp2", 2**33 / 90000 - before))
+    assert clip.sound_shift == pytest.approx(before, abs=0.05)
+    with FilmWriter(
+        tmp_path / "film.mp4", (32, 32), time_base=clip.time_base, frame_rate=clip.frame_rate,
+        audio_from=clip.sound, audio_shift=clip.sound_shift,
+    ) as film:  # fmt: skip
+        for frame in clip:
+            film.write(frame.pixels, frame.pts)
+    with av.open(str(tmp_path / "film.mp4")) as container:
+        first = {s.type: float(next(container.decode(s)).time or 0) for s in container.streams}
+    assert first["video"] == 0 and first["audio"] == pytest.approx(0, abs=0.1)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vidcam.errors import TargetError, nearest
+from vidcam.text import shortened
 
 ScoreFunction = Callable[[Any], Tensor]
 Target = int | str | ScoreFunction
@@ -91,7 +92,7 @@ def target_of(target: Target, labels: Sequence[str]) -> int | ScoreFunction:
 
 def top_count(target: Target) -> int | None:
     """How many of a clip's top classes a target asks for: "top" 1, "top5" 5; None for any other target."""
-    match = re.fullmatch(r"top[- ]?(\d*)", target.strip(), re.IGNORECASE) if isinstance(target, str) else None
+    match = re.fullmatch(r"top[- ]?(\d{0,6})", target.strip(), re.IGNORECASE) if isinstance(target, str) else None
     if match is None:
         return None
     count = int(match[1] or 1)
@@ -106,12 +107,12 @@ def class_index(target: int | str, labels: Sequence[str]) -> int:
     Raises:
         TargetError: the index is out of range, or no label matches; the message lists the nearest labels.
     """
-    if isinstance(target, int) or (re.fullmatch(r"-?\d+", target.strip()) and target not in labels):
+    if isinstance(target, int) or (re.fullmatch(r"-?\d{1,18}", target.strip()) and target not in labels):
         index = int(target)
         if 0 <= index < len(labels):
             return index
         raise TargetError(
-            f"class index {index} is out of range; the model has {len(labels)} classes, 0 to {len(labels) - 1}"
+            f"class index {shortened(index)} is out of range; the model has {len(labels)} classes, 0 to {len(labels) - 1}"
         )
     if target in labels:
         return list(labels).index(target)
@@ -121,7 +122,7 @@ def class_index(target: int | str, labels: Sequence[str]) -> int:
         return alike[0]
     if alike:
         choices = ", ".join(f"{labels[i]} ({i})" for i in alike)
-        raise TargetError(f"label {target!r} fits several classes: {choices}; give one exactly, or its index")
+        raise TargetError(f"label {shortened(target)} fits several classes: {choices}; give one exactly, or its index")
     near = nearest(target, labels)
     hint = f"nearest: {', '.join(near)}" if near else f"the first are: {', '.join(labels[:5])}"
-    raise TargetError(f"label {target!r} is not one of the model's {len(labels)} classes; {hint}")
+    raise TargetError(f"label {shortened(target)} is not one of the model's {len(labels)} classes; {hint}")

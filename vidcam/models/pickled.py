@@ -22,7 +22,8 @@ from vidcam.zips import check_stored, open_zip
 
 _MOST_LISTED = 4 << 20  # bytes of the list of members
 _MOST_PICKLED = 4 << 20  # bytes of data.pkl; a tensor takes about two hundred
-_MOST_NESTED = 10_000  # values in a tuple and in the tuples in it
+_MOST_NESTED = 1_000_000  # values in a tuple and in the tuples in it
+_MOST_OPERATIONS = 1_000_000
 
 _ITEM_BYTES = {
     "BoolStorage": 1,
@@ -35,12 +36,16 @@ _ITEM_BYTES = {
     "FloatStorage": 4,
     "LongStorage": 8,
     "DoubleStorage": 8,
+    "ComplexFloatStorage": 8,
+    "ComplexDoubleStorage": 16,
+    "UntypedStorage": 1,
 }
-_TENSORS = {"torch._utils _rebuild_tensor", "torch._utils _rebuild_tensor_v2"}
+_TENSORS = {"torch._utils _rebuild_tensor", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_tensor_v3"}
 _PARAMETER = "torch._utils _rebuild_parameter"
 _DICT = "collections OrderedDict"
-_PLAIN = {_DICT, "torch Size", "torch device"}
-_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."  # the first pickle of a file that is not a zip
+_INERT = {_DICT, "collections Counter", "builtins set", "__builtin__ set", "builtins complex", "__builtin__ complex"}
+_PLAIN = {*_INERT, "torch Size", "torch device"}
+_MAGIC = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."  # the first pickle of a file that is not a zip
 
 
 def load_pickled(path: Path) -> object:
@@ -81,10 +86,10 @@ def _stored(archive: ZipFile, root: str) -> dict[str, int]:
 def _check_legacy(file: BinaryIO, size: int) -> None:
     """Four pickles (a number, the version, the system, the object), the keys, then the storages one after the other."""
     file.seek(0)
-    if file.read(len(_MAGIC)) != _MAGIC:
+    if file.read(2) not in (b"\x80\x02", b"\x80\x03") or file.read(len(_MAGIC)) != _MAGIC:
         raise ValueError("it is neither a zip file nor begins as torch's older files do")
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        content.seek(len(_MAGIC))
+        content.seek(2 + len(_MAGIC))
         _Program({}).check(content)
         _Program({}).check(content)
         program = _Program(None)
@@ -139,15 +144,18 @@ class _Program:
             IndexError, KeyError, TypeError: it is damaged.
         """
         start = 0 if isinstance(content, bytes) else content.tell()
-        for operation, argument, position in pickletools.genops(cast(Any, content)):
-            if (position or 0) - start > _MOST_PICKLED:
+        for number, (operation, argument, position) in enumerate(pickletools.genops(cast(Any, content))):
+            if (position or 0) - start > _MOST_PICKLED or number > _MOST_OPERATIONS:
                 raise ValueError("its description of the tensors is too long")
             self._follow(operation.name, argument)
 
     def _follow(self, operation: str, argument: Any) -> None:
         stack = self._stack
         match operation:
-            case "PROTO" | "STOP":
+            case "PROTO":
+                if argument > 3:
+                    raise ValueError(f"it has pickle protocol {argument}; save it with the protocol of torch.save, 2")
+            case "STOP":
                 pass
             case "MARK":
                 self._below.append(stack)
@@ -193,9 +201,10 @@ class _Program:
                 pass
             case _:
                 raise ValueError("it refers to something other than a storage")
-        if kind.removeprefix("torch ") not in _ITEM_BYTES:
-            raise ValueError(f"it has a {kind.removeprefix('torch ')}; storages are {', '.join(_ITEM_BYTES)}")
-        size = length * _ITEM_BYTES[kind.removeprefix("torch ")]
+        kind = _of_torch(kind)
+        if kind not in _ITEM_BYTES:
+            raise ValueError(f"it has a {kind}; storages are {', '.join(_ITEM_BYTES)}")
+        size = length * _ITEM_BYTES[kind]
         if length < 0 or (self._stored is not None and size > self._stored.get(str(key), -1)):
             raise ValueError(f"the storage {key} of {size:,} bytes is not in the file")
         self.claimed[key] = max(size, self.claimed.get(key, 0))
@@ -213,6 +222,7 @@ class _Program:
             case name, [_Storage(length=length), int() as start, _Tuple() as shape, _Tuple() as strides, *_] if (
                 name in _TENSORS
             ):
+                length //= next((_item_bytes(a.name) for a in arguments.items[4:] if isinstance(a, _Name)), 1)
                 self._check_backed(length, start, shape.items, strides.items)
                 return _Name("tensor")
             case name, [_Name(name="tensor") as tensor, *_] if name == _PARAMETER:
@@ -220,7 +230,7 @@ class _Program:
             case name, [_Tuple() as shape] if name == "torch Size":
                 return shape
             case name, _ if name in _PLAIN:
-                return _MADE if name == _DICT else function
+                return _MADE if name in _INERT else function
         raise ValueError(f"it calls {function.name.replace(' ', '.')} in another way than torch.save does")
 
     def _check_backed(self, length: int, start: int, shape: list[Any], strides: list[Any]) -> None:
@@ -243,8 +253,18 @@ def _tuple(items: list[Any]) -> _Tuple:
     return _Tuple(items, values)
 
 
+def _item_bytes(name: str) -> int:
+    """Bytes of a number of a dtype that a tensor of untyped storage names; 1 for other names."""
+    dtype = getattr(torch, _of_torch(name), None)
+    return dtype.itemsize if isinstance(dtype, torch.dtype) else 1
+
+
+def _of_torch(name: str) -> str:
+    return name.removeprefix("torch ").removeprefix("torch.storage ")
+
+
 def _named(argument: str) -> _Name:
-    kind = argument.removeprefix("torch ")
+    kind = _of_torch(argument)
     known = argument in _TENSORS | _PLAIN | {_PARAMETER} or kind in _ITEM_BYTES
     if not known and not isinstance(getattr(torch, kind, None), torch.dtype):
         raise ValueError(f"it holds a {argument.replace(' ', '.')}, which is code or more than a plain tensor")

@@ -208,6 +208,7 @@ def write_drawn(
         frame_rate=clip.frame_rate,
         colour=clip.colour,
         audio_from=clip.sound,
+        audio_shift=clip.sound_shift,
     )
     # Products of small matrices: the threads that BLAS starts for them would only take the encoder's time.
     with film, threadpool_limits(1, "blas"), closing(ahead(drawn(), _AHEAD)) as pictures:

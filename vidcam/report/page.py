@@ -274,6 +274,7 @@ def _transcode(clip: FrameSource, frames: int, path: Path) -> None:
         crf=23,
         colour=clip.colour,
         audio_from=clip.sound,
+        audio_shift=clip.sound_shift,
     ) as film:
         begins = 0
         for frame in islice(clip, frames):

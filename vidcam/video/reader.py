@@ -50,6 +50,7 @@ _GAP = 10  # usual steps between two frames that make a gap
 _TO_COMPARE = 48  # packets whose rate is compared with that of the header
 _RESTART = 0.5  # seconds that a clock goes back by when another begins
 _MISSING = 0.25  # seconds at the end that may be missing
+_LOWEST_SOUND = 4000  # samples per second; with fewer, nothing can be heard
 _TO_PROBE = 30.0  # seconds until a file's first frame is decoded, or it is given up
 _PIECE = 1 << 16  # bytes that FFmpeg reads at once
 _REORDER = 4  # frames held back while their times are put in order
@@ -141,6 +142,7 @@ class Clip:
         if no_clock or (first.pts or 0) < 0:
             begins = next((pts for _, pts in self._in_order()), 0)
             self._shift = -begins if no_clock or begins < 0 else 0
+        self.sound_shift = 0.0 if no_clock else float(self._shift * self.time_base)
 
     def reopened(self) -> Clip:
         """The same clip once more, for another reading while this one lasts."""
@@ -339,8 +341,8 @@ def _in_order(images: Iterator[VideoFrame], step: int, restart: float) -> Iterat
 
 
 def audio_stream(container: InputContainer) -> AudioStream | None:
-    """The first audio stream of a file whose codec is known, or None."""
-    return next((s for s in container.streams.audio if s.codec_context is not None), None)
+    """The first audio stream of a file whose codec is known and that can be heard, or None."""
+    return next((s for s in container.streams.audio if s.codec_context is not None and s.rate >= _LOWEST_SOUND), None)
 
 
 class _OneFile:

@@ -38,6 +38,7 @@ class FrameSource(Protocol):
         start, end: seconds of what is read, where that is a part.
         file: a video file that shows the same, or None.
         sound: a file whose sound belongs to the frames, or None.
+        sound_shift: seconds to add to the times of that sound.
         reopens: whether it can be read more than once.
         warnings: what went wrong in the last reading without ending it, for people to read.
     """
@@ -55,6 +56,7 @@ class FrameSource(Protocol):
     end: float | None
     file: Path | None
     sound: Path | None
+    sound_shift: float
     reopens: bool
     warnings: list[str]
 
@@ -80,6 +82,7 @@ class _Steady:
     end: float | None = None
     file: Path | None = None
     sound: Path | None = None
+    sound_shift = 0.0
     is_image = False
     reopens = True
 

@@ -19,6 +19,7 @@ from vidcam.errors import OutputError
 from vidcam.video.colour import BT709, Colour
 from vidcam.video.reader import LONGEST_GAP, SHOWN_GAP, audio_stream, opened
 
+_LONGER_SOUND = 1.0  # seconds that sound may last longer than the frames
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 _MP4_AUDIO = {"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus"}
 
@@ -53,7 +54,9 @@ class FilmWriter:
         frame_rate: frames per second on average, which the encoder spends its bits by.
         crf: H.264's constant rate factor, 0 to 51; less is better and larger.
         colour: what the frames are coded in.
-        audio_from: a video file whose audio is copied along; sound that MP4 cannot carry is encoded as AAC.
+        audio_from: a video file whose audio is copied along, to the end of the frames; sound that MP4 cannot carry is
+            encoded as AAC.
+        audio_shift: seconds added to its times.
 
     Raises:
         OutputError: the file cannot be written.
@@ -69,6 +72,7 @@ class FilmWriter:
         crf: int = 18,
         colour: Colour = BT709,
         audio_from: Path | None = None,
+        audio_shift: float = 0.0,
     ) -> None:
         self.path = path
         height, width = size
@@ -86,11 +90,11 @@ class FilmWriter:
             context.colorspace = colour.matrix
             context.color_primaries, context.color_trc = colour.primaries, colour.transfer
             context.color_range = ColorRange.MPEG
-            self._audio = _AudioCopy(audio_from, self._film) if audio_from is not None else None
+            self._audio = _AudioCopy(audio_from, self._film, audio_shift) if audio_from is not None else None
             self._film.start_encoding()
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise OutputError(f"{path} cannot be written ({error}); give a directory that can be") from error
-        self._time_base, self._colour = time_base, colour
+        self._time_base, self._frame_rate, self._colour = time_base, frame_rate, colour
         self._last: int | None = None
         self._closed = 0  # units of time that gaps were shortened by
 
@@ -120,8 +124,9 @@ class FilmWriter:
         try:
             if error is None:
                 self._mux(self._video.encode(None))
-                if self._audio is not None:
-                    self._mux(self._audio.until(float("inf")))
+                if self._audio is not None and self._last is not None:
+                    ends = float(self._last * self._time_base + 1 / self._frame_rate)
+                    self._mux(self._audio.until(ends + _LONGER_SOUND))
         finally:
             if self._audio is not None:
                 self._audio.close()
@@ -158,7 +163,8 @@ def _aac_rate(rate: int) -> int:
 class _AudioCopy:
     """The audio packets of a file, in time order, on their way into a film."""
 
-    def __init__(self, source: Path, film: av.container.OutputContainer) -> None:
+    def __init__(self, source: Path, film: av.container.OutputContainer, shift: float) -> None:
+        self._shift = shift
         self._opened = ExitStack()
         self._source = self._opened.enter_context(opened(source))
         stream = audio_stream(self._source)
@@ -174,12 +180,19 @@ class _AudioCopy:
     def until(self, seconds: float) -> Iterator[Packet[Any]]:
         """Packets that begin at or before a time."""
         while True:
-            packet = self._next or next(self._packets, None)
+            packet = self._next or self._shifted()
             self._next = packet
             if packet is None or (packet.pts is not None and float(packet.pts * packet.time_base) > seconds):
                 return
             self._next = None
             yield packet
+
+    def _shifted(self) -> Packet[Any] | None:
+        packet = next(self._packets, None)
+        if packet is not None and packet.pts is not None and self._shift:
+            units = round(self._shift / packet.time_base)
+            packet.pts, packet.dts = packet.pts + units, None if packet.dts is None else packet.dts + units
+        return packet
 
     def close(self) -> None:
         self._opened.close()
