@@ -325,3 +325,21 @@ def test_limits_of_pixels_hold_when_a_clip_is_read_again(tmp_path: Path) -> None
     assert len(list(Clip(outputs.overlay))) == found.frames
     write_report([found], tmp_path, embedded=0)
     assert len(list(Clip(tmp_path / "clip.mp4"))) == found.frames
+
+
+@pytest.mark.slow
+def test_rates_that_the_network_does_not_know_are_said(tmp_path: Path) -> None:
+    frames = [numbered(i, 32, 32) for i in range(80)]
+    steady = write_video(
+        tmp_path / "steady.mkv", frames[:40], pts=[i * 62 for i in range(40)], time_base=Fraction(1, 1000)
+    )
+    assert explain(steady).warnings == ()
+    pts = [i * 16 for i in range(40)] + [640 + i * 62 for i in range(40)]
+    varying = write_video(tmp_path / "varying.mkv", frames, pts=pts, time_base=Fraction(1, 1000))
+    (warning,) = [w for w in explain(varying).warnings if "varies" in w]
+    assert "its frame rate varies from 16.1 to 62.5 a second" in warning
+    slow = write_video(
+        tmp_path / "slow.mkv", frames[:40], pts=[i * 166 for i in range(40)], time_base=Fraction(1, 1000)
+    )
+    (warning,) = explain(slow).warnings
+    assert "the network sees 6.02 frames a second and was trained at 16" in warning

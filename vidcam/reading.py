@@ -27,6 +27,9 @@ from vidcam.video.windows import Window, Windowing, sliding_windows
 Progress = Callable[[int, int], None]
 """Called with the frames done and the frames the header announces, 0 where it does not say."""
 
+_FEW_STEPS = 8  # between frames, that tell nothing about a rate
+_VARIES = 1.9  # ratio of a clip's long steps to its short ones that makes its rate a variable one
+_OFF = 1.3  # ratio of the rate that the network sees to the one it was trained at that is said
 _AHEAD = 2  # batches that wait
 _GIVE_BACK_EVERY = 16  # batches; holes between small results would otherwise grow with the length of the clip
 
@@ -94,13 +97,32 @@ class Reading:
 
     def warnings(self) -> tuple[str, ...]:
         """What the user should know about the clip, once it is read, and the model."""
-        notes = [*self.clip.warnings]
+        notes = [*self.clip.warnings, *self._about_rates()]
         if self.padded:
             notes.append(
                 f"{Path(self.clip.name).name}: its {len(self.times)} frames are fewer than one window of "
                 f"{self.windowing.span}; the last frame is repeated to fill it"
             )
         return tuple([*notes, self.model.note] if self.model.note else notes)
+
+    def _about_rates(self) -> Iterator[str]:
+        """Say where windows, which count frames, do not last as long as those that the network was trained on."""
+        name, trained = Path(self.clip.name).name, self.model.spec.frame_rate
+        steps = np.diff(self.times)
+        if len(steps) < _FEW_STEPS or not trained:
+            return
+        short, long = np.quantile(steps, (0.1, 0.9))
+        if short > 0 and long / short >= _VARIES:
+            yield (
+                f"{name}: its frame rate varies from {1 / long:.3g} to {1 / short:.3g} a second, and windows count frames: "
+                "scores and times are less certain; make its rate constant to be sure"
+            )
+        seen = float(self.clip.frame_rate) / self.windowing.sampling_rate
+        if not 1 / _OFF <= seen / trained <= _OFF:
+            yield (
+                f"{name}: the network sees {seen:.3g} frames a second and was trained at {trained:.3g}; "
+                "give another sampling rate, or a clip at its rate"
+            )
 
     def computation(self) -> dict[str, Any]:
         """In what the trunk computed, and how its maps correlate with float32's where that was measured."""
