@@ -117,3 +117,33 @@ def test_a_long_strip_is_not_resized_whole() -> None:
     assert seen.shape == (112, 112, 3)
     columns = seen[:, :, 0].mean(0)
     assert columns[50:62].min() > 100 and columns[[0, 111]].max() < 20
+
+
+def test_a_device_is_chosen_by_name(clip_path: Path) -> None:
+    assert vidcam.load_model("playground-r2plus1d", device="cpu").device.type == "cpu"
+    for device in ("cuda:7", "tpu", "", "cpu; rm"):
+        with pytest.raises(SettingsError, match="there is no device"):
+            vidcam.explain(clip_path, device=device)
+        with pytest.raises(SettingsError, match="there is no device"):
+            vidcam.load_model("playground-c3d", device=device)
+
+
+def test_an_own_network_is_moved_where_it_is_asked_for() -> None:
+    from torch import nn
+
+    moved: list[Any] = []
+
+    class Net(nn.Module):
+        def to(self, *args: Any, **kwargs: Any) -> Any:
+            moved.append(args)
+            return super().to(*args, **kwargs)
+
+    from vidcam.pipeline import loaded_model
+
+    model = vidcam.load_model("playground-r2plus1d")
+    network = Net()
+    network.inner = model.network
+    from dataclasses import replace
+
+    loaded_model(replace(model, network=network), "default", "cpu")
+    assert [str(args[0]) for args in moved] == ["cpu"]

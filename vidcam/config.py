@@ -72,6 +72,7 @@ class ExplainConfig(BaseModel):
     sampling_rate: Frames | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     dense: bool = False
+    device: str = Field(default="auto", max_length=64)
 
     def load(self) -> Model:
         """The model with its weights and labels.
@@ -82,14 +83,15 @@ class ExplainConfig(BaseModel):
         from vidcam.models.registry import load_model
 
         if isinstance(self.model, str):
-            return load_model(self.model, self.weights, self.labels)
+            return load_model(self.model, self.weights, self.labels, self.device)
         from vidcam.cam.layout import Layout
+        from vidcam.models.device import device_named
         from vidcam.models.own import ASSUMED, built, own_model
         from vidcam.models.preprocess import Preprocess
 
         own = self.model
         return own_model(
-            built(own.factory, own.arguments, self.weights),
+            built(own.factory, own.arguments, self.weights).to(device_named(self.device)),
             preprocess=Preprocess(**own.preprocess.model_dump()) if own.preprocess else ASSUMED,
             frames=own.frames,
             frame_rate=own.frame_rate,

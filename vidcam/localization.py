@@ -137,6 +137,7 @@ def localize(
     frame_rate: float | None = None,
     dtype: str = "auto",
     dense: bool = False,
+    device: str | None = None,
     progress: Progress = lambda done, announced: None,
 ) -> Localization:
     """Find when the classes of a clip happen, in one reading of it.
@@ -151,7 +152,7 @@ def localize(
         evidence: how a heatmap becomes one number of the curve: its mean, its max, or the mean of its top tenth.
         rule: how it is cut.
         stride: source frames between windows; a quarter of a window by default.
-        sampling_rate, frame_rate, dtype, dense: as for `vidcam.explain`.
+        sampling_rate, frame_rate, dtype, dense, device: as for `vidcam.explain`.
         progress: told how far the reading is.
 
     Raises:
@@ -159,7 +160,7 @@ def localize(
     """
     return localize_by_each(
         clip,
-        loaded_model(model, weights),
+        loaded_model(model, weights, device),
         classes,
         layer=layer,
         methods=[method],

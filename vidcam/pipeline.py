@@ -26,6 +26,7 @@ from vidcam.dense import DenseReading
 from vidcam.errors import LayerError, ModelError, SettingsError, one_of
 from vidcam.explanation import ExplainedTarget, Explanation
 from vidcam.fidelity import dense_agreement, quickened
+from vidcam.models.device import device_named
 from vidcam.models.inference import steps_of
 from vidcam.models.registry import Model, load_model
 from vidcam.reading import Batch, Progress, Reading, windowing_of
@@ -48,6 +49,7 @@ def explain(
     frame_rate: float | None = None,
     dtype: str = "auto",
     dense: bool = False,
+    device: str | None = None,
     progress: Progress = lambda done, announced: None,
 ) -> Explanation:
     """Explain why a network sees a target in a clip: where in the picture and when.
@@ -71,6 +73,8 @@ def explain(
             as it is (`vidcam.fidelity.quickened`), "float32", "bfloat16" or "float16".
         dense: run the trunk once over long spans instead of on every window (`vidcam.dense`): quicker the smaller the
             stride is, and not quite the same; the explanation's warnings say how far it agrees.
+        device: "cpu", "cuda", "cuda:1" or "auto" (the GPU where there is one); the network is moved there. By default
+            a network by name runs as with "auto", and your own where it is.
         progress: told how far the reading is.
 
     Raises:
@@ -94,6 +98,7 @@ def explain(
         frame_rate=frame_rate,
         dtype=dtype,
         dense=dense,
+        device=device,
         progress=progress,
     )[0]
 
@@ -112,6 +117,7 @@ def explain_each(
     frame_rate: float | None = None,
     dtype: str = "auto",
     dense: bool = False,
+    device: str | None = None,
     progress: Progress = lambda done, announced: None,
 ) -> list[Explanation]:
     """Explain several things in one reading of a clip.
@@ -123,7 +129,7 @@ def explain_each(
         For each target, best first, and each method: the explanation; where there are several layers, the fused one
         and behind it those of its layers.
     """
-    loaded = loaded_model(model, weights)
+    loaded = loaded_model(model, weights, device)
     methods, layers = checked_methods(method), checked_layers(loaded, layer)
     one_of(fusion, get_args(Fusion), "fusion")
     count = top_count(target)
@@ -184,10 +190,16 @@ def explain_each(
     return explanations
 
 
-def loaded_model(model: str | Model | nn.Module, weights: str | Path) -> Model:
-    """The model that was named, or given, or made of a network."""
+def loaded_model(model: str | Model | nn.Module, weights: str | Path, device: str | None = None) -> Model:
+    """The model that was named, or given, or made of a network, on a device where one is named.
+
+    Raises:
+        VidcamError: the model cannot be had, or there is no such device.
+    """
     if isinstance(model, str):
-        return load_model(model, weights)
+        return load_model(model, weights, device="auto" if device is None else device)
+    if device is not None:
+        (model if isinstance(model, nn.Module) else model.network).to(device_named(device))
     if isinstance(model, nn.Module):
         from vidcam.models.own import own_model
 

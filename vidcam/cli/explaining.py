@@ -11,12 +11,14 @@ import typer
 
 from vidcam.cli.options import (
     DENSE,
+    DEVICE,
     DTYPE,
     LABELS,
     MODEL,
     WEIGHTS,
     Clips,
     ConfigFile,
+    Device,
     Json,
     Labels,
     ModelName,
@@ -63,6 +65,7 @@ def explain(
     sampling_rate: Annotated[int | None, typer.Option(help="Source frames between the frames of a window.")] = None,
     dtype: Annotated[str | None, DTYPE] = None,
     dense: Annotated[bool | None, DENSE] = None,
+    device: Annotated[str | None, DEVICE] = None,
     config: ConfigFile = None,
     trust_config: TrustConfig = False,
     overwrite: Overwrite = False,
@@ -83,6 +86,7 @@ def explain(
         "sampling_rate": sampling_rate,
         "dtype": dtype,
         "dense": dense,
+        "device": device,
     }
     settings = read_config(config, flags, trusted=trust_config)
     places = places_of(clips, out)
@@ -129,6 +133,7 @@ def compare(
     layer: Annotated[str, typer.Option(help="auto, or names from `vidcam layers MODEL`, with commas.")] = "auto",
     method: Annotated[str, typer.Option(help="Names from `vidcam methods`, with commas.")] = "gradcam++,gradcam",
     stride: Stride = None,
+    device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
     """Show methods, classes, layers or models side by side: a film, a grid of frames, and curves as SVG and PDF."""
@@ -142,7 +147,7 @@ def compare(
         refuse_existing(place)
     found: list[Explanation] = []
     for name in model.split(","):
-        loaded = load_model(name.strip(), weights, labels)
+        loaded = load_model(name.strip(), weights, labels, device)
         targets = [target] if target in loaded.labels else [t.strip() for t in target.split(",")]
         for one in targets:
             for layers in layer.split(","):
@@ -150,8 +155,9 @@ def compare(
                     found += explain_each(
                         clip, loaded, one, layer=layers.strip(), method=method, stride=stride, progress=progress
                     )
+    outputs = run(found, place, overwrite=overwrite)
     tell(dict.fromkeys(warning for e in found for warning in e.warnings))
-    for path in vars(run(found, place, overwrite=overwrite)).values():
+    for path in vars(outputs).values():
         stdout.print(f"  {plain(path)}")
 
 
@@ -167,6 +173,7 @@ def tubes_(
     method: Annotated[str, typer.Option(help="A name from `vidcam methods`.")] = "gradcam++",
     threshold: Annotated[float, typer.Option(help="Heat of a tube, as a share of the clip's strongest.")] = 0.35,
     stride: Stride = None,
+    device: Device = "auto",
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -180,7 +187,7 @@ def tubes_(
     (place,) = places_of([clip], out)
     if not overwrite:
         refuse_existing(place)
-    loaded = load_model(model, weights, labels)
+    loaded = load_model(model, weights, labels, device)
     with progress_bar(clip.name) as progress:
         found = run(clip, loaded, target, layer=layer, method=method, stride=stride, progress=progress)
     tell(found.warnings)
@@ -251,6 +258,7 @@ def localize(
     ] = None,
     dtype: Annotated[str, DTYPE] = "auto",
     dense: Annotated[bool, DENSE] = False,
+    device: Device = "auto",
     truth: Annotated[Path | None, typer.Option(help="ActivityNet truth file to outline in the timeline.")] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -273,7 +281,7 @@ def localize(
         for place in places:
             refuse_existing(place)
             refuse_report(place)
-    loaded = load_model(model, weights, labels)
+    loaded = load_model(model, weights, labels, device)
     wanted = classes if re.fullmatch(r"top[- ]?\d*", classes) else [c.strip() for c in classes.split(",")]
     for clip, place in zip(clips, places):
         with progress_bar(clip.name) as progress:

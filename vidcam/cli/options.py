@@ -38,11 +38,13 @@ DTYPE = typer.Option(
 DENSE = typer.Option(
     "--dense", help="Run the trunk once over long spans: quicker, not quite the same; the agreement is told."
 )
+DEVICE = typer.Option(help="auto (the GPU where there is one), cpu, cuda, cuda:1 or mps.")
 Json = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each result, and nothing else.")]
 TrustConfig = Annotated[bool, typer.Option("--trust-config", help="Let the file name code to run.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 ModelName = Annotated[str, MODEL]
 Weights = Annotated[str, WEIGHTS]
+Device = Annotated[str, DEVICE]
 Labels = Annotated[Path | None, LABELS]
 Stride = Annotated[int | None, typer.Option(help="Source frames between windows. [default: half a window]")]
 ConfigFile = Annotated[Path | None, typer.Option(help="YAML file with these settings; flags go on top.")]

@@ -113,7 +113,9 @@ def _checked(record: Any) -> Record:
     match record:
         case {"clip": str(), "error": str()}:
             return dict(record)
-        case {"clip": str(), "figures": dict(figures)} if figures and all(map(_are_figures, figures.values())):
+        case {"clip": str(), "figures": dict(figures)} if figures and all(
+            isinstance(values, dict) and (name == "error" or _are_figures(values)) for name, values in figures.items()
+        ):  # what is known of a network's error is texts, too
             return dict(record)
     raise ValueError(f"records.jsonl holds {shortened(record)}, which is no record of a clip")
 

@@ -16,6 +16,7 @@ from vidcam.cam.layout import CHANNELS_FIRST, Layout
 from vidcam.errors import ModelError, nearest
 from vidcam.models import images, pytorchvideo, torchvision
 from vidcam.models.c3d import C3D, Pool5, renamed
+from vidcam.models.device import device_named
 from vidcam.models.i3d import I3D
 from vidcam.models.playground import PREPROCESS, SmallR2Plus1D, small_c3d
 from vidcam.models.preprocess import Preprocess
@@ -113,18 +114,22 @@ class Model:
         return self.labels.index(self.spec.background) if self.spec.background in self.labels else None
 
 
-def load_model(name: str, weights: str | Path = "default", labels: str | Path | None = None) -> Model:
-    """A network by name, on the GPU where there is one.
+def load_model(
+    name: str, weights: str | Path = "default", labels: str | Path | None = None, device: str = "auto"
+) -> Model:
+    """Load a network by name.
 
     Args:
         name: one of `model_names()` or `image_model_names()`.
         weights: "default" for the publisher's, "none" for random ones, or a .pth, .pt or .safetensors file.
         labels: a text file with one label a line, for weights with other classes than the published ones.
+        device: "auto" for the GPU where there is one, or its name, see `vidcam.models.device.device_named`.
 
     Raises:
+        SettingsError: there is no such device.
         ModelError: the name is unknown, the weights cannot be had, or the file does not fit the network.
     """
-    spec = spec_named(name)
+    spec, place = spec_named(name), device_named(device)
     classes, state, origin, note = spec.num_classes, None, "none", ""
     if str(weights) == "none":
         note = f"{name} has random weights: its explanations mean nothing; they show only that the pipeline runs"
@@ -140,7 +145,7 @@ def load_model(name: str, weights: str | Path = "default", labels: str | Path | 
         network = spec.build(classes)
     if state is not None:
         load_into(network, state, f"weights {weights!s} for {name}")
-    prepare(network).to("cuda" if torch.cuda.is_available() else "cpu")
+    prepare(network).to(place)
     return Model(network, spec, labels_of(labels, classes, spec.labels), origin, note)
 
 
