@@ -179,13 +179,8 @@ def serve(host: str = _LOOPBACK, port: int = 7860, limits: Limits = Limits()) ->
     Raises:
         SettingsError: it cannot listen there.
     """
-    with socket.socket() as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((host, port))
-        except OSError as error:
-            reason = error.strerror or error
-            raise SettingsError(f"cannot listen at {host}:{port} ({reason}); give another --port or --host") from error
+    host = host.strip("[]")
+    with listening_at(host, port) as listening:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the directory is deleted then, too
         token = None if is_loopback(host) else secrets.token_urlsafe()
         with served(host, limits, token) as app:
@@ -199,3 +194,26 @@ def serve(host: str = _LOOPBACK, port: int = 7860, limits: Limits = Limits()) ->
                 limit_concurrency=_CONNECTIONS,
             )
             uvicorn.Server(config).run(sockets=[listening])
+
+
+def listening_at(host: str, port: int) -> socket.socket:
+    """A socket that is bound to an address of IPv4 or IPv6.
+
+    Raises:
+        SettingsError: it cannot listen there.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+        except BaseException:
+            listening.close()
+            raise
+    except OSError as error:
+        named = address_with(None, host, port).removeprefix("http://")
+        reason = error.strerror or error
+        raise SettingsError(f"cannot listen at {named} ({reason}); give another --port or --host") from error
+    return listening
