@@ -31,9 +31,10 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from vidcam.app.connections import Connection
 from vidcam.app.events import Events, Passed, Sessions, Streams
 from vidcam.app.explainer import Explainer
-from vidcam.app.gate import Gate, address_with, is_loopback
+from vidcam.app.gate import LONGEST_HEAD, Gate, address_with, is_loopback
 from vidcam.app.limits import Limits
 from vidcam.app.names import BINARY
 from vidcam.app.page import HEAD, page, speaks, waits
@@ -185,15 +186,21 @@ def serve(host: str = _LOOPBACK, port: int = 7860, limits: Limits = Limits()) ->
         token = None if is_loopback(host) else secrets.token_urlsafe()
         with served(host, limits, token) as app:
             print(f"{address_with(token, host, listening.getsockname()[1])}  (Ctrl-C ends it)", flush=True)
-            config = uvicorn.Config(
-                app,
-                log_level="warning",
-                proxy_headers=False,  # a visitor does not say from where they come
-                server_header=False,
-                ws="none",
-                limit_concurrency=_CONNECTIONS,
-            )
-            uvicorn.Server(config).run(sockets=[listening])
+            uvicorn.Server(configuration(app)).run(sockets=[listening])
+
+
+def configuration(app: ASGIApp) -> uvicorn.Config:
+    """How the web server runs."""
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        log_level="warning",
+        proxy_headers=False,  # a visitor does not say from where they come
+        server_header=False,
+        ws="none",
+        limit_concurrency=_CONNECTIONS,
+        h11_max_incomplete_event_size=LONGEST_HEAD,
+    )
 
 
 def listening_at(host: str, port: int) -> socket.socket:
