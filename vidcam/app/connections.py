@@ -39,8 +39,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
         super().connection_made(transport)
-        theirs = [other for other in self.connections if other.client and self.client and _same(other, self)]
-        if len(theirs) > SHARE:
+        if sum(_network(other) == _network(self) for other in self.connections) > SHARE:
             self.connections.discard(self)
             transport.write(_answer(b"429 Too Many Requests", _CROWDED))
             transport.close()
@@ -90,8 +89,8 @@ class Connection(H11Protocol):
             self._deadline = None
 
 
-def _same(one: Any, other: Any) -> bool:
-    return network(one.client[0]) == network(other.client[0])
+def _network(connection: Any) -> str:
+    return network(connection.client[0]) if connection.client else ""
 
 
 def _answer(status: bytes, text: bytes) -> bytes:

@@ -32,12 +32,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from vidcam.app.connections import Connection
-from vidcam.app.events import Events, Passed, Sessions, Streams
+from vidcam.app.events import Events, Passed, Sessions, Streams, address_of
 from vidcam.app.explainer import Explainer
 from vidcam.app.gate import LONGEST_HEAD, Gate, address_with, is_loopback
+from vidcam.app.jobs import Jobs
 from vidcam.app.limits import Limits
 from vidcam.app.names import BINARY
-from vidcam.app.page import HEAD, page, speaks, waits
+from vidcam.app.page import HEAD, page, queued, speaks
 from vidcam.app.results import Results
 from vidcam.app.uploads import Refused, Uploads
 from vidcam.cam.methods import METHODS
@@ -79,10 +80,9 @@ def _application(host: str, limits: Limits, uploads: Uploads, results: Results, 
         results.forget(session)
 
     async def upload(request: Request) -> Response:
-        address = request.client.host if request.client is not None else ""
         body = request.stream()
         try:
-            stored = await uploads.receive(body, request.headers.get("content-type", ""), address)
+            stored = await uploads.receive(body, request.headers.get("content-type", ""), address_of(request.scope))
         except Refused as refused:
             with anyio.move_on_after(10), suppress(Exception):  # a browser shows the answer only after its request
                 received = 0
@@ -106,7 +106,7 @@ def _application(host: str, limits: Limits, uploads: Uploads, results: Results, 
     async def sweep() -> None:
         while True:
             await asyncio.sleep(_SWEEP)
-            await asyncio.to_thread(uploads.sweep)
+            await asyncio.to_thread(uploads.sweep, jobs.clips())
             await asyncio.to_thread(results.sweep)
 
     @asynccontextmanager
@@ -121,10 +121,11 @@ def _application(host: str, limits: Limits, uploads: Uploads, results: Results, 
     blocks = page(explainer, limits, left)
     gradio = _mounted(host, limits, blocks)
     sessions = Sessions.new()
+    jobs = Jobs(partial(queued, blocks), limits)
     passed, streams = Passed(gradio), Streams(gradio, sessions, partial(speaks, blocks))
 
-    def events(queued: bool) -> Events:
-        return Events(gradio, sessions, uploads, model_names(), METHODS, partial(waits, blocks), queued)
+    def events(through_queue: bool) -> Events:
+        return Events(gradio, sessions, uploads, model_names(), METHODS, jobs, through_queue)
 
     app = Starlette(
         routes=[
@@ -139,8 +140,8 @@ def _application(host: str, limits: Limits, uploads: Uploads, results: Results, 
             Route("/gradio_api/startup-events", passed, methods=["GET"]),
             Route("/gradio_api/heartbeat/{session}", streams, methods=["GET"]),
             Route("/gradio_api/queue/data", streams, methods=["GET"]),
-            Route("/gradio_api/queue/join", events(queued=True), methods=["POST"]),
-            Route("/gradio_api/run/predict", events(queued=False), methods=["POST"]),
+            Route("/gradio_api/queue/join", events(through_queue=True), methods=["POST"]),
+            Route("/gradio_api/run/predict", events(through_queue=False), methods=["POST"]),
             Route("/gradio_api/upload", upload, methods=["POST"]),
             Route("/gradio_api/upload_progress", progress, methods=["GET"]),
             Route("/gradio_api/file={key}", uploaded, methods=["GET"]),
