@@ -13,6 +13,7 @@ import httpx
 import pytest
 from starlette.responses import JSONResponse
 
+from tests.app.loops import run
 from tests.app.server import CHOICE, EXPLAIN, Visitor, running
 from vidcam.app.events import Events, Sessions
 from vidcam.app.jobs import Job, Jobs
@@ -108,7 +109,7 @@ def test_of_many_at_once_one_is_taken_and_none_harms_it(uploads: Uploads) -> Non
         assert await _post(drops, stored[3].key, 1) == 200
         assert [u.path.exists() for u in stored[:4]] == [False, False, False, True]
 
-    asyncio.run(ask())
+    run(ask())
 
 
 def test_a_clip_that_waits_is_not_old(uploads: Uploads) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.app.loops import run
 from vidcam.app import uploads as module
 from vidcam.app.limits import Limits
 from vidcam.app.names import content_type, safe_name
@@ -26,7 +27,7 @@ async def _chunks(body: bytes, size: int = 1000, pause: float = 0) -> AsyncItera
 
 
 def _receive(uploads: Uploads, body: bytes, kind: str = _TYPE, address: str = "here") -> Upload:
-    return asyncio.run(uploads.receive(_chunks(body), kind, address))
+    return run(uploads.receive(_chunks(body), kind, address))
 
 
 @pytest.fixture
@@ -86,14 +87,14 @@ def test_few_arrive_at_the_same_time(uploads: Uploads) -> None:
         arriving = [uploads.receive(_chunks(body, pause=0.02), _TYPE, address) for address in addresses]
         return await asyncio.gather(*arriving, return_exceptions=True)
 
-    found = asyncio.run(several())
+    found = run(several())
     assert [getattr(f, "status", 200) for f in found] == [200, 429, 200, 429, 429]
 
 
 def test_an_upload_that_stops_is_deleted(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PAUSE", 0.05)
     with pytest.raises(Refused) as caught:
-        asyncio.run(uploads.receive(_chunks(_form(b"x"), pause=1), _TYPE, "here"))
+        run(uploads.receive(_chunks(_form(b"x"), pause=1), _TYPE, "here"))
     assert caught.value.status == 408 and list(uploads.place.iterdir()) == []
 
 
@@ -101,9 +102,9 @@ def test_an_upload_that_trickles_is_ended(uploads: Uploads, monkeypatch: pytest.
     monkeypatch.setattr(module, "_BEGINNING", 0.2)
     body = _form(bytes(20_000))
     with pytest.raises(Refused) as caught:
-        asyncio.run(uploads.receive(_chunks(body, size=100, pause=0.02), _TYPE, "here"))  # 5 kB/s
+        run(uploads.receive(_chunks(body, size=100, pause=0.02), _TYPE, "here"))  # 5 kB/s
     assert caught.value.status == 408 and list(uploads.place.iterdir()) == []
-    asyncio.run(uploads.receive(_chunks(body, size=1000, pause=0.02), _TYPE, "here"))
+    run(uploads.receive(_chunks(body, size=1000, pause=0.02), _TYPE, "here"))
 
 
 def test_the_first_session_owns_an_upload_and_has_one(uploads: Uploads) -> None:
