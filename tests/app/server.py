@@ -17,6 +17,7 @@ import httpx
 import uvicorn
 
 from vidcam.app import Limits, served
+from vidcam.app.server import configuration
 
 EXPLAIN = 2
 _CLIENTS: list[httpx.Client] = []
@@ -29,7 +30,7 @@ def running(limits: Limits, host: str = "127.0.0.1", token: str | None = None) -
     with socket.socket() as listening, served(host, limits, token) as app:
         listening.bind(("127.0.0.1", 0))
         listening.listen()  # who comes before the server has started waits
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
+        server = uvicorn.Server(configuration(app))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

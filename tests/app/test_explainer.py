@@ -67,3 +67,15 @@ def test_without_room_or_upload_nothing_is_begun(tmp_path: Path, upload: Upload)
     assert "too many results" in _error(tmp_path, upload, {}, Limits(results=0))
     upload.path.unlink()
     assert _error(tmp_path, upload, {}) == GONE
+
+
+def test_an_address_has_half_of_the_results(tmp_path: Path) -> None:
+    results = Results(tmp_path, Limits(results=4))
+    for session in ("a", "b", "b"):
+        results.new(session, "here", "clip")
+    with pytest.raises(VidcamError, match="network address has too many results"):
+        results.new("c", "here", "clip")
+    for session in ("c", "d"):
+        results.new(session, "there", "clip")
+    with pytest.raises(VidcamError, match="on this page now"):
+        results.new("e", "elsewhere", "clip")

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -8,6 +11,7 @@ import pytest
 from tests.app.server import Visitor, running
 from vidcam.app import Limits
 from vidcam.app.gate import address_with
+from vidcam.app.server import listening_at
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +25,20 @@ def _status(address: str, method: str, path: str, **headers: str) -> int:
     return httpx.request(method, address + path, headers=names, trust_env=False).status_code
 
 
-@pytest.mark.parametrize("host", ["elsewhere.example", "elsewhere.example:7860", "", "127.0.0.1.elsewhere.example"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "elsewhere.example",
+        "elsewhere.example:7860",
+        "",
+        "127.0.0.1.elsewhere.example",
+        "[::1]elsewhere.example:80",
+        "127.0.0.1:7860.elsewhere.example",
+        "localhost:1@elsewhere.example",
+        "localhost:80/elsewhere",
+        "localhost:",
+    ],
+)
 def test_a_page_elsewhere_cannot_use_the_name_of_another(address: str, host: str) -> None:
     assert _status(address, "GET", "/", Host=host) == 400
 
@@ -133,3 +150,67 @@ def test_the_session_of_another_browser_is_another_session(address: str) -> None
         assert browser.post("/gradio_api/run/predict", json=event).status_code == 200
         other = Visitor(address, session="known")
         assert other.explain(key) == ("", "Drop a clip first.")
+
+
+@pytest.mark.parametrize(
+    "cookie", ['a="' + "\\a" * 7000 + '"', "a=b;" * 4000, 'a="' + "\\" * 60_000 + '"', "x" * 60_000]
+)
+def test_a_long_cookie_takes_no_time(address: str, cookie: str) -> None:
+    began = time.monotonic()
+    assert _status(address, "GET", "/favicon.ico", Cookie=cookie) == (431 if len(cookie) > 16384 else 200)
+    assert time.monotonic() - began < 0.2
+
+
+def test_a_cookie_among_others_is_found(address: str) -> None:
+    ours = httpx.get(address, trust_env=False).headers["set-cookie"].split(";")[0]
+    for cookie in (ours, f"a=b; {ours}", f'a="{ours}; {ours};b', f"{ours}; x{ours}"):
+        assert "set-cookie" not in httpx.get(address, headers={"Cookie": cookie}, trust_env=False).headers
+    for cookie in (f"x{ours}", f"{ours}0", ours.replace("=", " =")):
+        assert "set-cookie" in httpx.get(address, headers={"Cookie": cookie}, trust_env=False).headers
+
+
+def test_a_query_of_many_fields_shows_no_token() -> None:
+    with running(Limits(megabytes=1), "0.0.0.0", "secret") as address:
+        assert _status(address, "GET", "/?" + "&".join(f"a{i}=1" for i in range(25))) == 401
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_visit_from_elsewhere_replaces_no_cookie(address: str, site: str) -> None:
+    for headers, status in (
+        ({"Sec-Fetch-Site": site, "Sec-Fetch-Dest": "document"}, 200),
+        ({"Sec-Fetch-Site": site}, 200),
+        ({"Sec-Fetch-Site": site, "Sec-Fetch-Dest": "image"}, 403),
+        ({"Sec-Fetch-Site": site, "Sec-Fetch-Dest": "iframe"}, 403),
+    ):
+        answer = httpx.get(address, headers=headers, trust_env=False)
+        assert answer.status_code == status and "set-cookie" not in answer.headers
+
+
+@pytest.mark.slow
+def test_a_link_elsewhere_opens_the_page_and_keeps_the_cookie(browser: Any) -> None:
+    with running(Limits(megabytes=1), "0.0.0.0", "secret") as address:
+        elsewhere = address.replace("127.0.0.1", "localhost")  # another site
+        context = browser.new_context()
+        page = context.new_page()
+        kept = []
+        for _ in range(2):
+            page.goto(f"{elsewhere}/nowhere")
+            page.set_content(f'<a href="{address}/?token=secret">link</a>')
+            page.get_by_text("link").click()
+            page.get_by_role("button", name="Explain").wait_for()
+            cookies = [c["value"] for c in context.cookies() if c["domain"] == "127.0.0.1"]
+            kept.append(cookies)
+        assert len(kept[0]) == 1 and kept[0] == kept[1]
+        context.close()
+
+
+def test_addresses_of_both_kinds_are_written_as_a_browser_wants_them() -> None:
+    assert address_with(None, "::1", 80) == "http://[::1]:80"
+    assert address_with("a", "10.0.0.1", 80) == "http://10.0.0.1:80/?token=a"
+
+
+def test_it_listens_at_either_kind_of_address() -> None:
+    for host in ("127.0.0.1", "localhost", *(["::1"] if socket.has_ipv6 else [])):
+        with listening_at(host, 0) as listening:
+            listening.listen()
+            socket.create_connection(listening.getsockname()[:2]).close()

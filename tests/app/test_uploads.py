@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.app.loops import run
 from vidcam.app import uploads as module
 from vidcam.app.limits import Limits
 from vidcam.app.names import content_type, safe_name
@@ -26,7 +27,7 @@ async def _chunks(body: bytes, size: int = 1000, pause: float = 0) -> AsyncItera
 
 
 def _receive(uploads: Uploads, body: bytes, kind: str = _TYPE, address: str = "here") -> Upload:
-    return asyncio.run(uploads.receive(_chunks(body), kind, address))
+    return run(uploads.receive(_chunks(body), kind, address))
 
 
 @pytest.fixture
@@ -71,26 +72,39 @@ def test_one_file_one_address_and_all_together_are_bounded(uploads: Uploads) -> 
     with pytest.raises(Refused, match="no room"):
         _receive(uploads, _form(b"x"), address="elsewhere")
     uploads.forget("")
-    for _ in range(10):
-        _receive(uploads, _form(b""))
-    assert _refused(uploads, _form(b"")) == 507
+    for i in range(10):
+        if i == 5:  # half of the places are this address's, however small its files
+            assert _refused(uploads, _form(b"")) == 507
+        _receive(uploads, _form(b""), address="here" if i < 5 else "there")
+    with pytest.raises(Refused, match="no room"):
+        _receive(uploads, _form(b""), address="elsewhere")
 
 
 def test_few_arrive_at_the_same_time(uploads: Uploads) -> None:
     async def several() -> list[Upload | BaseException]:
         body = _form(bytes(3000))
-        arriving = [uploads.receive(_chunks(body, pause=0.02), _TYPE, "here") for _ in range(5)]
+        addresses = ("here", "here", "there", "here", "elsewhere")
+        arriving = [uploads.receive(_chunks(body, pause=0.02), _TYPE, address) for address in addresses]
         return await asyncio.gather(*arriving, return_exceptions=True)
 
-    found = asyncio.run(several())
-    assert [getattr(f, "status", 200) for f in found] == [200, 200, 429, 429, 429]
+    found = run(several())
+    assert [getattr(f, "status", 200) for f in found] == [200, 429, 200, 429, 429]
 
 
 def test_an_upload_that_stops_is_deleted(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PAUSE", 0.05)
     with pytest.raises(Refused) as caught:
-        asyncio.run(uploads.receive(_chunks(_form(b"x"), pause=1), _TYPE, "here"))
+        run(uploads.receive(_chunks(_form(b"x"), pause=1), _TYPE, "here"))
     assert caught.value.status == 408 and list(uploads.place.iterdir()) == []
+
+
+def test_an_upload_that_trickles_is_ended(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BEGINNING", 0.2)
+    body = _form(bytes(20_000))
+    with pytest.raises(Refused) as caught:
+        run(uploads.receive(_chunks(body, size=100, pause=0.02), _TYPE, "here"))  # 5 kB/s
+    assert caught.value.status == 408 and list(uploads.place.iterdir()) == []
+    run(uploads.receive(_chunks(body, size=1000, pause=0.02), _TYPE, "here"))
 
 
 def test_the_first_session_owns_an_upload_and_has_one(uploads: Uploads) -> None:

@@ -12,6 +12,7 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -21,7 +22,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from vidcam.app.connections import network
 from vidcam.app.gate import VISITOR
+from vidcam.app.jobs import Jobs
 from vidcam.app.uploads import Refused, Upload, Uploads
 
 CLIP = "vidcam.clip"  # in the scope: the upload that a request names and its session owns, or None
@@ -112,7 +115,7 @@ class Events:
         sessions: their names.
         uploads: of all visitors.
         models, methods: those that are offered.
-        waits: whether a session has a clip that waits or is explained.
+        jobs: of all visitors.
         queued: whether the events of the route go through Gradio's queue; those that explain do.
     """
 
@@ -123,11 +126,11 @@ class Events:
         uploads: Uploads,
         models: Collection[str],
         methods: Collection[str],
-        waits: Callable[[str], bool],
+        jobs: Jobs,
         queued: bool,
     ) -> None:
         self._gradio, self._sessions, self._uploads = gradio, sessions, uploads
-        self._models, self._methods, self._waits, self._queued = models, methods, waits, queued
+        self._models, self._methods, self._jobs, self._queued = models, methods, jobs, queued
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -137,14 +140,15 @@ class Events:
                 raise Refused(400, "This event is not asked for like this.")
             session = self._sessions.name(scope, event.session_hash)
             data = self._checked(event)
-            clip = self._clip(event, session)
-            if event.fn_index == EXPLAIN and self._waits(session):
-                raise Refused(429, "A clip of yours is being explained; wait for it.")
+            body = json.dumps({"data": data, "fn_index": event.fn_index, "session_hash": session}).encode()
+            with ExitStack() as held:
+                job = held.enter_context(self._jobs.joining(session, address_of(scope))) if self._queued else None
+                clip = self._clip(event, session)
+                if job is not None:
+                    job.clip = clip
+                await pass_on(self._gradio, {**scope, CLIP: clip}, receive, send, body=body)
         except Refused as refused:
             await JSONResponse({"detail": refused.text}, refused.status)(scope, receive, send)
-            return
-        body = json.dumps({"data": data, "fn_index": event.fn_index, "session_hash": session}).encode()
-        await pass_on(self._gradio, {**scope, CLIP: clip}, receive, send, body=body)
 
     def _checked(self, event: _Event) -> list[str | None]:
         """The event's data: strings that the page offers, and None for the clip."""
@@ -168,7 +172,7 @@ class Events:
         key = given.get("path") if isinstance(given, dict) else given
         if event.fn_index == MODEL_CHOSEN or not isinstance(key, str) or _KEY.fullmatch(key) is None:
             return None
-        return self._uploads.claim(key, session)
+        return self._uploads.claim(key, session, self._jobs.clips())
 
 
 async def pass_on(
@@ -205,6 +209,11 @@ async def pass_on(
         return message
 
     await gradio({**ours, "root_path": ""}, received, send)
+
+
+def address_of(scope: Scope) -> str:
+    """The network address of a visitor."""
+    return network(scope["client"][0]) if scope.get("client") else ""
 
 
 async def _event(request: Request) -> _Event:

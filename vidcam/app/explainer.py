@@ -57,7 +57,7 @@ class Explainer:
         """
         stopping = Event()
         with self._turn:
-            result = self._results.new(session, upload.name)
+            result = self._results.new(session, upload.address, upload.name)
             self._running = session, stopping
             try:
                 _take(upload, result)

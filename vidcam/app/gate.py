@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, quote
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 VISITOR = "vidcam.visitor"  # in the scope: the visitor that the browser's cookie names, or ""
@@ -22,6 +22,14 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
+LONGEST_HEAD = 16384  # bytes of a request's target and headers
+_LONGEST_COOKIE = 200
+_HOST = re.compile(r"(localhost|[0-9.]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_ELSEWHERE = ("cross-site", "same-site")  # another port of this machine is the same site
+# A browser that comes from another site leaves the cookie out. This asks again, from here, and once.
+_AGAIN = """<!doctype html><title>vidcam</title><a href="">Open the page</a>
+<script>if (!document.referrer.startsWith(location.origin + "/")) location.replace(location.href)</script>
+"""
 _POLICY = "frame-ancestors 'self'; object-src 'none'; base-uri 'self'; form-action 'self'"
 
 
@@ -66,6 +74,9 @@ class Gate:
             return
         name = f"vidcam-{(scope.get('server') or ('', 0))[1]}"
         visitor = self._visitor(headers, name)
+        if scope["path"] == "/" and not visitor and headers.get("sec-fetch-site") in _ELSEWHERE:
+            await _from_elsewhere(headers)(scope, receive, _protected(scope, send, None))
+            return
         by_token = self._shows_token(scope, headers)
         if self._token is not None and not (visitor or by_token or scope["path"].startswith(_RESULTS)):
             text = "This page needs its token: open the address that was printed when it started."
@@ -78,8 +89,11 @@ class Gate:
         await self._app({**scope, VISITOR: visitor}, receive, _protected(scope, send, cookie))
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
+        fields = sum(len(name) + len(value) for name, value in scope["headers"])
+        if fields + len(scope["path"]) + len(scope["query_string"]) > LONGEST_HEAD:
+            return PlainTextResponse("The request's headers are too long.", 431)
         host = headers.get("host", "").lower()
-        if self._local and not is_loopback(_without_port(host)):
+        if self._local and not _is_local(host):
             return PlainTextResponse("Invalid host header", 400)
         if len(headers.getlist("origin")) > 1 or len(headers.getlist("host")) > 1:
             return PlainTextResponse("Invalid headers", 400)
@@ -93,11 +107,9 @@ class Gate:
 
     def _visitor(self, headers: Headers, name: str) -> str:
         """The visitor that a cookie of this gate names, or ""."""
-        try:
-            morsel = SimpleCookie(headers.get("cookie", "")).get(name)
-        except CookieError:
-            return ""
-        visitor, _, signature = (morsel.value if morsel is not None else "").partition(".")
+        parts = (part.strip() for part in headers.get("cookie", "").split(";"))
+        values = (part[len(name) + 1 :] for part in parts if part.startswith(f"{name}="))
+        visitor, _, signature = next(values, "")[:_LONGEST_COOKIE].partition(".")
         return visitor if visitor and _same(signature, self._signature(visitor)) else ""
 
     def _signature(self, visitor: str) -> str:
@@ -109,12 +121,16 @@ class Gate:
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() in ("token", "bearer") and _same(given.strip(), self._token):
             return True
-        query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=20) if scope["query_string"] else {}
+        try:
+            query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=20)
+        except ValueError:  # too many fields
+            return False
         return any(_same(value, self._token) for value in query.get("token", []))
 
 
 def address_with(token: str | None, host: str, port: int) -> str:
     """The address that a visitor opens."""
+    host = f"[{host}]" if ":" in host else host
     return f"http://{host}:{port}" + (f"/?token={quote(token)}" if token is not None else "")
 
 
@@ -122,8 +138,20 @@ def _same(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
 
 
-def _without_port(host: str) -> str:
-    return host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.rsplit(":", 1)[0]
+def _is_local(host: str) -> bool:
+    """Whether a Host header names this machine, and nothing else is in it."""
+    named = _HOST.fullmatch(host)
+    return named is not None and is_loopback(named[1])
+
+
+def _from_elsewhere(headers: Headers) -> Response:
+    """The answer to a browser that comes from another site, and so does not say which visitor it is.
+
+    A new cookie would replace the one of a page that is open.
+    """
+    if headers.get("sec-fetch-dest", "document") != "document":
+        return PlainTextResponse("Requests of other pages are refused.", 403)
+    return HTMLResponse(_AGAIN, headers={"Cache-Control": "no-store"})
 
 
 def _protected(scope: Scope, send: Send, cookie: str | None) -> Send:

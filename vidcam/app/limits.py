@@ -7,6 +7,16 @@ from dataclasses import dataclass
 FRAME_RATE = 60  # frames per second that the limit of time is counted in
 
 
+def share(limit: int) -> int:
+    """What one network address may have of a limit.
+
+    Example:
+        >>> share(8), share(1)
+        (4, 1)
+    """
+    return max(1, limit // 2)
+
+
 @dataclass(frozen=True)
 class Limits:
     """Limits of the page.
@@ -17,8 +27,8 @@ class Limits:
         pixels: of a picture.
         work_seconds: to explain a clip, on the clock.
         memory: bytes of memory of the process that explains clips.
-        uploads: files of all visitors together.
-        files: as many largest clips fit on the disk, all visitors together; a network address has half of it.
+        uploads: files of all visitors together; of these and the following, a network address has half.
+        files: as many largest clips fit on the disk, all visitors together.
         arriving: uploads at the same time.
         waiting: clips that wait to be explained.
         results: explained clips of all visitors together.

@@ -9,8 +9,9 @@ from typing import Any
 import gradio as gr
 import jinja2
 
-from vidcam.app.events import CLIP, CLIP_DROPPED, EXPLAIN, MODEL_CHOSEN
+from vidcam.app.events import CLIP, CLIP_DROPPED, EXPLAIN, MODEL_CHOSEN, address_of
 from vidcam.app.explainer import GONE, UNEXPECTED, Explainer, log
+from vidcam.app.jobs import Job
 from vidcam.app.limits import Limits
 from vidcam.app.results import ARCHIVE
 from vidcam.cam.methods import METHODS
@@ -90,12 +91,13 @@ def page(explainer: Explainer, limits: Limits, left: Callable[[str], None]) -> g
     return blocks.queue(max_size=limits.waiting)
 
 
-def waits(blocks: gr.Blocks, session: str) -> bool:
-    """Whether a clip of a session waits or is explained."""
+def queued(blocks: gr.Blocks) -> list[Job]:
+    """The clips that wait or are explained."""
     queue = blocks._queue
     waiting = [event for each in queue.event_queue_per_concurrency_id.values() for event in each.queue]
     running = [event for job in queue.active_jobs if job is not None for event in job]
-    return any(event.session_hash == session for event in waiting + running)
+    asked = [(event.session_hash, event.request.scope) for event in waiting + running]
+    return [Job(session, address_of(scope), scope.get(CLIP)) for session, scope in asked]
 
 
 def speaks(blocks: gr.Blocks, session: str) -> bool:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 
-from vidcam.app.limits import Limits
+from vidcam.app.limits import Limits, share
 from vidcam.app.names import content_type
 from vidcam.errors import VidcamError
 
@@ -36,6 +36,7 @@ class Result:
         key: 128 random bits; whoever knows it may see the result.
         folder: where it is; the working folder of the process that makes it.
         session: whose it is.
+        address: of the visitor in the network.
         clip: the name of the clip.
         used: when, in seconds of a monotonic clock.
     """
@@ -43,6 +44,7 @@ class Result:
     key: str
     folder: Path
     session: str
+    address: str
     clip: str
     used: float = field(default_factory=time.monotonic)
 
@@ -59,7 +61,7 @@ class Results:
         self.place, self.limits = place, limits
         self._results: dict[str, Result] = {}
 
-    def new(self, session: str, clip: str) -> Result:
+    def new(self, session: str, address: str, clip: str) -> Result:
         """An empty folder, in place of the session's former result.
 
         Raises:
@@ -68,8 +70,10 @@ class Results:
         self.forget(session)
         if len(self._results) >= self.limits.results:
             raise VidcamError("There are too many results on this page now; try again in a few minutes.")
+        if sum(r.address == address for r in list(self._results.values())) >= share(self.limits.results):
+            raise VidcamError("Your network address has too many results on this page; close some of its pages.")
         key = secrets.token_urlsafe(16)
-        result = Result(key, self.place / key, session, clip)
+        result = Result(key, self.place / key, session, address, clip)
         (result.folder / "clip").mkdir(parents=True)
         self._results[key] = result
         return result

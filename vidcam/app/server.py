@@ -31,12 +31,14 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from vidcam.app.events import Events, Passed, Sessions, Streams
+from vidcam.app.connections import Connection
+from vidcam.app.events import Events, Passed, Sessions, Streams, address_of
 from vidcam.app.explainer import Explainer
-from vidcam.app.gate import Gate, address_with, is_loopback
+from vidcam.app.gate import LONGEST_HEAD, Gate, address_with, is_loopback
+from vidcam.app.jobs import Jobs
 from vidcam.app.limits import Limits
 from vidcam.app.names import BINARY
-from vidcam.app.page import HEAD, page, speaks, waits
+from vidcam.app.page import HEAD, page, queued, speaks
 from vidcam.app.results import Results
 from vidcam.app.uploads import Refused, Uploads
 from vidcam.cam.methods import METHODS
@@ -78,10 +80,9 @@ def _application(host: str, limits: Limits, uploads: Uploads, results: Results, 
         results.forget(session)
 
     async def upload(request: Request) -> Response:
-        address = request.client.host if request.client is not None else ""
         body = request.stream()
         try:
-            stored = await uploads.receive(body, request.headers.get("content-type", ""), address)
+            stored = await uploads.receive(body, request.headers.get("content-type", ""), address_of(request.scope))
         except Refused as refused:
             with anyio.move_on_after(10), suppress(Exception):  # a browser shows the answer only after its request
                 received = 0
@@ -105,7 +106,7 @@ def _application(host: str, limits: Limits, uploads: Uploads, results: Results, 
     async def sweep() -> None:
         while True:
             await asyncio.sleep(_SWEEP)
-            await asyncio.to_thread(uploads.sweep)
+            await asyncio.to_thread(uploads.sweep, jobs.clips())
             await asyncio.to_thread(results.sweep)
 
     @asynccontextmanager
@@ -120,10 +121,11 @@ def _application(host: str, limits: Limits, uploads: Uploads, results: Results, 
     blocks = page(explainer, limits, left)
     gradio = _mounted(host, limits, blocks)
     sessions = Sessions.new()
+    jobs = Jobs(partial(queued, blocks), limits)
     passed, streams = Passed(gradio), Streams(gradio, sessions, partial(speaks, blocks))
 
-    def events(queued: bool) -> Events:
-        return Events(gradio, sessions, uploads, model_names(), METHODS, partial(waits, blocks), queued)
+    def events(through_queue: bool) -> Events:
+        return Events(gradio, sessions, uploads, model_names(), METHODS, jobs, through_queue)
 
     app = Starlette(
         routes=[
@@ -138,8 +140,8 @@ def _application(host: str, limits: Limits, uploads: Uploads, results: Results, 
             Route("/gradio_api/startup-events", passed, methods=["GET"]),
             Route("/gradio_api/heartbeat/{session}", streams, methods=["GET"]),
             Route("/gradio_api/queue/data", streams, methods=["GET"]),
-            Route("/gradio_api/queue/join", events(queued=True), methods=["POST"]),
-            Route("/gradio_api/run/predict", events(queued=False), methods=["POST"]),
+            Route("/gradio_api/queue/join", events(through_queue=True), methods=["POST"]),
+            Route("/gradio_api/run/predict", events(through_queue=False), methods=["POST"]),
             Route("/gradio_api/upload", upload, methods=["POST"]),
             Route("/gradio_api/upload_progress", progress, methods=["GET"]),
             Route("/gradio_api/file={key}", uploaded, methods=["GET"]),
@@ -179,23 +181,47 @@ def serve(host: str = _LOOPBACK, port: int = 7860, limits: Limits = Limits()) ->
     Raises:
         SettingsError: it cannot listen there.
     """
-    with socket.socket() as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((host, port))
-        except OSError as error:
-            reason = error.strerror or error
-            raise SettingsError(f"cannot listen at {host}:{port} ({reason}); give another --port or --host") from error
+    host = host.strip("[]")
+    with listening_at(host, port) as listening:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the directory is deleted then, too
         token = None if is_loopback(host) else secrets.token_urlsafe()
         with served(host, limits, token) as app:
             print(f"{address_with(token, host, listening.getsockname()[1])}  (Ctrl-C ends it)", flush=True)
-            config = uvicorn.Config(
-                app,
-                log_level="warning",
-                proxy_headers=False,  # a visitor does not say from where they come
-                server_header=False,
-                ws="none",
-                limit_concurrency=_CONNECTIONS,
-            )
-            uvicorn.Server(config).run(sockets=[listening])
+            uvicorn.Server(configuration(app)).run(sockets=[listening])
+
+
+def configuration(app: ASGIApp) -> uvicorn.Config:
+    """How the web server runs."""
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        log_level="warning",
+        proxy_headers=False,  # a visitor does not say from where they come
+        server_header=False,
+        ws="none",
+        limit_concurrency=_CONNECTIONS,
+        h11_max_incomplete_event_size=LONGEST_HEAD,
+    )
+
+
+def listening_at(host: str, port: int) -> socket.socket:
+    """A socket that is bound to an address of IPv4 or IPv6.
+
+    Raises:
+        SettingsError: it cannot listen there.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+        except BaseException:
+            listening.close()
+            raise
+    except OSError as error:
+        named = address_with(None, host, port).removeprefix("http://")
+        reason = error.strerror or error
+        raise SettingsError(f"cannot listen at {named} ({reason}); give another --port or --host") from error
+    return listening

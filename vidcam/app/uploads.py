@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +16,15 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
-from vidcam.app.limits import Limits
+from vidcam.app.limits import Limits, share
 from vidcam.app.names import safe_name
 
 UNCLAIMED = 120  # seconds until an upload is deleted that no session asked for
 UNUSED = 900  # seconds until an upload is deleted that its session did not use
 _ARRIVAL = 600  # seconds an upload may take
 _PAUSE = 30  # seconds between two parts of an upload
+_BEGINNING = 10  # seconds in which an upload may be slow
+_RATE = 16384  # bytes a second that it has to bring on average from then on
 _HEADER = 8192  # bytes of a part's header
 _OVERHEAD = 65536  # bytes of a request that are not of the file
 
@@ -103,14 +105,17 @@ class Uploads:
         upload = self._uploads.get(key)
         return upload if upload is not None and upload.complete else None
 
-    def claim(self, key: str, session: str) -> Upload | None:
-        """The upload of that name, if this session owns it or nobody does. From then on it is the session's only one."""
+    def claim(self, key: str, session: str, kept: Collection[str] = ()) -> Upload | None:
+        """The upload of that name, if this session owns it or nobody does.
+
+        From then on it is the session's only one, but for those that are kept, since a job needs them.
+        """
         with self._lock:
             upload = self.named(key)
             if upload is None or upload.session not in ("", session):
                 return None
             upload.session, upload.used = session, time.monotonic()
-            former = [u for u in self._all() if u.session == session and u is not upload]
+            former = [u for u in self._all() if u.session == session and u is not upload and u.key not in kept]
         for other in former:
             self._delete(other)
         return upload
@@ -121,21 +126,25 @@ class Uploads:
             if upload.session == session:
                 self._delete(upload)
 
-    def sweep(self) -> None:
-        """Delete what was not used for too long."""
+    def sweep(self, kept: Collection[str] = ()) -> None:
+        """Delete what was not used for too long; what is kept is used."""
         now = time.monotonic()
         for upload in self._all():
-            if upload.complete and now - upload.used > (UNUSED if upload.session else UNCLAIMED):
+            if upload.key in kept:
+                upload.used = now
+            elif upload.complete and now - upload.used > (UNUSED if upload.session else UNCLAIMED):
                 self._delete(upload)
 
     def _all(self) -> list[Upload]:
         return list(self._uploads.values())
 
     def _reserved(self, address: str) -> Upload:
+        theirs = [u for u in self._all() if u.address == address]
         arriving = sum(not u.complete for u in self._all())
-        if arriving >= self.limits.arriving:
+        theirs_arriving = sum(not u.complete for u in theirs)
+        if arriving >= self.limits.arriving or theirs_arriving >= share(self.limits.arriving):
             raise Refused(429, "Too many clips arrive at the same time; try again in a minute.")
-        if len(self._uploads) >= self.limits.uploads:
+        if len(self._uploads) >= self.limits.uploads or len(theirs) >= share(self.limits.uploads):
             raise Refused(507, "There is no room for another clip now; try again in a few minutes.")
         key = secrets.token_urlsafe(16)
         upload = self._uploads[key] = Upload(key, self.place / key, address)
@@ -143,9 +152,9 @@ class Uploads:
 
     async def _store(self, body: AsyncIterator[bytes], content_type: str, upload: Upload) -> None:
         file = _OneFile(content_type)
-        received = 0
+        received, began = 0, time.monotonic()
         with await asyncio.to_thread(open, upload.path, "xb") as out:
-            while (chunk := await _next(body)) is not None:
+            while (chunk := await _next(body, _patience(received, time.monotonic() - began))) is not None:
                 received += len(chunk)
                 if received > self.limits.bytes + _OVERHEAD:
                     raise self._too_large()
@@ -174,8 +183,13 @@ class Uploads:
             upload.path.unlink(missing_ok=True)
 
 
-async def _next(body: AsyncIterator[bytes]) -> bytes | None:
-    with anyio.fail_after(_PAUSE):
+def _patience(received: int, elapsed: float) -> float:
+    """Seconds that the next part of an upload may take."""
+    return min(_PAUSE, max(_BEGINNING, received / _RATE) - elapsed)
+
+
+async def _next(body: AsyncIterator[bytes], seconds: float) -> bytes | None:
+    with anyio.fail_after(seconds):
         return await anext(body, None)
 
 

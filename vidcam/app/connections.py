@@ -1,0 +1,98 @@
+"""Connections of visitors: how many a network address may have, and how long one may wait before it asks."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import sys
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+TO_ASK = 10  # seconds until a request's headers are complete, from the connection or the last answer on
+SHARE = 64  # connections of one network address; a browser opens six
+_PIECE = 16384  # bytes that are parsed at once, so that the bound of a request's headers is noticed
+_CROWDED = b"Your network address has too many connections to this page; close some and try again.\n"
+
+
+def network(host: str) -> str:
+    """The network address that shares are counted by: of IPv6 it is the first half, since a visitor has all of it.
+
+    Example:
+        >>> network("192.0.2.1"), network("::ffff:192.0.2.1"), network("2001:db8::1:2")
+        ('192.0.2.1', '192.0.2.1', '2001:db8::')
+    """
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or ipaddress.IPv6Address(int(address) >> 64 << 64))
+
+
+class Connection(H11Protocol):
+    """A connection that is closed where its requests do not come, or where its network address has too many."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        if sum(_network(other) == _network(self) for other in self.connections) > SHARE:
+            self.connections.discard(self)
+            transport.write(_answer(b"429 Too Many Requests", _CROWDED))
+            transport.close()
+        else:
+            self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._asked()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what arrived."""
+        for start in range(0, len(data), _PIECE):
+            if not self.transport.is_closing():
+                super().data_received(data[start : start + _PIECE])
+
+    def handle_events(self) -> None:
+        """Stop waiting where a request has come."""
+        super().handle_events()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._asked()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request; what is left of the last one does not count."""
+        self._wait()
+        super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, with the status that says why."""
+        error = sys.exc_info()[1]
+        if getattr(error, "error_status_hint", 400) == 431:
+            self.transport.write(
+                _answer(b"431 Request Header Fields Too Large", b"The request's headers are too long.\n")
+            )
+            self.transport.close()
+        else:
+            super().send_400_response(msg)
+
+    def _wait(self) -> None:
+        self._asked()
+        self._deadline = self.loop.call_later(TO_ASK, self.transport.close)
+
+    def _asked(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def _network(connection: Any) -> str:
+    return network(connection.client[0]) if connection.client else ""
+
+
+def _answer(status: bytes, text: bytes) -> bytes:
+    head = b"HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+    return head % (status, len(text)) + text
