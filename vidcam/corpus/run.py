@@ -94,7 +94,7 @@ def run_corpus(
             def decide() -> dict[str, str]:
                 if config.dtype != "auto":
                     return {"computes_in": config.dtype}
-                return {"computes_in": probed(trial, _entries(read_manifest(manifest)))}
+                return {"computes_in": probed(trial, _entries(read_manifest(manifest)), results)}
 
             settled = results.settled(
                 settings,
