@@ -4,6 +4,9 @@ import json
 import os
 import re
 import struct
+import subprocess
+import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +63,10 @@ def test_the_three_kinds_hold_the_same(tmp_path: Path) -> None:
         ("m.csv", b"clip\na.mp4\n", r"has no column path \(it has 'clip'\); columns are path"),
         ("m.csv", b"", r"has no column path \(it has none\)"),
         ("m.csv", b"https://u:S3CR3T@host/a.mp4\nb.mp4\n", r"has no column path \(it has 'https://host/a\.mp4'\)"),
+        ("m.csv", b"path,split,path\na.mp4,b,c.mp4\n", r"has the column path 2 times; give it once"),
+        ("m.csv", b"path,end,end\na.mp4,1,2\n", r"has the column end 2 times; give it once"),
+        ("m.csv", b'"path\na.mp4\n', r"cannot be read \(unexpected end of data\)"),
+        ("m.csv", b"x" * 2**21, r"has no header: the line has more than"),
         ("m.parquet", b"no parquet", r"cannot be read"),
     ],
 )
@@ -94,6 +101,10 @@ LONG = "x" * 2**20
         ("m.csv", "bad.mp4,,soon,", "bad.mp4", "start: Input should be a valid number"),
         ("m.csv", "bad.mp4,,-1,", "bad.mp4", "start: Input should be greater than or equal to 0"),
         ("m.csv", "bad.mp4,,,nan", "bad.mp4", "end: "),
+        ("m.csv", "bad.mp4,,1e308,", "bad.mp4", "start: Input should be less than 1000000000"),
+        ("m.csv", "bad.mp4,,,1e18", "bad.mp4", "end: Input should be less than 1000000000"),
+        ("m.csv", '"bad.mp4"x,,,', "row 2", "it is no row of a CSV file ("),
+        ("m.jsonl", '{"path": "bad.mp4", "path": "a.mp4"}', "row 2", "it has 'path' twice"),
         ("m.csv", ",waving,,", "row 2", "path: Field required"),
         ("m.csv", "bad.mp4,caf\udce9,,", "bad.mp4", "target: it is not valid Unicode"),
         ("m.csv", "x" * 140_000, "row 2", "it is no row of a CSV file (field larger than field limit"),
@@ -159,7 +170,106 @@ def test_a_text_in_parquet_that_is_not_utf_8_is_its_rows(tmp_path: Path) -> None
     pq.write_table(pa.table({"path": paths, "more": [1, 2, 3]}), tmp_path / "m.parquet")
     first, bad, last = read_manifest(tmp_path / "m.parquet")
     assert (first, last) == (Entry(path="a.mp4"), Entry(path="c.mp4"))
-    assert isinstance(bad, BadRow) and bad.error.startswith("row 2: it cannot be read (UnicodeDecodeError)")
+    assert isinstance(bad, BadRow) and bad.error.startswith("row 2: path: it cannot be read (UnicodeDecodeError)")
+
+
+@pytest.mark.parametrize("lines", [3, 3000])
+def test_a_quote_that_nothing_closes_takes_no_line_without_a_row(tmp_path: Path, lines: int) -> None:
+    behind = [f"{i}{'x' * 60}.mp4" for i in range(lines)]
+    (tmp_path / "m.csv").write_text("\n".join(["path", "a.mp4", '"b.mp4', *behind]))
+    first, bad, *others = read_manifest(tmp_path / "m.csv")
+    assert first == Entry(path="a.mp4") and isinstance(bad, BadRow) and len(others) == lines
+    assert bad.error.startswith("row 2: it is no row of a CSV file (")
+    assert isinstance(others[0], BadRow) and "it was taken for a part of the row before it" in others[0].error
+    assert len({row.id for row in others}) == lines
+    assert lines == 3 or others[-1] == Entry(path=behind[-1])  # the reader gives up at its limit, and goes on behind it
+
+
+def test_a_row_of_many_lines_is_not_held_whole(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("path\n" + ('"' + "a" * 60 + '\n",') * 2**15)
+    rows = list(read_manifest(tmp_path / "m.csv"))
+    assert isinstance(rows[0], BadRow) and "has more than 1,048,576 characters" in rows[0].error
+    assert len(rows) > 2**15
+
+
+def test_columns_of_parquet_that_cannot_be_used(tmp_path: Path) -> None:
+    for path, message in [
+        (pa.array([["a.mp4"]]), r"has 'list<.*>' in its column path; give texts or numbers"),
+        (pa.array([{"path": "a.mp4"}]), "in its column path"),
+        (pa.array([b"a.mp4"]), "'binary' in its column path"),
+        (pa.array([1], pa.timestamp("s", "Nowhere/Bad")), "in its column path"),
+    ]:
+        pq.write_table(pa.Table.from_arrays([path], ["path"]), tmp_path / "m.parquet")
+        with pytest.raises(SettingsError, match=message):
+            list(read_manifest(tmp_path / "m.parquet"))
+    twice = pa.Table.from_arrays([pa.array(["a.mp4"]), pa.array(["b.mp4"])], ["path", "path"])
+    pq.write_table(twice, tmp_path / "m.parquet")
+    with pytest.raises(SettingsError, match="has the column path 2 times"):
+        list(read_manifest(tmp_path / "m.parquet"))
+    zone = pa.table({"path": ["a.mp4"], "end": pa.array([1], pa.timestamp("s", "Nowhere/Bad"))})
+    pq.write_table(zone, tmp_path / "m.parquet")
+    with pytest.raises(SettingsError, match=r"'timestamp\[ms, tz=Nowhere/Bad\]' in its column end"):
+        list(read_manifest(tmp_path / "m.parquet"))
+    pq.write_table(pa.table({"path": ["a.mp4"], "when": zone["end"]}), tmp_path / "m.parquet")
+    assert list(read_manifest(tmp_path / "m.parquet")) == [Entry(path="a.mp4")]  # others are left alone
+
+
+def test_columns_of_parquet_of_any_kind_of_text_and_number(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "path": pa.array(["a.mp4", "b.mp4", "a.mp4"]).dictionary_encode(),
+            "target": pa.array([3, None, 4], pa.uint64()),
+            "start": pa.array([Decimal("0.5"), None, Decimal("1.5")]),
+            "end": pa.array(["3", None, None], pa.large_string()),
+        }
+    )
+    pq.write_table(table, tmp_path / "m.parquet")
+    assert list(read_manifest(tmp_path / "m.parquet")) == [
+        Entry(path="a.mp4", target=3, start=0.5, end=3),
+        Entry(path="b.mp4"),
+        Entry(path="a.mp4", target=4, start=1.5),
+    ]
+
+
+HELD = """
+import sys
+from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
+import pyarrow.parquet
+from vidcam.corpus.manifest import read_manifest
+from vidcam.errors import SettingsError
+before = getrusage(RUSAGE_SELF).ru_maxrss
+rows, told = 0, ""
+try:
+    for row in read_manifest(Path(sys.argv[1])):
+        rows, told = rows + 1, getattr(row, "error", "")
+except SettingsError as error:
+    told = str(error)
+print((getrusage(RUSAGE_SELF).ru_maxrss - before) >> 10, rows, told)
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "dictionary", "expected", "message"),
+    [
+        (2**20, 3000, True, 3000, "path: it has 1,048,576 bytes; give a shorter text"),
+        (16_000, 60_000, True, 60_000, ""),
+        (2**26, 1, False, 0, "has a row group of 64 MiB, and at most 16 are read at once"),
+        (16_000, 20_000, False, 0, "has a row group of 305 MiB, and at most 256 are read at once"),
+    ],
+)
+def test_a_small_file_takes_no_great_memory(
+    tmp_path: Path, text: int, rows: int, dictionary: bool, expected: int, message: str
+) -> None:
+    path = tmp_path / "m.parquet"
+    shared = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["a" * text]))
+    column = shared if dictionary else shared.cast(pa.string())
+    pq.write_table(pa.table({"path": column}), path, compression="zstd", use_dictionary=dictionary)
+    assert path.stat().st_size < 100_000
+    told = subprocess.run([sys.executable, "-c", HELD, path], capture_output=True, text=True, check=True).stdout
+    held, given, said = told.rstrip("\n").split(" ", 2)
+    assert int(given) == expected and message in said
+    assert int(held) < 100  # MiB
 
 
 @given(st.lists(entries, max_size=8))

@@ -24,6 +24,10 @@ GOOD = {
 }
 
 
+def _float32() -> dict[str, str]:
+    return {"computes_in": "float32"}
+
+
 def _commit(results: Results, entry: Entry, record: dict[str, object]) -> None:
     with results.place(entry) as work:
         (work / "summary.json").write_text("{}")
@@ -70,9 +74,9 @@ def test_a_failure_keeps_nothing_of_what_was_begun(tmp_path: Path) -> None:
 def test_a_failure_makes_room_and_a_result_does_not(tmp_path: Path) -> None:
     results, entry = Results(tmp_path), ENTRIES[0]
     _commit(results, entry, failed(entry, "crash", "died"))
-    _commit(results, entry, {"n": 1})
-    _commit(results, entry, {"n": 2})  # by another shard that holds the same row
-    assert results.record(entry) == {"id": entry.id, "clip": entry.path, "n": 1}
+    _commit(results, entry, {"frames": 1})
+    _commit(results, entry, {"frames": 2})  # by another shard that holds the same row
+    assert results.record(entry) == {"id": entry.id, "clip": entry.path, "frames": 1}
     assert sorted(p.name for p in results.folder(entry).parent.iterdir()) == [entry.id]
 
 
@@ -122,42 +126,100 @@ def test_other_settings_are_refused_unless_told(tmp_path: Path) -> None:
         other = Results(tmp_path, Shard(1, 2))
         with other.claimed(), pytest.raises(OutputError, match="in use by another run"):
             results.settled({"stride": 4}, dict, overwrite=True)
-        assert results.settled({"stride": 4}, dict, overwrite=True) == {"stride": 4}
+        assert results.settled({"stride": 4}, _float32, overwrite=True) == {"stride": 4, **_float32()}
         assert results.record(ENTRIES[0]) is None and not (tmp_path / "results.parquet").exists()
 
 
 def test_other_versions_are_refused_or_mark_their_rows(tmp_path: Path) -> None:
     old, new = {"versions": {"vidcam": "0.1.0"}}, {"versions": {"vidcam": "0.2.0"}}
     results = Results(tmp_path)
-    results.settled({}, dict, overwrite=False, made_by=old)
+    results.settled({}, _float32, overwrite=False, made_by=old)
     _commit(results, ENTRIES[0], GOOD)
     with pytest.raises(
         OutputError, match=r"versions or weights \(vidcam: 0\.1\.0, now 0\.2\.0\); pass --accept-changes"
     ):
-        results.settled({}, dict, overwrite=False, made_by=new)
-    assert results.settled({}, dict, overwrite=False, made_by=new, accept_changes=True) == old
+        results.settled({}, _float32, overwrite=False, made_by=new)
+    assert results.settled({}, _float32, overwrite=False, made_by=new, accept_changes=True) == {**old, **_float32()}
     _commit(results, ENTRIES[1], GOOD)
     _commit(results, ENTRIES[2], failed(ENTRIES[2], "time", "took more than 1 s"))
     marked = pq.read_table(results.write_table(ENTRIES))["changes"].to_pylist()
     assert marked == [None, *["vidcam: 0.1.0, now 0.2.0"] * 2]
-    assert results.settled({}, dict, overwrite=True, made_by=new) == new and not results.record(ENTRIES[0])
+    assert results.settled({}, _float32, overwrite=True, made_by=new) == {**new, **_float32()}
+    assert results.record(ENTRIES[0]) is None
 
 
-def test_settings_that_are_none_are_told(tmp_path: Path) -> None:
-    for text in ("{", "[1]", "[" * 100_000, '{"versions": 7}'):
-        (tmp_path / "settings.json").write_text(text)
-        with pytest.raises(OutputError, match="cannot be used"):
-            Results(tmp_path).settled({}, dict, overwrite=False, made_by={"versions": {"vidcam": "1"}})
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "null",
+        "[1]",
+        "{}",
+        "\\xff",
+        "[" * 100_000,
+        *(json.dumps({"computes_in": value}) for value in (None, [1], "load", "float99", "x" * 100_000)),
+        *(json.dumps({"computes_in": "float32", "versions": value}) for value in (7, [1, 2], "x", None)),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_settings_that_are_none_are_told_and_can_be_replaced(tmp_path: Path, text: str) -> None:
+    results, made_by = Results(tmp_path), {"versions": {"vidcam": "1"}}
+    _commit(results, ENTRIES[0], GOOD)
+    (tmp_path / "settings.json").write_text(text)
+    with pytest.raises(OutputError, match=r"cannot be read .*; pass --overwrite to start anew") as raised:
+        results.settled({}, _float32, overwrite=False, made_by=made_by, accept_changes=True)
+    assert len(str(raised.value)) < 1500
+    assert results.settled({}, _float32, overwrite=True, made_by=made_by) == {**_float32(), **made_by}
+    assert results.record(ENTRIES[0]) is None
 
 
-def test_a_record_that_does_not_fit_the_table_is_its_row(tmp_path: Path) -> None:
+def test_settings_of_any_length_are_told_in_a_line(tmp_path: Path) -> None:
+    there = {"computes_in": "float32", "model": "x" * 100_000, "versions": {"a\x1b" * 9: "\x1b[31m" * 99}}
+    results, made_by = Results(tmp_path), {"versions": {"vidcam": "1"}}
+    for settings in ({"model": "r2plus1d_18"}, {}):
+        (tmp_path / "settings.json").write_text(json.dumps(there))
+        with pytest.raises(OutputError) as raised:
+            results.settled(settings, _float32, overwrite=False, made_by=made_by)
+        assert len(str(raised.value)) < 1500 and "\x1b" not in str(raised.value)
+
+
+def test_what_cannot_be_written_down_is_made_printable(tmp_path: Path) -> None:
     results = Results(tmp_path)
     _commit(results, ENTRIES[0], {**GOOD, "prediction": "caf\udce9 \ud800", "warnings": ["\udcff"]})
-    _commit(results, ENTRIES[1], {**GOOD, "frames": 2**70})
-    _commit(results, ENTRIES[2], GOOD)
-    first, bad, last = pq.read_table(results.write_table(ENTRIES)).to_pylist()
-    assert first["prediction"] == "caf\\xe9 \\ud800" and first["warnings"] == ["\\xff"] and last["error"] is None
-    assert bad["error"].startswith("its result.json does not fit the table") and bad["id"] == ENTRIES[1].id
+    with pytest.raises(ValueError, match="does not fit the table"):
+        _commit(results, ENTRIES[1], {**GOOD, "frames": 2**70})
+    (row,) = pq.read_table(results.write_table(ENTRIES)).to_pylist()
+    assert row["prediction"] == "caf\\xe9 \\ud800" and row["warnings"] == ["\\xff"]
+
+
+@pytest.mark.parametrize("damage", ["null", "[]", "{}", "5", '"x"', "{", "", '{"id": "other"}', "[" * 100_000])
+def test_a_record_that_is_none_of_the_clip_is_told(tmp_path: Path, damage: str) -> None:
+    results = Results(tmp_path)
+    _commit(results, ENTRIES[0], GOOD)
+    (results.folder(ENTRIES[0]) / "result.json").write_text(damage)
+    for act in (results.record, lambda entry: list(results.pending([entry], True)), lambda entry: _table(results)):
+        with pytest.raises(OutputError, match=r"result\.json cannot be read .*; delete it, and run again"):
+            act(ENTRIES[0])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"error": [1]}, {"clip": 3}, {"frames": 2**70}, {"probability": "x"}, {"top": 7}, {"timings": [1]}, {"start": {}}],
+    ids=str,
+)
+def test_a_record_that_does_not_fit_the_table_is_told(tmp_path: Path, damage: dict[str, object]) -> None:
+    results = Results(tmp_path)
+    for entry in ENTRIES[:2]:
+        _commit(results, entry, GOOD)
+    path = results.folder(ENTRIES[1]) / "result.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
+    with pytest.raises(OutputError, match=rf"{ENTRIES[1].id}/result\.json cannot be read .*; delete it, and run again"):
+        _table(results)
+
+
+def _table(results: Results) -> Path:
+    return results.write_table(ENTRIES)
 
 
 def test_shards_have_tables_of_their_own_and_then_one_of_all(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import av
 import numpy as np
 import psutil
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -414,6 +415,18 @@ def test_the_command_line(tmp_path: Path, clip_path: Path) -> None:
     ):
         refused = CliRunner().invoke(cli.app, [*command[3:], *wrong])
         assert isinstance(refused.exception, VidcamError) and message in str(refused.exception)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_a_manifest_without_rows_is_refused(tmp_path: Path, suffix: str) -> None:
+    manifest = tmp_path / f"m.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(pa.table({"path": pa.array([], pa.string())}), manifest)
+    else:
+        manifest.write_text("path\n" if suffix == "csv" else "\n")
+    with pytest.raises(SettingsError, match="has no rows; give a row for each clip"):
+        run_corpus(manifest, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_limits_are_positive() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import string
+import tempfile
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.corpus.conftest import served, serving
-from vidcam.corpus.job import failed
+from vidcam.corpus.job import failed, of_manifest
 from vidcam.corpus.manifest import Entry
 from vidcam.corpus.urls import fetched, is_url, shown, unsigned, without_secrets
 from vidcam.errors import ClipError, OutputError
@@ -52,6 +53,20 @@ secrets = st.text(string.ascii_letters + string.digits + "-_%.:@!/+=", min_size=
         ("s3://bucket/a.mp4", "s3://bucket/a.mp4"),
         ("zip://a.mp4::https://u:p@host/x.zip?k=1", "zip://a.mp4::https://host/x.zip?…"),
         ("simplecache::s3://bucket/a b.mp4", "simplecache::s3://bucket/a b.mp4"),
+        ("https://user%3Apw%40host/a.mp4", "https://…"),
+        ("https://user%253Apw%2540host/a.mp4", "https://…"),
+        ("https://user%3Apw@host/a.mp4", "https://host/…"),
+        ("https%3A//user:pw@host/a.mp4", "https://…"),
+        ("https%253A%252F%252Fuser%253Apw%2540host/a.mp4", "https://…"),
+        ("https://host/a.mp4%3Ftoken=1", "https://host/…"),
+        ("https://host/a.mp4%25253btoken=1", "https://host/…"),
+        ("https://host/a.mp4%23token=1", "https://host/…"),
+        ("https://host/a.mp4&token=1", "https://host/a.mp4&…"),
+        ("https://host/this&that/a%20b.mp4", "https://host/this&that/a%20b.mp4"),
+        ("ftp://user:pw\n@host/a.mp4", "ftp://host/a.mp4"),
+        ("zip://a%3Ftoken=1::https://host/x.zip", "…::https://host/…"),
+        ("data:video/mp4;base64,AAAA", "data:…"),
+        ("simplecache::DATA:,AAAA", "simplecache::data:…"),
     ],
 )
 def test_what_is_written_down(path: str, written: str) -> None:
@@ -77,9 +92,25 @@ def test_no_secret_is_written_down(user: str, password: str, query: str) -> None
     ("one", "other", "same"),
     [
         ("https://h/a.mp4?X-Amz-Signature=1&X-Amz-Date=2", "https://h/a.mp4?X-Amz-Signature=3", True),
-        ("https://h/a.mp4?se=1&sig=2&sv=3", "https://h/a.mp4?se=4&sig=5", True),
+        ("https://h/a.mp4?se=1&sig=2&sv=3", "https://h/a.mp4?se=4&sig=5&sv=3", True),
+        ("https://h/a.mp4?se=1&sig=2&sv=3", "https://h/a.mp4?se=4&sig=2", False),
+        ("https://h/a.mp4?Key-Pair-Id=1&Signature=2&Policy=3", "https://h/a.mp4", True),
+        ("https://h/a.mp4?AWSAccessKeyId=1&Signature=2&Expires=3&x", "https://h/a.mp4?x", True),
+        ("https://h/a.mp4?GoogleAccessId=1&Signature=2&Expires=3", "https://h/a.mp4", True),
+        ("https://h/a.mp4?X-Goog-Signature=1&X-Goog-Date=2", "https://h/a.mp4?X-Goog-Signature=3", True),
+        ("https://h/a.mp4?token=clip1", "https://h/a.mp4?token=clip2", False),
+        ("https://h/a.mp4?policy=clip1", "https://h/a.mp4?policy=clip2", False),
+        ("https://h/a.mp4;sig=1", "https://h/a.mp4;sig=2", False),
+        ("abfs://one@acct/a.mp4", "abfs://two@acct/a.mp4", False),
+        ("github://org:one@main/a.mp4", "github://org:two@main/a.mp4", False),
+        ("zip://a@c.mp4::https://h/x.zip", "zip://b@c.mp4::https://h/x.zip", False),
+        ("file://a@h/x.mp4", "file://b@h/x.mp4", False),
+        ("local://a@h/x.mp4", "local://b@h/x.mp4", False),
+        ("//a@h/x.mp4", "//b@h/x.mp4", False),
+        ("a;sig=1/x://b.mp4", "a;sig=2/x://b.mp4", False),
+        ("a@https://b.mp4", "c@https://b.mp4", False),
         ("https://u:p@h/a.mp4", "https://v:q@h/a.mp4", True),
-        ("https://h/a.mp4?id=1&Signature=2&Expires=3", "https://h/a.mp4?id=1", True),
+        ("https://h/a.mp4?id=1&Signature=2&Expires=3", "https://h/a.mp4?id=1", False),
         ("https://h/a.mp4?id=1", "https://h/a.mp4?id=2", False),
         ("https://h/a.mp4?st=1", "https://h/a.mp4?st=2", False),
         ("https://h/a.mp4", "http://h/a.mp4", False),
@@ -147,6 +178,59 @@ def test_any_text_can_be_written_down(text: str) -> None:
 def test_urls_that_differ_in_more_than_what_signs_them_have_other_names(rest: str) -> None:
     assert unsigned(f"s3://b/1{rest}") != unsigned(f"s3://b/2{rest}")
     assert unsigned(f"s3://b/{rest}/1.mp4") != unsigned(f"s3://b/{rest}/2.mp4")
+
+
+parts = st.text(st.sampled_from("ab/?#;@=&:%.1"), max_size=5) | st.sampled_from(
+    ["token=a", "sig=1", "sv=1", "?Signature=1&Expires=2", "&Policy=3", "u@", "X-Amz-Date=1"]
+)
+schemes = st.sampled_from(
+    ["", "//", "file://", "s3://", "abfs://", "zip://", "local://", "github://", "zip://a::s3://", "data:"]
+)
+
+
+@given(schemes, st.lists(parts, max_size=4).map("".join), schemes, st.lists(parts, max_size=4).map("".join))
+def test_what_has_neither_user_nor_signature_is_named_by_all_of_it(s: str, one: str, t: str, other: str) -> None:
+    if not any("http" in path for path in (one, other)):
+        assert (unsigned(s + one) == unsigned(t + other)) is (s + one == t + other)
+
+
+words = st.text(st.sampled_from("ab1./"), max_size=4)
+pairs = st.lists(st.tuples(st.sampled_from(["id", "token", "policy", "se", "expires", "x-amz-id"]), words), max_size=3)
+
+
+@given(words, pairs, words, words, pairs, words)
+def test_http_urls_that_differ_outside_their_signature_have_other_names(
+    path: str, query: list[tuple[str, str]], fragment: str, path2: str, query2: list[tuple[str, str]], fragment2: str
+) -> None:
+    def url(user: str, path: str, query: list[tuple[str, str]], fragment: str, signature: str) -> str:
+        asked = "&".join([*(f"{name}={value}" for name, value in query), f"X-Amz-Signature={signature}"])
+        return f"https://{user}@host/{path}?{asked}#{fragment}"
+
+    same = (path, query, fragment) == (path2, query2, fragment2)
+    one, other = url("a:b", path, query, fragment, "1"), url("c", path2, query2, fragment2, "2")
+    assert (unsigned(one) == unsigned(other)) is same
+
+
+@pytest.mark.parametrize("link", ["simplecache", "filecache", "blockcache", "cached", "filecache::simplecache"])
+def test_links_that_cache_leave_nothing_behind(
+    tmp_path: Path, clip_path: Path, monkeypatch: pytest.MonkeyPatch, link: str
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    with serving(clip_path.parent) as host:
+        for folder in (tmp_path / "one", tmp_path / "two"):  # what fsspec keeps of the first is gone for the second
+            folder.mkdir()
+            path = fetched(f"{link}::http://{host}/{clip_path.name}?token=S3CR3T", folder, 2**20)
+            assert path.read_bytes() == clip_path.read_bytes() and list(folder.iterdir()) == [path]
+    assert not list((tmp_path / "tmp").iterdir()) and tempfile.gettempdir() == str(tmp_path / "tmp")
+
+
+def test_a_url_in_the_column_of_targets_is_written_down_without_its_secrets() -> None:
+    for target in ("https://u:S3CR3T@h/x?token=S3CR3T", "see https://u:S3CR3T@h/x", "https://u:S3CR3T\n@h/x"):
+        entry = Entry(path="a.mp4", target=target)
+        record = failed(entry, "TargetError", f"label {target!r} is not one of the model's 3 classes; {target}")
+        assert "S3CR3T" not in str(record) and "h/x" in record["target"]
+    assert of_manifest(Entry(path="a.mp4", target="cooking: a - b"))["target"] == "cooking: a - b"
 
 
 def test_what_is_a_url() -> None:

@@ -121,6 +121,44 @@ def test_it_ends_with_the_run(deadly: Job, worker: Worker, tmp_path: Path) -> No
     process.wait(5)
 
 
+@pytest.mark.parametrize("path", ["x" * 300 + ".mp4", "x/" * 4000, "/proc/self/mem", "loop"])
+def test_a_file_that_the_system_does_not_open_is_its_rows(
+    deadly: Job, worker: Worker, tmp_path: Path, path: str
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    results = Results(tmp_path / "out")
+    worker.finish(Entry(path="clip1.mp4"), results)
+    before = worker.process
+    record = worker.finish(Entry(path=path), results)
+    assert record["error_kind"] == "ClipError" and worker.process == before
+    assert worker.dtype(Entry(path=path), results) is None and worker.process == before
+
+
+def test_what_a_killed_process_fetched_is_swept(
+    deadly: Job, worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    stalled, results = Event(), Results(tmp_path / "out")
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", "1000000")
+        request.end_headers()
+        if request.command == "GET":
+            request.wfile.write(b"0" * 1000)
+            stalled.wait(60)
+
+    with served(answer) as host:
+        entry = Entry(path=f"filecache::http://user:S3CR3T@{host}/clip.mp4?sig=S3CR3T")
+        assert worker.dtype(entry, results) is None and not list((tmp_path / "out").rglob("*S3CR3T*"))
+        assert worker.finish(entry, results)["error_kind"] == "time"
+        stalled.set()
+    left = [path for path in (tmp_path / "tmp").rglob("*") if path.is_file()]
+    kept = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert not left and [path.name for path in kept] == ["result.json"] and b"S3CR3T" not in kept[0].read_bytes()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -148,13 +148,13 @@ class _Actor:
         self._worker.close()
 
 
-def probed(worker: Worker, entries: Iterable[Entry]) -> str:
+def probed(worker: Worker, entries: Iterable[Entry], results: Results) -> str:
     """What every clip of a run is computed in: what is quick on this machine, if the first clip that tells stays the same.
 
     Raises:
         VidcamError: the network cannot be had.
     """
     for entry in islice(entries, _PROBES):
-        if found := worker.dtype(entry):
+        if found := worker.dtype(entry, results):
             return found
     return "float32"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -30,12 +31,13 @@ from vidcam.pipeline import checked_layers, checked_methods, explain, reading_of
 from vidcam.render.outputs import all_or_nothing, draw, store
 from vidcam.temporal.curves import combined_curve
 from vidcam.temporal.segments import distinct, frame_edges, segments_of
-from vidcam.text import printable
+from vidcam.text import fitted, printable
 from vidcam.video.reader import Clip
 from vidcam.video.windows import Windowing
 from vidcam.video.writer import FilmWriter
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES}
+_LONGEST_NAME = 1000  # characters of a clip's name in a message
 _FRAME_RATE = 60  # frames per second at which a clip's duration is counted, where its header says nothing
 
 
@@ -104,27 +106,30 @@ class Explaining:
                 pass
         return self.made_by
 
-    def dtype(self, entry: Entry) -> str:
+    def dtype(self, entry: Entry, folder: Path) -> str:
         """What the trunk may compute in without changing the explanation, as a clip's first window has it.
+
+        Args:
+            entry: the clip.
+            folder: where it may be fetched to.
 
         Raises:
             VidcamError: the clip cannot be used.
         """
-        with TemporaryDirectory(prefix="vidcam-") as place:
-            clip = self._clip(self._at_hand(entry, Path(place)), entry)
-            reading = reading_of(
-                clip,
-                self.model,
-                self.layers,
-                self.methods,
-                stride=self.job.config.stride,
-                sampling_rate=self.job.config.sampling_rate,
-                overlap=2,
-                dtype="float32",
-                dense=False,
-                progress=lambda done, announced: None,
-            )
-            return shortest_dtype(reading, self.layers)
+        clip = self._clip(self._at_hand(entry, folder), entry)
+        reading = reading_of(
+            clip,
+            self.model,
+            self.layers,
+            self.methods,
+            stride=self.job.config.stride,
+            sampling_rate=self.job.config.sampling_rate,
+            overlap=2,
+            dtype="float32",
+            dense=False,
+            progress=lambda done, announced: None,
+        )
+        return shortest_dtype(reading, self.layers)
 
     def record(self, entry: Entry, folder: Path) -> Record:
         """Explain a clip into a folder that is its own, and say what was found.
@@ -159,19 +164,20 @@ class Explaining:
                 if frames > limits.duration * max(_FRAME_RATE, float(clip.frame_rate)):
                     raise self._too_long(entry)
 
-            explanation = explain(
-                clip,
-                self.model,
-                target,
-                layer=config.layer,
-                method=config.method,
-                fusion=config.fusion,
-                stride=config.stride,
-                sampling_rate=config.sampling_rate,
-                dtype="auto",  # as it is prepared
-                dense=config.dense,
-                progress=watch,
-            )
+            with _its_own_fault(entry):  # nothing is written
+                explanation = explain(
+                    clip,
+                    self.model,
+                    target,
+                    layer=config.layer,
+                    method=config.method,
+                    fusion=config.fusion,
+                    stride=config.stride,
+                    sampling_rate=config.sampling_rate,
+                    dtype="auto",  # as it is prepared
+                    dense=config.dense,
+                    progress=watch,
+                )
             timings["explain"] = _since(began)
             began = time.perf_counter()
             with all_or_nothing(folder) as work:
@@ -195,7 +201,8 @@ class Explaining:
 
     def _clip(self, path: Path, entry: Entry) -> Clip:
         limits = self.job.limits
-        clip = Clip(path, start=entry.start, end=entry.end, max_pixels=limits.pixels)
+        with _its_own_fault(entry):
+            clip = Clip(path, start=entry.start, end=entry.end, max_pixels=limits.pixels)
         if min(clip.seconds_announced, entry.end or np.inf) - (entry.start or 0) > limits.duration:
             raise self._too_long(entry)
         return clip
@@ -204,6 +211,20 @@ class Explaining:
         return ClipError(
             f"{entry.shown} lasts more than {self.job.limits.duration:g} s; allow more, or give start and end"
         )
+
+
+@contextmanager
+def _its_own_fault(entry: Entry) -> Iterator[None]:
+    """Make what the system says of a clip's file, or of its times, an error of the clip: its name may be too long, say.
+
+    The message holds nothing of the system's but its own words for the kind of failure.
+    """
+    try:
+        yield
+    except (OSError, OverflowError) as error:
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if isinstance(number, int) and number > 0 else type(error).__name__
+        raise ClipError(f"{fitted(entry.shown, _LONGEST_NAME)} cannot be read ({reason}); give another file") from error
 
 
 def _ends_the_run(error: BaseException | None) -> bool:

@@ -9,8 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vidcam.config import ExplainConfig
 from vidcam.corpus.manifest import BadRow, Entry, Row
-from vidcam.corpus.urls import without_secrets
-from vidcam.text import printable
+from vidcam.corpus.urls import is_url, shown, without_secrets
 
 _LONGEST = 4000  # characters of a message
 
@@ -64,7 +63,11 @@ class Job(BaseModel):
 
 def failed(row: Row, kind: str, message: str, timings: dict[str, float] | None = None) -> Record:
     """The record of a row that could not be explained."""
-    text = without_secrets(message, row.path if isinstance(row, Entry) else "")
+    text = without_secrets(message) if isinstance(row, BadRow) else message
+    if isinstance(row, Entry):
+        if isinstance(row.target, str) and is_url(row.target):
+            text = without_secrets(text, row.target)
+        text = without_secrets(text, row.path)
     return {
         **of_manifest(row),
         "error": text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…",
@@ -77,5 +80,12 @@ def of_manifest(row: Row) -> Record:
     """What of a record is known before its clip is looked at."""
     if isinstance(row, BadRow):
         return {"id": row.id, "clip": row.shown, "target": None, "start": None, "end": None}
-    target = None if row.target is None else printable(str(row.target))
-    return {"id": row.id, "clip": row.shown, "target": target, "start": row.start, "end": row.end}
+    return {"id": row.id, "clip": row.shown, "target": _target(row), "start": row.start, "end": row.end}
+
+
+def _target(row: Entry) -> str | None:
+    """A row's target as it may be written down: it may hold what belongs in another column."""
+    if row.target is None:
+        return None
+    text = str(row.target)
+    return shown(text) if is_url(text) else without_secrets(text)

@@ -26,6 +26,10 @@ _LONGEST_LINE = 2**20
 _LINE_END = "\r\n"
 _LONGEST_PATH = 2**14
 _LONGEST_TARGET = 1000
+_LONGEST_TEXT = 4 * _LONGEST_PATH  # bytes of any value in a Parquet file
+_LARGEST_SECONDS = 1e9
+_BATCH = 1024  # rows of a Parquet file that are converted at once
+_LARGEST_GROUP, _SMALLEST_GROUP = 2**28, 2**24  # bytes of a row group: never more, and however few rows it has
 _COLUMNS = "columns are path, and where wanted target, start, end"
 
 
@@ -80,8 +84,8 @@ class Entry(BaseModel):
 
     path: Annotated[str, PlainValidator(_path)]  # pydantic's own takes no name that is not UTF-8
     target: Annotated[int | str | None, BeforeValidator(_target)] = None
-    start: _Seconds = Field(default=None, ge=0, allow_inf_nan=False)
-    end: _Seconds = Field(default=None, gt=0, allow_inf_nan=False)
+    start: _Seconds = Field(default=None, ge=0, lt=_LARGEST_SECONDS, allow_inf_nan=False)
+    end: _Seconds = Field(default=None, gt=0, lt=_LARGEST_SECONDS, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _ends_behind_its_start(self) -> Entry:
@@ -157,7 +161,8 @@ def read_manifest(path: Path, shard: Shard = Shard()) -> Iterator[Row]:
         shard: which part.
 
     Raises:
-        SettingsError: it cannot be read as a whole, or has no column `path`. A row that cannot be used is a `BadRow`.
+        SettingsError: it cannot be read as a whole, has no column `path`, or one of its columns twice. A row that cannot
+            be used is a `BadRow`.
     """
     kinds = {".csv": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines, ".parquet": _parquet}
     kind = kinds.get(path.suffix.lower())
@@ -167,8 +172,8 @@ def read_manifest(path: Path, shard: Shard = Shard()) -> Iterator[Row]:
     try:
         for number, found in islice(enumerate(kind(path), 1), shard.index - 1, None, shard.of):
             yield _row(found, number)
-    except _NoPath as error:
-        raise SettingsError(f"manifest {name} has no column path (it has {error}); {_COLUMNS}") from error
+    except _Refused as error:
+        raise SettingsError(f"manifest {name} {error}") from error
     except (OSError, ValueError, csv.Error) as error:
         reason = printable(" ".join(str(error).split()))
         raise SettingsError(
@@ -190,8 +195,8 @@ class _Found(NamedTuple):
     fault: str = ""
 
 
-class _NoPath(Exception):
-    """The manifest has no column `path`; the message lists those that it has."""
+class _Refused(Exception):
+    """The manifest cannot be used; the message says why, and what to do."""
 
 
 def _row(found: _Found, number: int) -> Row:
@@ -209,9 +214,17 @@ def _row(found: _Found, number: int) -> Row:
     return BadRow(clip, f"row {number}: {fault}", f"row-{_digest(found.content.rstrip(_LINE_END))}")
 
 
-def _listed(columns: list[str]) -> str:
-    """Columns in a message: where a header is missing, they are the first row, with all that may be secret in it."""
-    return shortened(", ".join(map(shown, columns))) if columns else "none"
+def _check_columns(columns: list[str]) -> None:
+    """Refuse a header without `path`, or with a column of ours twice: nobody knows which of the two is meant.
+
+    Where a header is missing, its columns are the first row, with all that may be secret in it.
+    """
+    if "path" not in columns:
+        listed = shortened(", ".join(map(shown, columns))) if columns else "none"
+        raise _Refused(f"has no column path (it has {listed}); {_COLUMNS}")
+    for name in Entry.model_fields:
+        if columns.count(name) > 1:
+            raise _Refused(f"has the column {name} {columns.count(name)} times; give it once")
 
 
 def _digest(text: str) -> str:
@@ -247,31 +260,52 @@ def _opened(path: Path, newline: str | None) -> TextIOWrapper:
 
 def _csv(path: Path) -> Iterator[_Found]:
     with _opened(path, newline="") as file:
-        taken: list[_Line] = []
+        source, taken = _lines(file), list[_Line]()
 
         def lines() -> Iterator[str]:
-            for line in _lines(file):
+            characters = 0
+            for line in source:
                 taken.append(line)
-                yield "" if line.too_long else line.text
+                characters += len(line.text)
+                if line.too_long or characters > _LONGEST_LINE + 1:
+                    raise _LongRow
+                yield line.text
 
-        rows = csv.reader(lines())
-        header = next((row for row in rows if row), [])
-        if "path" not in header:
-            raise _NoPath(_listed(header))
+        header: list[str] = []
+        try:
+            while not header:
+                header = next(csv.reader(lines(), strict=True))
+        except StopIteration:
+            pass
+        except _LongRow:
+            raise _Refused(f"has no header: {_TOO_LONG}") from None
+        _check_columns(header)
         while True:
             taken.clear()
-            fault, row = "", []
             try:
-                row = next(rows)
+                row = next(csv.reader(lines(), strict=True))
             except StopIteration:
                 return
-            except csv.Error as error:  # the reader goes on with the next line
-                fault = f"it is no row of a CSV file ({error})"
-            if any(line.too_long for line in taken):
-                fault = _TOO_LONG
-            if row or fault:
-                content = "".join(line.text for line in taken)
-                yield _Found(content, None if fault else dict(zip(header, row, strict=False)), fault)
+            except (csv.Error, _LongRow) as error:
+                fault = _TOO_LONG if isinstance(error, _LongRow) else f"it is no row of a CSV file ({error})"
+                yield from _each(taken, fault)
+                continue
+            if row:
+                yield _Found("".join(line.text for line in taken), dict(zip(header, row, strict=False)))
+
+
+class _LongRow(Exception):
+    """A row of a CSV file has too many characters."""
+
+
+def _each(lines: list[_Line], fault: str) -> Iterator[_Found]:
+    """Lines that make no row, such as those behind a quote that nothing closes: each is a row without values."""
+    for index, line in enumerate(lines):
+        if index == 0:
+            yield _Found(line.text, None, fault)
+        elif line.text.strip():
+            behind = "" if index == 1 else f"{index} lines "
+            yield _Found(line.text, None, f"it was taken for a part of the row {behind}before it: {fault}")
 
 
 def _json_lines(path: Path) -> Iterator[_Found]:
@@ -283,10 +317,25 @@ def _json_lines(path: Path) -> Iterator[_Found]:
                 yield _from_json(line.text)
 
 
+class _Object(dict[str, Any]):
+    """A JSON object.
+
+    Attributes:
+        twice: a name that stands twice in it, or "".
+    """
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.twice = ""
+        if len(self) < len(pairs):
+            seen: set[str] = set()
+            self.twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+
+
 def _from_json(text: str) -> _Found:
     wanted = "give an object with path, target, start, end"
     try:
-        values = json.loads(text)
+        values = json.loads(text, object_pairs_hook=_Object)
     except RecursionError:
         return _Found(text, None, f"its values are nested too deeply; {wanted}")
     except json.JSONDecodeError as error:
@@ -295,30 +344,108 @@ def _from_json(text: str) -> _Found:
         return _Found(text, None, f"it holds a number that is too long; {wanted}")
     if not isinstance(values, dict):
         return _Found(text, None, f"it holds a {type(values).__name__}; {wanted}")
+    if isinstance(values, _Object) and values.twice:
+        return _Found(text, None, f"it has {shortened(shown(values.twice))} twice; {wanted}")
     return _Found(text, values)
 
 
 def _parquet(path: Path) -> Iterator[_Found]:
+    try:
+        yield from _parquet_rows(path)
+    except (_Refused, OSError):
+        raise
+    except Exception as error:  # pyarrow raises whatever the library below it raises, KeyError and MemoryError, too
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _parquet_rows(path: Path) -> Iterator[_Found]:
     from pyarrow.parquet import ParquetFile
 
-    with open_regular(path) as opened, ParquetFile(opened) as file:
-        columns = [name for name in file.schema_arrow.names if name in Entry.model_fields]
-        if "path" not in columns:
-            raise _NoPath(_listed(file.schema_arrow.names))
-        before = 0
-        for batch in file.iter_batches(columns=columns):
-            try:
-                yield from (_Found(repr(values), values) for values in batch.to_pylist())
-            except (ValueError, TypeError, OverflowError):  # in one of its rows, a text that is not UTF-8, say
-                yield from (_from_parquet(batch.slice(i, 1), before + i + 1) for i in range(batch.num_rows))
-            before += batch.num_rows
+    with open_regular(path) as opened:
+        with ParquetFile(opened) as file:
+            _check_columns(file.schema_arrow.names)
+            columns = [name for name in file.schema_arrow.names if name in Entry.model_fields]
+            texts = [name for name in columns if _is_text(name, file.schema_arrow.field(name).type)]
+            _check_size(file.metadata, columns)
+        opened.seek(0)
+        # A text that a million rows share stays one: it is decoded once, and not copied for each of them.
+        with ParquetFile(opened, read_dictionary=texts, buffer_size=_LONGEST_LINE) as file:
+            for batch in file.iter_batches(batch_size=_BATCH, columns=columns, use_threads=False):
+                cells = [_cells(batch.column(name)) for name in columns]
+                yield from (_from_parquet(dict(zip(columns, row, strict=True))) for row in zip(*cells, strict=True))
 
 
-def _from_parquet(row: Any, number: int) -> _Found:
+def _is_text(name: str, kind: Any) -> bool:
+    """Whether a column holds texts; one that holds neither texts nor numbers is refused."""
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return True
+    if any(
+        (types.is_integer(kind), types.is_floating(kind), types.is_boolean(kind), types.is_null(kind))
+    ) or types.is_decimal(kind):
+        return False
+    raise _Refused(f"has {shortened(str(kind))} in its column {name}; give texts or numbers")
+
+
+def _check_size(metadata: Any, columns: list[str]) -> None:
+    """Refuse row groups that would take much memory, however few bytes they are compressed to."""
+    for index in range(metadata.num_row_groups):
+        group = metadata.row_group(index)
+        chunks = [group.column(i) for i in range(group.num_columns)]
+        size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in columns)
+        most = min(_LARGEST_GROUP, _SMALLEST_GROUP + group.num_rows * _LONGEST_TEXT)
+        if size > most:
+            raise _Refused(
+                f"has a row group of {size >> 20:,} MiB, and at most {most >> 20:,} are read at once; write it with "
+                "fewer rows in each row group, and with shorter texts"
+            )
+
+
+class _Fault(NamedTuple):
+    """A value that is none.
+
+    Attributes:
+        content: what stands for it.
+        why: it is none.
+    """
+
+    content: str
+    why: str
+
+
+def _cells(column: Any) -> list[Any]:
+    """The values of a column; one that cannot be had is a `_Fault`."""
+    from pyarrow import DictionaryArray
+
+    if isinstance(column, DictionaryArray):
+        indices, values = column.indices.to_pylist(), column.dictionary
+        known = {index: None if index is None else _cell(values[index]) for index in set(indices)}
+        return [known[index] for index in indices]
+    return [_cell(value) for value in column]
+
+
+def _cell(value: Any) -> Any:
+    if hasattr(value, "as_buffer") and value.is_valid:
+        held = value.as_buffer()  # no copy
+        if held.size > _LONGEST_TEXT:
+            return _Fault(hashlib.sha256(held).hexdigest(), f"it has {held.size:,} bytes; give a shorter text")
+        try:
+            return held.to_pybytes().decode()
+        except UnicodeDecodeError as error:
+            return _Fault(hashlib.sha256(held).hexdigest(), f"it cannot be read ({type(error).__name__})")
     try:
-        (values,) = row.to_pylist()
-    except (ValueError, TypeError, OverflowError) as error:
-        return _Found(f"Parquet row {number}", None, f"it cannot be read ({type(error).__name__}); {_COLUMNS}")
+        return value.as_py()
+    except Exception as error:  # as in `_parquet`
+        return _Fault(type(error).__name__, f"it cannot be read ({type(error).__name__})")
+
+
+def _from_parquet(values: dict[str, Any]) -> _Found:
+    for name, value in values.items():
+        if isinstance(value, _Fault):
+            return _Found(repr(values), None, f"{name}: {value.why}; {_COLUMNS}")
     return _Found(repr(values), values)
 
 

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from vidcam.text import printable
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -53,4 +55,4 @@ def _named(made_by: Mapping[str, Any]) -> dict[str, Any]:
 
 def _short(value: Any) -> str:
     text = "not recorded" if value is None else str(value)
-    return text if len(text) < 64 else f"{text[:12]}…"
+    return printable(text if len(text) < 64 else f"{text[:12]}…")

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from vidcam.corpus.manifest import Row, Shard
 from vidcam.corpus.provenance import differences
 from vidcam.errors import OutputError
-from vidcam.text import as_json, printable
+from vidcam.text import as_json, fitted, printable, shortened
 from vidcam.untrusted import read_json
 
 _timings = pa.struct([(name, pa.float64()) for name in ("fetch", "explain", "save")])
@@ -51,6 +51,8 @@ SCHEMA = pa.schema(
 
 _ROWS = 10_000  # of the table in memory at once
 _LARGEST = 2**24  # bytes of a JSON file of ours
+_DTYPES = ("float32", "bfloat16", "float16")  # what may be computed in
+_LONGEST_CHANGES = 1000  # characters
 
 
 class Results:
@@ -117,30 +119,41 @@ class Results:
             accept_changes: whether results of other versions or weights are added to. The new rows say what differs.
 
         Raises:
-            OutputError: there are results of other settings, versions or weights.
+            OutputError: there are results of other settings, versions or weights, or settings that cannot be read.
         """
         known = self.out / "settings.json"
         try:
             with FileLock(self.out / ".lock-settings"):
-                there = read_json(known, _LARGEST) if known.exists() else None
+                try:
+                    there = _settings_in(known) if os.path.lexists(known) else None
+                except (OSError, ValueError) as error:
+                    if not overwrite:
+                        reason = fitted(str(error), _LONGEST_CHANGES)
+                        raise OutputError(
+                            f"{known} cannot be read ({reason}); pass --overwrite to start anew, or give another --out"
+                        ) from error
+                    self._clear()
+                    there = None
                 if there is not None:
                     other = [name for name in settings if there.get(name) != settings[name]]
-                    changes = differences(there, made_by) if made_by else ""
+                    changes = fitted(differences(there, made_by), _LONGEST_CHANGES) if made_by else ""
                     if not other and (accept_changes or not changes):
                         self.changes = changes or None
-                        return dict(there)
+                        return there
                     if not overwrite:
                         self._refuse({name: (there.get(name), settings[name]) for name in other}, changes)
                     self._clear()
                 decided = {**settings, **decide(), **made_by}
                 _written(known, as_json(decided, indent=2) + "\n")
                 return decided
-        except (OSError, ValueError, AttributeError, TypeError) as error:  # of settings that are no settings
-            raise OutputError(f"{self.out} cannot be used ({error}); give another --out") from error
+        except OSError as error:
+            raise OutputError(f"{self.out} cannot be used ({printable(str(error))}); give another --out") from error
 
     def _refuse(self, other: Mapping[str, tuple[Any, Any]], changes: str) -> NoReturn:
         if other:
-            told = "; ".join(f"{name}: {before!r}, now {now!r}" for name, (before, now) in other.items())
+            told = "; ".join(
+                f"{name}: {shortened(before)}, now {shortened(now)}" for name, (before, now) in other.items()
+            )
             raise OutputError(
                 f"{self.out} holds results of other settings ({told}); "
                 "pass --overwrite to start anew, or give another --out"
@@ -168,14 +181,23 @@ class Results:
         return self.out / "clips" / entry.id[-2:] / entry.id
 
     def record(self, entry: Row) -> dict[str, Any] | None:
-        """What was put down of a row; None while it is not done."""
+        """What was put down of a row; None while it is not done.
+
+        Raises:
+            OutputError: it cannot be read, or is no record of the row.
+        """
+        path = self.folder(entry) / "result.json"
         try:
-            record: dict[str, Any] = read_json(self.folder(entry) / "result.json", _LARGEST)
-            return record
+            record = read_json(path, _LARGEST)
+            if not isinstance(record, dict) or record.get("id") != entry.id:
+                raise ValueError("it is not of this clip")
+            if not all(isinstance(record.get(name), str | None) for name in ("clip", "error", "error_kind")):
+                raise ValueError("it does not fit the table")
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise OutputError(f"{self.folder(entry)} cannot be read ({error}); delete it, and run again") from error
+            raise _unreadable(path, error) from error
+        return record
 
     def pending(self, entries: Iterable[Row], retry_failed: bool) -> Iterator[Row]:
         """The rows that are still to be done, each once; with `retry_failed` those that failed, too."""
@@ -183,7 +205,7 @@ class Results:
         for entry in entries:
             if entry.id not in given and (
                 not (self.folder(entry) / "result.json").exists()
-                or (retry_failed and "error" in (self.record(entry) or {}))
+                or (retry_failed and (self.record(entry) or {}).get("error") is not None)
             ):
                 given.add(entry.id)
                 yield entry
@@ -206,7 +228,9 @@ class Results:
 
         Raises:
             OutputError: the directory cannot be written.
+            ValueError: the record does not fit the table.
         """
+        _table([dict(record)])
         final = self.folder(entry)
         try:
             if "error" in record:  # a process that was ended may have left anything
@@ -217,7 +241,7 @@ class Results:
             for path in work.iterdir():
                 _to_disk(path)
             final.parent.mkdir(parents=True, exist_ok=True)
-            if "error" in (self.record(entry) or {}):
+            if (self.record(entry) or {}).get("error") is not None:
                 with suppress(FileNotFoundError):
                     final.rename(work.with_name(f"{work.name}-before"))
             try:
@@ -241,8 +265,13 @@ class Results:
             with pq.ParquetWriter(part, SCHEMA) as writer:
                 remaining = iter(entries)
                 while some := list(islice(remaining, _ROWS)):
-                    records = [r for r in map(self.record, some) if r is not None]
-                    writer.write_table(_table(records))
+                    done = {row.id: r for row in some if (r := self.record(row)) is not None}
+                    rows = [row for row in some if row.id in done]
+                    try:
+                        writer.write_table(_table([done[row.id] for row in rows]))
+                    except ValueError:
+                        self._check_each(rows, done)
+                        raise
             part.replace(path)
         except OSError as error:
             raise OutputError(f"{path} cannot be written ({error}); is the disk full?") from error
@@ -250,19 +279,46 @@ class Results:
             part.unlink(missing_ok=True)
         return path
 
+    def _check_each(self, rows: Iterable[Row], records: Mapping[str, dict[str, Any]]) -> None:
+        """Raise an OutputError that names the record which does not fit the table."""
+        for row in rows:
+            try:
+                _table([records[row.id]])
+            except ValueError as error:
+                raise _unreadable(self.folder(row) / "result.json", error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> OutputError:
+    return OutputError(f"{path} cannot be read ({fitted(str(error), 200)}); delete it, and run again")
+
+
+def _settings_in(path: Path) -> dict[str, Any]:
+    """The settings in a file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: they are no settings.
+    """
+    there = read_json(path, _LARGEST)
+    if not isinstance(there, dict):
+        raise ValueError("it holds no settings")
+    if there.get("computes_in") not in _DTYPES:
+        raise ValueError(f"computes_in is {shortened(there.get('computes_in'))}, and none of {', '.join(_DTYPES)}")
+    if not isinstance(there.get("versions", {}), dict):
+        raise ValueError(f"versions are {shortened(there['versions'])}")
+    return there
+
 
 def _table(records: list[dict[str, Any]]) -> pa.Table:
-    """Records as rows; one that does not fit the table is a row that says so."""
+    """Records as rows.
+
+    Raises:
+        ValueError: one of them does not fit the table.
+    """
     try:
         return pa.Table.from_pylist([_printable(record) for record in records], schema=SCHEMA)
     except (pa.ArrowException, TypeError, ValueError, OverflowError, RecursionError) as error:
-        if len(records) > 1:
-            middle = len(records) // 2
-            return pa.concat_tables([_table(records[:middle]), _table(records[middle:])])
-        kind = type(error).__name__
-        known = {name: _printable(str(records[0].get(name))) for name in ("id", "clip")}
-        told = {"error": f"its result.json does not fit the table ({kind}); delete its folder", "error_kind": kind}
-        return pa.Table.from_pylist([{**known, **told}], schema=SCHEMA)
+        raise ValueError(f"it does not fit the table ({type(error).__name__})") from error
 
 
 def _printable(value: Any) -> Any:

@@ -94,7 +94,7 @@ def run_corpus(
             def decide() -> dict[str, str]:
                 if config.dtype != "auto":
                     return {"computes_in": config.dtype}
-                return {"computes_in": probed(trial, _entries(read_manifest(manifest)))}
+                return {"computes_in": probed(trial, _entries(read_manifest(manifest)), results)}
 
             settled = results.settled(
                 settings,
@@ -123,19 +123,22 @@ def run_corpus(
                 done += 1
                 progress(before + finished, rows)
         table = results.write_table(read_manifest(manifest, shard))
-    errors = pq.read_table(table, columns=["error"])["error"].drop_null()
+    column = pq.read_table(table, columns=["error"])["error"]
+    errors = column.drop_null()
     first = errors[0].as_py() if len(errors) else ""
-    return Tally(table, rows, rows - len(errors), len(errors), done, first)
+    return Tally(table, len(column), len(column) - len(errors), len(errors), done, first)
 
 
 def _checked(manifest: Path, shard: Shard) -> int:
     """How many rows of a manifest belong to a shard, once it is known that they can be read."""
-    rows, first_bad, valid = 0, "", False
+    rows, first_bad, valid, number = 0, "", False, -1
     for number, row in enumerate(read_manifest(manifest)):
         rows += number % shard.of == shard.index - 1
         valid = valid or isinstance(row, Entry)
         if isinstance(row, BadRow):
             first_bad = first_bad or row.error
+    if number < 0:
+        raise SettingsError(f"manifest {printable(str(manifest))} has no rows; give a row for each clip")
     if first_bad and not valid:
         raise SettingsError(f"manifest {printable(str(manifest))} has no row that can be used; {first_bad}")
     return rows

@@ -79,9 +79,10 @@ class Worker:
                 "give fewer --workers"
             ) from ended
 
-    def dtype(self, entry: Entry) -> str | None:
+    def dtype(self, entry: Entry, results: Results) -> str | None:
         """What the trunk may compute in, see `Explaining.dtype`; None where a clip cannot tell."""
-        answer = self._record({"dtype_of": entry.model_dump()}, entry, retry=False)
+        with results.place(entry) as work:  # what a killed process leaves of a fetched clip is swept
+            answer = self._record({"dtype_of": entry.model_dump(), "folder": str(work)}, entry, retry=False)
         return (answer or {}).get("dtype")
 
     def close(self) -> None:
@@ -199,7 +200,7 @@ def _answered(explaining: Explaining, question: dict[str, Any]) -> dict[str, Any
         if "try" in question:
             return explaining.tried()
         if "dtype_of" in question:
-            return _dtype(explaining, Entry.model_validate(question["dtype_of"]))
+            return _dtype(explaining, Entry.model_validate(question["dtype_of"]), Path(question["folder"]))
         entry = Entry.model_validate(question["entry"])
         path = entry.path
         return explaining.record(entry, Path(question["folder"]))
@@ -210,9 +211,9 @@ def _answered(explaining: Explaining, question: dict[str, Any]) -> dict[str, Any
         return {"unexpected": kind, "message": kind if is_url(path) else f"{kind}: {error}"}
 
 
-def _dtype(explaining: Explaining, entry: Entry) -> dict[str, Any]:
+def _dtype(explaining: Explaining, entry: Entry, folder: Path) -> dict[str, Any]:
     try:
-        return {"dtype": explaining.dtype(entry)}
+        return {"dtype": explaining.dtype(entry, folder)}
     except VidcamError:
         return {"dtype": None}
 
