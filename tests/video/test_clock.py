@@ -48,6 +48,18 @@ def test_joined_files_are_carried_on(tmp_path: Path, suffix: str, codec: str) ->
     assert any("its clock starts anew 1 time" in warning for warning in clip.warnings)
 
 
+@pytest.mark.parametrize(("suffix", "codec"), {"mp4": "libx264", "flv": "flv"}.items())
+def test_what_is_joined_and_not_read_is_said(tmp_path: Path, suffix: str, codec: str) -> None:
+    noise = list(np.random.default_rng(0).integers(0, 255, (64, 96, 128, 3), np.uint8))
+    part = _write(tmp_path / f"part.{suffix}", codec, noise)
+    clip = Clip(part)
+    assert len(_times(clip)) == 64 and clip.warnings == []
+    joined = tmp_path / f"joined.{suffix}"
+    joined.write_bytes(part.read_bytes() * 2)
+    clip = Clip(joined)
+    assert len(_times(clip)) == 128 or any("if another clip was joined to it" in w for w in clip.warnings)
+
+
 @pytest.mark.parametrize(("suffix", "codec"), {"mkv": "libx264", "webm": "libvpx", "flv": "flv"}.items())
 def test_what_is_missing_at_the_end_is_said(tmp_path: Path, suffix: str, codec: str) -> None:
     whole = _write(tmp_path / f"whole.{suffix}", codec)

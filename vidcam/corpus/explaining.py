@@ -7,11 +7,9 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -34,7 +32,6 @@ from vidcam.temporal.segments import distinct, frame_edges, segments_of
 from vidcam.text import fitted, printable
 from vidcam.video.reader import Clip
 from vidcam.video.windows import Windowing
-from vidcam.video.writer import FilmWriter
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES}
 _LONGEST_NAME = 1000  # characters of a clip's name in a message
@@ -84,26 +81,21 @@ class Explaining:
             VidcamError: no clip can be explained like that.
         """
         config = self.job.config
-        with TemporaryDirectory(prefix="vidcam-") as place, suppress(ClipError, OutputError):
-            black = Path(place) / "black.mp4"
-            with FilmWriter(black, (48, 64), time_base=Fraction(1, 10), frame_rate=Fraction(10)) as film:
-                for index in range(4):
-                    film.write(np.zeros((48, 64, 3), np.uint8), index)
-            try:
-                explain(
-                    black,
-                    self.model,
-                    layer=config.layer,
-                    method=config.method if config.dense else "gradcam++",
-                    fusion=config.fusion,
-                    sampling_rate=config.sampling_rate,
-                    dtype=config.dtype,
-                    dense=config.dense,
-                )
-            except VidcamError:
-                raise
-            except Exception:  # nosec B110 # the network's own code may not take black frames
-                pass
+        try:
+            explain(
+                np.zeros((4, 48, 64, 3), np.uint8),
+                self.model,
+                layer=config.layer,
+                method=config.method if config.dense else "gradcam++",
+                fusion=config.fusion,
+                sampling_rate=config.sampling_rate,
+                dtype=config.dtype,
+                dense=config.dense,
+            )
+        except VidcamError:
+            raise
+        except Exception:  # nosec B110 # the network's own code may not take black frames
+            pass
         return self.made_by
 
     def dtype(self, entry: Entry, folder: Path) -> str:

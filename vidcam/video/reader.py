@@ -46,6 +46,7 @@ _PLAYLISTS = {  # how files begin whose only content is the names of others
 }
 _NO_CLOCK = {"avi", "h264", "hevc", "h263", "m4v", "mpegvideo", "obu", "vc1"}  # their times are counted from packets
 _TABLES = {"avi", "mov,mp4,m4a,3gp,3g2,mj2", "image2", "gif"}  # formats that count all frames: their rate is right
+_MOST_BEHIND = 1 << 16  # bytes behind the last frame of a file that are usual
 _GAP = 10  # usual steps between two frames that make a gap
 _TO_COMPARE = 48  # packets whose rate is compared with that of the header
 _RESTART = 0.5  # seconds that a clock goes back by when another begins
@@ -194,6 +195,11 @@ class Clip:
             self.warnings.append(
                 f"{self.path.name}: {missing:.1f} s are missing that its header announces; the file is cut off or damaged"
             )
+        elif not self._broken and not self.is_stretch and (behind := self._behind()):
+            self.warnings.append(
+                f"{self.path.name}: {behind:,} of its bytes lie behind its last frame; if another clip was joined to it, "
+                "that is not read"
+            )
         if not index and self.is_stretch:
             until = f"; its last is at {float(last * self.time_base):.2f} s" if last is not None else ""
             raise ClipError(
@@ -215,6 +221,14 @@ class Clip:
                         last = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                         missing = min(missing, start + lasts - last)
         return missing if missing > max(_MISSING, 0.01 * lasts) else 0.0
+
+    def _behind(self) -> int:
+        """Bytes behind the last packet, where these are many and no sound that lasts longer; else 0."""
+        behind = self.path.stat().st_size - self._reached
+        if not self._reached or behind <= max(_MOST_BEHIND, self._reached // 8):
+            return 0
+        longer = self.seconds_announced - float(self._ends * self.time_base)
+        return behind if longer < 1 else 0
 
     def _rate(self, stream: VideoStream, container: str) -> Fraction:
         """Frames per second: the header's, unless it does not say, or the first frames come at another rate."""
@@ -268,7 +282,7 @@ class Clip:
 
     def _decoded(self, near: int | None = None) -> Iterator[VideoFrame]:
         """Every frame, or those from the key frame before a time on, as far as the container can tell where it is."""
-        self._broken, self._hidden, self._damaged, self._ends = "", 0, 0, 0
+        self._broken, self._hidden, self._damaged, self._ends, self._reached = "", 0, 0, 0, 0
         with opened(self.path) as container:
             stream = self._stream(container)
             stream.thread_type = "AUTO"
@@ -278,6 +292,7 @@ class Clip:
                 for packet in container.demux(stream):
                     self._hidden += packet.is_discard  # by an edit list: needed by others, not shown
                     self._damaged += packet.is_corrupt
+                    self._reached = max(self._reached, (packet.pos or 0) + packet.size)
                     self._ends = max(self._ends, (packet.pts or 0) + (packet.duration or 0))
                     yield from packet.decode()
             except (av.error.FFmpegError, IndexError) as error:  # PyAV's, of a stream that begins on the way
