@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import numbered, write_video
 from vidcam.errors import ClipError
-from vidcam.video import reader
+from vidcam.video import container
 from vidcam.video.reader import Clip
 
 LISTS = {
@@ -164,14 +164,14 @@ def test_references_inside_a_movie_are_not_followed(opens: Opens) -> None:
 
 def test_a_file_that_never_shows_a_frame_is_given_up(opens: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
     """An endless search for a frame, here in a file that is read ever more slowly, ends with the time to probe."""
-    monkeypatch.setattr(reader, "_TO_PROBE", 0.3)
-    read = reader._OneFile.read
+    monkeypatch.setattr(container, "_TO_PROBE", 0.3)
+    read = container._OneFile.read
 
-    def slow(self: reader._OneFile, size: int) -> bytes:
+    def slow(self: container._OneFile, size: int) -> bytes:
         time.sleep(0.05)
         return read(self, 64)
 
-    monkeypatch.setattr(reader._OneFile, "read", slow)
+    monkeypatch.setattr(container._OneFile, "read", slow)
     Path("noise.ts").write_bytes(bytes(range(256)) * 4000)
     began = time.monotonic()
     with pytest.raises(ClipError, match=r"no frame was found in 0\.3 s"):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import heapq
 import math
 import re
-import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -17,15 +15,14 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from vidcam.errors import ClipError
-from vidcam.untrusted import open_regular
 from vidcam.video.colour import Colour, coded_colour, film_colour
+from vidcam.video.container import audio_stream, opened, reason_of, video_stream
 from vidcam.video.hdr import ToneMapper, tone_mapper
 from vidcam.video.orientation import orientation_of
 
@@ -35,15 +32,6 @@ MAX_PIXELS = 2**26
 LONGEST_GAP, SHOWN_GAP = 3600.0, 10.0
 """Seconds between two frames beyond which films show fewer seconds, and how many they show."""
 
-_TEXT_FORMATS = {"tty"}  # FFmpeg plays text files as terminal art; nobody means that
-_PLAYLISTS = {  # how files begin whose only content is the names of others
-    "HLS": re.compile(rb"\s*#EXTM3U"),
-    "ffconcat": re.compile(rb"\s*ffconcat version"),
-    "DASH": re.compile(rb"\s*<.*<MPD\b|\s*<MPD\b", re.DOTALL),
-    "SDP": re.compile(rb"v=0\r?\n"),
-    "VobSub": re.compile(rb"# VobSub index file"),
-    "IMF": re.compile(rb"\s*<.*CompositionPlaylist", re.DOTALL),
-}
 _NO_CLOCK = {"avi", "h264", "hevc", "h263", "m4v", "mpegvideo", "obu", "vc1"}  # their times are counted from packets
 _TABLES = {"avi", "mov,mp4,m4a,3gp,3g2,mj2", "image2", "gif"}  # formats that count all frames: their rate is right
 _MOST_BEHIND = 1 << 16  # bytes behind the last frame of a file that are usual
@@ -51,9 +39,6 @@ _GAP = 10  # usual steps between two frames that make a gap
 _TO_COMPARE = 48  # packets whose rate is compared with that of the header
 _RESTART = 0.5  # seconds that a clock goes back by when another begins
 _MISSING = 0.25  # seconds at the end that may be missing
-_LOWEST_SOUND = 4000  # samples per second; with fewer, nothing can be heard
-_TO_PROBE = 30.0  # seconds until a file's first frame is decoded, or it is given up
-_PIECE = 1 << 16  # bytes that FFmpeg reads at once
 _REORDER = 4  # frames held back while their times are put in order
 _BEFORE = 0.5  # seconds before a stretch at which decoding begins: times near a key frame may be out of order
 
@@ -173,33 +158,7 @@ class Clip:
             if self.start is None or seconds >= self.start:
                 yield Frame(index, seconds, pts, self._upright_rgb(image))
                 index += 1
-        if not self._orientation.exact:
-            self.warnings.append(
-                f"{self.path.name}: how it is turned cannot be read, or is no turn by quarters; it is shown in the "
-                "nearest of the eight orientations"
-            )
-        if self._broken:
-            self.warnings.append(f"{self.path.name}: {self._broken} after {index} frames; only those are used")
-        elif not self.is_stretch and index < self.frames_announced - self._hidden:
-            self.warnings.append(
-                f"{self.path.name}: {index} frames could be decoded of the {self.frames_announced} its header announces"
-            )
-        if self._damaged and not self._broken:
-            self.warnings.append(f"{self.path.name}: {self._damaged} of its packets are cut off or damaged")
-        if restarts:
-            self.warnings.append(
-                f"{self.path.name}: its clock starts anew {restarts} time{'s' if restarts > 1 else ''}; the frames behind "
-                "are carried on from those before, and in films the sound ends there"
-            )
-        elif not self._broken and last is not None and (missing := self._missing(last - shift + self._step)) > 0:
-            self.warnings.append(
-                f"{self.path.name}: {missing:.1f} s are missing that its header announces; the file is cut off or damaged"
-            )
-        elif not self._broken and not self.is_stretch and (behind := self._behind()):
-            self.warnings.append(
-                f"{self.path.name}: {behind:,} of its bytes lie behind its last frame; if another clip was joined to it, "
-                "that is not read"
-            )
+        self.warnings += self._about(index, restarts, last, shift)
         if not index and self.is_stretch:
             until = f"; its last is at {float(last * self.time_base):.2f} s" if last is not None else ""
             raise ClipError(
@@ -224,7 +183,10 @@ class Clip:
 
     def _behind(self) -> int:
         """Bytes behind the last packet, where these are many and no sound that lasts longer; else 0."""
-        behind = self.path.stat().st_size - self._reached
+        try:
+            behind = self.path.stat().st_size - self._reached
+        except OSError:  # deleted while it was read
+            return 0
         if not self._reached or behind <= max(_MOST_BEHIND, self._reached // 8):
             return 0
         longer = self.seconds_announced - float(self._ends * self.time_base)
@@ -254,6 +216,36 @@ class Clip:
                 return None
             usual = steps[steps <= _GAP * np.median(steps)]
             return Fraction(len(usual), int(usual.sum())) / stream.time_base
+
+    def _about(self, frames: int, restarts: int, last: int | None, shift: int) -> Iterator[str]:
+        """Say what was wrong with a reading of so many frames, the last one at a time in units."""
+        if not self._orientation.exact:
+            yield (
+                f"{self.path.name}: how it is turned cannot be read, or is no turn by quarters; it is shown in the "
+                "nearest of the eight orientations"
+            )
+        if self._broken:
+            yield f"{self.path.name}: {self._broken} after {frames} frames; only those are used"
+        elif not self.is_stretch and frames < self.frames_announced - self._hidden:
+            yield (
+                f"{self.path.name}: {frames} frames could be decoded of the {self.frames_announced} its header announces"
+            )
+        if self._damaged and not self._broken:
+            yield f"{self.path.name}: {self._damaged} of its packets are cut off or damaged"
+        if restarts:
+            yield (
+                f"{self.path.name}: its clock starts anew {restarts} time{'s' if restarts > 1 else ''}; the frames behind "
+                "are carried on from those before, and in films the sound ends there"
+            )
+        elif not self._broken and last is not None and (missing := self._missing(last - shift + self._step)) > 0:
+            yield (
+                f"{self.path.name}: {missing:.1f} s are missing that its header announces; the file is cut off or damaged"
+            )
+        elif not self._broken and not self.is_stretch and (behind := self._behind()):
+            yield (
+                f"{self.path.name}: {behind:,} of its bytes lie behind its last frame; if another clip was joined to it, "
+                "that is not read"
+            )
 
     @property
     def is_stretch(self) -> bool:
@@ -296,13 +288,13 @@ class Clip:
                     self._ends = max(self._ends, (packet.pts or 0) + (packet.duration or 0))
                     yield from packet.decode()
             except (av.error.FFmpegError, IndexError) as error:  # PyAV's, of a stream that begins on the way
-                self._broken = f"the stream breaks ({_reason(error)})"
+                self._broken = f"the stream breaks ({reason_of(error)})"
             if self._broken:
                 with suppress(av.error.FFmpegError):
                     yield from stream.decode(None)
 
     def _stream(self, container: InputContainer) -> VideoStream:
-        stream = _video_stream(container, self.path)
+        stream = video_stream(container, self.path)
         if stream.codec_context is not None:
             if stream.width * stream.height > self.max_pixels:
                 raise ClipError(
@@ -355,115 +347,6 @@ def _in_order(images: Iterator[VideoFrame], step: int, restart: float) -> Iterat
         yield waiting.popleft(), heapq.heappop(times)
 
 
-def audio_stream(container: InputContainer) -> AudioStream | None:
-    """The first audio stream of a file whose codec is known and that can be heard, or None."""
-    return next((s for s in container.streams.audio if s.codec_context is not None and s.rate >= _LOWEST_SOUND), None)
-
-
-class _OneFile:
-    """The file that FFmpeg reads, as an object with a neutral name, so that no name can mean anything to FFmpeg.
-
-    Attributes:
-        until: when reading ends in a TimeoutError, on the monotonic clock.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file = open_regular(path)
-        self.name = "clip" + (path.suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,8}", path.suffix) else "")
-        self.until = time.monotonic() + _TO_PROBE
-
-    def read(self, size: int) -> bytes:
-        if time.monotonic() > self.until:
-            raise TimeoutError(errno.ETIMEDOUT, f"no frame was found in {_TO_PROBE:g} s")
-        return self._file.read(size)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _refused(url: str, flags: int, options: object) -> object:
-    """Refuse to open what a file names."""
-    raise PermissionError(errno.EPERM, "it names another file")
-
-
-@contextmanager
-def opened(path: Path, *, probing: bool = False) -> Iterator[InputContainer]:
-    """Open a media file. FFmpeg reads that file alone: it is handed over open, and nothing else can be opened by it.
-
-    Args:
-        path: the file.
-        probing: limit the time of everything that is read, not only of opening.
-
-    Raises:
-        ClipError: the file is none that can be read, or takes too long to open.
-    """
-    try:
-        file = _OneFile(path)
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
-    with closing(file):
-        try:
-            container = av.open(
-                file,
-                "r",
-                metadata_errors="ignore",
-                buffer_size=_PIECE,
-                timeout=(_TO_PROBE, None),
-                io_open=_refused,  # for what a demuxer opens itself
-                options={"protocol_whitelist": "none"},  # for what is opened behind a demuxer's back
-            )
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise _no_video(path, error) from error
-        with container:
-            if container.format.name in _TEXT_FORMATS:
-                raise ClipError(f"{path} is a text file, not a video; give a video file")
-            if not probing:
-                file.until = math.inf
-            yield container
-
-
-def _unreadable(path: Path, error: OSError | ValueError) -> ClipError:
-    if isinstance(error, ValueError):
-        return ClipError(f"{path} is no name of a file ({error}); give a video file")
-    if path.is_dir():
-        return ClipError(f"{path} is a directory; give a video file")
-    if isinstance(error, FileNotFoundError):
-        return ClipError(f"{path} does not exist; give the path of a video file")
-    if isinstance(error, PermissionError):
-        return ClipError(f"{path} may not be read; change its permissions or give another file")
-    if error.errno == errno.EINVAL:
-        return ClipError(f"{path} is a pipe or a device, and a clip is read more than once; give a video file")
-    return ClipError(f"{path} cannot be opened ({_reason(error)}); give a video file")
-
-
-def _no_video(path: Path, error: Exception) -> ClipError:
-    with open_regular(path) as file:
-        head = file.read(1024)
-    if not head:
-        return ClipError(f"{path} is empty (0 bytes); give a video file")
-    for name, beginning in _PLAYLISTS.items():
-        if beginning.match(head.removeprefix(b"\xef\xbb\xbf")):
-            return ClipError(f"{path} is a list of other files ({name}), not a video; give a video file")
-    return ClipError(f"{path} is not a video that can be read ({_reason(error)}); give a video file")
-
-
-def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-    if not streams:
-        found = ", ".join(sorted({s.type for s in container.streams})) or "none"
-        raise ClipError(f"{path} has no video stream (streams found: {found}); give a file with one")
-    if len(streams) == 1:
-        return streams[0]
-    best = container.streams.best("video")
-    return best if isinstance(best, VideoStream) and best in streams else streams[0]
-
-
 def _announced_seconds(container: InputContainer, stream: VideoStream) -> tuple[float, float, bool] | None:
     """When the video starts and how long it lasts, in seconds, by the header, and whether that is said of the whole file
     and not of the video alone; None where the header does not say.
@@ -484,13 +367,6 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
         for image in container.decode(stream):
             return image
     except (av.error.FFmpegError, RuntimeError, IndexError) as error:
-        reason = _reason(error)
+        reason = reason_of(error)
     codec = stream.codec_context.name if stream.codec_context else "unknown codec"
     raise ClipError(f"no frame of {path} can be decoded ({codec}: {reason}); give a file that plays")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, IndexError):
-        return "another stream begins, which was not announced"
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text[0].lower() + text[1:]

@@ -17,7 +17,8 @@ from av.video.reformatter import ColorRange
 
 from vidcam.errors import OutputError
 from vidcam.video.colour import BT709, Colour
-from vidcam.video.reader import LONGEST_GAP, SHOWN_GAP, audio_stream, opened
+from vidcam.video.container import audio_stream, opened
+from vidcam.video.reader import LONGEST_GAP, SHOWN_GAP
 
 _LONGER_SOUND = 1.0  # seconds that sound may last longer than the frames
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
