@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import av
+import hypothesis  # noqa: F401  # its pytest plugin would load it at the very end, which fails behind some tests
 import numpy as np
 import pytest
 import torch
