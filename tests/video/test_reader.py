@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -225,3 +227,19 @@ def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     with pytest.raises(ClipError, match="is a pipe or a device"):
         Clip(tmp_path / "pipe.mp4")
+
+
+def test_a_clip_whose_frames_are_gone_when_it_is_read_is_refused(
+    clip_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some damaged files give a frame when they are probed and none when they are read."""
+    clip = Clip(clip_path)
+    decoded = clip._decoded
+
+    def nothing(near: int | None = None) -> Iterator[av.VideoFrame]:
+        for _ in decoded(near):
+            yield from ()
+
+    monkeypatch.setattr(clip, "_decoded", nothing)
+    with pytest.raises(ClipError, match=r"no frame of .*clip\.mp4 can be decoded \(h264: its stream holds no frame\)"):
+        list(clip)

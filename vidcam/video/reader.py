@@ -159,7 +159,10 @@ class Clip:
                 yield Frame(index, seconds, pts, self._upright_rgb(image))
                 index += 1
         self.warnings += self._about(index, restarts, last, shift)
-        if not index and self.is_stretch:
+        if not index and not self.is_stretch:
+            reason = self._broken or "its stream holds no frame"
+            raise ClipError(f"no frame of {self.path} can be decoded ({self.codec}: {reason}); give a file that plays")
+        if not index:
             until = f"; its last is at {float(last * self.time_base):.2f} s" if last is not None else ""
             raise ClipError(
                 f"{self.path} has no frame from {self.start or 0:g} to {self.end or math.inf:g} s{until}; give another stretch"
