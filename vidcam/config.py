@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vidcam.errors import SettingsError
-from vidcam.text import printable, shortened
+from vidcam.text import fitted, one_line, shortened
 from vidcam.untrusted import read_regular
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def read_config(
         name = ".".join(str(part) for part in first["loc"] if part != OwnModelConfig.__name__)
         known = ", ".join(ExplainConfig.model_fields)
         raise SettingsError(
-            f"{where}: {printable(name)[:120]}: {printable(first['msg'])[:200]} (given: {shortened(first['input'])}); "
+            f"{where}: {fitted(name, 120)}: {fitted(first['msg'], 200)} (given: {shortened(first['input'])}); "
             f"settings are {known}"
         ) from error
     if isinstance(config.model, OwnModelConfig) and not trusted:
@@ -150,7 +150,7 @@ def _settings_in(path: Path) -> object:
         _check_events(text)
         stored: object = yaml.safe_load(text)
     except Exception as error:  # PyYAML raises anything on values that it cannot make: ValueError, RecursionError, ...
-        reason = printable(" ".join(str(error).split()))[:300]
+        reason = one_line(str(error))
         raise SettingsError(f"config {path} cannot be read ({reason}); give a YAML file") from error
     return {} if stored is None else stored
 

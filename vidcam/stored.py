@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, StrictStr, ValidationError
 
 from vidcam.errors import OutputError
 from vidcam.explanation import ExplainedTarget, Explanation
-from vidcam.text import printable, shortened
+from vidcam.text import one_line, shortened
 from vidcam.untrusted import open_regular, read_json
 from vidcam.zips import open_zip
 
@@ -92,7 +92,7 @@ def read_explanation(directory: Path, most: int) -> Explanation:
 
 
 def _unreadable(directory: Path, reason: str) -> OutputError:
-    reason = printable(" ".join(reason.split()))[:400]
+    reason = one_line(reason, 400)
     return OutputError(
         f"{directory}{os.sep} holds no explanation that can be read ({reason}); give a directory written by vidcam"
     )

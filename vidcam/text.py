@@ -43,6 +43,11 @@ def fitted(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def one_line(text: str, most: int = 300) -> str:
+    """Bring a message of somebody else's into one printable line of at most `most` characters."""
+    return fitted(" ".join(text.split()), most)
+
+
 def shortened(value: Any, most: int = 120) -> str:
     """Show a value in a message: its `repr`, of at most `most` characters."""
     try:

@@ -17,7 +17,7 @@ from vidcam.metrics.baselines import BASELINES
 from vidcam.metrics.estimate import Estimate, Tally, estimate
 from vidcam.metrics.faithfulness import wins
 from vidcam.models.registry import Model
-from vidcam.text import printable, shortened
+from vidcam.text import fitted, shortened
 from vidcam.untrusted import read_regular
 
 _MOST_BYTES = 256 << 20
@@ -100,7 +100,7 @@ def _resumed(out: Path, settings: Mapping[str, Any]) -> dict[str, Record]:
         records = [_checked(json.loads(line)) for line in whole.split("\n")[:-1]]
         return {record["clip"]: record for record in records}
     except (OSError, ValueError, RecursionError) as error:
-        reason = printable(str(error))[:300]
+        reason = fitted(str(error), 300)
         raise OutputError(f"{out} cannot be used ({reason}); give another --out") from error
 
 

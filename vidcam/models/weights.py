@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vidcam.errors import ModelError
 from vidcam.models.pickled import load_pickled
-from vidcam.text import printable, shortened
+from vidcam.text import fitted, one_line, shortened
 from vidcam.untrusted import open_regular
 
 State = Mapping[str, Tensor]
@@ -43,7 +43,7 @@ def read_state(path: Path) -> State:
     try:
         loaded: object = _load_safetensors(path) if path.suffix == ".safetensors" else load_pickled(path)
     except Exception as error:  # on a damaged file torch and safetensors raise anything: IndexError, struct.error, ...
-        reason = printable(" ".join(str(error).split()))[:300] or type(error).__name__
+        reason = one_line(str(error)) or type(error).__name__
         raise ModelError(
             f"weights file {path} cannot be read as plain parameters ({reason}); "
             "give a complete file with a state dict of tensors, saved by torch.save or safetensors"
@@ -160,4 +160,4 @@ def downloaded_to(name: str, url: str, publisher: str, error: Exception) -> Mode
 
 
 def _few(names: list[str]) -> str:
-    return ", ".join(printable(name)[:120] for name in names[:5]) + (", ..." if len(names) > 5 else "")
+    return ", ".join(fitted(name, 120) for name in names[:5]) + (", ..." if len(names) > 5 else "")

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, StrictStr, ValidationError
 
 from vidcam.errors import ClipError
 from vidcam.playground.scene import FPS, Scene
-from vidcam.text import printable, shortened
+from vidcam.text import fitted, shortened
 from vidcam.untrusted import read_json
 from vidcam.video.writer import FilmWriter
 
@@ -141,9 +141,7 @@ def read_truth(path: Path) -> Truth:
 
 
 def _not_a_sidecar(path: Path, reason: str) -> ClipError:
-    return ClipError(
-        f"{path} is not the sidecar of a playground clip ({printable(reason)[:300]}); render the clip again"
-    )
+    return ClipError(f"{path} is not the sidecar of a playground clip ({fitted(reason, 300)}); render the clip again")
 
 
 def _action(scene: Scene, index: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 from vidcam.errors import SettingsError
 from vidcam.metrics.localization import Detection, Truth
 from vidcam.temporal.segments import Segment, distinct
-from vidcam.text import as_json, printable, shortened
+from vidcam.text import as_json, fitted, printable, shortened
 from vidcam.untrusted import read_json
 
 _MOST_BYTES = 256 << 20
@@ -164,4 +164,4 @@ def _finite(value: Any) -> TypeGuard[int | float]:
 
 
 def _short(text: str) -> str:
-    return printable(text)[:120]
+    return fitted(text, 120)

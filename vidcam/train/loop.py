@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from vidcam.allocator import keep_freed_memory
 from vidcam.errors import ModelError
 from vidcam.models.pickled import load_pickled
-from vidcam.text import printable
+from vidcam.text import one_line
 
 Progress = Callable[[int, float, float], None]
 """Called after each step with its number, its loss and its accuracy."""
@@ -66,7 +66,7 @@ def fit(
             schedule.load_state_dict(state["schedule"])
             done = int(state["step"])
         except Exception as error:  # torch raises anything on a damaged file
-            reason = printable(" ".join(str(error).split()))[:300]
+            reason = one_line(str(error))
             raise ModelError(
                 f"{checkpoint} is no checkpoint of this training ({reason}); remove it to train from the beginning"
             ) from error

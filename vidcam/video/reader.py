@@ -126,7 +126,7 @@ class Clip:
         self._step = max(1, round(1 / (self.frame_rate * self.time_base)))
         self._shift = 0  # units added to all times: a clock that begins below 0, or is none, begins at 0
         if no_clock or (first.pts or 0) < 0:
-            begins = next((pts for _, pts in self._in_order()), 0)
+            begins = next((pts for _, pts in self._sorted()), 0)
             self._shift = -begins if no_clock or begins < 0 else 0
         self.sound_shift = 0.0 if no_clock else float(self._shift * self.time_base)
 
@@ -264,15 +264,15 @@ class Clip:
     def _timed(self) -> Iterator[tuple[VideoFrame, int]]:
         """Frames in their order with their times, from before `start` on."""
         if self.start is not None:
-            near = self._in_order(round((self.start - _BEFORE) / self.time_base) - self._shift)
+            near = self._sorted(round((self.start - _BEFORE) / self.time_base) - self._shift)
             first = next(near, None)
             if first is not None and (first[1] + self._shift) * self.time_base <= self.start:
                 yield first
                 yield from near
                 return
-        yield from self._in_order()
+        yield from self._sorted()
 
-    def _in_order(self, near: int | None = None) -> Iterator[tuple[VideoFrame, int]]:
+    def _sorted(self, near: int | None = None) -> Iterator[tuple[VideoFrame, int]]:
         return _in_order(self._decoded(near), self._step, _RESTART / self.time_base)
 
     def _decoded(self, near: int | None = None) -> Iterator[VideoFrame]:
