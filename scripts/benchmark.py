@@ -38,15 +38,15 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vidcam.allocator import keep_freed_memory
-from vidcam.attribution import attribute
-from vidcam.fidelity import quickened
+from vidcam.engine.memory import keep_freed_memory
+from vidcam.engine.attribution import attribute
+from vidcam.engine.precision import quickened
 from vidcam.models.inference import prepared
 from vidcam.models.registry import Model, load_model
 from vidcam.models.torchvision_import import import_torchvision
 from vidcam.pipeline import explain
 from vidcam.playground.scene import untrimmed_scene
-from vidcam.reading import Batch, Reading, network_input
+from vidcam.engine.loader import Batch, Reading, network_input
 from vidcam.video.reader import Clip
 from vidcam.video.windows import Windowing
 from vidcam.video.writer import FilmWriter
@@ -388,7 +388,7 @@ def other_job(clip: Path, model: Model, run: Callable[[Tensor], np.ndarray], out
 
 _LONG = """
 import re, sys, time
-from vidcam.allocator import keep_freed_memory
+from vidcam.engine.memory import keep_freed_memory
 from vidcam.pipeline import explain
 keep_freed_memory()  # as the command line does
 began = time.perf_counter()

@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from vidcam.attribution import attribute
+from vidcam.engine.attribution import attribute
 from vidcam.captioning import LAYER, load_captioner, telling_model
-from vidcam.evaluation.place import TOLERANCE
-from vidcam.evaluation.watching import upsampled
+from vidcam.evaluation.pointing import TOLERANCE
+from vidcam.evaluation.inference import upsampled
 from vidcam.metrics.estimate import between_seeds
 from vidcam.metrics.overlap import energy_inside
 from vidcam.metrics.pointing import clip_hit
-from vidcam.models.captioner import Captioner
-from vidcam.playground.described import FRAMES, Described, described_scene
-from vidcam.reading import Batch, network_input
+from vidcam.playground.captioner import Captioner
+from vidcam.playground.captions import FRAMES, Described, described_scene
+from vidcam.engine.loader import Batch, network_input
 
 METHODS = ["gradcam++", "gradcam"]
 KINDS = ("size", "colour", "place", "action", "count")

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from vidcam.evaluation.crowd import THRESHOLDS, Crowd, video_maps
+from vidcam.evaluation.multi_actor import THRESHOLDS, Crowd, video_maps
 from vidcam.evaluation.run import Record, measured, summed_up
 from vidcam.evaluation.samples import sources
 from vidcam.metrics.estimate import between_seeds
 from vidcam.models.inference import prepared, quickest_dtype
 from vidcam.models.registry import load_model
 from vidcam.playground.scene import crowd_scene
-from vidcam.temporal.tubes import TubeRule
+from vidcam.temporal.tubes import TubeParams
 
 LEVELS = [*(f"{t:g}" for t in THRESHOLDS), "same_area"]
 METHODS = ["gradcam++", "gradcam", "layercam"]
@@ -40,7 +40,7 @@ def main() -> None:
     for seed in range(7001, 7001 + given.seeds):
         settings = {"model": given.model, "methods": METHODS, "seed": seed}
         clips = sources("playground", seed, given.count, crowd_scene)
-        records = measured(Crowd(layers, METHODS, quick, TubeRule()), model, clips, settings, given.out / str(seed))
+        records = measured(Crowd(layers, METHODS, quick, TubeParams()), model, clips, settings, given.out / str(seed))
         by_seed.append([r for r in records if "figures" in r])
     print("mean over seeds ± deviation between seeds")
     print("| | " + " | ".join(METHODS) + " |")

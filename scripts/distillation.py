@@ -16,13 +16,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vidcam.allocator import keep_freed_memory
+from vidcam.engine.memory import keep_freed_memory
 from vidcam.metrics.estimate import between_seeds
-from vidcam.models.playground import PREPROCESS, SmallR2Plus1D
+from vidcam.playground.networks import PREPROCESS, SmallR2Plus1D
 from vidcam.models.registry import load_model
 from vidcam.playground.actions import LABELS
-from vidcam.train.classifier import TrainingWindows, start_from_motion
-from vidcam.train.distill import DistillationLoss, interpretation, seen
+from vidcam.playground.training.classifier import TrainingWindows, start_from_motion
+from vidcam.playground.training.distill import DistillationLoss, interpretation, seen
 
 ARMS = {
     "alone": (False, False),

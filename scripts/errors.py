@@ -10,14 +10,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vidcam.evaluation.misclassified import Errors, errors_of
+from vidcam.evaluation.misclassifications import Errors, errors_of
 from vidcam.evaluation.run import measured
 from vidcam.evaluation.samples import sources
 from vidcam.metrics.estimate import between_seeds
 from vidcam.models.inference import prepared, quickest_dtype
 from vidcam.models.registry import load_model
 from vidcam.playground.scene import hard_scene
-from vidcam.report.errors import summed_up
+from vidcam.export.misclassifications import summed_up
 
 
 def main() -> None:

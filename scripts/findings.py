@@ -22,11 +22,11 @@ from vidcam.cam.methods import gradcam_plus, gradcam_plus_plus, gradcam_plus_plu
 from vidcam.cam.targets import class_scores
 from vidcam.evaluation.run import differences
 from vidcam.evaluation.samples import sources
-from vidcam.evaluation.watching import watch
+from vidcam.evaluation.inference import watch
 from vidcam.metrics.estimate import Tally
 from vidcam.metrics.sanity import rank_correlation
 from vidcam.models.registry import Model, load_model
-from vidcam.reading import network_input
+from vidcam.engine.loader import network_input
 
 
 def main() -> None:

@@ -29,8 +29,8 @@ Read = Callable[[Path], Any]
 Damage = Callable[[bytes, random.Random], bytes]
 
 PRELOADED = (  # in one process, of which each reader's is a copy
-    *("av", "typer", "torch", "torch._dynamo", "safetensors.torch", "pyarrow.parquet", "vidcam.config"),
-    *("vidcam.corpus.manifest", "vidcam.demo", "vidcam.models.registry", "vidcam.playground.clips", "vidcam.stored"),
+    *("av", "typer", "torch", "torch._dynamo", "safetensors.torch", "pyarrow.parquet", "vidcam.recipe"),
+    *("vidcam.corpus.manifest", "vidcam.playground.demo", "vidcam.models.registry", "vidcam.playground.clips", "vidcam.results.stored"),
 )
 NUMBERS = [
     "-1",
@@ -125,14 +125,14 @@ def seeds(folder: Path) -> dict[str, tuple[str, bytes, Damage, Read]]:
     import torch
     from safetensors.torch import save
 
-    from vidcam.config import read_config
+    from vidcam.recipe import read_config
     from vidcam.corpus.manifest import BadRow, ManifestError, read_manifest
-    from vidcam.demo import demo_clips
-    from vidcam.explanation import ExplainedTarget, Explanation, load_explanation
+    from vidcam.playground.demo import demo_clips
+    from vidcam.results.explanation import ExplainedTarget, Explanation, load_explanation
     from vidcam.models.registry import labels_of
     from vidcam.models.weights import load_into, read_state
     from vidcam.playground.clips import read_truth
-    from vidcam.temporal.formats import read_detections, read_truths
+    from vidcam.export.annotations import read_detections, read_truths
 
     network = torch.nn.Sequential(torch.nn.Conv3d(3, 4, 3), torch.nn.BatchNorm3d(4), torch.nn.Linear(4, 2))
     stored = {"state_dict": network.state_dict(), "meta": {"size": (1, 2.5, None), "step": 10}}

@@ -19,7 +19,7 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from vidcam.allocator import keep_freed_memory
+from vidcam.engine.memory import keep_freed_memory
 from vidcam.cam.attribute import class_activation_maps
 from vidcam.cam.capture import captured
 from vidcam.cam.methods import gradcam_plus_plus_alpha

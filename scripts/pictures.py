@@ -12,10 +12,10 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 import vidcam
-from vidcam.demo import demo_clips
+from vidcam.playground.demo import demo_clips
 from vidcam.playground.clips import write_clip
 from vidcam.playground.scene import untrimmed_scene
-from vidcam.render.compare import compare
+from vidcam.export.compare import compare
 from vidcam.video.reader import Clip
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"

@@ -19,7 +19,7 @@ from unittest.mock import patch
 import numpy as np
 from rich.progress import track
 
-from vidcam.attribution import attribute
+from vidcam.engine.attribution import attribute
 from vidcam.metrics.localization import (
     ACTIVITYNET_TIOU,
     THUMOS_TIOU,
@@ -32,11 +32,11 @@ from vidcam.metrics.localization import (
 from vidcam.models.registry import Model, load_model
 from vidcam.playground.actions import LABELS, NOTHING
 from vidcam.playground.scene import FPS, Scene, eventful_scene, sample_scene
-from vidcam.playground.temporal import truths_of
-from vidcam.reading import batches
+from vidcam.evaluation.temporal import truths_of
+from vidcam.engine.loader import batches
 from vidcam.temporal import stitch as stitching
 from vidcam.temporal.curves import combined_curve, evidence_curve
-from vidcam.temporal.segments import SegmentRule, segments_of
+from vidcam.temporal.segments import SegmentParams, segments_of
 from vidcam.temporal.stitch import stitch
 from vidcam.video.windows import Windowing, sliding_windows
 
@@ -133,7 +133,7 @@ def ideal(clip: Watched, score: Callable[[float], float]) -> Curves:
 
 
 def row(
-    name: str, clips: list[Watched], of: list[Curves], curve: str = "combined", rule: SegmentRule = SegmentRule()
+    name: str, clips: list[Watched], of: list[Curves], curve: str = "combined", params: SegmentParams = SegmentParams()
 ) -> None:
     """Cut the curves and print how good the segments are."""
     detections: list[Detection] = []
@@ -145,7 +145,7 @@ def row(
         }[curve]
         times = np.arange(clip.frames) / FPS
         for k, values in zip(classes, cut):
-            segments = segments_of(values, times, LABELS[k], rule)
+            segments = segments_of(values, times, LABELS[k], params)
             detections += [Detection(clip.truths[0].video, s.label, s.start, s.end, s.score) for s in segments]
     truths = [t for clip in clips for t in clip.truths]
     fine = mean_average_precision(truths, detections, ACTIVITYNET_TIOU)
@@ -173,9 +173,9 @@ def kinds(clips: list[Watched], of: list[Curves]) -> None:
     print("\nsegments above 0.3: " + ", ".join(f"{count} {kind}" for kind, count in found.items()))
 
 
-def rules() -> Iterator[tuple[str, SegmentRule]]:
+def rules() -> Iterator[tuple[str, SegmentParams]]:
     """The default rule with one thing changed, and sets of levels."""
-    default = SegmentRule()
+    default = SegmentParams()
     for levels in ((0.2,), (0.3,), (0.4,), (0.5,), (0.6,), (0.3, 0.4, 0.5, 0.6, 0.7), (0.4, 0.5, 0.6), (0.5, 0.6, 0.7)):
         yield f"levels {', '.join(map(str, levels))}", replace(default, levels=levels)
     for name, values in {
@@ -216,7 +216,7 @@ def main() -> None:
             row(f"weights {name}", clips, [curves(c) for c in clips])
     of = [curves(c) for c in clips]
     for name, rule in rules():
-        row(name, clips, of, rule=rule)
+        row(name, clips, of, params=params)
     row("ideal, score is the share of action", clips, [ideal(c, lambda a: a) for c in clips], "score")
     row("ideal, score is 1 from half on", clips, [ideal(c, lambda a: float(a >= 0.5)) for c in clips], "score")
     kinds(clips, of)

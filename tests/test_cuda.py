@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from vidcam.demo import demo_clip
-from vidcam.fidelity import SAME, correlation
+from vidcam.playground.demo import demo_clip
+from vidcam.engine.precision import SAME, correlation
 from vidcam.models.registry import Model, load_model
 from vidcam.pipeline import explain
 

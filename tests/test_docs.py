@@ -23,9 +23,9 @@ from typer.testing import CliRunner
 
 from tests.conftest import numbered, write_video
 from vidcam import cli
-from vidcam.demo import demo_clip
+from vidcam.playground.demo import demo_clip
 from vidcam.models import torchvision
-from vidcam.models.registry import bundled_weights
+from vidcam.playground.networks import bundled_weights
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")])
@@ -84,7 +84,7 @@ def place(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     (tmp_path / "manifest.csv").write_text("path\nclip.mp4\n")
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     (tmp_path / "networks_of_mine.py").write_text(
-        "from vidcam.models.playground import SmallR2Plus1D\n\n\ndef build():\n    return SmallR2Plus1D(4)\n"
+        "from vidcam.playground.networks import SmallR2Plus1D\n\n\ndef build():\n    return SmallR2Plus1D(4)\n"
     )
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"model": {"factory": "networks_of_mine:build"}}))
     monkeypatch.setenv("TORCH_HOME", str(weights))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import vidcam
-from tests.test_explanation import explanation
+from tests.results.test_explanation import explanation
 from vidcam.cam.fusion import fuse
 from vidcam.errors import SettingsError, VidcamError
 from vidcam.models.preprocess import Preprocess
@@ -44,7 +44,7 @@ def test_a_type_checker_sees_the_types_from_outside(tmp_path: Path) -> None:
     said = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--config-file=", user], cwd=tmp_path, capture_output=True, text=True
     ).stdout
-    assert '"vidcam.explanation.Explanation"' in said and "ndarray" in said
+    assert '"vidcam.results.explanation.Explanation"' in said and "ndarray" in said
     assert '"Explanation" has no attribute "nothing"' in said
 
 

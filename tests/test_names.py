@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from vidcam.cli import main
-from vidcam.demo import demo_clip
-from vidcam.explanation import load_explanation
+from vidcam.playground.demo import demo_clip
+from vidcam.results.explanation import load_explanation
 
 NAMES = [
     b"not utf-8 \xff\xfe.mp4",

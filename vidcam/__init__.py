@@ -6,49 +6,57 @@ from importlib import import_module as _import_module
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING
 
+from vidcam.results import exporter as _exporter
+
 __version__ = _version("vidcam")
 
 if TYPE_CHECKING:
     from vidcam.cam.attribute import class_activation_map
     from vidcam.errors import VidcamError
-    from vidcam.explanation import Explanation, load_explanation
-    from vidcam.localization import Localization, localize
+    from vidcam.explainer import Explainer, explain, localize
+    from vidcam.export.page import write_report
     from vidcam.models.own import own_model
     from vidcam.models.preprocess import Preprocess
     from vidcam.models.registry import load_model
-    from vidcam.pipeline import explain, explain_each
-    from vidcam.report.page import write_report
+    from vidcam.recipe import Recipe
+    from vidcam.results.explanation import Explanation
+    from vidcam.results.localization import Localization
+    from vidcam.results.stored import load_explanation
 
 _HOMES = {
-    "Explanation": "vidcam.explanation",
+    "Explainer": "vidcam.explainer",
+    "Explanation": "vidcam.results.explanation",
+    "Localization": "vidcam.results.localization",
+    "Preprocess": "vidcam.models.preprocess",
+    "Recipe": "vidcam.recipe",
     "VidcamError": "vidcam.errors",
     "class_activation_map": "vidcam.cam.attribute",
-    "explain": "vidcam.pipeline",
-    "explain_each": "vidcam.pipeline",
-    "load_explanation": "vidcam.explanation",
-    "Localization": "vidcam.localization",
-    "localize": "vidcam.localization",
+    "explain": "vidcam.explainer",
+    "load_explanation": "vidcam.results.stored",
     "load_model": "vidcam.models.registry",
+    "localize": "vidcam.explainer",
     "own_model": "vidcam.models.own",
-    "Preprocess": "vidcam.models.preprocess",
-    "write_report": "vidcam.report.page",
+    "write_report": "vidcam.export.page",
 }
 
 __all__ = [
+    "Explainer",
     "Explanation",
     "Localization",
     "Preprocess",
+    "Recipe",
     "VidcamError",
     "__version__",
     "class_activation_map",
     "explain",
-    "explain_each",
     "load_explanation",
     "load_model",
     "localize",
     "own_model",
     "write_report",
 ]
+
+_exporter.provider = lambda: _import_module("vidcam.export.writers")
 
 
 def __getattr__(name: str) -> object:

@@ -22,7 +22,7 @@ import pytest
 
 from tests.app.server import CHOICE, EXPLAIN, Visitor, running
 from vidcam.app import Limits
-from vidcam.demo import demo_clip
+from vidcam.playground.demo import demo_clip
 
 REQUESTS = 1000
 SECRET = b"canary-7c1f0b9e"

@@ -19,7 +19,7 @@ from vidcam.app.events import Events, Sessions
 from vidcam.app.jobs import Job, Jobs
 from vidcam.app.limits import Limits
 from vidcam.app.uploads import Refused, Upload, Uploads
-from vidcam.demo import demo_clip
+from vidcam.playground.demo import demo_clip
 
 
 def test_an_address_has_half_of_the_places() -> None:

@@ -30,11 +30,11 @@ class Branches(nn.Module):
 def test_strides_and_receptive_fields_by_hand() -> None:
     found = space_time_layers(Branches().eval(), torch.zeros(1, 3, 9, 32, 32))
     assert list(found) == ["stem", "pool", "conv", "relu", "join"]
-    assert found["stem"].sight.field == (1, 5, 5) and found["stem"].sight.stride == (1, 2, 2)
-    assert found["pool"].sight.field == (1, 9, 9) and found["pool"].sight.stride == (2, 4, 4)
-    assert found["conv"].sight.field == (9, 25, 25) == found["relu"].sight.field
-    assert found["relu"].sight.stride == (2, 4, 4) and found["relu"].shape == (4, 5, 8, 8)
-    assert found["join"].sight.field is None
+    assert found["stem"].receptive_field.field == (1, 5, 5) and found["stem"].receptive_field.stride == (1, 2, 2)
+    assert found["pool"].receptive_field.field == (1, 9, 9) and found["pool"].receptive_field.stride == (2, 4, 4)
+    assert found["conv"].receptive_field.field == (9, 25, 25) == found["relu"].receptive_field.field
+    assert found["relu"].receptive_field.stride == (2, 4, 4) and found["relu"].shape == (4, 5, 8, 8)
+    assert found["join"].receptive_field.field is None
 
 
 class Pools(nn.Module):
@@ -59,16 +59,16 @@ def test_pools_by_hand() -> None:
     found = space_time_layers(Pools().eval(), torch.zeros(1, 3, 4, 15, 10))
     assert list(found) == ["dilated", "plain", "twice", "narrow", "longer", "wide", "behind"]
     assert [found["plain"].kind, found["narrow"].kind] == ["AvgPool3d", "Identity"]
-    assert found["dilated"].sight.field == (2, 4, 3) and found["dilated"].shape == (3, 3, 12, 8)
-    assert found["plain"].sight.field == (2, 5, 4) and found["plain"].sight.stride == (1, 2, 2)
-    assert found["longer"].sight.stride == (1, 4, 2) and found["longer"].shape == (2, 3, 3, 4)
-    assert found["wide"].shape == (2, 2, 1, 2) and found["wide"].sight.field is found["behind"].sight.field is None
+    assert found["dilated"].receptive_field.field == (2, 4, 3) and found["dilated"].shape == (3, 3, 12, 8)
+    assert found["plain"].receptive_field.field == (2, 5, 4) and found["plain"].receptive_field.stride == (1, 2, 2)
+    assert found["longer"].receptive_field.stride == (1, 4, 2) and found["longer"].shape == (2, 3, 3, 4)
+    assert found["wide"].shape == (2, 2, 1, 2) and found["wide"].receptive_field.field is found["behind"].receptive_field.field is None
 
 
 def test_pools_of_pictures_by_hand() -> None:
     network = nn.Sequential(nn.Conv2d(3, 2, 3, stride=2, padding=1), nn.MaxPool2d(2), nn.ReLU())
     found = space_time_layers(network.eval(), torch.zeros(1, 3, 16, 16))
-    assert found["1"].sight.field == (1, 5, 5) and found["2"].sight.stride == (1, 4, 4)
+    assert found["1"].receptive_field.field == (1, 5, 5) and found["2"].receptive_field.stride == (1, 4, 4)
 
 
 @pytest.mark.slow
@@ -80,7 +80,7 @@ def test_the_receptive_field_is_what_a_gradient_reaches(layer: str) -> None:
         if isinstance(module, nn.Conv3d):
             nn.init.constant_(module.weight, 1 / module.weight[0].numel())
     x = torch.ones(1, 3, 48, 160, 160, dtype=torch.float64, requires_grad=True)
-    sight = space_time_layers(network, x.detach())[layer].sight
+    sight = space_time_layers(network, x.detach())[layer].receptive_field
     outputs: list[Tensor] = []
     handle = dict(network.named_modules())[layer].register_forward_hook(lambda m, i, o: outputs.append(o))
     network(x)
@@ -104,5 +104,5 @@ def test_attention_sees_everything_and_tokens_are_folded() -> None:
             return self.block(self.norm(self.patch(x).flatten(2).transpose(1, 2))).mean(1)
 
     found = space_time_layers(Tokens().eval(), torch.zeros(1, 3, 4, 16, 16), Layout(grid=(2, 4, 4)))
-    assert found["norm"].sight.field == (2, 4, 4) and found["norm"].shape == (8, 2, 4, 4)
-    assert found["block"].sight.field is None
+    assert found["norm"].receptive_field.field == (2, 4, 4) and found["norm"].shape == (8, 2, 4, 4)
+    assert found["block"].receptive_field.field is None

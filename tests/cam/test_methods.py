@@ -24,7 +24,7 @@ from vidcam.cam.methods import (
     xgradcam,
 )
 from vidcam.errors import LayerError, SettingsError
-from vidcam.models.playground import SmallR2Plus1D, small_c3d
+from vidcam.playground.networks import SmallR2Plus1D, small_c3d
 
 
 class Pooled(nn.Module):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import write_video
-from vidcam.config import ExplainConfig
+from vidcam.recipe import ExplainConfig
 from vidcam.corpus.job import Job, Limits
 
 DEADLY = """

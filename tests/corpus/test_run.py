@@ -25,13 +25,13 @@ import vidcam
 from tests.conftest import numbered, write_video
 from tests.corpus.conftest import serving
 from vidcam import cli
-from vidcam.config import ExplainConfig
+from vidcam.recipe import ExplainConfig
 from vidcam.corpus import engines
 from vidcam.corpus.job import Job, Limits
 from vidcam.corpus.manifest import Shard
 from vidcam.corpus.results import Results
 from vidcam.corpus.run import run_corpus
-from vidcam.demo import demo_clips
+from vidcam.playground.demo import demo_clips
 from vidcam.errors import OutputError, SettingsError, VidcamError
 
 pytestmark = pytest.mark.slow
@@ -97,7 +97,7 @@ def test_again_and_with_what_failed(tmp_path: Path, clip_path: Path) -> None:
 
 
 def test_weights_that_changed_under_their_name_are_other_settings(tmp_path: Path, clip_path: Path) -> None:
-    from vidcam.models.registry import bundled_weights
+    from vidcam.playground.networks import bundled_weights
 
     weights = tmp_path / "w.safetensors"
     weights.write_bytes(bundled_weights("playground-r2plus1d").read_bytes())

@@ -10,16 +10,16 @@ import torch
 
 from vidcam.errors import ClipError
 from vidcam.evaluation.faithfulness import Faithfulness
-from vidcam.evaluation.place import Place
+from vidcam.evaluation.pointing import Place
 from vidcam.evaluation.samples import Sample, read_sample
 from vidcam.evaluation.sanity import Sanity
-from vidcam.evaluation.watching import clip_maps, upsampled, watch
+from vidcam.evaluation.inference import clip_maps, upsampled, watch
 from vidcam.metrics.baselines import BASELINES
 from vidcam.models.registry import Model, load_model
 from vidcam.pipeline import explain
 from vidcam.playground.clips import write_clip
 from vidcam.playground.scene import untrimmed_scene
-from vidcam.render.measures import faithfulness_figure, place_figure, sanity_figure
+from vidcam.export.measures import faithfulness_figure, place_figure, sanity_figure
 
 METHODS = ["gradcam++", "gradcam"]
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from vidcam.metrics.sanity import cascading_randomisation, flicker, rank_correlation, stages
-from vidcam.models.playground import SmallR2Plus1D
+from vidcam.playground.networks import SmallR2Plus1D
 
 
 def test_rank_correlation_is_pearson_of_ranks_with_ties_averaged() -> None:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from vidcam.errors import ModelError
-from vidcam.models.registry import bundled_weights, image_model_names, load_model, model_names, spec_named
+from vidcam.models.registry import image_model_names, load_model, model_names, spec_named
+from vidcam.playground.networks import bundled_weights
 
 
 def test_random_weights_are_the_same_every_time() -> None:

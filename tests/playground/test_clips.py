@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vidcam.demo import demo_clips
+from vidcam.playground.demo import demo_clips
 from vidcam.errors import ClipError
 from vidcam.playground.clips import read_truth, write_clip
 from vidcam.playground.scene import FPS, untrimmed_scene

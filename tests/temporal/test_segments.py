@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidcam.temporal.segments import Segment, SegmentRule, contrast, distinct, frame_edges, segments_of, soft_nms
+from vidcam.temporal.segments import Segment, SegmentParams, contrast, distinct, frame_edges, segments_of, soft_nms
 
 TIMES = np.arange(100) / 10
 
@@ -28,22 +28,22 @@ def test_a_plateau_is_one_segment_with_its_own_height_as_score() -> None:
 def test_two_plateaus_apart_are_two_and_close_ones_are_one() -> None:
     apart = segments_of(_plateaus((10, 30, 0.8), (50, 80, 0.6)), TIMES, "a")
     assert [(s.start, s.end) for s in apart] == [(1, 3), (5, 8)]
-    close = segments_of(_plateaus((10, 30, 0.8), (32, 50, 0.8)), TIMES, "a", SegmentRule(gap=0.25))
+    close = segments_of(_plateaus((10, 30, 0.8), (32, 50, 0.8)), TIMES, "a", SegmentParams(gap=0.25))
     assert [(s.start, s.end) for s in close] == [(1, 5)]
 
 
 def test_hysteresis_holds_a_segment_through_a_dip() -> None:
     curve = _plateaus((10, 40, 1.0))
     curve[20:30] = 0.46
-    rule = SegmentRule(levels=(0.5,), hold=0.9, gap=0)
-    assert [(s.start, s.end) for s in segments_of(curve, TIMES, "a", rule)] == [(1, 4)]
-    strict = SegmentRule(levels=(0.5,), hold=1.0, gap=0)
+    params = SegmentParams(levels=(0.5,), hold=0.9, gap=0)
+    assert [(s.start, s.end) for s in segments_of(curve, TIMES, "a", params)] == [(1, 4)]
+    strict = SegmentParams(levels=(0.5,), hold=1.0, gap=0)
     assert len(segments_of(curve, TIMES, "a", strict)) == 2
 
 
 def test_short_and_faint_stretches_are_dropped() -> None:
-    assert segments_of(_plateaus((10, 12, 1.0)), TIMES, "a", SegmentRule(shortest=0.25)) == []
-    assert segments_of(_plateaus((10, 40, 0.05)), TIMES, "a", SegmentRule(floor=0.1)) == []
+    assert segments_of(_plateaus((10, 12, 1.0)), TIMES, "a", SegmentParams(shortest=0.25)) == []
+    assert segments_of(_plateaus((10, 40, 0.05)), TIMES, "a", SegmentParams(floor=0.1)) == []
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
@@ -55,7 +55,7 @@ def test_values_that_are_no_scores_count_for_nothing(value: float) -> None:
 
 
 def test_clips_of_one_frame_and_of_even_height() -> None:
-    assert segments_of(np.ones(1), np.array([3.0]), "a", SegmentRule(shortest=0)) == [Segment(3.0, 3.04, "a", 1.0)]
+    assert segments_of(np.ones(1), np.array([3.0]), "a", SegmentParams(shortest=0)) == [Segment(3.0, 3.04, "a", 1.0)]
     (found,) = segments_of(np.full(100, 0.7), TIMES, "a")
     assert (found.start, found.end, found.score) == (0.0, 10.0, pytest.approx(0.7))
 
@@ -95,7 +95,7 @@ def test_segments_lie_in_the_clip_and_come_best_first(values: list[float], seed:
     found = segments_of(np.array(values), times, "a")
     assert all(edges[0] <= s.start < s.end <= edges[-1] for s in found)
     assert all(a.score >= b.score for a, b in pairwise(found))
-    assert all(s.score >= SegmentRule().least and s.end - s.start >= SegmentRule().shortest for s in found)
+    assert all(s.score >= SegmentParams().least and s.end - s.start >= SegmentParams().shortest for s in found)
 
 
 @pytest.mark.parametrize("scale", [0.25, 4.0])
@@ -103,25 +103,25 @@ def test_a_curve_of_another_scale_is_cut_alike(scale: float) -> None:
     rng = np.random.default_rng(2)
     curve = np.convolve(rng.random(130), np.ones(31) / 31, "valid") ** 4
     curve /= curve.max()
-    rule = SegmentRule(floor=0.01, least=0.0)
-    one, other = (segments_of(k * curve, TIMES, "a", rule) for k in (1, scale))
+    params = SegmentParams(floor=0.01, least=0.0)
+    one, other = (segments_of(k * curve, TIMES, "a", params) for k in (1, scale))
     assert len(one) > 1 and [(s.start, s.end) for s in one] == [(s.start, s.end) for s in other]
     np.testing.assert_allclose([s.score * scale for s in one], [s.score for s in other])
 
 
 def test_what_is_exactly_at_a_bound_is_kept() -> None:
     plateau = _plateaus((20, 24, 0.5))
-    one = SegmentRule(levels=(1.0,), hold=1.0, floor=0.5, shortest=0.0, least=0.5)
+    one = SegmentParams(levels=(1.0,), hold=1.0, floor=0.5, shortest=0.0, least=0.5)
     assert [(s.start, s.end) for s in segments_of(plateau, TIMES, "a", one)] == [(2.0, 2.4)]
     times = np.arange(100) / 8
-    assert len(segments_of(_plateaus((8, 12, 1.0)), times, "a", SegmentRule(shortest=0.5))) == 1
-    assert len(segments_of(_plateaus((8, 12, 1.0)), times, "a", SegmentRule(shortest=0.51))) == 0
+    assert len(segments_of(_plateaus((8, 12, 1.0)), times, "a", SegmentParams(shortest=0.5))) == 1
+    assert len(segments_of(_plateaus((8, 12, 1.0)), times, "a", SegmentParams(shortest=0.51))) == 0
     apart = _plateaus((8, 16, 1.0), (20, 28, 1.0))
-    assert len(segments_of(apart, times, "a", SegmentRule(gap=0.5, levels=(0.5,)))) == 2
-    assert len(segments_of(apart, times, "a", SegmentRule(gap=0.51, levels=(0.5,)))) == 1
+    assert len(segments_of(apart, times, "a", SegmentParams(gap=0.5, levels=(0.5,)))) == 2
+    assert len(segments_of(apart, times, "a", SegmentParams(gap=0.51, levels=(0.5,)))) == 1
     low_first = _plateaus((8, 16, 0.48), (20, 28, 1.0))
-    assert len(segments_of(low_first, times, "a", SegmentRule(gap=0, levels=(0.5,)))) == 1
-    assert segments_of(-plateau, TIMES, "a") == segments_of(np.zeros(100), TIMES, "a", SegmentRule(floor=0)) == []
+    assert len(segments_of(low_first, times, "a", SegmentParams(gap=0, levels=(0.5,)))) == 1
+    assert segments_of(-plateau, TIMES, "a") == segments_of(np.zeros(100), TIMES, "a", SegmentParams(floor=0)) == []
     dips = plateau - _plateaus((24, 60, 3.0))
     assert segments_of(dips, TIMES, "a")[0].score == pytest.approx(0.5)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from vidcam.errors import SettingsError
-from vidcam.temporal.tubes import Tube, TubeRule, _linked, box_iou, tubes_of
+from vidcam.temporal.tubes import Tube, TubeParams, _linked, box_iou, tubes_of
 
 REGION = (10.0, 20.0, 170.0, 100.0)  # of maps of 8 by 16 cells: 10 pixels a cell
 
@@ -35,8 +35,8 @@ def test_boxes_are_the_least_ones_around_what_is_hot() -> None:
     rng = np.random.default_rng(0)
     maps = np.maximum(0, rng.normal(0, 1, (6, 8, 16))).astype(np.float32)
     maps[:, 3:5, 3:5] += 9
-    rule = TubeRule(threshold=0.5)
-    (only,) = tubes_of(maps, np.ones(6), (0, 0, 64, 32), "x", rule)  # a pixel for each finer cell
+    params = TubeParams(threshold=0.5)
+    (only,) = tubes_of(maps, np.ones(6), (0, 0, 64, 32), "x", params)  # a pixel for each finer cell
     import torch
 
     heat = torch.nn.functional.interpolate(torch.from_numpy(maps)[None], (32, 64), mode="bilinear")[0].numpy()
@@ -58,26 +58,26 @@ def test_a_tube_goes_on_across_a_short_gap_at_the_same_place() -> None:
     elsewhere[0:8, 1:3, 1:3] = 1
     elsewhere[10:18, 1:3, 9:11] = 1
     assert len(tubes_of(elsewhere, np.ones(20), REGION, "x")) == 2
-    assert len(tubes_of(elsewhere[:10], np.ones(10), REGION, "x", TubeRule(least_frames=9))) == 0
+    assert len(tubes_of(elsewhere[:10], np.ones(10), REGION, "x", TubeParams(least_frames=9))) == 0
 
 
 def test_nothing_gives_none_and_settings_are_checked() -> None:
     assert tubes_of(_maps(), np.ones(12), REGION, "x") == []
     with pytest.raises(SettingsError, match="threshold of tubes is 1"):
-        TubeRule(threshold=1.0)
+        TubeParams(threshold=1.0)
 
 
 def test_two_that_begin_alike_are_two() -> None:
     maps = np.zeros((5, 3, 4), np.float32)
     maps[0, 2, 0] = maps[2, 1, 2] = maps[2, 2, [0, 3]] = 1
-    tubes = tubes_of(maps, np.ones(5), REGION, "x", TubeRule(0.5, least_frames=1))
+    tubes = tubes_of(maps, np.ones(5), REGION, "x", TubeParams(0.5, least_frames=1))
     assert sorted((t.start, t.end) for t in tubes) == [(0, 3), (2, 3)]
 
 
 @settings(max_examples=40, deadline=None)
 @given(arrays(np.float32, (5, 3, 4), elements=st.floats(0, 1, width=32)), st.floats(0.05, 0.95))
 def test_tubes_lie_within_the_clip(maps: np.ndarray, threshold: float) -> None:
-    for tube in tubes_of(maps, np.ones(5), REGION, "x", TubeRule(threshold, least_frames=1)):
+    for tube in tubes_of(maps, np.ones(5), REGION, "x", TubeParams(threshold, least_frames=1)):
         assert 0 <= tube.start < tube.end <= 5 and 0 < tube.score <= 1 + 1e-6
         assert (tube.boxes[:, :2] < tube.boxes[:, 2:]).all()
         assert (tube.boxes >= np.array(REGION)[[0, 1, 0, 1]]).all()
@@ -110,14 +110,14 @@ def test_faint_heat_and_scores_out_of_range() -> None:
     assert tubes_of(maps, np.full(12, -7.0), REGION, "x")[0].score == 0.0
     for threshold in (0.0, 1.0):
         with pytest.raises(SettingsError):
-            TubeRule(threshold=threshold)
+            TubeParams(threshold=threshold)
 
 
 def test_a_gap_is_bridged_up_to_its_length_to_the_piece_that_overlaps_most() -> None:
     for gap, count in ((8, 1), (7, 2)):
         maps = _maps(30)
         maps[0:6, 1:3, 1:3] = maps[14:20, 1:3, 1:3] = 1
-        found = tubes_of(maps, np.ones(30), REGION, "waving", TubeRule(gap=gap))
+        found = tubes_of(maps, np.ones(30), REGION, "waving", TubeParams(gap=gap))
         assert len(found) == count and {t.label for t in found} == {"waving"}
     maps = _maps(30)
     maps[0:6, 1:4, 1:6] = 1
@@ -131,21 +131,21 @@ def test_a_gap_is_bridged_up_to_its_length_to_the_piece_that_overlaps_most() -> 
 def test_heat_of_exactly_the_threshold_is_inside() -> None:
     maps = np.full((4, 4, 4), 0.5, np.float32)
     maps[:, 1, 1] = 1
-    (tube,) = tubes_of(maps, np.ones(4), (0, 0, 4, 4), "x", TubeRule(0.5))
+    (tube,) = tubes_of(maps, np.ones(4), (0, 0, 4, 4), "x", TubeParams(0.5))
     np.testing.assert_array_equal(tube.boxes, [[0, 0, 4, 4]] * 4)
 
 
 def test_pieces_that_follow_without_a_gap_are_joined_where_they_overlap_by_the_least() -> None:
     left, right = np.array([[0.0, 0, 4, 4]]), np.array([[2.0, 0, 6, 4]])  # they share a third
     pieces = [Tube("x", 0.5, 0, left.repeat(3, 0)), Tube("x", 0.4, 3, right.repeat(2, 0))]
-    (joined,) = _linked(pieces, TubeRule(overlap=8 / 24, gap=0))
+    (joined,) = _linked(pieces, TubeParams(overlap=8 / 24, gap=0))
     assert (joined.start, joined.end, joined.score) == (0, 5, 0.5)
     np.testing.assert_array_equal(joined.boxes[[2, 3], 0], [0, 2])
-    assert len(_linked(pieces, TubeRule(overlap=0.34, gap=0))) == 2
+    assert len(_linked(pieces, TubeParams(overlap=0.34, gap=0))) == 2
 
 
 def test_of_three_in_a_row_the_first_goes_on_with_the_second() -> None:
     box = np.array([[0.0, 0, 4, 4]])
     pieces = [Tube("x", 0.1, start, box.repeat(2, 0)) for start in (0, 2, 4)]
-    (joined,) = _linked(pieces, TubeRule(gap=1))
+    (joined,) = _linked(pieces, TubeParams(gap=1))
     assert (joined.start, joined.end) == (0, 6)

@@ -10,14 +10,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from vidcam.allocator import keep_freed_memory
 from vidcam.app.limits import FRAME_RATE
+from vidcam.engine.memory import keep_freed_memory
 from vidcam.errors import SettingsError, VidcamError
+from vidcam.explainer import Explainer
+from vidcam.export.outputs import folders
+from vidcam.export.page import write_report
 from vidcam.models.registry import Model, load_model
-from vidcam.pipeline import explain_each
 from vidcam.process import answer_questions
-from vidcam.render.outputs import folders
-from vidcam.report.page import write_report
+from vidcam.recipe import Recipe
 from vidcam.video.reader import Clip
 
 Report = Callable[[dict[str, Any]], None]
@@ -59,7 +60,8 @@ def _explain(job: dict[str, Any], report: Report) -> None:
 
     clip = Clip(Path("clip", job["clip"]), max_pixels=job["pixels"])
     reading(0, clip.frames_announced)
-    explanations = explain_each(clip, _model(job["model"]), job["target"], method=job["method"], progress=reading)
+    explainer = Explainer(_model(job["model"]), Recipe(method=job["method"]))
+    explanations = explainer.explain(clip, job["target"], progress=reading)
     parts = list(folders(explanations))
     for index, (folder, explanation) in enumerate(parts):
         report({"share": 0.8 + 0.2 * index / len(parts), "step": "drawing"})

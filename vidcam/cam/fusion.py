@@ -11,6 +11,7 @@ import numpy as np
 from vidcam.errors import one_of
 
 Fusion = Literal["mean", "max"]
+FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
 
 
 def fuse(maps: Sequence[np.ndarray], how: Fusion = "mean") -> np.ndarray:
@@ -29,7 +30,7 @@ def fuse(maps: Sequence[np.ndarray], how: Fusion = "mean") -> np.ndarray:
     Raises:
         SettingsError: `how` is neither.
     """
-    one_of(how, get_args(Fusion), "fusion")
+    one_of(how, FUSIONS, "fusion")
     height, width = max(m.shape[1] for m in maps), max(m.shape[2] for m in maps)
     scaled = [np.stack([_resized(frame, height, width) for frame in m]) / (m.max(initial=0) or 1) for m in maps]
     fused = np.mean(scaled, 0) if how == "mean" else np.max(scaled, 0)

@@ -16,8 +16,8 @@ from vidcam.cam.layout import CHANNELS_FIRST, Layout, tensor_of
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What one position of a layer sees of the window, for time, height and width.
+class ReceptiveField:
+    """The part of the window that one position of a layer sees, in time, height and width.
 
     Attributes:
         stride: frames or pixels of the window between neighbouring positions.
@@ -36,12 +36,12 @@ class SpaceTimeLayer:
     Attributes:
         kind: name of the module's class.
         shape: of its output, (C, T, H, W).
-        sight: what a position sees; where the network's input has several pathways, in frames of its own pathway.
+        receptive_field: of a position; where the network's input has several pathways, in frames of its own pathway.
     """
 
     kind: str
     shape: tuple[int, int, int, int]
-    sight: Sight
+    receptive_field: ReceptiveField
 
 
 def space_time_layers(network: nn.Module, inputs: Any, layout: Layout = CHANNELS_FIRST) -> dict[str, SpaceTimeLayer]:
@@ -67,7 +67,7 @@ def space_time_layers(network: nn.Module, inputs: Any, layout: Layout = CHANNELS
                 _, c, t, h, w = fold(tensor).shape
             if h * w > 1:
                 found.pop(name, None)
-                found[name] = SpaceTimeLayer(type(module).__name__, (c, t, h, w), tracing.sight_of(tensor))
+                found[name] = SpaceTimeLayer(type(module).__name__, (c, t, h, w), tracing.field_of(tensor))
 
         return note
 
@@ -86,30 +86,30 @@ class _Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, inputs: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._sights: Any = WeakIdKeyDictionary()
+        self._fields: Any = WeakIdKeyDictionary()
         for tensor in tree_leaves(inputs):
-            self._sights[tensor] = Sight()
+            self._fields[tensor] = ReceptiveField()
 
-    def sight_of(self, tensor: Tensor) -> Sight:
+    def field_of(self, tensor: Tensor) -> ReceptiveField:
         """What a position of a tensor seen on the way sees."""
-        sight: Sight = self._sights.get(tensor, Sight())
-        return sight
+        found: ReceptiveField = self._fields.get(tensor, ReceptiveField())
+        return found
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         outputs = func(*args, **(kwargs or {}))
         tensors = [x for x in tree_leaves((args, kwargs or {})) if isinstance(x, Tensor)]
-        known = [self._sights[x] for x in tensors if x in self._sights]
+        known = [self._fields[x] for x in tensors if x in self._fields]
         if not known:  # parameters alone
             return outputs
-        sight = _after(func, args, _joined(known))
+        receptive_field = _after(func, args, _joined(known))
         for output in tree_leaves(outputs):
             if isinstance(output, Tensor):
-                self._sights[output] = sight
+                self._fields[output] = receptive_field
         return outputs
 
 
-def _after(func: Any, args: Any, sight: Sight) -> Sight:
-    """What a position sees behind an operation on tensors of that sight."""
+def _after(func: Any, args: Any, receptive_field: ReceptiveField) -> ReceptiveField:
+    """Return the receptive field behind an operation on tensors of that receptive field."""
     name = func.overloadpacket.__name__
     if name == "convolution":
         kernel, stride, dilation = args[1].shape[2:], args[3], args[5]
@@ -118,13 +118,13 @@ def _after(func: Any, args: Any, sight: Sight) -> Sight:
         stride = args[2] if len(args) > 2 and args[2] else kernel
         dilation = args[4] if name.startswith("max_pool") and len(args) > 4 else [1] * len(kernel)
     else:
-        return Sight(sight.stride, None) if _mixes(func) else sight
+        return ReceptiveField(receptive_field.stride, None) if _mixes(func) else receptive_field
     k, s, d = (_three(values) for values in (kernel, stride, dilation))
     field = None
-    if sight.field is not None:
-        f = sight.field
-        field = tuple(f[i] + (k[i] - 1) * d[i] * sight.stride[i] for i in range(3))
-    return Sight(tuple(sight.stride[i] * s[i] for i in range(3)), field)  # type: ignore[arg-type]
+    if receptive_field.field is not None:
+        f = receptive_field.field
+        field = tuple(f[i] + (k[i] - 1) * d[i] * receptive_field.stride[i] for i in range(3))
+    return ReceptiveField(tuple(receptive_field.stride[i] * s[i] for i in range(3)), field)  # type: ignore[arg-type]
 
 
 def _mixes(func: Any) -> bool:
@@ -135,12 +135,12 @@ def _mixes(func: Any) -> bool:
     )
 
 
-def _joined(sights: Sequence[Sight]) -> Sight:
+def _joined(given: Sequence[ReceptiveField]) -> ReceptiveField:
     """What a position sees behind an operation on several traced tensors: as much as the widest."""
-    fields = [s.field for s in sights if s.field is not None]
-    field = tuple(map(max, zip(*fields))) if len(fields) == len(sights) else None
-    stride = tuple(map(max, zip(*(s.stride for s in sights))))
-    return Sight(stride, field)
+    fields = [s.field for s in given if s.field is not None]
+    field = tuple(map(max, zip(*fields))) if len(fields) == len(given) else None
+    stride = tuple(map(max, zip(*(s.stride for s in given))))
+    return ReceptiveField(stride, field)
 
 
 def _three(values: Sequence[int]) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vidcam.errors import TargetError, nearest
-from vidcam.text import shortened
+from vidcam.untrusted.text import shortened
 
 ScoreFunction = Callable[[Any], Tensor]
 Target = int | str | ScoreFunction

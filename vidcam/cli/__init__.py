@@ -51,7 +51,7 @@ def _before_a_command(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    from vidcam.allocator import keep_freed_memory
+    from vidcam.engine.memory import keep_freed_memory
 
     keep_freed_memory()
 

@@ -73,11 +73,11 @@ def corpus_run(
 
     Exit code 0: every row is explained. 1: the run finished, and some rows failed. 2: it could not run. 130: interrupted.
     """
-    from vidcam.config import read_config
     from vidcam.corpus import engines
     from vidcam.corpus.job import Limits
     from vidcam.corpus.manifest import Shard
     from vidcam.corpus.run import run_corpus
+    from vidcam.recipe import read_config
 
     flags: dict[str, str | int | bool | None] = {
         "model": model,

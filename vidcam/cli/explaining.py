@@ -40,8 +40,8 @@ from vidcam.cli.options import (
 from vidcam.errors import one_of
 
 if TYPE_CHECKING:
-    from vidcam.explanation import Explanation
-    from vidcam.localization import Localization
+    from vidcam.results.explanation import Explanation
+    from vidcam.results.localization import Localization
 
 commands = typer.Typer()
 
@@ -72,7 +72,7 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Explain clips: overlay film, temporal curve, heatmaps and summary."""
-    from vidcam.config import read_config
+    from vidcam.recipe import read_config
 
     flags: dict[str, str | int | bool | None] = {
         "model": model,
@@ -91,9 +91,9 @@ def explain(
     settings = read_config(config, flags, trusted=trust_config)
     places = places_of(clips, out)
 
+    from vidcam.export.outputs import folders, refuse_existing
+    from vidcam.export.page import refuse_existing as refuse_report
     from vidcam.pipeline import explain_each
-    from vidcam.render.outputs import folders, refuse_existing
-    from vidcam.report.page import refuse_existing as refuse_report
 
     if not overwrite:
         for place in places:
@@ -137,10 +137,10 @@ def compare(
     overwrite: Overwrite = False,
 ) -> None:
     """Show methods, classes, layers or models side by side: a film, a grid of frames, and curves as SVG and PDF."""
+    from vidcam.export.compare import compare as run
+    from vidcam.export.compare import refuse_existing
     from vidcam.models.registry import load_model
     from vidcam.pipeline import explain_each
-    from vidcam.render.compare import compare as run
-    from vidcam.render.compare import refuse_existing
 
     (place,) = places_of([clip], out)
     if not overwrite:
@@ -178,12 +178,12 @@ def tubes_(
     as_json: Json = False,
 ) -> None:
     """Find who or what holds the evidence: a box in every frame around each, as JSON and as a film."""
+    from vidcam.export.tubes import refuse_existing, save_tubes
     from vidcam.models.registry import load_model
     from vidcam.pipeline import explain as run
-    from vidcam.render.tubes import refuse_existing, save_tubes
-    from vidcam.temporal.tubes import TubeRule, tubes_of
+    from vidcam.temporal.tubes import TubeParams, tubes_of
 
-    rule = TubeRule(threshold)
+    params = TubeParams(threshold)
     (place,) = places_of([clip], out)
     if not overwrite:
         refuse_existing(place)
@@ -191,7 +191,7 @@ def tubes_(
     with progress_bar(clip.name) as progress:
         found = run(clip, loaded, target, layer=layer, method=method, stride=stride, progress=progress)
     tell(found.warnings)
-    tubes = tubes_of(found.maps, found.scores, found.region, found.target.label, rule)
+    tubes = tubes_of(found.maps, found.scores, found.region, found.target.label, params)
     outputs = save_tubes(found, tubes, place, overwrite=overwrite)
     if as_json:
         print_json_file(outputs.tubes)
@@ -218,8 +218,8 @@ def caption(
 ) -> None:
     """Describe a clip of the playground in a sentence, and explain every word: a film and a report."""
     from vidcam.captioning import explain_caption, load_captioner
-    from vidcam.render.caption import refuse_existing, save_caption
-    from vidcam.report.page import refuse_existing as refuse_report
+    from vidcam.export.caption import refuse_existing, save_caption
+    from vidcam.export.page import refuse_existing as refuse_report
 
     (place,) = places_of([clip], out)
     if not overwrite:
@@ -264,13 +264,13 @@ def localize(
     as_json: Json = False,
 ) -> None:
     """Find when the classes of clips happen: segments and a timeline."""
-    from vidcam.localization import CurveName
-    from vidcam.localization import localize as run
+    from vidcam.export.annotations import read_truths, truths_of
+    from vidcam.export.page import refuse_existing as refuse_report
+    from vidcam.export.timeline import refuse_existing, save
     from vidcam.models.registry import load_model
-    from vidcam.render.timeline import refuse_existing, save
-    from vidcam.report.page import refuse_existing as refuse_report
+    from vidcam.results.localization import CurveName
+    from vidcam.results.localization import localize as run
     from vidcam.temporal.curves import Reduction
-    from vidcam.temporal.formats import read_truths, truths_of
     from vidcam.temporal.segments import distinct
 
     cut: CurveName = one_of(curve, get_args(CurveName), "curve")
@@ -318,10 +318,10 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Explain a bundled clip with a bundled network."""
-    from vidcam.demo import demo_clip
+    from vidcam.export.outputs import refuse_existing
+    from vidcam.export.page import refuse_existing as refuse_report
     from vidcam.pipeline import explain as run
-    from vidcam.render.outputs import refuse_existing
-    from vidcam.report.page import refuse_existing as refuse_report
+    from vidcam.playground.demo import demo_clip
 
     if not overwrite:
         refuse_existing(out)
@@ -366,7 +366,7 @@ def _save(explanation: Explanation, directory: Path, overwrite: bool, as_json: b
 
 
 def _report(found: Sequence[Explanation] | Localization, directory: Path, as_json: bool) -> None:
-    from vidcam.report.page import write_report
+    from vidcam.export.page import write_report
 
     page = write_report(found, directory)
     if not as_json:

@@ -54,8 +54,8 @@ def layers(model: Annotated[str, typer.Argument(help="A name from `vidcam models
     """List the layers of a network that can be explained: output, stride and receptive field in its window."""
     from rich.table import Table
 
+    from vidcam.explainer import layers_of
     from vidcam.models.registry import load_model
-    from vidcam.pipeline import layers_of
 
     loaded = load_model(model, "none")
     default = loaded.spec.layer.split(",")
@@ -65,8 +65,8 @@ def layers(model: Annotated[str, typer.Argument(help="A name from `vidcam models
             {
                 "layer": name,
                 "shape": list(layer.shape),
-                "stride": list(layer.sight.stride),
-                "field": list(layer.sight.field) if layer.sight.field else None,
+                "stride": list(layer.receptive_field.stride),
+                "field": list(layer.receptive_field.field) if layer.receptive_field.field else None,
                 "default": name in default,
             }
             for name, layer in found.items()
@@ -76,9 +76,9 @@ def layers(model: Annotated[str, typer.Argument(help="A name from `vidcam models
     table = Table("layer", "module", "channels", "TxHxW", "stride", "receptive field", "", box=None)
     for name, layer in found.items():
         channels, *extent = layer.shape
-        field = _by(layer.sight.field) if layer.sight.field else "all"
+        field = _by(layer.receptive_field.field) if layer.receptive_field.field else "all"
         mark = "default" if name in default else ""
-        table.add_row(name, layer.kind, str(channels), _by(extent), _by(layer.sight.stride), field, mark)
+        table.add_row(name, layer.kind, str(channels), _by(extent), _by(layer.receptive_field.stride), field, mark)
     stdout.print(table)
 
 
@@ -89,7 +89,7 @@ def _by(extent: Sequence[int]) -> str:
 @commands.command()
 def doctor() -> None:
     """Print what a bug report needs, and whether everything vidcam leans on works."""
-    from vidcam.doctor import findings
+    from vidcam.cli.doctor import findings
 
     healthy = True
     for finding in findings():

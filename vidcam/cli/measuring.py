@@ -57,8 +57,8 @@ def evaluate_temporal(
     as_json: Json = False,
 ) -> None:
     """mAP of detections in time, by ActivityNet's protocol."""
+    from vidcam.export.annotations import read_detections, read_truths
     from vidcam.metrics.localization import ACTIVITYNET_TIOU, THUMOS_TIOU, mean_average_precision
-    from vidcam.temporal.formats import read_detections, read_truths
 
     lists = {"activitynet": ACTIVITYNET_TIOU, "thumos": THUMOS_TIOU}
     if thresholds not in lists:
@@ -85,8 +85,8 @@ def evaluate_playground(
     """Measure vidcam on rendered clips, whose truth is known."""
     from rich.table import Table
 
+    from vidcam.evaluation.temporal import localized_clips, temporal_table, two_clip_test
     from vidcam.models.registry import load_model
-    from vidcam.playground.temporal import localized_clips, temporal_table, two_clip_test
 
     if task != "temporal":
         raise SettingsError(f"there is no task {task!r}; choose temporal")
@@ -133,8 +133,8 @@ def evaluate_faithfulness(
 ) -> None:
     """Whether the network keeps its answer where the map points: Average Drop, deletion, insertion."""
     from vidcam.evaluation.faithfulness import Faithfulness
+    from vidcam.export.measures import faithfulness_figure
     from vidcam.metrics.faithfulness import Fill
-    from vidcam.render.measures import faithfulness_figure
 
     hidden: Fill = one_of(fill, get_args(Fill), "fill")
     subject = _subject(model, weights, labels, methods, layer, dtype)
@@ -177,8 +177,8 @@ def evaluate_localization(
     as_json: Json = False,
 ) -> None:
     """Whether the map lies on who acts: pointing game, energy, overlap. Needs clips of `vidcam playground render`."""
-    from vidcam.evaluation.place import Place
-    from vidcam.render.measures import place_figure
+    from vidcam.evaluation.pointing import Place
+    from vidcam.export.measures import place_figure
 
     subject = _subject(model, weights, labels, methods, layer, dtype)
     measure = Place(subject.layers, subject.methods, subject.quick)
@@ -202,8 +202,8 @@ def evaluate_sanity(
 ) -> None:
     """Whether the map depends on the weights, the class and the order of frames, and withstands noise."""
     from vidcam.evaluation.sanity import Sanity
+    from vidcam.export.measures import sanity_figure
     from vidcam.metrics.sanity import stages
-    from vidcam.render.measures import sanity_figure
 
     subject = _subject(model, weights, labels, methods, layer, dtype)
     measure = Sanity(subject.layers, subject.methods, subject.quick)
@@ -231,7 +231,7 @@ class _Subject:
 def _subject(model: str, weights: str, labels: Path | None, methods: str, layer: str, dtype: str) -> _Subject:
     import torch
 
-    from vidcam.fidelity import DTYPES
+    from vidcam.engine.precision import DTYPES
     from vidcam.models.inference import prepared, quickest_dtype
     from vidcam.models.registry import load_model
     from vidcam.pipeline import checked_layers, checked_methods
@@ -269,7 +269,7 @@ def _evaluated(
 
     from vidcam.evaluation.run import measured, summed_up
     from vidcam.evaluation.samples import sources
-    from vidcam.render.outputs import all_or_nothing
+    from vidcam.export.outputs import all_or_nothing
 
     where = {"data": data, "seed": seed} if data == "playground" else {"data": data}
     settings = {**subject.settings, **more, **where}
@@ -311,11 +311,11 @@ def errors(
     as_json: Json = False,
 ) -> None:
     """Understand what a network gets wrong: a ranked page of confusions. Resumable."""
-    from vidcam.evaluation.misclassified import Errors, errors_of
+    from vidcam.evaluation.misclassifications import Errors, errors_of
     from vidcam.evaluation.run import measured
     from vidcam.evaluation.samples import rendered, sources
+    from vidcam.export.misclassifications import save_errors, summed_up
     from vidcam.playground.scene import hard_scene
-    from vidcam.report.errors import save_errors, summed_up
 
     subject = _subject(model, weights, labels, method, layer, "auto")
     settings = {**subject.settings, "data": data, **({"seed": seed} if data == "playground" else {})}

@@ -13,11 +13,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from vidcam.corpus.urls import without_secrets
 from vidcam.errors import SettingsError
+from vidcam.video.urls import without_secrets
 
 if TYPE_CHECKING:
-    from vidcam.reading import Progress
+    from vidcam.engine.loader import Progress
 
 stdout = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)

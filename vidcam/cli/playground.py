@@ -53,7 +53,7 @@ def playground_train(
     out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
 ) -> None:
     """Train a bundled network from nothing; run again after an interruption, it goes on."""
-    from vidcam.playground.train import train
+    from vidcam.playground.training.recipes import train
 
     out.parent.mkdir(parents=True, exist_ok=True)
     recent: list[float] = []
@@ -76,7 +76,7 @@ def playground_accuracy(
 ) -> None:
     """Top-1 accuracy of a bundled network on freshly rendered windows."""
     from vidcam.models.registry import load_model
-    from vidcam.playground.train import accuracy
+    from vidcam.playground.training.recipes import accuracy
 
     share = accuracy(load_model(model, weights), seed, count)
     stdout.print(f"{model}: top-1 {share:.4f} on {count} windows of seed {seed}")

@@ -19,19 +19,17 @@ from vidcam.cam.targets import target_of, top_count
 from vidcam.corpus.job import Job, Record, failed, of_manifest
 from vidcam.corpus.manifest import Entry, located
 from vidcam.corpus.provenance import Provenance, provenance
-from vidcam.corpus.urls import fetched, is_url
 from vidcam.errors import ClipError, OutputError, SettingsError, TargetError, VidcamError
-from vidcam.explanation import Explanation
-from vidcam.fidelity import shortest_dtype
+from vidcam.explainer import Explainer
+from vidcam.export.outputs import all_or_nothing, draw, store
 from vidcam.models.inference import prepared
 from vidcam.models.registry import Model
-from vidcam.pipeline import checked_layers, checked_methods, explain, reading_of
-from vidcam.render.outputs import all_or_nothing, draw, store
+from vidcam.results.explanation import Explanation
 from vidcam.temporal.curves import combined_curve
 from vidcam.temporal.segments import distinct, frame_edges, segments_of
-from vidcam.text import fitted, printable
+from vidcam.untrusted.text import fitted, printable
 from vidcam.video.reader import Clip
-from vidcam.video.windows import Windowing
+from vidcam.video.urls import fetched, is_url
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES}
 _LONGEST_NAME = 1000  # characters of a clip's name in a message
@@ -51,19 +49,19 @@ class Explaining:
     def __init__(self, job: Job) -> None:
         config = job.config
         self.job = job
-        self.model: Model = config.load()
-        self.made_by: Provenance = provenance(self.model.network)
-        self.layers = checked_layers(self.model, config.layer)
-        self.methods = checked_methods(config.method)
-        if len(self.methods) > 1:
+        explainer = Explainer(config.load(), config)
+        self.made_by: Provenance = provenance(explainer.model.network)
+        if len(config.methods) > 1:
             raise SettingsError(
                 f"{config.method} are several methods, and a corpus is explained by one; give one of them"
             )
+        self.model: Model = explainer.model
         self._check(config.target)
         if config.stride and (config.sampling_rate or not self.model.spec.frame_rate):  # whatever a clip's frame rate
-            Windowing(self.model.spec.frames, config.stride, config.sampling_rate or 1)
-        if job.dtype != "auto":
-            self.model = prepared(self.model, getattr(torch, job.dtype), self.layers)
+            explainer.windowing(self.model.spec.frame_rate or 1.0)
+        if job.dtype != "auto":  # as it is made here it is used for all clips: "auto" would look at each anew
+            explainer = explainer.on(prepared(self.model, getattr(torch, job.dtype), explainer.layers))
+        self.explainer = explainer
 
     def _check(self, target: str | int) -> None:
         count = top_count(target)
@@ -82,16 +80,10 @@ class Explaining:
         """
         config = self.job.config
         try:
-            explain(
-                np.zeros((4, 48, 64, 3), np.uint8),
-                self.model,
-                layer=config.layer,
-                method=config.method if config.dense else "gradcam++",
-                fusion=config.fusion,
-                sampling_rate=config.sampling_rate,
-                dtype=config.dtype,
-                dense=config.dense,
-            )
+            tried = self.explainer
+            if not config.dense:
+                tried = Explainer(tried.model, config.changed(method="gradcam++", device=None))
+            tried.explain(np.zeros((4, 48, 64, 3), np.uint8))
         except VidcamError:
             raise
         except Exception:  # nosec B110 # the network's own code may not take black frames
@@ -108,20 +100,7 @@ class Explaining:
         Raises:
             VidcamError: the clip cannot be used.
         """
-        clip = self._clip(self._at_hand(entry, folder), entry)
-        reading = reading_of(
-            clip,
-            self.model,
-            self.layers,
-            self.methods,
-            stride=self.job.config.stride,
-            sampling_rate=self.job.config.sampling_rate,
-            overlap=2,
-            dtype="float32",
-            dense=False,
-            progress=lambda done, announced: None,
-        )
-        return shortest_dtype(reading, self.layers)
+        return self.explainer.shortest_dtype(self._clip(self._at_hand(entry, folder), entry))
 
     def record(self, entry: Entry, folder: Path) -> Record:
         """Explain a clip into a folder that is its own, and say what was found.
@@ -157,19 +136,7 @@ class Explaining:
                     raise self._too_long(entry)
 
             with _its_own_fault(entry):  # nothing is written
-                explanation = explain(
-                    clip,
-                    self.model,
-                    target,
-                    layer=config.layer,
-                    method=config.method,
-                    fusion=config.fusion,
-                    stride=config.stride,
-                    sampling_rate=config.sampling_rate,
-                    dtype="auto",  # as it is prepared
-                    dense=config.dense,
-                    progress=watch,
-                )
+                explanation = self.explainer.explain(clip, target, progress=watch)[0]
             timings["explain"] = _since(began)
             began = time.perf_counter()
             with all_or_nothing(folder) as work:

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from vidcam.config import ExplainConfig
 from vidcam.corpus.manifest import BadRow, Entry, Row
-from vidcam.corpus.urls import is_url, shown, without_secrets
+from vidcam.recipe import ExplainConfig
+from vidcam.video.urls import is_url, shown, without_secrets
 
 _LONGEST = 4000  # characters of a message
 

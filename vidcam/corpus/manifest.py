@@ -17,10 +17,10 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
-from vidcam.corpus.urls import is_url, shown, unsigned
 from vidcam.errors import SettingsError, VidcamError
-from vidcam.text import printable, shortened
-from vidcam.untrusted import open_regular
+from vidcam.untrusted.files import open_regular
+from vidcam.untrusted.text import printable, shortened
+from vidcam.video.urls import is_url, shown, unsigned
 
 _LONGEST_LINE = 2**20
 _LINE_END = "\r\n"

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from vidcam.text import printable
+from vidcam.untrusted.text import printable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,7 +17,7 @@ Provenance = dict[str, Any]
 
 def provenance(network: nn.Module) -> Provenance:
     """The versions that are installed here, and the digest of a network as it was loaded."""
-    from vidcam.pipeline import versions
+    from vidcam.explainer import versions
 
     return {"versions": versions(), "weights_sha256": weights_sha256(network)}
 

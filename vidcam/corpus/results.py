@@ -18,8 +18,8 @@ from filelock import FileLock, Timeout
 from vidcam.corpus.manifest import Row, Shard
 from vidcam.corpus.provenance import differences
 from vidcam.errors import OutputError
-from vidcam.text import as_json, fitted, printable, shortened
-from vidcam.untrusted import read_json
+from vidcam.untrusted.files import read_json
+from vidcam.untrusted.text import as_json, fitted, printable, shortened
 
 _timings = pa.struct([(name, pa.float64()) for name in ("fetch", "explain", "save")])
 _top = pa.list_(pa.struct([("label", pa.string()), ("probability", pa.float64())]))

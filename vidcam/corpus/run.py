@@ -12,15 +12,15 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from vidcam.config import ExplainConfig
 from vidcam.corpus.engines import Engine, local, probed
 from vidcam.corpus.job import Job, Limits, failed
 from vidcam.corpus.manifest import BadRow, Entry, ManifestError, Row, Shard, read_manifest
 from vidcam.corpus.results import Results
 from vidcam.corpus.worker import Worker
 from vidcam.errors import ModelError, SettingsError
-from vidcam.text import printable
-from vidcam.untrusted import open_regular
+from vidcam.recipe import ExplainConfig
+from vidcam.untrusted.files import open_regular
+from vidcam.untrusted.text import printable
 
 _PIECE = 2**20  # bytes of a file that are read at once
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from vidcam.corpus.job import Job, Record, failed
 from vidcam.corpus.manifest import Entry
 from vidcam.corpus.results import Results
-from vidcam.corpus.urls import is_url
 from vidcam.errors import SettingsError, VidcamError
 from vidcam.process import Ended, Process, answer_questions
+from vidcam.video.urls import is_url
 
 if TYPE_CHECKING:
     from vidcam.corpus.explaining import Explaining
@@ -176,9 +176,9 @@ class _Answers:
 def _loaded(job: Job, index: int) -> Explaining:
     import torch
 
-    from vidcam.allocator import keep_freed_memory
     from vidcam.corpus.explaining import Explaining
     from vidcam.corpus.provenance import differences
+    from vidcam.engine.memory import keep_freed_memory
 
     keep_freed_memory()
     if torch.cuda.is_available():

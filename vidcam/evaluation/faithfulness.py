@@ -6,7 +6,6 @@ frames. Trivial explanations are brought to the grid of the target layer, so tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vidcam.evaluation.inference import Prediction, Subject, confidences, pixels, predict, upsampled
 from vidcam.evaluation.samples import Sample
-from vidcam.evaluation.watching import Watched, confidences, pixels, upsampled, watch, window_maps
 from vidcam.metrics.baselines import BASELINES
 from vidcam.metrics.faithfulness import (
     Fill,
@@ -33,7 +32,6 @@ from vidcam.metrics.perturbation import (
     kept_frames,
     ranks,
 )
-from vidcam.models.registry import Model
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 
@@ -43,40 +41,37 @@ class Faithfulness:
     """How faithfulness is measured.
 
     Attributes:
-        layers: target layers; several are fused.
-        methods: keys of `METHODS`.
-        quick: the model that judges perturbed clips, see `vidcam.models.inference.prepared`.
+        subject: the network; its fast copy judges perturbed clips.
         fill: what stands where a map hides the clip.
         steps: of deletion and insertion.
     """
 
-    layers: Sequence[str]
-    methods: Sequence[str]
-    quick: Model
+    subject: Subject
     fill: Fill = "black"
     steps: int = 10
 
-    def __call__(self, model: Model, sample: Sample) -> dict[str, dict[str, Any]]:
+    def __call__(self, sample: Sample) -> dict[str, dict[str, Any]]:
         """Explanation → its figures, of methods and of trivial explanations; for a clip that is misunderstood also
         what restores its true class.
         """
-        watched = watch(self.quick, sample.frames, sample.windowing)
-        found = self._explanations(model, watched, watched.predicted)
-        frames = pixels(watched.surest)
-        whole = float(self._confidence(frames[None], watched.predicted)[0])
-        figures = {name: self._judged(frames, heat, whole, watched.predicted) for name, heat in found.items()}
-        if sample.label in model.labels and (true := model.labels.index(sample.label)) != watched.predicted:
-            again = watch(self.quick, sample.frames, sample.windowing, of=true)
-            for name, heat in self._explanations(model, again, true).items():
-                figures[name] |= self._restored(pixels(again.surest), heat, true)
+        clip = predict(self.subject.fast, sample)
+        labels, predicted = self.subject.labels, clip.predicted
+        frames = pixels(clip.window)
+        whole = float(self._confidence(frames[None], predicted)[0])
+        found = self._explanations(clip, predicted)
+        figures = {name: self._judged(frames, heat, whole, predicted) for name, heat in found.items()}
+        if sample.label in labels and (true := labels.index(sample.label)) != predicted:
+            of_true = predict(self.subject.fast, sample, of=true)
+            for name, heat in self._explanations(of_true, true).items():
+                figures[name] |= self._restored(pixels(of_true.window), heat, true)
         return figures
 
-    def _explanations(self, model: Model, watched: Watched, target: int) -> dict[str, np.ndarray]:
+    def _explanations(self, clip: Prediction, target: int) -> dict[str, np.ndarray]:
         """Name → map (t, h, w), 0 or more."""
-        found = window_maps(model, watched.surest, self.layers, self.methods, target)
+        found = self.subject.window_maps(clip.window, target)
         grid = next(iter(found.values())).shape
         for name, baseline in BASELINES.items():
-            full = torch.from_numpy(np.array(baseline(watched.surest, watched.start), np.float32))
+            full = torch.from_numpy(np.array(baseline(clip.window, clip.start), np.float32))
             found[name] = torch.nn.functional.adaptive_avg_pool3d(full[None], grid)[0].numpy()
         return found
 
@@ -112,7 +107,7 @@ class Faithfulness:
         return {**highest, "misunderstood_insertion_auc": area_under(np.array([ends[0], *kept, ends[1]]))}
 
     def _confidence(self, clips: Tensor, target: int) -> np.ndarray:
-        return confidences(self.quick, clips)[:, target]
+        return confidences(self.subject.fast.model, clips)[:, target]
 
 
 def _mask(heat: np.ndarray, size: torch.Size) -> Tensor:

@@ -17,12 +17,12 @@ from vidcam.metrics.baselines import BASELINES
 from vidcam.metrics.estimate import Estimate, Tally, estimate
 from vidcam.metrics.faithfulness import wins
 from vidcam.models.registry import Model
-from vidcam.text import fitted, shortened
-from vidcam.untrusted import read_regular
+from vidcam.untrusted.files import read_regular
+from vidcam.untrusted.text import fitted, shortened
 
 _MOST_BYTES = 256 << 20
 
-Measure = Callable[[Model, Sample], Mapping[str, Mapping[str, Any]]]
+Measure = Callable[[Sample], Mapping[str, Mapping[str, Any]]]
 Record = dict[str, Any]
 """What is stored of a clip: {"clip": name, "figures": {explanation: {figure: value}}} or {"clip": name, "error": text}."""
 
@@ -42,7 +42,7 @@ def measured(
 
     Args:
         measure: gives the figures of a clip.
-        model: what is explained.
+        model: the network, for which clips are resized.
         sources: the clips.
         settings: what the figures depend on, ready for JSON.
         out: a directory in which `records.jsonl` gets a line as soon as a clip is measured. Clips that are in it
@@ -72,7 +72,7 @@ def measured(
 
 def _record(measure: Measure, model: Model, source: Source) -> Record:
     try:
-        figures = measure(model, source.read(model))
+        figures = measure(source.read(model))
     except ClipError as error:
         return {"clip": source.name, "error": str(error)}
     return {"clip": source.name, "figures": {name: dict(values) for name, values in figures.items()}}

@@ -17,10 +17,9 @@ from vidcam.errors import ClipError, OutputError, SettingsError
 from vidcam.models.registry import Model
 from vidcam.playground.clips import read_truth, write_clip
 from vidcam.playground.scene import Scene, untrimmed_scene
-from vidcam.reading import windowing_of
-from vidcam.untrusted import read_regular
+from vidcam.untrusted.files import read_regular
 from vidcam.video.reader import Clip
-from vidcam.video.windows import Windowing
+from vidcam.video.source import ArraySource
 
 MOST_FRAMES = 600
 """Longer clips are measured on their first frames, so that all of them fit into memory."""
@@ -37,7 +36,7 @@ class Sample:
     Attributes:
         name: of the clip.
         frames: (F, H, W, 3) uint8, resized and cropped.
-        windowing: how it is cut, at half a window's stride.
+        frame_rate: frames per second.
         label: what happens in it, if that is known.
         mask: (F, H, W) bool, the visible pixels of whoever does it while they do it, if that is known.
         actors: the same for each of those who do it.
@@ -45,10 +44,15 @@ class Sample:
 
     name: str
     frames: np.ndarray
-    windowing: Windowing
+    frame_rate: float
     label: str | None = None
     mask: np.ndarray | None = None
     actors: tuple[np.ndarray, ...] = ()
+
+    @property
+    def source(self) -> ArraySource:
+        """The frames, to be explained."""
+        return ArraySource(self.frames, self.frame_rate, self.name)
 
 
 @dataclass(frozen=True)
@@ -111,10 +115,10 @@ def read_sample(path: Path, model: Model) -> Sample:
     clip = Clip(path)
     preprocess = model.spec.preprocess
     frames = np.stack([preprocess.frame(frame.pixels) for frame in islice(clip, MOST_FRAMES)])
-    windowing = windowing_of(clip, model, None, None, overlap=2)
+    rate = float(clip.frame_rate)
     sidecar = path.with_suffix(".json")
     if not sidecar.exists():
-        return Sample(path.name, frames, windowing, _listed(path))
+        return Sample(path.name, frames, rate, _listed(path))
     truth = read_truth(sidecar)
     actors = {a["figure"]: np.zeros((len(frames), *frames.shape[1:3]), bool) for a in truth.actions}
     for action in truth.actions:
@@ -127,7 +131,7 @@ def read_sample(path: Path, model: Model) -> Sample:
                 actors[action["figure"]][t] |= seen[:, :, 0] > 127
     none = np.zeros((len(frames), *frames.shape[1:3]), bool)
     mask = np.any([none, *actors.values()], axis=0)
-    return Sample(path.name, frames, windowing, truth.label, mask, tuple(a for a in actors.values() if a.any()))
+    return Sample(path.name, frames, rate, truth.label, mask, tuple(a for a in actors.values() if a.any()))
 
 
 def _listed(path: Path) -> str | None:

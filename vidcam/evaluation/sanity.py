@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
+from vidcam.evaluation.inference import Subject, confidences, pixels, predict, upsampled
 from vidcam.evaluation.samples import Sample
-from vidcam.evaluation.watching import ClipMaps, clip_maps, confidences, pixels, upsampled, watch, window_maps
 from vidcam.metrics.sanity import cascading_randomisation, flicker, rank_correlation
 from vidcam.models.registry import Model
+from vidcam.results.explanation import Explanation
 from vidcam.video.reader import Clip
 from vidcam.video.writer import FilmWriter
 
@@ -26,58 +26,53 @@ class Sanity:
     """How sanity is measured.
 
     Attributes:
-        layers: target layers; several are fused.
-        methods: keys of `METHODS`.
-        quick: the model that explains whole clips, see `vidcam.models.inference.prepared`.
+        subject: the network; its fast copy explains whole clips.
     """
 
-    layers: Sequence[str]
-    methods: Sequence[str]
-    quick: Model
+    subject: Subject
 
-    def __call__(self, model: Model, sample: Sample) -> dict[str, dict[str, float]]:
+    def __call__(self, sample: Sample) -> dict[str, dict[str, float]]:
         """Method → its figures, all for the clip's predicted class.
 
         Randomised weights and the other class are compared on the window in which the network is surest, by rank
         correlation of maps; the rest on the whole clip.
         """
-        watched = watch(self.quick, sample.frames, sample.windowing)
-        target = watched.predicted
-        figures: dict[str, dict[str, float]] = {name: {} for name in self.methods}
-
-        def window(network_of: Model, of: int) -> dict[str, np.ndarray]:
-            return window_maps(network_of, watched.surest, self.layers, self.methods, of)
-
-        original = window(model, target)
-        for depth, (_, network) in enumerate(cascading_randomisation(model.network, seed=watched.start), 1):
-            for name, heat in window(replace(model, network=network), target).items():
+        subject, model = self.subject, self.subject.exact.model
+        clip = predict(subject.fast, sample)
+        target = clip.predicted
+        original = subject.window_maps(clip.window, target)
+        figures: dict[str, dict[str, float]] = {method: {} for method in original}
+        for depth, (_, network) in enumerate(cascading_randomisation(model.network, seed=clip.start), 1):
+            randomised = subject.exact.on(replace(model, network=network))
+            for name, heat in subject.window_maps(clip.window, target, randomised).items():
                 figures[name][f"randomised_{depth}"] = rank_correlation(original[name], heat)
                 figures[name]["randomised_all"] = figures[name][f"randomised_{depth}"]
-        other = _runner_up(model, watched.surest, target)
-        for name, heat in window(model, other).items():
+        other = _runner_up(model, clip.window, target)
+        for name, heat in subject.window_maps(clip.window, other).items():
             figures[name]["other_class"] = rank_correlation(original[name], heat)
 
-        def seen(frames: np.ndarray) -> ClipMaps:
-            return clip_maps(self.quick, frames, sample.windowing, self.layers, self.methods, target)
+        def explained(frames: np.ndarray) -> dict[str, Explanation]:
+            return subject.clip_explanations(sample, target, frames)
 
-        rng = np.random.default_rng(watched.start)
-        frozen = np.broadcast_to(watched.surest[len(watched.surest) // 2], sample.frames.shape)
+        rng = np.random.default_rng(clip.start)
+        frozen = np.broadcast_to(clip.window[len(clip.window) // 2], sample.frames.shape)
         noisy = np.clip(sample.frames + rng.normal(0, NOISE, sample.frames.shape), 0, 255).astype(np.uint8)
-        plain, backward = seen(sample.frames), seen(sample.frames[::-1])
-        shuffled, still = seen(sample.frames[rng.permutation(len(sample.frames))]), seen(frozen)
-        noised, again = seen(noisy), seen(_recoded(sample.frames))
-        for name, maps in plain.maps.items():
+        plain, backward = explained(sample.frames), explained(sample.frames[::-1])
+        shuffled, still = explained(sample.frames[rng.permutation(len(sample.frames))]), explained(frozen)
+        noised, again = explained(noisy), explained(_recoded(sample.frames))
+        for name, explanation in plain.items():
+            maps = explanation.maps
             evidence = float(maps.sum()) or 1.0
             height, width = sample.frames.shape[1:3]
             figures[name] |= {
-                "reversed": rank_correlation(maps, backward.maps[name][::-1]),
-                "shuffled_evidence": float(shuffled.maps[name].sum()) / evidence,
-                "shuffled_score": _ratio(shuffled, plain),
-                "frozen_evidence": float(still.maps[name].sum()) / evidence,
-                "frozen_score": _ratio(still, plain),
-                "noise": rank_correlation(maps, noised.maps[name]),
-                "recoded": rank_correlation(maps, again.maps[name]),
-                "flicker_frozen": flicker(upsampled(still.maps[name], height, width).numpy()),
+                "reversed": rank_correlation(maps, backward[name].maps[::-1]),
+                "shuffled_evidence": float(shuffled[name].maps.sum()) / evidence,
+                "shuffled_score": _ratio(shuffled[name], explanation),
+                "frozen_evidence": float(still[name].maps.sum()) / evidence,
+                "frozen_score": _ratio(still[name], explanation),
+                "noise": rank_correlation(maps, noised[name].maps),
+                "recoded": rank_correlation(maps, again[name].maps),
+                "flicker_frozen": flicker(upsampled(still[name].maps, height, width).numpy()),
                 "flicker": flicker(upsampled(maps, height, width).numpy()),
             }
         return figures
@@ -90,7 +85,7 @@ def _runner_up(model: Model, frames: np.ndarray, target: int) -> int:
     return next((k for k in others if k != model.background), others[0] if others else target)
 
 
-def _ratio(changed: ClipMaps, plain: ClipMaps) -> float:
+def _ratio(changed: Explanation, plain: Explanation) -> float:
     return float(changed.scores.max() / plain.scores.max())
 
 

@@ -17,8 +17,8 @@ from zipfile import ZipFile
 
 import torch
 
-from vidcam.untrusted import open_regular
-from vidcam.zips import check_stored, open_zip
+from vidcam.untrusted.files import open_regular
+from vidcam.untrusted.zips import check_stored, open_zip
 
 _MOST_LISTED = 4 << 20  # bytes of the list of members
 _MOST_PICKLED = 4 << 20  # bytes of data.pkl; a tensor takes about two hundred

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -66,6 +66,10 @@ class Preprocess:
         resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
         top, left = self._corner(height, width)
         return resized[top : top + self.crop[0], left : left + self.crop[1]]
+
+    def of_crops(self) -> Preprocess:
+        """Return the same for frames that are resized and cropped already: they are normalised alone."""
+        return replace(self, resize=self.crop)
 
     def windows(self, frames: Sequence[Sequence[np.ndarray]]) -> Tensor:
         """Cropped uint8 frames, N windows of T, to the network's input (N, 3, T, H, W) float32."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,11 @@ from vidcam.models import images, pytorchvideo, torchvision
 from vidcam.models.c3d import C3D, Pool5, renamed
 from vidcam.models.device import device_named
 from vidcam.models.i3d import I3D
-from vidcam.models.playground import PREPROCESS, SmallR2Plus1D, small_c3d
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.weights import NEED_NO_DOWNLOAD, State, check_fit, classes_in, load_into, read_state, without_wrapper
-from vidcam.playground.actions import LABELS, NOTHING
-from vidcam.playground.scene import FPS
-from vidcam.untrusted import read_regular
+from vidcam.untrusted.files import read_regular
 
+_GROUP = "vidcam.models"  # of entry points
 _MOST_LABEL_BYTES = 16 << 20
 
 
@@ -90,7 +87,7 @@ class Model:
         dtype: what its trunk was prepared to compute in, see `vidcam.models.inference.prepared`; empty before that.
         window_bytes: what a window's activations take at once, as far as that was looked into.
         fidelity: correlation of its maps with those of the network as it was, once that has been measured.
-        ready: what it was prepared to, by the settings of that; see `vidcam.fidelity.quickened`.
+        cache: the last copy optimized for inference; see `vidcam.engine.precision.optimized`.
     """
 
     network: nn.Module
@@ -101,7 +98,7 @@ class Model:
     dtype: str = ""
     window_bytes: int = 0
     fidelity: float | None = None
-    ready: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    cache: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def device(self) -> torch.device:
@@ -183,8 +180,8 @@ def labels_of(
 
 
 def model_names() -> list[str]:
-    """The video models `load_model` takes: bundled ones first, then those of other packages."""
-    return [*_SPECS, *_installed()]
+    """The video models that `load_model` takes: those of packages, vidcam's own playground first, then the others."""
+    return [*_installed(), *_SPECS]
 
 
 def image_model_names() -> list[str]:
@@ -193,7 +190,7 @@ def image_model_names() -> list[str]:
 
 
 def spec_named(name: str) -> ModelSpec:
-    """The spec of a network: vidcam's own, of a package in the entry point group `vidcam.models`, or torchvision's.
+    """The spec of a network: one listed here, of a package in the entry point group `vidcam.models`, or torchvision's.
 
     Raises:
         ModelError: there is none of that name, and the message lists the nearest; or a package's entry point fails.
@@ -205,12 +202,17 @@ def spec_named(name: str) -> ModelSpec:
         return _spec_from(installed[name])
     if name in images.names():
         return _image(name)
-    near = nearest(name, [*_SPECS, *installed, *images.names()]) or list(_SPECS)
+    near = nearest(name, [*installed, *_SPECS, *images.names()]) or [*installed, *_SPECS]
     raise ModelError(f"there is no model {name!r}; did you mean {', '.join(near)}? `vidcam models` lists all")
 
 
 def _installed() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group="vidcam.models") if point.name not in _SPECS}
+    points = sorted(entry_points(group=_GROUP), key=lambda point: point.dist is None or point.dist.name != "vidcam")
+    found: dict[str, EntryPoint] = {}
+    for point in points:
+        if point.name not in _SPECS:
+            found.setdefault(point.name, point)
+    return found
 
 
 def _spec_from(point: EntryPoint) -> ModelSpec:
@@ -224,27 +226,6 @@ def _spec_from(point: EntryPoint) -> ModelSpec:
     if not isinstance(spec, ModelSpec):
         raise ModelError(f"the model {point.name!r} of {point.value} gives {type(spec).__name__}, not a ModelSpec")
     return spec
-
-
-def _playground(name: str, build: Callable[[int], nn.Module], layer: str) -> ModelSpec:
-    return ModelSpec(
-        name=name,
-        build=build,
-        num_classes=len(LABELS),
-        published=lambda: read_state(bundled_weights(name)),
-        labels=lambda: LABELS,
-        preprocess=PREPROCESS,
-        frames=16,
-        frame_rate=FPS,
-        layer=layer,
-        source="vidcam, trained on its playground",
-        background=NOTHING,
-    )
-
-
-def bundled_weights(name: str) -> Path:
-    """Where the weights of a bundled network lie inside the package."""
-    return Path(str(files("vidcam"))) / "models" / "bundled" / f"{name}.safetensors"
 
 
 def _torchvision(
@@ -352,8 +333,6 @@ _UNIT = (1.0, 1.0, 1.0)
 _SPECS: dict[str, ModelSpec] = {
     spec.name: spec
     for spec in (
-        _playground("playground-r2plus1d", SmallR2Plus1D, "layer3"),
-        _playground("playground-c3d", small_c3d, "relu4b"),
         _torchvision("r2plus1d_18", _KINETICS, 16, "layer4"),
         _torchvision("r3d_18", _KINETICS, 16, "layer4"),
         _torchvision("mc3_18", _KINETICS, 16, "layer4"),

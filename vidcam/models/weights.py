@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from vidcam.errors import ModelError
 from vidcam.models.pickled import load_pickled
-from vidcam.text import fitted, one_line, shortened
-from vidcam.untrusted import open_regular
+from vidcam.untrusted.files import open_regular
+from vidcam.untrusted.text import fitted, one_line, shortened
 
 State = Mapping[str, Tensor]
 

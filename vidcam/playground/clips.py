@@ -16,8 +16,8 @@ from pydantic import BaseModel, Field, StrictStr, ValidationError
 
 from vidcam.errors import ClipError
 from vidcam.playground.scene import FPS, Scene
-from vidcam.text import fitted, shortened
-from vidcam.untrusted import read_json
+from vidcam.untrusted.files import read_json
+from vidcam.untrusted.text import fitted, shortened
 from vidcam.video.writer import FilmWriter
 
 SIZE = 224

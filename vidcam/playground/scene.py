@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from vidcam.playground.actions import ACTIONS, LABELS, NOTHING, Pose, sway, walk
+from vidcam.playground.distractors import Background, Ball, Lamp, PasserBy, Pillar
 from vidcam.playground.figure import Look, draw
-from vidcam.playground.surroundings import Background, Ball, Lamp, PasserBy, Pillar
 
 FPS = 16
 RAMP = 3  # frames in which a figure eases into an action, and out of it

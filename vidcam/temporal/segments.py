@@ -21,7 +21,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class SegmentRule:
+class SegmentParams:
     """How a curve is cut. The defaults were chosen by `scripts/segment_choices.py`; docs/temporal.md has its tables.
 
     Attributes:
@@ -43,31 +43,33 @@ class SegmentRule:
     least: float = 0.01
 
 
-def segments_of(curve: np.ndarray, times: np.ndarray, label: str, rule: SegmentRule = SegmentRule()) -> list[Segment]:
+def segments_of(
+    curve: np.ndarray, times: np.ndarray, label: str, params: SegmentParams = SegmentParams()
+) -> list[Segment]:
     """The segments of one class, best first.
 
     Args:
         curve: (F,) the class's curve, 0 or more.
         times: (F,) seconds, rising. A frame lasts until the next; the last as long as the one before it.
         label: of the class.
-        rule: how to cut.
+        params: how to cut.
 
     Returns:
         Proposals of all levels, scored by their contrast with their surroundings (`contrast`), thinned by `soft_nms`.
-        A curve that is nowhere finite or never reaches `rule.floor` has none; values that are not finite count as 0.
+        A curve that is nowhere finite or never reaches `params.floor` has none; values that are not finite count as 0.
     """
     curve = np.where(np.isfinite(curve), curve, 0.0).clip(min=0)
     peak = float(curve.max(initial=0.0))
-    if peak < rule.floor or peak <= 0:
+    if peak < params.floor or peak <= 0:
         return []
     edges = frame_edges(times)
     found: dict[tuple[int, int], float] = {}
-    for level in rule.levels:
-        for start, end in _stretches(curve, level * peak, rule.hold * level * peak, edges, rule.gap):
-            if edges[end] - edges[start] >= rule.shortest:
+    for level in params.levels:
+        for start, end in _stretches(curve, level * peak, params.hold * level * peak, edges, params.gap):
+            if edges[end] - edges[start] >= params.shortest:
                 found[start, end] = contrast(curve, edges, start, end)
     proposals = [Segment(float(edges[a]), float(edges[b]), label, score) for (a, b), score in found.items()]
-    return [s for s in soft_nms(proposals, rule.sigma) if s.score >= rule.least]
+    return [s for s in soft_nms(proposals, params.sigma) if s.score >= params.least]
 
 
 def frame_edges(times: np.ndarray) -> np.ndarray:

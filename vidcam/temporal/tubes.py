@@ -37,7 +37,7 @@ class Tube:
 
 
 @dataclass(frozen=True)
-class TubeRule:
+class TubeParams:
     """How tubes are made.
 
     Attributes:
@@ -62,7 +62,7 @@ def tubes_of(
     scores: np.ndarray,
     region: Sequence[float],
     label: str,
-    rule: TubeRule = TubeRule(),
+    params: TubeParams = TubeParams(),
 ) -> list[Tube]:
     """The tubes of a clip, best first.
 
@@ -75,14 +75,14 @@ def tubes_of(
         scores: (F,) scores of the class.
         region: left, top, right, bottom of the maps in pixels of the frame.
         label: of the class.
-        rule: how.
+        params: how.
     """
     peak = float(maps.max(initial=0.0))
     if peak <= 0:
         return []
     finer = (maps.shape[2] * _FINER, maps.shape[1] * _FINER)
     heat = np.stack([cv2.resize(m / peak, finer, interpolation=cv2.INTER_LINEAR) for m in maps.astype(np.float32)])
-    pieces, count = ndimage.label(heat >= rule.threshold, structure=np.ones((3, 3, 3)))
+    pieces, count = ndimage.label(heat >= params.threshold, structure=np.ones((3, 3, 3)))
     found = []
     for number, place in enumerate(ndimage.find_objects(pieces, count), start=1):
         inside = pieces[place] == number
@@ -92,8 +92,8 @@ def tubes_of(
         corner = np.array([place[2].start, place[1].start] * 2)
         boxes = np.stack([_box(frame) for frame in inside]) + corner
         found.append(Tube(label, score, start, _in_pixels(boxes, region, finer)))
-    linked = _linked(found, rule)
-    return sorted((t for t in linked if len(t.boxes) >= rule.least_frames), key=lambda t: -t.score)
+    linked = _linked(found, params)
+    return sorted((t for t in linked if len(t.boxes) >= params.least_frames), key=lambda t: -t.score)
 
 
 def box_iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -117,14 +117,14 @@ def _in_pixels(boxes: np.ndarray, region: Sequence[float], grid: tuple[int, int]
     return np.asarray(boxes * scale + np.array([left, top] * 2))
 
 
-def _linked(tubes: list[Tube], rule: TubeRule) -> list[Tube]:
+def _linked(tubes: list[Tube], params: TubeParams) -> list[Tube]:
     """Tubes joined across gaps; where several could go on, the one that overlaps most does."""
     open_, done = sorted(tubes, key=lambda t: t.start), []
     while open_:
         tube = open_.pop(0)
-        coming = [t for t in open_ if 0 <= t.start - tube.end <= rule.gap]
+        coming = [t for t in open_ if 0 <= t.start - tube.end <= params.gap]
         overlaps = [float(box_iou(tube.boxes[-1], t.boxes[0])) for t in coming]
-        if not coming or max(overlaps) < rule.overlap:
+        if not coming or max(overlaps) < params.overlap:
             done.append(tube)
             continue
         other = coming[int(np.argmax(overlaps))]

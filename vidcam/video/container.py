@@ -16,7 +16,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from vidcam.errors import ClipError
-from vidcam.untrusted import open_regular
+from vidcam.untrusted.files import open_regular
 
 _TEXT_FORMATS = {"tty"}  # FFmpeg plays text files as terminal art; nobody means that
 _PLAYLISTS = {  # how files begin whose only content is the names of others

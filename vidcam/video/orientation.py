@@ -13,7 +13,7 @@ from av.sidedata.sidedata import SideData, Type
 from av.video.frame import VideoFrame
 from PIL import Image
 
-from vidcam.untrusted import open_regular
+from vidcam.untrusted.files import open_regular
 
 _ONE = 1 << 16  # of the matrix's fixed point numbers
 

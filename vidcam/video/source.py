@@ -13,7 +13,9 @@ import numpy as np
 
 from vidcam.errors import ClipError, SettingsError
 from vidcam.video.colour import BT709, Colour
+from vidcam.video.fetched import FetchedClip
 from vidcam.video.reader import Clip, Frame
+from vidcam.video.urls import is_url
 
 Source: TypeAlias = "str | Path | FrameSource | np.ndarray | Sequence[str | Path] | Iterable[np.ndarray]"
 """What `source_of` takes."""
@@ -226,8 +228,8 @@ def source_of(given: Source, frame_rate: float | None = None, assumed: float | N
     """Make what was given a source of frames.
 
     Args:
-        given: a video file, a folder or a list of pictures, an array or tensor (T, H, W, 3) uint8 RGB, an iterable of
-            frames (H, W, 3), or a source already.
+        given: a video file, a URL, a folder or a list of pictures, an array or tensor (T, H, W, 3) uint8 RGB, an
+            iterable of frames (H, W, 3), or a source already.
         frame_rate: frames per second of what has no times of its own.
         assumed: frames per second where that is not given, such as the network's own; the source's warnings say so.
 
@@ -248,6 +250,8 @@ def source_of(given: Source, frame_rate: float | None = None, assumed: float | N
 
 
 def _source(given: Source, rate: float) -> FrameSource:
+    if isinstance(given, str) and is_url(given):
+        return FetchedClip(given)
     if isinstance(given, str | Path):
         return PicturesSource(given, rate) if Path(given).is_dir() else Clip(given)
     if isinstance(given, FrameSource):
@@ -261,7 +265,7 @@ def _source(given: Source, rate: float) -> FrameSource:
     if isinstance(given, Iterable):
         return OnceSource(given, rate)
     raise ClipError(
-        f"a {type(given).__name__} holds no frames; give a file, a folder of pictures, an array (T, H, W, 3) or frames"
+        f"a {type(given).__name__} holds no frames; give a file, a URL, a folder of pictures, an array (T, H, W, 3) or frames"
     )
 
 

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import numbered, write_video
+from tests.results.test_explanation import explanation
+from vidcam.errors import ClipError, OutputError, SettingsError
+from vidcam.results.explanation import ExplainedTarget, Explanation
+from vidcam.export.compare import Comparison, compare, curves_figure, grid_figure, panes_of
+from vidcam.video.reader import Clip
+
+FRAMES = 12
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_video(tmp_path / "clip.mp4", [numbered(i, 200, 300) for i in range(FRAMES)], audio="aac")
+
+
+def _explanations(clip: Path) -> list[Explanation]:
+    """Two classes of one unit, the second half as strong; and another method, of another unit."""
+    strong = np.zeros((FRAMES, 2, 2))
+    strong[:, 0, 0] = np.linspace(1, 4, FRAMES)
+    one = explanation(strong, clip=clip, size=(200, 300), target=ExplainedTarget(0, "a <b> $x$", 0.5))
+    other = replace(one, maps=one.maps / 2, evidence=one.evidence / 2, target=ExplainedTarget(1, "waving", 0.2))
+    return [one, other, replace(one, method="layercam", maps=one.maps * 100)]
+
+
+def test_one_unit_has_one_scale_and_titles_tell_panes_apart(clip: Path) -> None:
+    panes = panes_of(_explanations(clip))
+    assert [p.peak for p in panes] == [4, 4, 400]
+    assert [p.title for p in panes] == ["a <b> $x$ · gradcam++", "waving · gradcam++", "a <b> $x$ · layercam"]
+    assert [p.title for p in panes_of(_explanations(clip)[:2])] == ["a <b> $x$", "waving"]
+
+
+def test_a_faint_class_looks_faint_beside_a_strong_one(clip: Path) -> None:
+    comparison = Comparison(panes_of(_explanations(clip)))
+    frame = next(iter(Clip(clip)))
+    sheet = comparison.draw(frame.pixels, FRAMES - 1)
+    assert sheet.shape == (*comparison.size, 3) and sheet.shape[0] % 2 == sheet.shape[1] % 2 == 0
+    hot = [sheet[20, column * comparison.size[1] // 3 + 20].astype(int) for column in range(3)]
+    colours = matplotlib.colormaps["inferno"](np.array([1.0, 0.5]), bytes=True)[:, :3].astype(int)
+    under = frame.pixels[20, 20].astype(int)
+    for found, colour, level in zip((hot[0], hot[1], hot[2]), colours[[0, 1, 0]], (1, 0.5, 1)):
+        assert np.abs(found - (under + 0.8 * level * (colour - under))).max() <= 4
+
+
+@pytest.mark.slow
+def test_a_film_a_grid_and_vectors(clip: Path, tmp_path: Path) -> None:
+    outputs = compare(_explanations(clip), tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "compare.mp4",
+        "curves.pdf",
+        "curves.svg",
+        "grid.png",
+    ]
+    film = Clip(outputs.film)
+    assert [f.time for f in film] == pytest.approx([f.time for f in Clip(clip)]) and film.has_audio
+    assert film.width == Comparison(panes_of(_explanations(clip))).size[1]
+    with Image.open(outputs.grid) as grid:
+        assert grid.size[0] > 1500
+    svg = outputs.curves_svg.read_text(encoding="utf-8")
+    assert "<script" not in svg and len(re.findall("<path", svg)) > 6
+    assert outputs.curves_pdf.read_bytes().startswith(b"%PDF")
+    with pytest.raises(OutputError, match="already holds"):
+        compare(_explanations(clip), tmp_path / "out")
+
+
+def test_rows_and_columns(clip: Path) -> None:
+    panes = panes_of(_explanations(clip))
+    grid = grid_figure(panes)
+    assert len(grid.axes) == 3 * 6
+    assert [axes.get_ylabel() for axes in grid.axes[::6]] == [p.title for p in panes]
+    times = [float(axes.get_title().removesuffix(" s")) for axes in grid.axes[:6]]
+    assert times == sorted(times)
+    four = Comparison(panes_of([*_explanations(clip), *_explanations(clip)[:1]]))
+    three = Comparison(panes_of(_explanations(clip)))
+    assert four.size == (2 * three.size[0], three.size[1])
+    assert len(curves_figure(panes).axes) == 6
+
+
+def test_what_cannot_be_compared(clip: Path, tmp_path: Path) -> None:
+    one, other, _ = _explanations(clip)
+    with pytest.raises(SettingsError, match="nothing beside it"):
+        compare([one], tmp_path / "out")
+    with pytest.raises(SettingsError, match="different clips"):
+        compare([one, replace(other, clip="other.mp4")], tmp_path / "out")
+    write_video(clip, [numbered(i, 200, 300) for i in range(FRAMES - 3)])
+    with pytest.raises(ClipError, match="has changed since it was explained"):
+        compare([one, other], tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []

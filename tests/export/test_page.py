@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.conftest import numbered, wait_until, write_video
+from tests.results.test_explanation import explanation
+from vidcam.playground.demo import demo_clip
+from vidcam.errors import ClipError, OutputError
+from vidcam.results.explanation import ExplainedTarget, Explanation
+from vidcam.results.localization import localize
+from vidcam.pipeline import explain
+from vidcam.export.page import write_report
+from vidcam.video.reader import Clip
+
+HOSTILE = "</script><script>window.hacked = 1</script> \"quoted\" 'too' 💃 שלום"
+FRAMES, RATE = 40, 10
+
+
+def _explanations(path: Path) -> list[Explanation]:
+    """Two classes of a clip of 40 frames: heat that wanders to the right, and heat that stays at the top left."""
+    times = np.arange(FRAMES) / RATE
+    wandering, staying = np.zeros((2, FRAMES, 4, 4), np.float32)
+    wandering[np.arange(FRAMES), 2, np.arange(FRAMES) * 4 // FRAMES] = np.linspace(1, 3, FRAMES)
+    staying[:, 0, 0] = 1
+    found = []
+    for index, (label, maps) in enumerate([(HOSTILE, wandering), ("stays", staying)]):
+        scores = np.clip(np.linspace(-0.5, 1.5, FRAMES), 0.1, 0.9).astype(np.float32)
+        found.append(
+            explanation(
+                maps,
+                clip=path,
+                size=(96, 128),
+                target=ExplainedTarget(index, label, 0.6 - 0.2 * index),
+                top=((HOSTILE, 0.6), ("stays", 0.4)),
+                region=(16.0, 0.0, 112.0, 96.0),
+                times=times,
+                scores=scores,
+                warnings=(f"{HOSTILE} is a note",),
+            )
+        )
+    return found
+
+
+def _clip(folder: Path, name: str = "clip.mp4", **options: Any) -> Path:
+    return write_video(folder / name, [numbered(i, 96, 128) for i in range(FRAMES)], **options)
+
+
+class _Texts(HTMLParser):
+    """Every text of a page, by the element it is in; the elements that were seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = ""
+        self.elements: list[str] = []
+        self.texts: dict[str, list[str]] = {}
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.inside = tag
+        self.elements.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.texts.setdefault(self.inside, []).append(data)
+
+
+def _data(page: Path) -> dict[str, Any]:
+    text = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(encoding="utf-8"))
+    assert text is not None
+    return json.loads(text[1])
+
+
+def test_everything_is_in_the_page_and_text_is_text(tmp_path: Path) -> None:
+    clip = _clip(tmp_path, "<img src=x onerror=alert(1)> \"'💃 שלום.mp4")
+    page = write_report(_explanations(clip), tmp_path / "out")
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["report.html"]
+    read = _Texts()
+    read.feed(page.read_text(encoding="utf-8"))
+    assert read.texts["title"][0] == f"{clip.name} · vidcam" and read.texts["h1"][0] == clip.name
+    assert HOSTILE in read.texts["span"] and read.elements.count("script") == 2 and "img" not in read.elements
+    data = _data(page)
+    assert [view["label"] for view in data["views"]] == [HOSTILE, "stays"]
+    assert data["edges"] == pytest.approx([n / RATE for n in range(FRAMES + 1)])
+    maps = np.frombuffer(base64.b64decode(data["views"][0]["maps"]), np.uint8).reshape(FRAMES, 4, 4)
+    assert maps.max() == 255 and maps[0].max() == 85  # one scale over the whole clip
+    assert set(data["thumbs"]) == {str(f) for view in data["views"] for f in view["strongest"]}
+    films = re.findall(r'<video id="film" src="([^"]*)"', page.read_text(encoding="utf-8"))
+    assert base64.b64decode(films[0].removeprefix("data:video/mp4;base64,")) == clip.read_bytes()
+
+
+def test_the_strongest_frames_are_apart(tmp_path: Path) -> None:
+    strongest = _data(write_report(_explanations(_clip(tmp_path)), tmp_path))["views"][0]["strongest"]
+    assert strongest[-1] == FRAMES - 1 and len(strongest) == 6
+    assert min(np.diff(strongest)) >= (FRAMES - 1) // 10
+
+
+def test_what_a_browser_does_not_play_is_turned_into_what_it_does(tmp_path: Path) -> None:
+    clip = _clip(tmp_path, "clip.avi", codec="mpeg4", audio="mp2")
+    page = write_report(_explanations(clip), tmp_path / "out")
+    film = re.findall(r'src="data:video/mp4;base64,([^"]*)"', page.read_text(encoding="utf-8"))[0]
+    (tmp_path / "film.mp4").write_bytes(base64.b64decode(film))
+    made = Clip(tmp_path / "film.mp4")
+    assert (made.codec, made.has_audio, made.width, made.height) == ("h264", True, 128, 96)
+    assert [f.time for f in made] == pytest.approx([f.time for f in Clip(clip)])
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "expected"), [("a b.mp4", "libx264", "../a%20b.mp4"), ("c.avi", "mpeg4", "clip.mp4")]
+)
+def test_a_large_film_is_referred_to(tmp_path: Path, name: str, codec: str, expected: str) -> None:
+    page = write_report(_explanations(_clip(tmp_path, name, codec=codec)), tmp_path / "out", embedded=100)
+    text = page.read_text(encoding="utf-8")
+    assert f'src="{expected}"' in text and f"beside this page: {expected}" in text
+    assert (tmp_path / "out" / "clip.mp4").exists() == (expected == "clip.mp4")
+
+
+def test_a_localization_has_the_heat_of_its_classes(tmp_path: Path) -> None:
+    found = localize(demo_clip(), stride=8)
+    data = _data(write_report(found, tmp_path))
+    assert [view["label"] for view in data["views"]] == list(found.labels)
+    assert any(view["segments"] for view in data["views"])
+    for view, maps in zip(data["views"], found.maps):
+        shown = np.frombuffer(base64.b64decode(view["maps"]), np.uint8).reshape(maps.shape)
+        np.testing.assert_allclose(shown, 255 * maps / (maps.max() or 1), atol=0.51)
+    best = found.evidence[0]
+    np.testing.assert_allclose(best, found.maps[0].mean((1, 2)), rtol=1e-4, atol=1e-8)
+
+
+def test_nothing_is_left_of_a_page_that_cannot_be_written(tmp_path: Path) -> None:
+    clip = _clip(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_report(_explanations(clip), tmp_path / "file")
+    clip.unlink()
+    with pytest.raises(ClipError, match="does not exist"):
+        write_report(_explanations(clip), tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_clip_that_changed(tmp_path: Path) -> None:
+    found = _explanations(_clip(tmp_path))
+    write_video(tmp_path / "clip.mp4", [numbered(i, 96, 128) for i in range(FRAMES - 10)])
+    with pytest.raises(ClipError, match="has changed"):
+        write_report(found, tmp_path / "out")
+    write_video(tmp_path / "clip.mp4", [numbered(i, 64, 64) for i in range(FRAMES)])
+    with pytest.raises(ClipError, match="has changed"):
+        write_report(found, tmp_path / "out")
+
+
+def test_a_notebook_shows_the_page_in_a_frame(tmp_path: Path) -> None:
+    shown = _explanations(_clip(tmp_path, "clip.avi", codec="mpeg4"))[0]._repr_html_()
+    frame = _Texts()
+    frame.feed(shown)
+    assert frame.elements == ["iframe"]
+    page = html.unescape(re.findall(r'srcdoc="([^"]*)"', shown)[0])
+    assert page.startswith("<!doctype html>") and 'src="data:video/mp4;base64,' in page
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    return write_report(_explanations(_clip(folder, "<b>clip.mp4")), folder / "out")
+
+
+@pytest.fixture
+def opened(browser: Any, written: Path) -> Iterator[Any]:
+    """The page in a browser; whatever it complains of or asks the network for fails the test."""
+    context = browser.new_context(viewport={"width": 1000, "height": 900})
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: complaints.append(request.url))
+    page.goto(written.as_uri())
+    wait_until(page, "document.getElementById('film').readyState >= 2")
+    yield page
+    context.close()
+    assert [c for c in complaints if not c.startswith(("data:", written.as_uri()))] == []
+
+
+def _heat(page: Any) -> np.ndarray:
+    """The pixels of the heat, (H, W, 4)."""
+    page.wait_for_timeout(80)
+    height, width, values = page.evaluate(
+        """() => { const c = document.getElementById('heat');
+        return [c.height, c.width, Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)]; }"""
+    )
+    return np.array(values, np.uint8).reshape(height, width, 4)
+
+
+def _frame(page: Any) -> int:
+    """The frame that is seen, by the clip's own brightness."""
+    page.wait_for_timeout(150)
+    level = page.evaluate(
+        """() => { const v = document.getElementById('film'), c = document.createElement('canvas');
+        [c.width, c.height] = [128, 96]; const x = c.getContext('2d'); x.drawImage(v, 0, 0, 128, 96);
+        return x.getImageData(20, 48, 1, 1).data[0]; }"""
+    )
+    return round((level - 20) / 8)
+
+
+def _click_curve(page: Any, share: float) -> None:
+    box = page.locator("#curve").bounding_box()
+    page.mouse.click(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.03, 0.4, 0.68])
+def test_a_click_on_the_curve_goes_there(opened: Any, share: float) -> None:
+    _click_curve(opened, share)
+    wanted = share * FRAMES
+    assert abs(_frame(opened) % 28 - int(wanted) % 28) <= 1
+    assert f"frame {int(wanted)}" in opened.locator("#clock").inner_text()
+
+
+@pytest.mark.slow
+def test_the_heat_is_where_it_was_stored_and_follows_the_controls(opened: Any) -> None:
+    _click_curve(opened, 0.95)
+    heat = _heat(opened)
+    height, width = heat.shape[:2]
+    y, x = np.unravel_index(heat[..., 3].argmax(), (height, width))
+    assert x / width == pytest.approx((16 + 3.5 / 4 * 96) / 128, abs=0.06)
+    assert y / height == pytest.approx(2.5 / 4, abs=0.1)
+    assert heat[:, : int(0.12 * width), 3].max() == 0, "outside the region that the network sees there is no heat"
+    opened.locator("#blend").fill("20")
+    assert 0 < _heat(opened)[..., 3].max() < 0.4 * heat[..., 3].max()
+    opened.locator("#blend").fill("0")
+    assert _heat(opened)[..., 3].max() == 0
+    opened.locator("#blend").fill("70")
+    opened.locator("#colours").select_option("viridis")
+    assert (_heat(opened)[..., :3] != heat[..., :3]).any()
+    opened.get_by_role("radio", name="stays").check()
+    other = _heat(opened)
+    y, x = np.unravel_index(other[..., 3].argmax(), (height, width))
+    assert x < 0.4 * width and y < 0.3 * height
+
+
+@pytest.mark.slow
+def test_keys_and_a_stretch_that_is_repeated(opened: Any) -> None:
+    _click_curve(opened, 0.5)
+    opened.keyboard.press("ArrowRight")
+    opened.keyboard.press("ArrowRight")
+    assert "frame 22" in opened.locator("#clock").inner_text()
+    opened.keyboard.press("ArrowLeft")
+    assert "frame 21" in opened.locator("#clock").inner_text()
+    box = opened.locator("#curve").bounding_box()
+    opened.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 60)
+    opened.mouse.down()
+    opened.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 60)
+    opened.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 60)
+    opened.mouse.up()
+    assert opened.locator("#whole").is_visible()
+    opened.locator("#play").click()
+    for _ in range(6):
+        opened.wait_for_timeout(200)
+        assert 0.7 <= opened.evaluate("document.getElementById('film').currentTime") <= 1.4
+    opened.locator("#whole").click()
+    assert not opened.locator("#whole").is_visible()
+    wait_until(opened, "document.getElementById('film').currentTime > 1.5")
+
+
+@pytest.mark.slow
+def test_names_run_nothing(opened: Any) -> None:
+    assert opened.evaluate("window.hacked") is None
+    assert opened.locator(".view .name").first.inner_text() == HOSTILE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_stands_in_anyones_way(browser: Any, written: Path, scheme: str, width: int) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(written.as_uri())
+    page.locator("summary").click()
+    found = Axe().run(page).response["violations"]
+    assert [
+        (v["id"], v["impact"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")
+    ] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing is wider than the screen"
+    context.close()
+
+
+@pytest.mark.slow
+def test_the_report_of_a_stretch_has_the_stretch_as_its_film(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.avi", [numbered(i, 48, 64) for i in range(30)], codec="mpeg4")
+    found = explain(Clip(path, start=1.0, end=2.0))
+    write_report([found], tmp_path, embedded=0)
+    assert [f.time for f in Clip(tmp_path / "clip.mp4")] == pytest.approx(np.arange(10) / 10)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vidcam.cam.attribute import class_activation_map
+from vidcam.errors import LayerError, SettingsError
+from vidcam.playground.training.distill import DistillationLoss, Seen, interpretation, scaled, seen, squared_distance
+
+
+class Small(nn.Module):
+    """A layer to explain, then a head that is linear in it, or, where `bent`, another rectified layer."""
+
+    def __init__(self, bent: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(2, 3, (1, 3, 3), padding=(0, 1, 1))
+        self.relu = nn.ReLU(inplace=True)
+        self.after = nn.Conv3d(3, 3, (2, 1, 1)) if bent else nn.Identity()
+        self.fc = nn.Linear(3, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.after(self.relu(self.conv(x))).relu_().mean((2, 3, 4)))
+
+
+@pytest.fixture(params=[False, True])
+def networks(request: pytest.FixtureRequest) -> tuple[Small, Small]:
+    torch.manual_seed(1)
+    return Small(request.param).double(), Small(request.param).double()
+
+
+WINDOWS = torch.rand(3, 2, 2, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+TARGET = torch.tensor([0, 3, 1])
+
+
+def test_the_map_is_that_of_grad_cam_plus_plus(networks: tuple[Small, Small]) -> None:
+    own = interpretation(seen(networks[0], "relu", WINDOWS), TARGET, differentiable=True)
+    for window, target, found in zip(WINDOWS, TARGET, own):
+        expected = class_activation_map(networks[0], window[None], layer="relu", target=int(target))
+        torch.testing.assert_close(found[None].float(), expected)
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(0.5, 0.0), (0.5, 0.7)])
+def test_gradients_are_those_of_differences(networks: tuple[Small, Small], alpha: float, beta: float) -> None:
+    student, teacher = networks
+    loss = DistillationLoss(alpha=alpha, beta=beta)
+    names = [name for name, _ in student.named_parameters()]
+    taught = seen(teacher, "relu", WINDOWS)
+
+    def of(*parameters: Tensor) -> Tensor:
+        named = dict(zip(names, parameters))
+        features = torch.func.functional_call(
+            student.conv, {n[5:]: p for n, p in named.items() if "conv" in n}, (WINDOWS,)
+        )
+        activation = features.relu()
+        after = activation
+        if isinstance(student.after, nn.Conv3d):
+            after = nn.functional.conv3d(activation, named["after.weight"], named["after.bias"])
+        scores = nn.functional.linear(after.relu().mean((2, 3, 4)), named["fc.weight"], named["fc.bias"])
+        return loss(Seen(scores, activation), taught, TARGET)
+
+    parameters = tuple(p.detach().clone().requires_grad_() for p in student.parameters())
+    assert torch.autograd.gradcheck(of, parameters, eps=1e-7, atol=1e-4)
+    whole = loss(seen(student, "relu", WINDOWS), taught, TARGET)
+    torch.testing.assert_close(whole, of(*parameters))
+
+
+def test_each_term_is_what_it_is_said_to_be(networks: tuple[Small, Small]) -> None:
+    student, teacher = (seen(network, "relu", WINDOWS) for network in networks)
+    plain = DistillationLoss(alpha=0)(student, teacher, TARGET)
+    torch.testing.assert_close(plain, nn.functional.cross_entropy(student.scores, TARGET))
+    pairs = list(zip(interpretation(student, TARGET), interpretation(teacher, TARGET)))
+    by_hand = sum(float((a / (a.max() or 1) - b / (b.max() or 1)).square().sum()) for a, b in pairs) / len(pairs)
+    assert (DistillationLoss(alpha=2)(student, teacher, TARGET) - plain).item() == pytest.approx(2 * by_hand)
+    p, q = ((s.scores.detach() / 4).softmax(1) for s in (teacher, student))
+    divergence = 16 * float((p * (p / q).log()).sum(1).mean())
+    assert (DistillationLoss(alpha=0, beta=3)(student, teacher, TARGET) - plain).item() == pytest.approx(3 * divergence)
+
+
+def test_a_student_learns_to_look_where_its_teacher_looks(networks: tuple[Small, Small]) -> None:
+    student, teacher = networks
+    loss, optimizer = DistillationLoss(alpha=1.0), torch.optim.Adam(student.parameters(), 1e-2)
+
+    def apart() -> float:
+        maps = [scaled(interpretation(seen(network, "relu", WINDOWS), TARGET)) for network in networks]
+        return float(squared_distance(*maps).mean())
+
+    before = apart()
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss(seen(student, "relu", WINDOWS), seen(teacher, "relu", WINDOWS), TARGET).backward()
+        optimizer.step()
+    assert apart() < 0.3 * before
+    assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_a_map_of_another_size_is_interpolated() -> None:
+    own, other = torch.ones(1, 4, 6, 6), torch.ones(1, 2, 3, 3)
+    assert squared_distance(own, other).tolist() == [0]
+    assert squared_distance(own, 3 * other).tolist() == [4 * 4 * 36]
+    assert squared_distance(scaled(own), scaled(3 * other)).tolist() == [0]
+    assert scaled(0 * own).abs().max() == 0
+
+
+def test_what_cannot_be_used() -> None:
+    with pytest.raises(LayerError, match="no layer 'none'"):
+        seen(Small(False), "none", WINDOWS)
+    with pytest.raises(LayerError, match="no \\(N, C, T, H, W\\) tensor"):
+        seen(Small(False).double(), "fc", WINDOWS)
+    with pytest.raises(SettingsError, match="alpha -1"):
+        DistillationLoss(alpha=-1)

@@ -1,0 +1,345 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+import vidcam
+from tests.conftest import numbered, write_video
+from vidcam.cam.fusion import fuse
+from vidcam.cam.methods import METHODS, gradcam_plus_plus
+from vidcam.playground.demo import demo_clip, demo_clips
+from vidcam.errors import ClipError, LayerError, ModelError, SettingsError, TargetError
+from vidcam.models.preprocess import Preprocess
+from vidcam.models.registry import Model, load_model
+from vidcam.pipeline import explain, explain_each
+from vidcam.playground.clips import read_truth
+from vidcam.export.page import write_report
+from vidcam.temporal.curves import clip_probabilities
+from vidcam.temporal.stitch import stitch
+from vidcam.video.reader import Clip
+from vidcam.video.windows import Windowing
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv3d(3, 6, 3, stride=2, padding=1), nn.ReLU(inplace=True))
+        self.fc = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.body(x).mean((2, 3, 4)))
+
+
+@pytest.fixture
+def small() -> Model:
+    torch.manual_seed(3)
+    base = load_model("playground-r2plus1d", "none")
+    preprocess = Preprocess((20, 20), (16, 16), (0.5,) * 3, (0.1,) * 3)
+    spec = replace(
+        base.spec, name="small", preprocess=preprocess, frames=4, frame_rate=10, layer="body", background="b"
+    )
+    network = Small().eval()
+    with torch.no_grad():
+        network.fc.weight.mul_(8)
+    return Model(network, spec, ("a", "b", "c", "d"), "none", dtype="float32")
+
+
+def _one_by_one(model: Model, path: Path, target: int, starts: list[int], windowing: Windowing) -> np.ndarray:
+    """The stitched maps of a class by plain autograd, a window at a time."""
+    frames = [model.spec.preprocess.frame(f.pixels) for f in Clip(path)]
+    maps = []
+    for start in starts:
+        picked = frames[start : start + windowing.span : windowing.sampling_rate]
+        picked += [frames[-1]] * (windowing.length - len(picked))
+        activation = model.network.body(model.spec.preprocess.windows([picked])).detach().requires_grad_(True)
+        score = model.network.fc(activation.mean((2, 3, 4)))[0, target]
+        (gradient,) = torch.autograd.grad(score, activation)
+        maps.append(gradcam_plus_plus(activation.detach(), gradient)[0].numpy())
+    return stitch(np.stack(maps), starts, len(frames), windowing)
+
+
+@pytest.mark.parametrize(("stride", "rate"), [(1, 1), (2, 1), (3, 2), (None, None)])
+@pytest.mark.parametrize("target", ["top", "c", 0])
+def test_against_a_window_at_a_time(
+    small: Model, clip_path: Path, stride: int | None, rate: int | None, target: str | int
+) -> None:
+    found = vidcam.explain(clip_path, small, target, stride=stride, sampling_rate=rate)
+    assert found.frames == 24 and found.maps.shape == (24, 8, 8)
+    windowing = Windowing(**found.windowing)
+    assert found.target.index is not None
+    expected = _one_by_one(small, clip_path, found.target.index, list(found.window_starts), windowing)
+    np.testing.assert_allclose(found.maps, expected, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(found.evidence, found.maps.mean((1, 2)), rtol=1e-5)
+
+
+def test_a_class_that_comes_to_the_top_late_is_explained_from_the_start(small: Model, tmp_path: Path) -> None:
+    dark, light = [np.full((32, 32, 3), 20, np.uint8)] * 10, [np.full((32, 32, 3), 240, np.uint8)] * 30
+    path = write_video(tmp_path / "late.mp4", dark + light)
+    found = vidcam.explain(path, small, stride=2)
+    frames = [small.spec.preprocess.frame(f.pixels) for f in Clip(path)]
+    first = small.network(small.spec.preprocess.windows([frames[:4]])).argmax().item()
+    assert found.target.index != first, "the clip's class must differ from the first window's for this to test anything"
+    assert found.target.index is not None
+    expected = _one_by_one(small, path, found.target.index, list(found.window_starts), Windowing(**found.windowing))
+    np.testing.assert_allclose(found.maps, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_the_top_classes_are_those_of_the_pooled_windows(small: Model, clip_path: Path) -> None:
+    each = vidcam.explain_each(clip_path, small, "top3")
+    frames = [small.spec.preprocess.frame(f.pixels) for f in Clip(clip_path)]
+    windows = small.spec.preprocess.windows([frames[s : s + 4] for s in each[0].window_starts])
+    overall = clip_probabilities(small.network(windows).softmax(1).detach().numpy(), background=1)
+    order = np.argsort(-overall)[:3]
+    assert [e.target.index for e in each] == order.tolist()
+    np.testing.assert_allclose([e.target.probability for e in each], overall[order], rtol=1e-4)
+
+
+def test_a_function_of_the_output_is_a_target(small: Model, clip_path: Path) -> None:
+    def contrast(output: Tensor) -> Tensor:
+        return output[:, 0] - output[:, 2]
+
+    found = vidcam.explain(clip_path, small, contrast)
+    assert (found.target.index, found.target.label) == (None, "contrast")
+    assert found.scores.min() < 0 or found.scores.max() > 0
+    with pytest.raises(TargetError, match="must give one score each"):
+        vidcam.explain(clip_path, small, lambda output: output)
+
+
+def test_several_methods_and_layers_in_one_reading_are_each_what_they_are_alone(small: Model, clip_path: Path) -> None:
+    together = vidcam.explain_each(clip_path, small, "c", layer="body.0,body", method="gradcam++,hirescam")
+    assert [(e.method, e.layer) for e in together] == [
+        (method, layer) for method in ("gradcam++", "hirescam") for layer in ("body.0,body", "body.0", "body")
+    ]
+    for found in together:
+        alone = vidcam.explain(clip_path, small, "c", layer=found.layer, method=found.method)
+        np.testing.assert_allclose(found.maps, alone.maps, rtol=1e-4, atol=1e-6)
+    fused, first, second = together[:3]
+    np.testing.assert_allclose(fused.maps, fuse([first.maps, second.maps]), rtol=1e-5)
+    largest = vidcam.explain(clip_path, small, "c", layer="body.0,body", fusion="max")
+    assert (largest.maps >= fused.maps - 1e-6).all() and largest.maps.max() == pytest.approx(1)
+
+
+def test_every_method_explains_a_clip(small: Model, clip_path: Path) -> None:
+    together = vidcam.explain_each(clip_path, small, "c", method=",".join(METHODS), stride=4)
+    assert [e.method for e in together] == list(METHODS)
+    for found in together:
+        assert found.maps.shape == (24, 8, 8) and np.isfinite(found.maps).all() and found.maps.std() > 0
+
+
+def test_why_one_class_and_not_another(small: Model, clip_path: Path) -> None:
+    found = vidcam.explain(clip_path, small, "a - c")
+    by_function = vidcam.explain(clip_path, small, lambda output: output[:, 0] - output[:, 2])
+    assert (found.target.index, found.target.label) == (None, "a - c")
+    np.testing.assert_allclose(found.maps, by_function.maps)
+    np.testing.assert_allclose(found.scores, by_function.scores)
+
+
+def test_an_image_classifier_sees_a_clip_frame_by_frame(clip_path: Path) -> None:
+    found = vidcam.explain(clip_path, "resnet18", 3, weights="none", dtype="float32")
+    assert found.frames == 24 and len(found.window_starts) == 24
+    model = load_model("resnet18", "none")
+    frame = model.spec.preprocess.frame(list(Clip(clip_path))[7].pixels)
+    window = model.spec.preprocess.windows([[frame]])
+    alone = vidcam.class_activation_map(model.network, window, layer="layer4", target=3, pack=model.spec.pack)
+    seen = torch.nn.functional.interpolate(torch.from_numpy(found.maps[7])[None, None], (224, 224), mode="bilinear")
+    torch.testing.assert_close(seen[0], alone[0], rtol=1e-3, atol=1e-6)
+
+
+def test_short_and_still_clips(small: Model, tmp_path: Path) -> None:
+    found = vidcam.explain(write_video(tmp_path / "one.mp4", [numbered(5, 32, 32)]), small)
+    assert found.frames == 1 and np.isfinite(found.heatmap(0)).all()
+    assert "1 frames are fewer than one window of 4" in found.warnings[0]
+    still = vidcam.explain(write_video(tmp_path / "still.mp4", [numbered(5, 32, 32)] * 12), small)
+    assert all(np.isfinite(still.heatmap(t)).all() for t in range(12))
+
+
+def test_wrong_settings(small: Model, clip_path: Path) -> None:
+    with pytest.raises(SettingsError, match="there is no method 'magic'; choose one of"):
+        vidcam.explain(clip_path, small, method="magic")
+    with pytest.raises(LayerError, match=r"small has no layer 'conv9'; its space-time layers are body.0, body.1, body"):
+        vidcam.explain(clip_path, small, layer="conv9")
+    with pytest.raises(TargetError, match="is not one of the model's 4 classes"):
+        vidcam.explain(clip_path, small, "zumba")
+    with pytest.raises(SettingsError, match="would leave frames unexplained"):
+        vidcam.explain(clip_path, small, stride=9)
+
+
+class Crowded(Small):
+    """A network on a device whose memory takes so many windows and no more."""
+
+    takes: int
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(len(x))
+        if len(x) > self.takes:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("takes", [1, 2, 3])
+def test_where_memory_ends_batches_are_halved(
+    small: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, takes: int
+) -> None:
+    path = write_video(tmp_path / "long.mp4", [numbered(i, 48, 64) for i in range(60)])
+    expected = vidcam.explain(path, small, stride=4, dtype="float32")
+    network = Crowded()
+    network.load_state_dict(small.network.state_dict())
+    network.takes, network.seen = takes, []
+    crowded = replace(small, network=network.eval())
+    monkeypatch.setattr("vidcam.engine.loader.windows_at_once", lambda model: 4)
+    found = vidcam.explain(path, crowded, stride=4, dtype="float32")
+    np.testing.assert_allclose(found.maps, expected.maps, atol=1e-5)
+    assert sum(n > takes for n in network.seen) <= 2  # what was refused once is not tried again
+    network.takes = 0
+    with pytest.raises(ModelError, match="does not take a window"):
+        vidcam.explain(path, crowded, stride=4)
+
+
+def test_damaged_weights(small: Model, clip_path: Path) -> None:
+    with torch.no_grad():
+        small.network.fc.weight.fill_(float("nan"))
+    with pytest.raises(ModelError, match="not finite"):
+        vidcam.explain(clip_path, small)
+
+
+# Evidence during the action over evidence outside it, in every clip; heat on the actor over an even spread, on average.
+# C3D's maps leave out exp(S), the only thing that tells its idle windows from the others: only its score says when.
+@pytest.mark.parametrize(("name", "when", "where"), [("playground-r2plus1d", 1.5, 2.0), ("playground-c3d", 0.0, 1.3)])
+def test_bundled_clips_are_recognised_where_and_when(name: str, when: float, where: float) -> None:
+    model = load_model(name)
+    named, inside, on_actor, chance = 0, [], [], []
+    for path in demo_clips():
+        truth = read_truth(path.with_suffix(".json"))
+        found = vidcam.explain(path, model)
+        (action,) = truth.actions
+        named += found.target.label == truth.label
+        start, end = action["start_frame"], action["end_frame"]
+        inside.append(found.evidence[start:end].mean() / np.delete(found.evidence, np.s_[start:end]).mean())
+        assert found.scores[start:end].mean() > 2 * np.delete(found.scores, np.s_[start:end]).mean()
+        masks = truth.masks[action["figure"]]
+        heat = np.stack([found.heatmap(t) for t in range(start, end)])
+        on_actor.append(heat[masks[start:end]].sum() / heat.sum())
+        chance.append(masks[start:end].mean())
+    assert named == 6
+    assert min(inside) > when
+    assert np.mean(on_actor) > where * np.mean(chance)
+
+
+def test_a_stretch_is_explained_and_drawn_alone(small: Model, tmp_path: Path) -> None:
+    frames = [numbered(i, 48, 64) for i in range(60)]
+    path = write_video(tmp_path / "long.mp4", frames, audio="aac")
+    explanation = vidcam.explain(Clip(path, start=2.0, end=5.05), small)
+    np.testing.assert_allclose(explanation.times, np.arange(20, 51) / 10)
+    alone = write_video(
+        tmp_path / "alone.mkv", [f.pixels for f in Clip(path, start=2.0, end=5.05)], codec="ffv1", pixel_format="bgr0"
+    )
+    np.testing.assert_allclose(explanation.maps, vidcam.explain(alone, small).maps, atol=0.02 * explanation.peak)
+    explanation.save(tmp_path / "out")
+    assert vidcam.load_explanation(tmp_path / "out").opened().reopened().start == 2.0
+    film = Clip(tmp_path / "out" / "overlay.mp4")
+    np.testing.assert_allclose([f.time for f in film], np.arange(31) / 10)
+    assert not film.has_audio
+
+
+def _sources(folder: Path) -> dict[str, Any]:
+    """The bundled clip as a file whose pixels are exact, and as everything else that frames come in."""
+    frames = [frame.pixels for frame in Clip(demo_clip())]
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    for index, pixels in enumerate(frames):
+        Image.fromarray(pixels).save(pictures / f"{index}.png")
+    exact = write_video(folder / "exact.mkv", frames, codec="ffv1", pixel_format="bgra", time_base=Fraction(1, 16))
+    return {
+        "file": exact,
+        "array": np.stack(frames),
+        "tensor": torch.from_numpy(np.stack(frames)),
+        "folder": pictures,
+        "list": [pictures / f"{index}.png" for index in range(len(frames))],
+        "iterator": iter(frames),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["top", "waving"])
+def test_every_source_gives_the_maps_of_the_file(tmp_path: Path, target: str) -> None:
+    sources = _sources(tmp_path)
+    expected = explain(sources.pop("file"), target=target, dtype="float32")
+    for name, source in sources.items():
+        found = explain(source, target=target, dtype="float32", frame_rate=16)
+        np.testing.assert_allclose(found.maps, expected.maps, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(found.times, expected.times, atol=5.1e-4)  # Matroska counts milliseconds
+        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
+        assert found.target == expected.target and found.warnings == ()
+
+
+@pytest.mark.slow
+def test_films_and_reports_are_made_of_any_source_that_reopens(tmp_path: Path) -> None:
+    sources = _sources(tmp_path)
+    expected = list(Clip(explain(sources.pop("file"), frame_rate=None).save(tmp_path / "file").overlay))
+    for name in ("array", "folder"):
+        found = explain(sources[name])
+        assert "no frame rate was given; 16 frames a second" in found.warnings[0]
+        film = list(Clip(found.save(tmp_path / name).overlay))
+        assert [f.time for f in film] == pytest.approx([f.time for f in expected], abs=1e-3)
+        assert np.mean([np.abs(a.pixels.astype(int) - b.pixels).mean() for a, b in zip(film, expected)]) < 2
+        write_report([found], tmp_path / name)
+    once = explain(sources["iterator"])
+    with pytest.raises(ClipError, match="can be read once only"):
+        once.save(tmp_path / "once")
+    assert not (tmp_path / "once" / "summary.json").exists()
+
+
+@pytest.mark.slow
+def test_frames_that_come_once_are_taken_once(tmp_path: Path) -> None:
+    """Also where early windows have to be run again for a class that came to the top late."""
+    frames = [frame.pixels for frame in Clip(demo_clip())]
+    taken = []
+
+    def coming() -> Iterator[np.ndarray]:
+        for index, pixels in enumerate(frames):
+            taken.append(index)
+            yield pixels
+
+    explain_each(coming(), target="top5", stride=2, frame_rate=16)
+    assert taken == list(range(len(frames)))
+
+
+@pytest.mark.slow
+def test_limits_of_pixels_hold_when_a_clip_is_read_again(tmp_path: Path) -> None:
+    small = write_video(tmp_path / "a.ts", [numbered(i, 48, 64) for i in range(20)], codec="mpeg2video")
+    large = write_video(tmp_path / "b.ts", [numbered(i, 480, 640) for i in range(20)], codec="mpeg2video")
+    both = tmp_path / "both.ts"
+    both.write_bytes(small.read_bytes() + large.read_bytes())
+    found = explain(Clip(both, max_pixels=48 * 64))
+    assert found.frames <= 20 and found.opened().max_pixels == 48 * 64
+    outputs = found.save(tmp_path / "out")
+    assert len(list(Clip(outputs.overlay))) == found.frames
+    write_report([found], tmp_path, embedded=0)
+    assert len(list(Clip(tmp_path / "clip.mp4"))) == found.frames
+
+
+@pytest.mark.slow
+def test_rates_that_the_network_does_not_know_are_said(tmp_path: Path) -> None:
+    frames = [numbered(i, 32, 32) for i in range(80)]
+    steady = write_video(
+        tmp_path / "steady.mkv", frames[:40], pts=[i * 62 for i in range(40)], time_base=Fraction(1, 1000)
+    )
+    assert explain(steady).warnings == ()
+    pts = [i * 16 for i in range(40)] + [640 + i * 62 for i in range(40)]
+    varying = write_video(tmp_path / "varying.mkv", frames, pts=pts, time_base=Fraction(1, 1000))
+    (warning,) = [w for w in explain(varying).warnings if "varies" in w]
+    assert "its frame rate varies from 16.1 to 62.5 a second" in warning
+    slow = write_video(
+        tmp_path / "slow.mkv", frames[:40], pts=[i * 166 for i in range(40)], time_base=Fraction(1, 1000)
+    )
+    (warning,) = explain(slow).warnings
+    assert "the network sees 6.02 frames a second and was trained at 16" in warning

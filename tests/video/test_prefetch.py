@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vidcam.video.prefetch import prefetch
+
+
+def _threads() -> int:
+    return sum(thread.name == "vidcam-ahead" for thread in threading.enumerate())
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers() | st.none()), st.integers(1, 4))
+def test_the_same_items_in_the_same_order(items: list[int | None], most: int) -> None:
+    assert list(prefetch(items, most)) == items
+    assert list(prefetch(prefetch(iter(items), most), 1)) == items
+    assert _threads() == 0
+
+
+def test_making_goes_on_while_items_are_used_but_not_without_end() -> None:
+    made: list[int] = []
+    third = threading.Event()
+
+    def count() -> Iterator[int]:
+        for number in range(100):
+            made.append(number)
+            if number == 3:
+                third.set()
+            yield number
+
+    with_two = prefetch(count(), 2)
+    assert next(with_two) == 0
+    assert third.wait(5), "items 1 and 2 wait, 3 is made and waits for room, with none of them asked for"
+    assert len(made) <= 5
+    with_two.close()
+    assert _threads() == 0 and len(made) < 10
+
+
+def test_an_error_in_the_making_comes_out_behind_the_items_before_it() -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        raise ValueError("the third stage fails")
+
+    chain = prefetch(prefetch(broken(), 1), 1)
+    assert next(chain) == 1
+    with pytest.raises(ValueError, match="third stage"):
+        next(chain)
+    assert _threads() == 0
+
+
+def test_stopping_early_closes_what_was_being_read() -> None:
+    closed = threading.Event()
+
+    def file() -> Iterator[int]:
+        try:
+            yield from range(10**9)
+        finally:
+            closed.set()
+
+    def user() -> None:
+        reading = prefetch(file(), 1)
+        try:
+            for item in reading:
+                if item == 3:
+                    raise KeyboardInterrupt
+        finally:
+            reading.close()
+
+    with pytest.raises(KeyboardInterrupt):
+        user()
+    assert closed.is_set() and _threads() == 0

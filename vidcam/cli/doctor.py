@@ -1,0 +1,72 @@
+"""What a bug report needs: versions, and whether the things vidcam leans on work on this machine."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+
+from vidcam.errors import VidcamError
+
+_PACKAGES = ("vidcam", "torch", "torchvision", "pytorchvideo", "av", "opencv-python-headless", "numpy", "einops")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    fine: bool
+    detail: str
+
+
+def findings() -> Iterator[Finding]:
+    """Look at the machine, the packages, the codecs and the bundled networks."""
+    yield Finding("python", True, f"{platform.python_version()} on {platform.platform()}")
+    for package in _PACKAGES:
+        try:
+            yield Finding(package, True, version(package))
+        except PackageNotFoundError:
+            yield Finding(package, False, "not installed")
+    yield _tried("torchvision imports", _torchvision)
+    yield _tried("device", _device)
+    yield _tried("H.264 encoder", _encoder)
+    for name in ("playground-r2plus1d", "playground-c3d"):
+        yield _tried(f"weights {name}", partial(_weights, name))
+
+
+def _tried(subject: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, True, look())
+    except (VidcamError, ImportError, OSError, RuntimeError, ValueError) as error:
+        return Finding(subject, False, str(error))
+
+
+def _torchvision() -> str:
+    from vidcam.models import torchvision_import
+
+    torchvision_import.import_torchvision()
+    declared = len(torchvision_import._declared)
+    return f"yes, {declared} operators declared in its place" if declared else "yes"
+
+
+def _device() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+
+
+def _encoder() -> str:
+    import av
+
+    return f"{av.codec.Codec('libx264', 'w').name} of FFmpeg libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
+
+
+def _weights(name: str) -> str:
+    from vidcam.models.registry import load_model
+    from vidcam.playground.networks import bundled_weights
+
+    load_model(name)
+    return f"{bundled_weights(name).stat().st_size / 1e6:.2f} MB"

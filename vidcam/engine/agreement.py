@@ -1,0 +1,45 @@
+"""Agreement of two computations of the same maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vidcam.engine.attribution import Attributed
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How closely two computations agree on the same windows.
+
+    Attributes:
+        correlation: Pearson's, of their maps; the lowest over methods and layers.
+        same_top: whether they have the same most probable class in every window.
+    """
+
+    correlation: float
+    same_top: bool
+
+
+def agreement(one: Attributed, other: Attributed) -> Agreement:
+    """Compare the maps of the same targets of the same windows.
+
+    The maps of one method at one layer are compared all together, so that faint maps, of windows in which there is
+    little to see, count as little as they do in the explanation.
+    """
+    (first, maps), (second, others) = one, other
+    pairs: dict[tuple[str, str], list[tuple[np.ndarray, np.ndarray]]] = {}
+    for a, b in zip(maps, others, strict=True):
+        for key in a:
+            for place, heat in a[key].heat.items():
+                pairs.setdefault(place, []).append((heat, b[key].heat[place]))
+    lowest = min(correlation(*(np.stack(side) for side in zip(*found))) for found in pairs.values())
+    return Agreement(lowest, bool((first.argmax(1) == second.argmax(1)).all()))
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Return Pearson's correlation of two maps of the same shape; where one of them is constant, 1 if both are, else 0."""
+    x, y = (np.ravel(m).astype(np.float64) - np.mean(m, dtype=np.float64) for m in (a, b))
+    norm = float(np.linalg.norm(x) * np.linalg.norm(y))
+    return float(x @ y / norm) if norm > 0 else float(not x.any() and not y.any())

@@ -1,0 +1,93 @@
+"""Resized frames: a source as the network sees it, decoded once wherever the frames fit into a buffer."""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from collections.abc import Iterator
+from itertools import islice
+from threading import Lock
+
+import numpy as np
+
+from vidcam.errors import ClipError
+from vidcam.models.preprocess import Preprocess
+from vidcam.video.source import FrameSource
+
+IN_MEMORY = 64 << 20
+"""Bytes of the buffer above which it is a temporary file."""
+
+BUFFERED = 512 << 20
+"""Bytes of a source that can be read again beyond which its frames are read again; others are buffered whole."""
+
+
+class ResizedFrames:
+    """Times in seconds and frames (h, w, 3) uint8, readable any number of times, also by several threads at once.
+
+    Args:
+        source: read once, as far as the frames fit into the buffer.
+        preprocess: how a frame is resized and cropped.
+    """
+
+    def __init__(self, source: FrameSource, preprocess: Preprocess) -> None:
+        self.source, self._preprocess = source, preprocess
+        self._live = self._resized(source)
+        self._lock = Lock()
+        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  # closed with this object
+        weakref.finalize(self, self._file.close)
+        self._times: list[float] = []  # of the buffered frames
+        self._taken = 0  # frames that the first reading has given
+        self._full = False
+        self._shape: tuple[int, ...] = ()
+
+    def __iter__(self) -> Iterator[tuple[float, np.ndarray]]:
+        index = 0
+        while True:
+            with self._lock:
+                if index < len(self._times):
+                    item: tuple[float, np.ndarray] | None = self._buffered(index)
+                elif index == self._taken:
+                    item = self._next()
+                else:  # the first reading is further on, and what is between is not buffered
+                    break
+            if item is None:
+                return
+            yield item
+            index += 1
+        yield from islice(self._resized(self.source.reopened()), index, None)
+
+    def _resized(self, source: FrameSource) -> Iterator[tuple[float, np.ndarray]]:
+        for frame in source:
+            yield frame.time, self._preprocess.frame(frame.pixels)
+
+    def _next(self) -> tuple[float, np.ndarray] | None:
+        item = next(self._live, None)
+        if item is not None:
+            self._taken += 1
+            if not self._full:
+                self._buffer(*item)
+        return item
+
+    def _buffer(self, seconds: float, frame: np.ndarray) -> None:
+        self._shape = frame.shape
+        index = len(self._times)
+        if self.source.reopens and (index + 1) * frame.size > BUFFERED:
+            self._full = True
+            return
+        try:
+            self._file.seek(index * frame.size)
+            self._file.write(np.ascontiguousarray(frame).tobytes())
+        except OSError as error:
+            if not self.source.reopens:
+                raise ClipError(
+                    f"{self.source.name} can be read once only, and the temporary folder does not hold its frames "
+                    f"({error.strerror}); free some space, or give a file"
+                ) from error
+            self._full = True
+            return
+        self._times.append(seconds)
+
+    def _buffered(self, index: int) -> tuple[float, np.ndarray]:
+        size = int(np.prod(self._shape))
+        self._file.seek(index * size)
+        return self._times[index], np.frombuffer(self._file.read(size), np.uint8).reshape(self._shape)

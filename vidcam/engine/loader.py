@@ -1,0 +1,172 @@
+"""Window loader: a source, resized and cut into batches of windows on another thread, ahead of the network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidcam.engine.frames import ResizedFrames
+from vidcam.engine.memory import give_back_freed_memory
+from vidcam.models.inference import windows_at_once
+from vidcam.models.preprocess import stacked
+from vidcam.models.registry import Model, ModelSpec
+from vidcam.video.prefetch import prefetch
+from vidcam.video.source import FrameSource
+from vidcam.video.windows import Window, Windowing, sliding_windows
+
+Progress = Callable[[int, int], None]
+"""Called with the frames done and the frames the header announces, 0 where it does not say."""
+
+_FEW_STEPS = 8  # between frames, that tell nothing about a rate
+_VARIES = 1.9  # ratio of a clip's long steps to its short ones that makes its rate a variable one
+_OFF = 1.3  # ratio of the rate that the network sees to the one it was trained at that is said
+_AHEAD = 2  # batches that wait
+_GIVE_BACK_EVERY = 16  # batches; holes between small results would otherwise grow with the length of the clip
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The input of one forward pass.
+
+    Attributes:
+        starts: source frame of each window.
+        given: the network's input, normalised, on its device: (N, 3, T, H, W), one window each; or, where there is a
+            `cut`, one long span (1, 3, L, H, W).
+        cut: makes of the target layer's output on the span that of the N windows.
+    """
+
+    starts: list[int]
+    given: Tensor
+    cut: Callable[[Tensor], Tensor] | None = None
+
+
+class WindowLoader:
+    """The windows of one source, batch by batch; can be read several times.
+
+    Args:
+        source: what is read.
+        spec: of the network: how frames are resized.
+        windowing: how the source is cut.
+        progress: called with the frames read and those announced.
+
+    Attributes:
+        source, windowing: as given.
+        times: seconds of the frames of the last reading.
+        padded: repeated frames in its last window.
+        began: when the loader was made, on `time.perf_counter`.
+    """
+
+    def __init__(self, source: FrameSource, spec: ModelSpec, windowing: Windowing, progress: Progress) -> None:
+        self.source, self.windowing = source, windowing
+        self.times: list[float] = []
+        self.padded = 0
+        self.began = time.perf_counter()
+        self._spec, self._progress = spec, progress
+        self._frames = ResizedFrames(source, spec.preprocess)
+
+    def batches(self, model: Model, only: Collection[int] | None = None) -> Generator[Batch]:
+        """Give the windows, or those that start at the given frames, in batches made on a thread of their own."""
+        windows = (w for w in self._windows() if only is None or w.start in only)
+        return prefetch(batches(model, windows), _AHEAD)
+
+    def first(self, count: int) -> list[Window[np.ndarray]]:
+        """Return the first windows."""
+        frames = (pixels for _, pixels in self._frames)
+        with closing(sliding_windows(frames, self.windowing)) as windows:
+            return list(islice(windows, count))
+
+    def _windows(self) -> Iterator[Window[np.ndarray]]:
+        for window in sliding_windows(self.frames(), self.windowing):
+            self.padded = window.padded
+            yield window
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Give the frames as the network sees them, counted."""
+        self.times = []
+        for seconds, pixels in self._frames:
+            self.times.append(seconds)
+            self._progress(len(self.times), self.source.frames_announced)
+            yield pixels
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return notes on the source for its user, once it is read."""
+        notes = [*self.source.warnings, *self._about_rates()]
+        if self.padded:
+            notes.append(
+                f"{Path(self.source.name).name}: its {len(self.times)} frames are fewer than one window of "
+                f"{self.windowing.span}; the last frame is repeated to fill it"
+            )
+        return tuple(notes)
+
+    def _about_rates(self) -> Iterator[str]:
+        """Say where windows, which count frames, do not last as long as those that the network was trained on."""
+        name, trained = Path(self.source.name).name, self._spec.frame_rate
+        steps = np.diff(self.times)
+        if len(steps) < _FEW_STEPS or not trained:
+            return
+        short, long = np.quantile(steps, (0.1, 0.9))
+        if short > 0 and long / short >= _VARIES:
+            yield (
+                f"{name}: its frame rate varies from {1 / long:.3g} to {1 / short:.3g} a second, and windows count frames: "
+                "scores and times are less certain; make its rate constant to be sure"
+            )
+        seen = float(self.source.frame_rate) / self.windowing.sampling_rate
+        if not 1 / _OFF <= seen / trained <= _OFF:
+            yield (
+                f"{name}: the network sees {seen:.3g} frames a second and was trained at {trained:.3g}; "
+                "give another sampling rate, or a clip at its rate"
+            )
+
+
+def windowing_of(
+    frame_rate: float, spec: ModelSpec, stride: int | None, sampling_rate: int | None, *, overlap: int
+) -> Windowing:
+    """Return how frames are cut into windows.
+
+    Args:
+        frame_rate: frames per second of the source.
+        spec: of the network: frames per window, and the frame rate that it was trained at.
+        stride: source frames between windows; by default `overlap` windows see each frame.
+        sampling_rate: source frames between the frames of a window; by default the whole number that is nearest to
+            `frame_rate` over the network's.
+        overlap: windows that see each frame where no stride is given.
+
+    Raises:
+        SettingsError: the stride would leave frames unexplained.
+    """
+    natural = max(1, round(frame_rate / spec.frame_rate)) if spec.frame_rate else 1
+    rate = natural if sampling_rate is None else sampling_rate
+    span = (spec.frames - 1) * rate + 1
+    return Windowing(spec.frames, max(1, span // overlap) if stride is None else stride, rate)
+
+
+def batches(model: Model, windows: Iterable[Window[np.ndarray]]) -> Iterator[Batch]:
+    """Give windows in batches of the size that suits the model's device, and return freed memory now and then."""
+    remaining, given, most = iter(windows), 0, windows_at_once(model)
+    while some := list(islice(remaining, most)):
+        yield Batch([w.start for w in some], network_input(model, [w.frames for w in some]))
+        given += 1
+        if given % _GIVE_BACK_EVERY == 0:
+            give_back_freed_memory()
+
+
+def network_input(model: Model, frames: Sequence[Sequence[np.ndarray]]) -> Tensor:
+    """Make N windows of T resized frames (H, W, 3) uint8 the network's input (N, 3, T, H, W), on its device."""
+    pixels = stacked(frames)
+    if model.device.type == "cuda":  # a quarter of the bytes that normalised ones have
+        pixels = pixels.pin_memory().to(model.device, non_blocking=True)
+    return normalised(model, pixels)
+
+
+def normalised(model: Model, pixels: Tensor) -> Tensor:
+    """Normalise windows of pixels (N, 3, T, H, W) in 0..255, on the network's device and in its dtype."""
+    given = model.spec.preprocess.normalized(pixels).to(model.device, next(model.network.parameters()).dtype)
+    return given.contiguous(memory_format=torch.channels_last_3d)

@@ -1,0 +1,101 @@
+"""Precision check: a trunk in a shorter float is used where it gives the same explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from vidcam.engine.agreement import agreement
+from vidcam.engine.attribution import Attributed, Attributor, Key
+from vidcam.engine.loader import Batch, WindowLoader, network_input
+from vidcam.errors import SettingsError
+from vidcam.models.inference import prepared, quickest_dtype
+from vidcam.models.registry import Model
+
+SAME = 0.995
+"""Minimum correlation of maps at which reduced precision is accepted."""
+
+_FEW = 4  # windows of a clip for which optimizing a network takes longer than it saves
+
+
+def optimized(model: Model, layers: Sequence[str], dtype: str, loader: WindowLoader) -> Model:
+    """Return a copy of a model optimized for inference, checked on the first window of a loader.
+
+    With "auto" the trunk computes in the dtype that is fastest on this device if the explanation stays the same: the
+    window's Grad-CAM++ maps must correlate by `SAME` or more with those of the network as it was, and the top class be
+    the same. Otherwise it computes in float32 and the model's note says why. A dtype that is asked for is used, and
+    the note says if the explanation does not stay the same. An optimized model and, for "auto", a clip of few windows
+    are left as they are.
+
+    The last copy is cached with its model until a parameter changes.
+
+    Args:
+        model: as it was loaded.
+        layers: names of the target layers.
+        dtype: "auto", "float32", "bfloat16" or "float16".
+        loader: of the clip.
+
+    Raises:
+        SettingsError: the network does not run in that dtype.
+    """
+    windows = loader.source.frames_announced / loader.windowing.stride
+    if model.dtype or (dtype == "auto" and 0 < windows <= _FEW):
+        return model
+    settings = (tuple(layers), dtype)
+    state = [(t.data_ptr(), t._version) for t in [*model.network.parameters(), *model.network.buffers()]]
+    known = model.cache.get(settings)
+    if known is None or known[0] != state:
+        model.cache.clear()  # before the next copy is made: only one is held
+        model.cache[settings] = state, _checked(model, layers, dtype, loader)
+    return model.cache[settings][1]
+
+
+def shortest_dtype(model: Model, layers: Sequence[str], loader: WindowLoader) -> str:
+    """Return the dtype that "auto" computes in, however short the clip is.
+
+    For runs over many clips that all have to be computed alike, wherever they are.
+    """
+    return _checked(model, layers, "auto", loader).dtype
+
+
+def _checked(model: Model, layers: Sequence[str], dtype: str, loader: WindowLoader) -> Model:
+    frames = [w.frames for w in loader.first(1)]
+
+    def explained(model: Model, keys: Sequence[Sequence[Key]]) -> Attributed:
+        batch = Batch([0], network_input(model, frames))
+        return Attributor(model, layers, ["gradcam++"]).maps(batch, lambda p: keys or [[int(p.argmax())]])
+
+    plain = explained(model, [])
+    keys = [list(maps) for maps in plain[1]]
+    reasons = []
+    for tried in dict.fromkeys(
+        [quickest_dtype(model.device), torch.float32] if dtype == "auto" else [getattr(torch, dtype)]
+    ):
+        name = str(tried).removeprefix("torch.")
+        try:
+            quick = prepared(model, tried, layers)
+            same = agreement(plain, explained(quick, keys))
+        except Exception as error:  # somebody else's code may not take another dtype
+            if dtype != "auto":
+                raise SettingsError(
+                    f"{model.spec.name} does not run in {name} ({type(error).__name__}: {error}); use auto"
+                ) from error
+            reasons.append(f"does not run in {name} ({type(error).__name__})")
+            continue
+        quick = replace(quick, fidelity=same.correlation)
+        if same.correlation >= SAME and same.same_top:
+            return _noted(quick, reasons)
+        top = "" if same.same_top else " and its top class is another one"
+        reasons.append(f"in {name} the first window's map correlates by {same.correlation:.4f} with float32's{top}")
+        if dtype != "auto":
+            return _noted(quick, reasons)
+    return _noted(replace(model, dtype="float32"), reasons)
+
+
+def _noted(model: Model, reasons: list[str]) -> Model:
+    if not reasons:
+        return model
+    note = f"{model.spec.name} computes in {model.dtype}: {'; '.join(reasons)} ({SAME} is wanted)"
+    return replace(model, note=f"{model.note}; {note}" if model.note else note)

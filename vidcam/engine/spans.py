@@ -1,0 +1,92 @@
+"""Span loader: the trunk is run once over a long span, and windows are cut from its output.
+
+Overlapping windows share their trunk. This is another computation than window by window, not the same one faster: the
+zeros that pad both ends of a window are gone, and a window that begins between two steps of the layer gets steps
+interpolated between them. How closely the two agree is measured on the clip's first windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vidcam.engine.agreement import Agreement, agreement
+from vidcam.engine.attribution import Attributed, Attributor
+from vidcam.engine.loader import Batch, Progress, WindowLoader, network_input
+from vidcam.engine.memory import give_back_freed_memory
+from vidcam.errors import LayerError
+from vidcam.models.inference import windows_at_once
+from vidcam.models.registry import Model, ModelSpec
+from vidcam.video.prefetch import prefetch
+from vidcam.video.source import FrameSource
+from vidcam.video.windows import Span, Windowing, long_spans
+
+_LONGEST = 32  # windows, end to end, in a span
+_SHORTEST = 4
+_CHECKED = 2  # windows that are computed both densely and one by one
+
+
+class SpanLoader(WindowLoader):
+    """The windows of one source in long spans.
+
+    Args:
+        source, spec, windowing, progress: as for `WindowLoader`.
+        steps: in time, that the target layer gives for one window; see `vidcam.models.inference.steps_of`.
+    """
+
+    def __init__(
+        self, source: FrameSource, spec: ModelSpec, windowing: Windowing, progress: Progress, steps: int
+    ) -> None:
+        super().__init__(source, spec, windowing, progress)
+        self._steps = steps
+
+    def batches(self, model: Model, only: Collection[int] | None = None) -> Generator[Batch]:
+        """Give the spans with the windows in them, or those of the windows that start at the given frames."""
+        return prefetch(self._spans(model, only), 1)
+
+    def _spans(self, model: Model, only: Collection[int] | None) -> Iterator[Batch]:
+        window, steps = self.windowing.length, self._steps
+        # A span is one row of the batch: as long as so many windows, it takes as much memory.
+        several = max(_SHORTEST, min(_LONGEST, 8 * windows_at_once(model)))
+        for span in long_spans(self.frames(), self.windowing, several * window, max(1, window // steps)):
+            self.padded = span.padded
+            starts = [s for s in span.starts if only is None or s in only]
+            if starts:
+                cut = partial(cut_windows, span=span, starts=starts, windowing=self.windowing, steps=steps)
+                yield Batch(starts, network_input(model, [span.frames]), cut)
+            give_back_freed_memory()
+
+
+def dense_agreement(loader: WindowLoader, attributor: Attributor, batch: Batch, dense: Attributed) -> Agreement:
+    """Compare the maps of a loader's first batch of windows, made densely, with those made window by window."""
+    probabilities, maps = dense[0][:_CHECKED], dense[1][:_CHECKED]
+    frames = [window.frames for window in loader.first(_CHECKED)]
+    exact = Batch(batch.starts[:_CHECKED], network_input(attributor.model, frames))
+    again = attributor.maps(exact, lambda p: [list(m) for m in maps])
+    return agreement(again, (probabilities, maps))
+
+
+def cut_windows(output: Tensor, *, span: Span[Any], starts: list[int], windowing: Windowing, steps: int) -> Tensor:
+    """A layer's output on a span, (1, C, T, H, W), to that of windows in it, (N, C, steps, H, W).
+
+    Raises:
+        LayerError: the layer's steps do not grow with the frames of the span.
+    """
+    expected = -(-len(span.frames) * steps // windowing.length)
+    if output.ndim != 5 or output.shape[2] != expected:
+        raise LayerError(
+            f"the target layer gives {tuple(output.shape)} for a span of {len(span.frames)} frames, where {expected} "
+            "steps in time were expected; this network has to be explained window by window, without dense"
+        )
+    begins = torch.tensor(starts, dtype=torch.float64) / windowing.sampling_rate - span.first
+    at = begins[:, None] * steps / windowing.length + torch.arange(steps, dtype=torch.float64)
+    at = at.clamp(max=expected - 1)
+    before, share = at.floor().long().to(output.device), (at % 1).to(output)
+    after = (before + 1).clamp(max=expected - 1)
+    share = share.view(1, 1, len(starts), steps, 1, 1)
+    cut = output[:, :, before] * (1 - share) + output[:, :, after] * share  # (1, C, N, steps, H, W)
+    return cut[0].transpose(0, 1)

@@ -1,0 +1,109 @@
+"""Inference on frames in memory: the explainers of a network under evaluation, and its confidence in windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from vidcam.cam.targets import class_scores
+from vidcam.engine.loader import normalised
+from vidcam.evaluation.samples import Sample
+from vidcam.explainer import Explainer
+from vidcam.models.inference import prepared, quickest_dtype
+from vidcam.models.registry import Model
+from vidcam.results.explanation import Explanation
+from vidcam.temporal.curves import clip_probabilities
+from vidcam.video.windows import sliding_windows
+
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network under evaluation; both explainers take frames that are resized and cropped already.
+
+    Attributes:
+        exact: explains windows with the network as it was loaded.
+        fast: the same, optimized for inference: explains whole clips and judges perturbed ones.
+    """
+
+    exact: Explainer
+    fast: Explainer
+
+    @classmethod
+    def of(cls, explainer: Explainer) -> Subject:
+        """Return the subject of an explainer, in its recipe's dtype; "auto" is the fastest here and is not checked."""
+        model = replace(
+            explainer.model, spec=replace(explainer.model.spec, preprocess=explainer.model.spec.preprocess.of_crops())
+        )
+        dtype = explainer.recipe.dtype
+        chosen = quickest_dtype(model.device) if dtype == "auto" else getattr(torch, dtype)
+        return cls(explainer.on(model), explainer.on(prepared(model, chosen, explainer.layers)))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The network's classes."""
+        return self.exact.model.labels
+
+    def clip_explanations(
+        self, sample: Sample, target: int, frames: np.ndarray | None = None
+    ) -> dict[str, Explanation]:
+        """Explain a class in a clip, or in other frames (F, H, W, 3) at its rate: method → explanation."""
+        found = self.fast.explain(sample.source if frames is None else replace(sample, frames=frames).source, target)
+        return {explanation.method: explanation for explanation in reversed(found)}  # the fused one comes first
+
+    def window_maps(self, frames: np.ndarray, target: int, explainer: Explainer | None = None) -> dict[str, np.ndarray]:
+        """Explain a class in one window (T, H, W, 3): method → map (t, h, w), several layers fused."""
+        found = (explainer or self.exact).maps(pixels(frames)[None], target)
+        return {method: maps[0] for method, maps in found.items()}
+
+
+@torch.no_grad()
+def confidences(model: Model, clips: Tensor) -> np.ndarray:
+    """Return class probabilities (N, classes) of windows of pixels (N, 3, T, H, W) in 0..255."""
+    found = []
+    for part in torch.split(clips, _BATCH):
+        batch = model.spec.pack(normalised(model, part))
+        found.append(model.spec.probabilities(class_scores(model.network(batch)).float()).cpu())
+    return torch.cat(found).numpy()
+
+
+def pixels(frames: np.ndarray) -> Tensor:
+    """Return frames (T, H, W, 3) uint8 as float pixels (3, T, H, W)."""
+    return rearrange(torch.from_numpy(np.ascontiguousarray(frames)).float(), "t h w c -> c t h w")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The class of a clip, and its most confident window.
+
+    Attributes:
+        predicted: index of the clip's most probable class.
+        window: the frames (T, H, W, 3) of the most confident window.
+        start: source frame it begins at.
+    """
+
+    predicted: int
+    window: np.ndarray
+    start: int
+
+
+def predict(explainer: Explainer, sample: Sample, of: int | None = None) -> Prediction:
+    """Return the clip's class, and the window in which that class, or another one, is the most probable."""
+    model = explainer.model
+    cut = list(sliding_windows(sample.frames, explainer.windowing(float(sample.source.frame_rate))))
+    probabilities = confidences(model, torch.stack([pixels(np.stack(w.frames)) for w in cut]))
+    predicted = int(clip_probabilities(probabilities, model.background).argmax())
+    best = cut[int(probabilities[:, predicted if of is None else of].argmax())]
+    return Prediction(predicted, np.stack(best.frames), best.start)
+
+
+def upsampled(maps: np.ndarray, height: int, width: int, frames: int | None = None) -> Tensor:
+    """Return a map (F, h, w) on the grid of pixels, (frames or F, height, width), by trilinear interpolation."""
+    volume = torch.from_numpy(np.ascontiguousarray(maps, np.float32))[None, None]
+    size = (frames or len(maps), height, width)
+    return torch.nn.functional.interpolate(volume, size=size, mode="trilinear", align_corners=False)[0, 0]

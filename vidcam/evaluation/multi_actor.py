@@ -1,0 +1,102 @@
+"""Whether a map covers everybody who performs an action, and how well tubes find them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vidcam.errors import ClipError
+from vidcam.evaluation.inference import Subject, upsampled
+from vidcam.evaluation.samples import Sample
+from vidcam.metrics.overlap import tube_localization, tube_of
+from vidcam.metrics.tubes import TubeDetection, TubeTruth, covered, video_map
+from vidcam.temporal.tubes import Tube, TubeParams, box_iou, tubes_of
+
+COVERED = 0.25
+"""An actor is found where a map covers this share of what is seen of them, or more."""
+
+THRESHOLDS = (0.25, 0.5)
+"""Of the heat that covers, as shares of the strongest of the clip."""
+
+
+@dataclass(frozen=True)
+class MultiActor:
+    """How clips of several actors are measured.
+
+    Attributes:
+        subject: the network.
+        params: of the tubes.
+    """
+
+    subject: Subject
+    params: TubeParams
+
+    def __call__(self, sample: Sample) -> dict[str, dict[str, Any]]:
+        """Method → its figures, those of actors named by how many there are, and the tubes themselves.
+
+        Raises:
+            ClipError: it is not known who acts in the clip.
+        """
+        labels = self.subject.labels
+        if sample.mask is None or not sample.actors or sample.label not in labels:
+            raise ClipError(f"{sample.name} shows nobody who is known to act; give clips of the playground")
+        target = labels.index(sample.label)
+        found = self.subject.clip_explanations(sample, target)
+        height, width = sample.frames.shape[1:3]
+        count = len(sample.actors)
+        figures: dict[str, dict[str, Any]] = {}
+        for name, explanation in found.items():
+            heat = upsampled(explanation.maps, height, width).numpy()
+            tubes = tubes_of(explanation.maps, explanation.scores, (0, 0, width, height), sample.label, self.params)
+            whole = np.any([tube_of(actor) for actor in sample.actors], axis=0)
+            figures[name] = {"tubes": [[t.score, t.start, t.boxes.round(1).tolist()] for t in tubes]}
+            figures[name]["truth"] = [list(_boxes(actor)) for actor in sample.actors]
+            figures[name]["best_box_iou"] = float(np.mean([_best_box_iou(actor, tubes) for actor in sample.actors]))
+            # A map that is hot everywhere covers everybody: the same, too, at the threshold at which what is hot is as
+            # large as what is seen of the actors.
+            alike = float(np.quantile(heat, 1 - np.mean(sample.mask))) / (float(heat.max()) or 1.0)
+            for threshold, level in {**{f"{t:g}": t for t in THRESHOLDS}, "same_area": alike}.items():
+                found_ = float(np.mean([covered(heat, actor, level) >= COVERED for actor in sample.actors]))
+                figures[name] |= {f"found_{threshold}_of_{count}": found_, f"found_{threshold}": found_}
+            for level in THRESHOLDS:
+                figures[name][f"loc_{level:g}"] = tube_localization(heat, whole, level)
+        return figures
+
+
+def video_maps(
+    records: Sequence[Mapping[str, Any]], method: str, thresholds: Sequence[float] = (0.2, 0.5)
+) -> np.ndarray:
+    """Video-mAP at thresholds of overlap, of one method over the records of clips; actions are one class."""
+    truths, detections = [], []
+    for record in records:
+        figures = record["figures"][method]
+        for start, boxes in figures["truth"]:
+            truths.append(TubeTruth(record["clip"], "action", start, np.array(boxes)))
+        for score, start, boxes in figures["tubes"]:
+            detections.append(TubeDetection(record["clip"], Tube("action", score, start, np.array(boxes))))
+    return video_map(truths, detections, thresholds)
+
+
+def _boxes(actor: np.ndarray) -> tuple[int, list[list[float]]]:
+    """The first frame of an actor, and the boxes up to the last; where one is hidden, the box before stays."""
+    frames = np.nonzero(actor.any(axis=(1, 2)))[0]
+    boxes: list[list[float]] = []
+    for mask in actor[frames[0] : frames[-1] + 1]:
+        ys, xs = np.nonzero(mask)
+        boxes.append(
+            [float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1)] if len(ys) else boxes[-1]
+        )
+    return int(frames[0]), boxes
+
+
+def _best_box_iou(actor: np.ndarray, tubes: Sequence[Tube]) -> float:
+    """Mean over an actor's frames of the IoU with the tube that overlaps their box most in that frame."""
+    start, boxes = _boxes(actor)
+    best = []
+    for frame, box in enumerate(boxes, start):
+        there = [t.boxes[frame - t.start] for t in tubes if t.start <= frame < t.end]
+        best.append(max((float(box_iou(np.array(box), b)) for b in there), default=0.0))
+    return float(np.mean(best))

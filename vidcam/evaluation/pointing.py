@@ -1,0 +1,67 @@
+"""Whether the explanations of one clip lie on who acts, pixel by pixel and frame by frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vidcam.errors import ClipError
+from vidcam.evaluation.inference import Subject, upsampled
+from vidcam.evaluation.samples import Sample
+from vidcam.metrics.baselines import BASELINES
+from vidcam.metrics.overlap import energy_inside, saliency_iou, tube_localization, tube_of
+from vidcam.metrics.pointing import clip_hit, frame_hits
+
+TOLERANCE = 1 / 16
+"""Of the pointing game, as a share of the frame's shorter side: 7 pixels of 112."""
+
+THRESHOLDS = (0.0, 0.25, 0.5)
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """How spatial localization is measured.
+
+    Attributes:
+        subject: the network.
+    """
+
+    subject: Subject
+
+    def __call__(self, sample: Sample) -> dict[str, dict[str, float]]:
+        """Explanation → its figures, of methods and of trivial explanations. The true class is explained.
+
+        Raises:
+            ClipError: it is not known what happens in the clip and where.
+        """
+        labels = self.subject.labels
+        if sample.mask is None or sample.label not in labels:
+            raise ClipError(
+                f"{sample.name} has no sidecar that tells where {self.subject.exact.model.spec.name} should look; "
+                "give clips of `vidcam playground render`, or playground"
+            )
+        if not sample.mask.any():
+            raise ClipError(f"{sample.name} shows nobody who acts; leave it out")
+        height, width = sample.mask.shape[1:]
+        target = labels.index(sample.label)
+        found = self.subject.clip_explanations(sample, target)
+        heats = {method: upsampled(e.maps, height, width).numpy() for method, e in found.items()}
+        heats |= {name: baseline(sample.frames, 0) for name, baseline in BASELINES.items()}
+        return {name: _measured(heat, sample.mask) for name, heat in heats.items()}
+
+
+def _measured(heat: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+    tolerance = TOLERANCE * min(mask.shape[1:])
+    tube = tube_of(mask)
+    acting = np.any(mask, axis=(1, 2))
+    return {
+        "pointing_game": float(frame_hits(heat, mask, tolerance).mean()),
+        "pointing_game_exact": float(frame_hits(heat, mask, 0).mean()),
+        "pointing_game_clip": clip_hit(heat, mask, tolerance),
+        "energy_inside": energy_inside(heat, mask),
+        "energy_while_acting": energy_inside(heat, np.broadcast_to(acting[:, None, None], heat.shape)),
+        "saliency_iou": saliency_iou(heat, mask),
+        **{f"loc_{threshold:g}": tube_localization(heat, tube, threshold) for threshold in THRESHOLDS},
+        "empty_frames": float((heat[acting].max(axis=(1, 2)) <= 0).mean()),
+    }

@@ -1,0 +1,510 @@
+"""Explainer: a network and a recipe, applied to frames from anywhere."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, replace
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import get_args
+
+import av
+import numpy as np
+import torch
+from torch import Tensor, nn
+from typing_extensions import Unpack
+
+from vidcam.cam.fusion import fuse
+from vidcam.cam.layers import SpaceTimeLayer, space_time_layers
+from vidcam.cam.methods import method_named, needs
+from vidcam.cam.targets import Contrast, Target, class_index, target_of, top_count
+from vidcam.engine.agreement import Agreement
+from vidcam.engine.attribution import Attributed, Attributor, Choose, Key, Maps
+from vidcam.engine.loader import Batch, Progress, WindowLoader, normalised, windowing_of
+from vidcam.engine.memory import give_back_freed_memory
+from vidcam.engine.precision import optimized, shortest_dtype
+from vidcam.engine.spans import SpanLoader, dense_agreement
+from vidcam.errors import LayerError, SettingsError, TargetError, one_of
+from vidcam.models.device import device_named
+from vidcam.models.inference import steps_of
+from vidcam.models.own import own_model
+from vidcam.models.registry import Model, load_model
+from vidcam.recipe import Recipe, Settings
+from vidcam.results.explanation import ExplainedTarget, Explanation
+from vidcam.results.localization import CURVES, CurveName, Localization
+from vidcam.temporal.curves import Reduction, clip_probabilities, evidence_curve
+from vidcam.temporal.segments import SegmentParams
+from vidcam.temporal.stitch import stitch
+from vidcam.video.source import Source, source_of
+from vidcam.video.windows import Windowing
+
+_EXPLAINED, _LOCALIZED = 2, 4  # windows that see each frame where no stride is given
+_PER_WINDOW = 3  # classes localized in a window, its own most probable ones
+
+
+def explain(
+    clip: Source,
+    model: str | Model | nn.Module = "playground-r2plus1d",
+    target: Target = "top",
+    *,
+    weights: str | Path = "default",
+    progress: Progress = lambda done, announced: None,
+    **settings: Unpack[Settings],
+) -> Explanation:
+    """Explain why a network sees a target in a clip: where in the picture and when.
+
+    Args:
+        clip: a video file, a URL, a folder or a list of pictures, an array or tensor (T, H, W, 3) uint8 RGB, an
+            iterable of frames (H, W, 3), or a `vidcam.video.source.FrameSource`, such as a
+            `vidcam.video.reader.Clip` of a stretch.
+        model: a name (`vidcam models` lists them), what `load_model` or `own_model` returned, or an `nn.Module`
+            that takes what `own_model` assumes.
+        target: "top" for the clip's most probable class, a class index, a label, "A - B" for why A and not B, or a
+            function of the network's output that gives one score per window, (N,).
+        weights: "default", "none" or a file; used where `model` is a name.
+        progress: called with the frames done and the frames that the header announces.
+        **settings: layer, method, stride and the other fields of `vidcam.Recipe`.
+
+    Returns:
+        The explanation. Where there are several targets, methods or layers, the first of those that
+        `Explainer.explain` gives.
+
+    Raises:
+        VidcamError: the clip, model, target or a setting cannot be used.
+
+    Example:
+        >>> import vidcam                                                                   # doctest: +SKIP
+        >>> explanation = vidcam.explain("clip.mp4", model="r2plus1d_18", target="archery") # doctest: +SKIP
+        >>> explanation.save("out")                                                         # doctest: +SKIP
+    """
+    return Explainer(model, Recipe(**settings), weights=weights).explain(clip, target, progress=progress)[0]
+
+
+def localize(
+    clip: Source,
+    model: str | Model | nn.Module = "playground-r2plus1d",
+    classes: str | Sequence[str | int] = "top5",
+    *,
+    weights: str | Path = "default",
+    curve: CurveName = "combined",
+    evidence: Reduction = "mean",
+    params: SegmentParams = SegmentParams(),
+    progress: Progress = lambda done, announced: None,
+    **settings: Unpack[Settings],
+) -> Localization:
+    """Find when the classes of a clip happen, in one reading of it.
+
+    Args:
+        clip, model, weights, progress: as for `explain`.
+        classes: "top5" for the five classes with the highest curves, or labels or indices.
+        curve: what is cut: the score, the evidence, or both combined (`combined_curve`).
+        evidence: how a heatmap becomes one number of the curve: its mean, its max, or the mean of its top tenth.
+        params: how it is cut.
+        **settings: the fields of `vidcam.Recipe`; the stride is a quarter of a window by default.
+
+    Raises:
+        VidcamError: the clip, model, classes or a setting cannot be used.
+
+    Example:
+        >>> import vidcam                                                       # doctest: +SKIP
+        >>> vidcam.localize("clip.mp4", classes=["waving"]).segments            # doctest: +SKIP
+    """
+    explainer = Explainer(model, Recipe(**settings), weights=weights)
+    return explainer.localize(clip, classes, curve=curve, evidence=evidence, params=params, progress=progress)[0]
+
+
+class Explainer:
+    """A network that is ready to be explained by a recipe, clip after clip.
+
+    Args:
+        model: a name, what `load_model` or `own_model` returned, or an `nn.Module`.
+        recipe: layers, methods, windows and precision.
+        weights: "default", "none" or a file; used where `model` is a name.
+
+    Attributes:
+        model: the network, on the recipe's device.
+        recipe: as given.
+        layers: names of the target layers.
+
+    Raises:
+        VidcamError: the model cannot be had, or the recipe does not fit it.
+
+    Example:
+        >>> import numpy as np
+        >>> explainer = Explainer("playground-c3d", Recipe(method="gradcam", dtype="float32"))
+        >>> found = explainer.explain(np.zeros((16, 112, 112, 3), np.uint8), ["waving", "kicking"])
+        >>> [explanation.target.label for explanation in found], found[0].maps.shape
+        (['waving', 'kicking'], (16, 7, 7))
+    """
+
+    def __init__(
+        self,
+        model: str | Model | nn.Module = "playground-r2plus1d",
+        recipe: Recipe = Recipe(),
+        *,
+        weights: str | Path = "default",
+    ) -> None:
+        self.recipe = recipe
+        self.model = _loaded(model, weights, recipe.device)
+        self.layers = self._checked_layers()
+        if recipe.dense:
+            self._check_dense()
+
+    def explain(
+        self,
+        clip: Source | WindowLoader,
+        targets: Target | Sequence[Target] = "top",
+        *,
+        progress: Progress = lambda done, announced: None,
+    ) -> list[Explanation]:
+        """Explain one or several targets in one reading of a clip.
+
+        Args:
+            clip: as for `vidcam.explain`, or a clip that `opened` returned.
+            targets: as for `vidcam.explain`, or "top5" for the five most probable classes, or a list of these.
+            progress: called with the frames done and the frames that the header announces.
+
+        Returns:
+            For each target, top classes best first, and each method: the explanation; where there are several layers,
+            the fused one and behind it those of its layers.
+
+        Raises:
+            VidcamError: the clip or a target cannot be used.
+        """
+        model = self.model
+        wanted = [targets] if isinstance(targets, str | int) or callable(targets) else list(targets)
+        if not wanted:
+            raise TargetError("no target is given; give top, a label, a class index or a function")
+        parsed = [(top_count(target), target) for target in wanted]
+        fixed = [None if count else target_of(target, model.labels) for count, target in parsed]
+        most = max((count or 0 for count, _ in parsed), default=0)
+
+        def resolved(best: list[int]) -> list[Key]:
+            keys: list[Key] = []
+            for (count, _), key in zip(parsed, fixed):
+                keys += best[:count] if key is None else [key]
+            return list(dict.fromkeys(keys))
+
+        seen: list[np.ndarray] = []
+
+        def candidates(probabilities: np.ndarray) -> list[list[Key]]:
+            """Choose the fixed targets, the window's own best classes and the best of the clip so far."""
+            if not most:
+                return [resolved([])] * len(probabilities)
+            so_far = _best(clip_probabilities(np.concatenate([*seen, probabilities]), model.background), most)
+            return [list(dict.fromkeys([*resolved(_best(p, most)), *so_far])) for p in probabilities]
+
+        run = _Run(self, self.opened(clip, progress=progress))
+        starts: list[int] = []
+        maps: list[Maps] = []
+        for some, probabilities, found in run.attributed(candidates):
+            seen.append(probabilities)
+            starts += some
+            maps += found
+        overall = clip_probabilities(np.concatenate(seen), model.background)
+        keys = resolved(_best(overall, most)) if most else resolved([])
+
+        # A class that came to the top late has no maps in early windows: those windows are run once more.
+        lacking = {start: i for i, start in enumerate(starts) if any(k not in maps[i] for k in keys)}
+        if lacking:
+            for some, _, found in run.attributed(lambda p: [keys] * len(p), only=lacking):
+                for start, found_again in zip(some, found):
+                    maps[lacking[start]].update(found_again)
+
+        explanations = []
+        for key in keys:
+            for method in self.recipe.methods:
+                parts = [run.explanation((method, layer), key, starts, overall, maps) for layer in self.layers]
+                if len(parts) > 1:
+                    heat = fuse([part.maps for part in parts], self.recipe.fusion)  # type: ignore[arg-type]
+                    evidence = evidence_curve(heat)
+                    explanations.append(replace(parts[0], layer=",".join(self.layers), maps=heat, evidence=evidence))
+                explanations += parts
+        del maps  # as large as the maps of frames
+        give_back_freed_memory()
+        return explanations
+
+    def localize(
+        self,
+        clip: Source | WindowLoader,
+        classes: str | Sequence[str | int] = "top5",
+        *,
+        curve: CurveName = "combined",
+        evidence: Reduction = "mean",
+        params: SegmentParams = SegmentParams(),
+        progress: Progress = lambda done, announced: None,
+    ) -> list[Localization]:
+        """Find when classes happen, in one reading of a clip. Arguments and errors as for `vidcam.localize`.
+
+        Returns:
+            A localization for each method.
+        """
+        one_of(curve, CURVES, "curve")
+        one_of(evidence, get_args(Reduction), "evidence")
+        model = self.model
+        if len(self.layers) > 1:
+            raise LayerError(f"{len(self.layers)} layers are given ({', '.join(self.layers)}); give one with --layer")
+        count = top_count(classes) if isinstance(classes, str) else None
+        asked = [classes] if isinstance(classes, str) else list(classes)
+        fixed = [] if count else list(dict.fromkeys(class_index(c, model.labels) for c in asked))
+        if not fixed and not count:
+            raise TargetError("no class is asked for; give top5, or labels")
+
+        def likely(probabilities: np.ndarray) -> list[list[int]]:
+            if fixed:
+                return [fixed] * len(probabilities)
+            order = np.argsort(-probabilities, axis=1, kind="stable")
+            return [[int(k) for k in row if k != model.background][:_PER_WINDOW] for row in order]
+
+        run = _Run(self, self.opened(clip, overlap=_LOCALIZED, progress=progress))
+        starts: list[int] = []
+        seen: list[np.ndarray] = []
+        maps: list[Maps] = []
+        for some, probabilities, found in run.attributed(likely):
+            starts += some
+            seen.append(probabilities)
+            maps += found
+        candidates = fixed or sorted({k for of_window in maps for k in of_window if isinstance(k, int)})
+        every = np.concatenate(seen)
+        scores = np.stack([run.stitched(every[:, [k]], starts) for k in candidates])
+        best = np.argsort(-scores.max(axis=1), kind="stable")[: count or None]
+        kept = [candidates[i] for i in best]
+        return [
+            run.localization(method, kept, starts, scores[best], maps, curve, evidence, params)
+            for method in self.recipe.methods
+        ]
+
+    def opened(
+        self,
+        clip: Source | WindowLoader,
+        *,
+        overlap: int = _EXPLAINED,
+        progress: Progress = lambda done, announced: None,
+    ) -> WindowLoader:
+        """Open a clip, cut into the recipe's windows; it may be explained several times, and is decoded once.
+
+        Args:
+            clip: as for `vidcam.explain`; one that is open already is returned as it is.
+            overlap: windows that see each frame, where the recipe has no stride.
+            progress: called with the frames done and the frames that the header announces.
+
+        Raises:
+            VidcamError: the clip or a setting cannot be used.
+        """
+        if isinstance(clip, WindowLoader):
+            return clip
+        recipe, spec = self.recipe, self.model.spec
+        source = source_of(clip, recipe.frame_rate, spec.frame_rate)
+        windowing = self.windowing(float(source.frame_rate), overlap)
+        if recipe.dense:
+            return SpanLoader(source, spec, windowing, progress, self._steps)
+        return WindowLoader(source, spec, windowing, progress)
+
+    def windowing(self, frame_rate: float, overlap: int = _EXPLAINED) -> Windowing:
+        """Return how frames of that rate are cut into windows; arguments and errors as for `opened`."""
+        recipe = self.recipe
+        return windowing_of(frame_rate, self.model.spec, recipe.stride, recipe.sampling_rate, overlap=overlap)
+
+    def maps(self, windows: Tensor, target: int | Key) -> dict[str, np.ndarray]:
+        """Explain a target in windows that are in memory.
+
+        Args:
+            windows: (N, 3, T, H, W) pixels in 0..255, as the network sees them: resized and cropped.
+            target: index of a class, or a function of the network's output.
+
+        Returns:
+            Method → (N, t, h, w) float32 raw maps; the maps of several layers are fused, window by window.
+        """
+        batch = Batch(list(range(len(windows))), normalised(self.model, windows))
+        _, found = Attributor(self.model, self.layers, self.recipe.methods).maps(batch, lambda p: [[target]] * len(p))
+        return {
+            method: np.stack([self._fused([of[target].heat[method, layer] for layer in self.layers]) for of in found])
+            for method in self.recipe.methods
+        }
+
+    def shortest_dtype(self, clip: Source) -> str:
+        """Return the dtype that "auto" computes in for a clip, however short it is."""
+        return shortest_dtype(self.model, self.layers, self.opened(clip))
+
+    def on(self, model: Model) -> Explainer:
+        """Return an explainer of another model, such as a copy with random weights, at the same layers."""
+        return Explainer(model, self.recipe.changed(layer=",".join(self.layers), device=None))
+
+    def _fused(self, parts: list[np.ndarray]) -> np.ndarray:
+        """Return the map of one layer as it is; bring those of several to the most steps in time and fuse them."""
+        if len(parts) == 1:
+            return parts[0]
+        steps = max(len(p) for p in parts)
+        return fuse([p[np.arange(steps) * len(p) // steps] for p in parts], self.recipe.fusion)  # type: ignore[arg-type]
+
+    def _checked_layers(self) -> tuple[str, ...]:
+        model, layer = self.model, self.recipe.layer
+        names = [name.strip() for name in (model.spec.layer if layer == "auto" else layer).split(",")]
+        modules = dict(model.network.named_modules())
+        if unknown := [name for name in names if not name or name not in modules]:
+            raise LayerError(
+                f"{model.spec.name} has no layer {unknown[0]!r}; its space-time layers are {', '.join(layers_of(model))}"
+            )
+        return tuple(dict.fromkeys(names))
+
+    def _check_dense(self) -> None:
+        if len(self.layers) > 1:
+            raise LayerError(
+                f"dense explains one layer, and {', '.join(self.layers)} are given; give one of them with --layer"
+            )
+        if slow := [m for m in self.recipe.methods if "masked_scores" in needs(method_named(m))]:
+            raise SettingsError(f"{slow[0]} runs the network anew for each channel; it cannot be had with dense")
+
+    @cached_property
+    def _steps(self) -> int:
+        return steps_of(self.model, self.layers[0])
+
+
+class _Run:
+    """One reading of a clip by an explainer, and the results that are made of it."""
+
+    def __init__(self, explainer: Explainer, loader: WindowLoader) -> None:
+        recipe = explainer.recipe
+        self._loader = loader
+        self._model = optimized(explainer.model, explainer.layers, recipe.dtype, loader)
+        self._attributor = Attributor(self._model, explainer.layers, recipe.methods)
+        self._agreement: Agreement | None = None
+
+    def attributed(
+        self, choose: Choose, only: dict[int, int] | None = None
+    ) -> Iterator[tuple[list[int], np.ndarray, list[Maps]]]:
+        """Give, batch by batch, the starts of the windows, their probabilities and the maps of the chosen targets."""
+        with closing(self._loader.batches(self._model, only)) as batches:
+            for batch in batches:
+                found: Attributed = self._attributor.maps(batch, choose)
+                if batch.cut is not None and self._agreement is None:
+                    self._agreement = dense_agreement(self._loader, self._attributor, batch, found)
+                yield batch.starts, *found
+
+    def stitched(self, values: Sequence[np.ndarray] | np.ndarray, starts: list[int]) -> np.ndarray:
+        """Bring a value or map of each window to each frame."""
+        return stitch(values, starts, len(self._loader.times), self._loader.windowing)
+
+    def explanation(
+        self, place: tuple[str, str], key: Key, starts: list[int], overall: np.ndarray, maps: list[Maps]
+    ) -> Explanation:
+        """Make the explanation of one target by (method, layer)."""
+        model, source = self._model, self._loader.source
+        of_key = [of_window[key] for of_window in maps]
+        heat = self.stitched([m.heat[place] for m in of_key], starts)
+        window_scores = np.array([m.score for m in of_key], np.float32)
+        if isinstance(key, int):
+            target = ExplainedTarget(key, model.labels[key], float(overall[key]))
+        else:
+            label = key.label if isinstance(key, Contrast) else getattr(key, "__name__", "function")
+            target = ExplainedTarget(None, label, float(window_scores.mean()))
+        agreement = None if self._agreement is None else self._agreement.correlation
+        computation = {"dtype": model.dtype or "float32", "fidelity": model.fidelity, "dense": agreement is not None}
+        return Explanation(
+            clip=source.name,
+            model=model.spec.name,
+            weights=model.weights,
+            layer=place[1],
+            method=place[0],
+            target=target,
+            top=tuple((model.labels[i], float(overall[i])) for i in _best(overall, 5)),
+            size=(source.height, source.width),
+            region=model.spec.preprocess.region(source.height, source.width),
+            stretch=(source.start, source.end),
+            times=np.array(self._loader.times),
+            maps=heat,
+            scores=self.stitched(window_scores[:, None], starts),
+            evidence=evidence_curve(heat),
+            window_starts=np.array(starts),
+            window_scores=window_scores,
+            windowing=asdict(self._loader.windowing),
+            computation=computation if agreement is None else {**computation, "dense_agreement": agreement},
+            timings={"explain_s": self._seconds()},
+            versions=versions(),
+            warnings=self._warnings(),
+            source=source,
+        )
+
+    def localization(
+        self,
+        method: str,
+        keys: list[int],
+        starts: list[int],
+        scores: np.ndarray,
+        maps: list[Maps],
+        curve: CurveName,
+        evidence: Reduction,
+        params: SegmentParams,
+    ) -> Localization:
+        """Make the localization of classes, best first, by one method."""
+        model, source, (layer,) = self._model, self._loader.source, self._attributor.layers
+        place = (method, layer)
+        none = np.zeros_like(next(iter(maps[0].values())).heat[place])
+        heats = [[of[key].heat[place] if key in of else none for of in maps] for key in keys]
+        curves = [[evidence_curve(heat, evidence) for heat in of_class] for of_class in heats]
+        whole = Localization(
+            clip=source.name,
+            model=model.spec.name,
+            layer=layer,
+            method=method,
+            region=model.spec.preprocess.region(source.height, source.width),
+            stretch=(source.start, source.end),
+            times=np.array(self._loader.times),
+            labels=tuple(model.labels[k] for k in keys),
+            scores=scores,
+            evidence=np.stack([self.stitched(of_class, starts) for of_class in curves]),
+            maps=np.stack([self.stitched(of_class, starts) for of_class in heats]),
+            curve=curve,
+            segments=(),
+            warnings=self._warnings(),
+            timings={"localize_s": self._seconds()},
+            source=source,
+        )
+        return replace(whole, segments=whole.cut(curve, params))
+
+    def _seconds(self) -> float:
+        return round(time.perf_counter() - self._loader.began, 3)
+
+    def _warnings(self) -> tuple[str, ...]:
+        notes = [*self._loader.warnings(), *([self._model.note] if self._model.note else [])]
+        if self._agreement is not None:
+            top = "the same top classes" if self._agreement.same_top else "other top classes"
+            notes.append(
+                "dense: on the clip's first windows maps correlate by "
+                f"{self._agreement.correlation:.3f} with those window by window, {top}"
+            )
+        return tuple(notes)
+
+
+def layers_of(model: Model) -> dict[str, SpaceTimeLayer]:
+    """Return the layers of a network that can be explained by name, in the order they are called."""
+    window = torch.zeros(1, 3, model.spec.frames, *model.spec.preprocess.crop, device=model.device)
+    return space_time_layers(model.network, model.spec.pack(window), model.spec.layout)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of vidcam and of the packages that its results depend on."""
+    return {
+        "vidcam": version("vidcam"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "av": av.__version__,
+    }
+
+
+def _loaded(model: str | Model | nn.Module, weights: str | Path, device: str | None) -> Model:
+    """Return the model that was named, or given, or made of a network, on a device where one is named."""
+    if isinstance(model, str):
+        return load_model(model, weights, device=device or "auto")
+    if device is not None:
+        (model if isinstance(model, nn.Module) else model.network).to(device_named(device))
+    return own_model(model) if isinstance(model, nn.Module) else model
+
+
+def _best(probabilities: np.ndarray, count: int) -> list[int]:
+    return [int(i) for i in np.argsort(-probabilities, kind="stable")[:count]]

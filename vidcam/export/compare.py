@@ -1,0 +1,193 @@
+"""Explanations of one clip side by side: a film, a grid of frames for a paper, and curves as vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from vidcam.errors import SettingsError
+from vidcam.export.outputs import all_or_nothing, refuse
+from vidcam.export.overlay import Overlay, blend, explained_frames, write_drawn
+from vidcam.results.explanation import Explanation
+from vidcam.video.reader import Frame
+
+_COLUMNS = 3
+_WIDEST = 1920  # pixels of the film
+_IN_GRID = 6  # frames
+
+
+@dataclass(frozen=True)
+class ComparisonOutputs:
+    """Where the files of a comparison are."""
+
+    film: Path
+    grid: Path
+    curves_svg: Path
+    curves_pdf: Path
+
+    @classmethod
+    def within(cls, directory: Path) -> ComparisonOutputs:
+        """The names in a directory."""
+        return cls(*(directory / name for name in ("compare.mp4", "grid.png", "curves.svg", "curves.pdf")))
+
+
+def refuse_existing(directory: Path) -> None:
+    """Check before any work is done that nothing would be overwritten.
+
+    Raises:
+        OutputError: one of the files is there, or the directory cannot be one.
+    """
+    refuse(directory, vars(ComparisonOutputs.within(directory)).values())
+
+
+def compare(explanations: Sequence[Explanation], directory: Path, *, overwrite: bool = False) -> ComparisonOutputs:
+    """Write explanations of one clip side by side.
+
+    Panes of the same model, layer and method have maps of one unit and share one scale of colours, so that a faint
+    class looks faint beside a strong one; others are scaled each by its strongest heat.
+
+    Args:
+        explanations: two or more, of the same clip.
+        directory: for compare.mp4, grid.png, curves.svg and curves.pdf.
+        overwrite: whether files that exist may be replaced.
+
+    Raises:
+        SettingsError: there are fewer than two, or they are of different clips.
+        ClipError: the clip has changed since it was explained, or is gone.
+        OutputError: a file exists, or the directory cannot be written.
+    """
+    if len(explanations) < 2:
+        raise SettingsError("one explanation has nothing beside it; give several methods, classes, layers or models")
+    if len({(e.clip, e.frames) for e in explanations}) > 1:
+        raise SettingsError("the explanations are of different clips; give explanations of one clip")
+    if not overwrite:
+        refuse_existing(directory)
+    with all_or_nothing(directory) as work:
+        part = ComparisonOutputs.within(work)
+        panes = panes_of(explanations)
+        clip = explanations[0].opened()
+        comparison = Comparison(panes, float(clip.sample_aspect_ratio))
+        write_drawn(part.film, comparison.size, comparison.draw, explanations[0], clip)
+        grid_figure(panes).savefig(part.grid)
+        curves = curves_figure(panes)
+        curves.savefig(part.curves_svg)
+        curves.savefig(part.curves_pdf)
+    return ComparisonOutputs.within(directory)
+
+
+@dataclass(frozen=True)
+class Pane:
+    """One explanation and what tells it from the others; the raw heat, and the evidence, at which its scale ends."""
+
+    explanation: Explanation
+    title: str
+    peak: float
+    highest: float
+
+
+def panes_of(explanations: Sequence[Explanation]) -> list[Pane]:
+    """The panes, titled by what is not the same in all of them."""
+    described = [(e.target.label, e.method, e.layer, e.model) for e in explanations]
+    differing = [k for k in range(4) if len({d[k] for d in described}) > 1] or [0]
+    panes = []
+    for e, words in zip(explanations, described):
+        alike = [o for o in explanations if (o.model, o.layer, o.method) == (e.model, e.layer, e.method)]
+        title = " · ".join(words[k] for k in differing)
+        highest = max(float(o.evidence.max(initial=0.0)) for o in alike)
+        panes.append(Pane(e, title, max(o.peak for o in alike), highest))
+    return panes
+
+
+class Comparison:
+    """Draws the frames of a comparison film.
+
+    Attributes:
+        size: (height, width) of a drawn frame in pixels, both even.
+    """
+
+    def __init__(self, panes: Sequence[Pane], sample_aspect_ratio: float = 1.0) -> None:
+        self._overlays = [Overlay(p.explanation, sample_aspect_ratio, title=p.title, peak=p.peak) for p in panes]
+        self._columns = min(_COLUMNS, len(panes))
+        height, width = self._overlays[0].size
+        shrink = min(1.0, _WIDEST / self._columns / width)
+        self._cell = tuple(max(2, int(side * shrink) // 2 * 2) for side in (height, width))
+        self.size = self._cell[0] * ceil(len(panes) / self._columns), self._cell[1] * self._columns
+
+    def draw(self, pixels: np.ndarray, frame: int) -> np.ndarray:
+        """The panes of one frame, given its upright pixels (H, W, 3) uint8 RGB."""
+        sheet = np.zeros((*self.size, 3), np.uint8)
+        height, width = self._cell
+        for index, overlay in enumerate(self._overlays):
+            row, column = divmod(index, self._columns)
+            picture = overlay.draw(pixels, frame)
+            if picture.shape[:2] != self._cell:
+                picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+            sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = picture
+        return sheet
+
+
+def grid_figure(panes: Sequence[Pane]) -> Figure:
+    """A row for each pane, a column for each of the strongest frames of the first, at 300 dots per inch."""
+    first = panes[0].explanation
+    chosen = _spread(first)
+    clip = first.opened()
+    frames: dict[int, Frame] = {f.index: f for f in explained_frames(first, clip) if f.index in chosen}
+    ratio = float(clip.sample_aspect_ratio)
+    aspect = min(8.0, max(0.125, first.size[1] * ratio / first.size[0]))  # of a cell
+    figure = Figure(figsize=(1.6 * aspect * len(chosen) + 0.4, 1.6 * len(panes) + 0.3), dpi=300, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(panes), len(chosen), squeeze=False)
+    for row, pane in enumerate(panes):
+        for column, index in enumerate(chosen):
+            cell = axes[row, column]
+            heat = pane.explanation.heatmap(index, pane.peak)
+            cell.imshow(blend(frames[index].pixels, heat), aspect=1 / ratio)
+            cell.set_xticks([])
+            cell.set_yticks([])
+            for spine in cell.spines.values():
+                spine.set_visible(False)
+            if row == 0:
+                cell.set_title(f"{first.times[index]:.2f} s", fontsize=8)
+        axes[row, 0].set_ylabel(pane.title, fontsize=8, parse_math=False)
+    return figure
+
+
+def _spread(explanation: Explanation) -> list[int]:
+    """Frames in the middle of equal shares of the evidence of a clip, in time."""
+    share = np.cumsum(explanation.evidence + 1e-12)
+    count = min(_IN_GRID, explanation.frames)
+    at = np.searchsorted(share, share[-1] * (np.arange(count) + 0.5) / count)
+    return sorted({int(i) for i in np.minimum(at, explanation.frames - 1)})
+
+
+def curves_figure(panes: Sequence[Pane]) -> Figure:
+    """A row for each pane: score as a line, evidence as an area as a share of the highest of its unit."""
+    figure = Figure(figsize=(7, 0.5 + 1.1 * len(panes)), layout="constrained")
+    FigureCanvasAgg(figure)
+    rows = figure.subplots(len(panes), 1, sharex=True, squeeze=False)[:, 0]
+    warm = matplotlib.colormaps["inferno"](0.62)
+    for axes, pane in zip(rows, panes):
+        curve = pane.explanation.curve
+        low, high = (0.0, 1.0) if pane.explanation.target.index is not None else (None, None)
+        axes.plot(curve.time, curve.score, color="#1b1b24", linewidth=1.2)
+        axes.set_ylim(low, high)
+        behind = axes.twinx()
+        behind.fill_between(curve.time, curve.evidence / (pane.highest or 1.0), color=warm, alpha=0.45, linewidth=0)
+        behind.set_ylim(0, 1.05)
+        behind.set_yticks([])
+        axes.set_zorder(behind.get_zorder() + 1)
+        axes.patch.set_visible(False)
+        axes.set_title(pane.title, loc="left", fontsize=8, parse_math=False)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+            behind.spines[side].set_visible(False)
+    rows[-1].set_xlabel("time (s)")
+    return figure

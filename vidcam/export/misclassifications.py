@@ -1,0 +1,125 @@
+"""The page of what a network gets wrong: confusions by how often they happen, each with its films and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+from vidcam.export.compare import ComparisonOutputs, compare
+from vidcam.export.outputs import all_or_nothing
+from vidcam.export.page import templated
+from vidcam.results.explanation import Explanation
+from vidcam.results.misclassification import Misclassified
+
+NAME = "errors.html"
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Clips of one class that are taken for another, the surest first; `sure` is the mean probability of the wrong one."""
+
+    true: str
+    predicted: str
+    errors: Sequence[Misclassified]
+
+    @property
+    def sure(self) -> float:
+        """Mean probability of the predicted class in the windows that were looked into."""
+        return float(np.mean([e.predicted.probability for e in self.errors]))
+
+
+def confusions(errors: Sequence[Misclassified]) -> list[Confusion]:
+    """Errors by what is taken for what: the most frequent first, among equals the one the network is surest of."""
+    pairs = dict.fromkeys((e.true.label, e.predicted.label) for e in errors)
+    found = []
+    for true, predicted in pairs:
+        alike = [e for e in errors if (e.true.label, e.predicted.label) == (true, predicted)]
+        found.append(Confusion(true, predicted, sorted(alike, key=lambda e: -e.predicted.probability)))
+    return sorted(found, key=lambda c: (-len(c.errors), -c.sure))
+
+
+def summed_up(errors: Sequence[Misclassified], clips: int) -> dict[str, float]:
+    """Accuracy, and means over the errors: of both classes' figures, and of what restores the right answer.
+
+    A share that does not exist counts as 1; `restored` is how many errors have one.
+    """
+    found: dict[str, float] = {"clips": clips, "errors": len(errors), "accuracy": 1 - len(errors) / max(1, clips)}
+    if errors:
+        for figure in ("probability", "insertion_auc", "highest_confidence"):
+            for side in ("true", "predicted"):
+                found[f"{figure}_{side}"] = float(np.mean([getattr(getattr(e, side), figure) for e in errors]))
+        for share in ("kept", "removed", "restored_by"):
+            values = [getattr(e, share) for e in errors]
+            found[f"{share}_share"] = float(np.mean([1.0 if v is None else v for v in values]))
+            found[f"{share}_possible"] = float(np.mean([v is not None for v in values]))
+    return found
+
+
+def save_errors(
+    errors: Sequence[Misclassified],
+    clips: int,
+    directory: Path,
+    explained: Callable[[Misclassified], Sequence[Explanation]],
+    model: str,
+    how: str,
+    films: int,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> Path:
+    """Write errors.html, and for the worst confusions the films of both classes side by side.
+
+    Args:
+        errors: of the clips.
+        clips: number of clips in all.
+        directory: for the page, and a folder of films within; films that are there stay.
+        explained: gives the explanations of the true and of the predicted class of a clip.
+        model: its name.
+        how: the method and the layers.
+        films: how many at most.
+        progress: called with the films done and those to do.
+
+    Returns:
+        The page.
+
+    Raises:
+        OutputError: the directory cannot be written.
+    """
+    ranked = [error for confusion in confusions(errors) for error in confusion.errors]
+    made: dict[str, str] = {}
+    for number, error in enumerate(ranked[:films]):
+        progress(number, min(films, len(ranked)))
+        place = directory / "films" / Path(error.clip).stem
+        film = ComparisonOutputs.within(place).film
+        if not film.exists():
+            compare(explained(error), place, overwrite=True)
+        made[error.clip] = film.relative_to(directory).as_posix()
+    with all_or_nothing(directory) as work:
+        (work / NAME).write_text(errors_page(errors, made, clips=clips, model=model, how=how), encoding="utf-8")
+    return directory / NAME
+
+
+def errors_page(errors: Sequence[Misclassified], films: Mapping[str, str], *, clips: int, model: str, how: str) -> str:
+    """Return the page as HTML.
+
+    Args:
+        errors: what is shown.
+        films: clip → its film, a path relative to the page with "/" between its parts.
+        clips: number of clips in all.
+        model: its name.
+        how: the method and the layers.
+    """
+    return templated(
+        "errors.html.j2",
+        confusions=[
+            {"true": c.true, "predicted": c.predicted, "sure": c.sure, "errors": [asdict(e) for e in c.errors]}
+            for c in confusions(errors)
+        ],
+        films={clip: quote(Path(film).as_posix()) for clip, film in films.items()},
+        wrong=len(errors),
+        clips=clips,
+        model=model,
+        how=how,
+    )

@@ -1,0 +1,299 @@
+"""The overlay: the clip with its heat laid over it, and a strip with the curve below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from functools import lru_cache
+from pathlib import Path
+
+import av
+import cv2
+import matplotlib
+import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image, ImageDraw, ImageFont
+from threadpoolctl import threadpool_limits
+
+from vidcam.errors import ClipError
+from vidcam.results.explanation import Explanation
+from vidcam.video.prefetch import prefetch
+from vidcam.video.reader import Frame
+from vidcam.video.source import FrameSource
+from vidcam.video.writer import FilmWriter, even, film_frame, film_size
+
+COLORMAP = "inferno"
+OPACITY = 0.8
+_AHEAD = 4  # frames that wait between two stages
+_SMALL = 400  # clips narrower than this are enlarged by a whole factor so that text can be read
+_ENLARGED = 2048  # pixels of the longer side that no clip is enlarged beyond
+_NARROWEST = 320  # pixels of a strip; a picture that is still narrower stands at its left
+
+_INK, _GROUND = (240, 240, 245), (18, 18, 24)
+
+
+def blend(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Colour a frame by its heat; where there is none the picture is left as it is.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
+        heat: (H, W) in [0, 1]. The colour map is perceptually uniform; opacity grows in proportion to the heat.
+
+    Returns:
+        (H, W, 3) uint8 RGB, each value within 1 of the exact mixture.
+    """
+    levels = cv2.convertScaleAbs(heat, alpha=255)
+    kept, laid = _shares()
+    share = cv2.merge([cv2.LUT(levels, kept)] * 3)
+    return cv2.add(cv2.multiply(pixels, share, scale=1 / 255), cv2.LUT(cv2.merge([levels] * 3), laid))
+
+
+class Overlay:
+    """Draws the frames of an overlay film.
+
+    Args:
+        explanation: what is drawn.
+        sample_aspect_ratio: width of a pixel over its height.
+        title: stands in the strip; the target's label by default.
+        peak: raw heat at which the colours end; the explanation's own by default.
+
+    Attributes:
+        size: (height, width) of a drawn frame in pixels, both even.
+    """
+
+    def __init__(
+        self,
+        explanation: Explanation,
+        sample_aspect_ratio: float = 1.0,
+        *,
+        title: str | None = None,
+        peak: float | None = None,
+    ) -> None:
+        self._explanation, self._peak = explanation, peak
+        height, width = explanation.size
+        shown = width * sample_aspect_ratio
+        enlarge = max(1, round(_SMALL / min(shown, height))) if min(shown, height) < _SMALL / 1.5 else 1
+        enlarge = max(1, min(enlarge, int(_ENLARGED / max(shown, height))))
+        self._picture = film_size(height * enlarge, shown * enlarge)
+        self._beside = max(0, _NARROWEST - self._picture[1])
+        self._strip = _Strip(explanation, self._picture[1] + self._beside, title or explanation.target.label)
+        self.size = self._picture[0] + self._strip.height, self._picture[1] + self._beside
+        left, top, right, bottom = explanation.region
+        self._whole = (left, top, right, bottom) == (0, 0, width, height)
+        self._scale = np.array([self._picture[1] / width, self._picture[0] / height] * 2)
+        self._seen = self.corners([left, top, right, bottom])
+
+    def draw(self, pixels: np.ndarray, frame: int) -> np.ndarray:
+        """The overlay of one frame, given its upright pixels (H, W, 3) uint8 RGB."""
+        picture, heat = pixels, self._explanation.heatmap(frame, self._peak)
+        if pixels.shape[:2] != self._picture:
+            height, width = self._picture
+            picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
+            heat = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)
+        picture = blend(picture, heat)
+        if not self._whole:
+            cv2.rectangle(picture, *self._seen, (200, 200, 200), 1)
+        if self._beside:
+            picture = cv2.copyMakeBorder(picture, 0, 0, 0, self._beside, cv2.BORDER_CONSTANT, value=_GROUND)
+        return np.concatenate([picture, self._strip.draw(frame)])
+
+    def corners(self, box: ArrayLike) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The first and the last pixel of the drawn picture in a box: left, top, right, bottom in pixels of the frame."""
+        left, top, right, bottom = (int(v) for v in np.rint(np.asarray(box) * self._scale))
+        return (left, top), (right - 1, bottom - 1)
+
+
+class _Strip:
+    """Label, probability of the moment, and the curve of the whole clip with a playhead; no curve below a picture."""
+
+    def __init__(self, explanation: Explanation, width: int, title: str) -> None:
+        self._explanation, self._title = explanation, title
+        self._font_size = max(13, round(width / 30))
+        self._line = max(1, round(width / 900))
+        self._margin = round(self._font_size / 4)
+        self._header = round(self._font_size * 1.7)
+        self._plot = even(max(40, width * 0.09)) if explanation.frames > 1 else 0
+        self.height = even(self._header + self._plot + 2 * self._margin)
+        self._width = width
+        self._score_at = self._font_size * 3
+        self._ground = self._draw_ground()
+
+    def draw(self, frame: int) -> np.ndarray:
+        explanation = self._explanation
+        strip = self._ground.copy()
+        if self._plot:
+            x = int(self._x(explanation.times[frame]))
+            coming = strip[self._header :, x + 1 :]
+            coming[:] = coming // 2 + np.array(_GROUND, np.uint8) // 2
+            cv2.line(strip, (x, self._header), (x, self.height - 1), _INK, self._line)
+            cv2.circle(strip, (x, int(self._y(explanation.scores[frame]))), 3 * self._line, _INK, -1, cv2.LINE_AA)
+        score = f"{explanation.scores[frame]:.2f}"
+        write_text(strip, score, (self._width - self._margin, self._header // 2), self._font_size, _INK, anchor="rm")
+        return strip
+
+    def _draw_ground(self) -> np.ndarray:
+        strip = np.full((self.height, self._width, 3), _GROUND, np.uint8)
+        if self._plot:
+            self._draw_curve(strip)
+        cv2.line(strip, (0, self._header - 1), (self._width, self._header - 1), (50, 50, 58), self._line)
+        room = self._width - 2 * self._margin - self._score_at
+        label = _fitted(self._title, room, self._font_size)
+        write_text(strip, label, (self._margin, self._header // 2), self._font_size, _INK, anchor="lm")
+        return strip
+
+    def _draw_curve(self, strip: np.ndarray) -> None:
+        explanation = self._explanation
+        base = self.height - self._margin
+        evidence = explanation.evidence / (explanation.evidence.max(initial=0.0) or 1.0)
+        xs = self._x(explanation.times)
+        outline = np.stack([xs, base - evidence * (self._plot - self._margin)], 1)
+        area = np.concatenate([[[xs[0], base]], outline, [[xs[-1], base]]]).round().astype(np.int32)
+        cv2.fillPoly(strip, [area], _colour(0.62), cv2.LINE_AA)
+        line = np.stack([xs, self._y(explanation.scores)], 1).round().astype(np.int32)
+        cv2.polylines(strip, [line], False, _INK, self._line, cv2.LINE_AA)
+
+    def _x(self, times: np.ndarray) -> np.ndarray:
+        first, last = self._explanation.times[0], self._explanation.times[-1]
+        return self._margin + (times - first) / ((last - first) or 1.0) * (self._width - 1 - 2 * self._margin)
+
+    def _y(self, scores: np.ndarray) -> np.ndarray:
+        return self.height - self._margin - np.clip(scores, 0, 1) * (self._plot - self._margin)
+
+
+def write_overlay(explanation: Explanation, path: Path) -> None:
+    """Write the overlay film: every source frame at its own time, with the source's sound.
+
+    Raises:
+        ClipError: the clip does not have the frames that were explained.
+        OutputError: the film cannot be written.
+    """
+    clip = explanation.opened()
+    overlay = Overlay(explanation, float(clip.sample_aspect_ratio))
+    write_drawn(path, overlay.size, overlay.draw, explanation, clip)
+
+
+def write_drawn(
+    path: Path,
+    size: tuple[int, int],
+    draw: Callable[[np.ndarray, int], np.ndarray],
+    explanation: Explanation,
+    clip: FrameSource,
+) -> None:
+    """Draw every explained frame into a film with the clip's sound: decoding, drawing and encoding at the same time.
+    The film of a stretch that begins later than the clip begins at 0, and is silent.
+
+    Args:
+        path: the film.
+        size: (height, width) of its pictures.
+        draw: from a frame's upright pixels and its index to a picture.
+        explanation: of the clip.
+        clip: what is drawn on.
+
+    Raises:
+        ClipError: the clip does not have the frames that were explained.
+        OutputError: the film cannot be written.
+    """
+
+    begins = round(clip.start / clip.time_base) if clip.start is not None else 0
+
+    def drawn() -> Iterator[tuple[av.VideoFrame, int]]:
+        with closing(explained_frames(explanation, clip)) as frames:
+            for frame in frames:
+                yield film_frame(draw(frame.pixels, frame.index), clip.colour), frame.pts - begins
+
+    film = FilmWriter(
+        path,
+        size,
+        time_base=clip.time_base,
+        frame_rate=clip.frame_rate,
+        colour=clip.colour,
+        audio_from=clip.sound,
+        audio_shift=clip.sound_shift,
+    )
+    # Products of small matrices: the threads that BLAS starts for them would only take the encoder's time.
+    with film, threadpool_limits(1, "blas"), closing(prefetch(drawn(), _AHEAD)) as pictures:
+        for picture, pts in pictures:
+            film.encode(picture, pts)
+
+
+def explained_frames(explanation: Explanation, clip: FrameSource) -> Generator[Frame]:
+    """The frames that were explained, decoded ahead on a thread.
+
+    Raises:
+        ClipError: the clip does not have them.
+    """
+    found = 0
+    with closing(prefetch(clip, _AHEAD)) as frames:
+        for frame in frames:
+            if frame.index >= explanation.frames or frame.pixels.shape[:2] != explanation.size:
+                break
+            yield frame
+            found += 1
+    if found != explanation.frames:
+        raise ClipError(
+            f"{clip.name} has changed since it was explained: {found} of {explanation.frames} frames match; "
+            "explain it again"
+        )
+
+
+def write_overlay_image(explanation: Explanation, path: Path) -> None:
+    """Write the overlay of a picture as a picture.
+
+    Raises:
+        ClipError: the picture has changed or is gone.
+    """
+    clip = explanation.opened()
+    overlay = Overlay(explanation, float(clip.sample_aspect_ratio))
+    frame = next(iter(clip))
+    if frame.pixels.shape[:2] != explanation.size:
+        raise ClipError(f"{clip.name} has changed since it was explained; explain it again")
+    Image.fromarray(overlay.draw(frame.pixels, 0)).save(path)
+
+
+@lru_cache
+def _shares() -> tuple[np.ndarray, np.ndarray]:
+    """What of a pixel is kept, (256,) in 255ths, and the colour that is laid over it, (1, 256, 3), for each level."""
+    opacity = OPACITY * np.arange(256) / 255
+    laid = np.rint(opacity[:, None] * _colours()).astype(np.uint8)
+    return np.rint(255 * (1 - opacity)).astype(np.uint8), laid[None]
+
+
+@lru_cache
+def _colours() -> np.ndarray:
+    """(256, 3) uint8 RGB."""
+    colours: np.ndarray = matplotlib.colormaps[COLORMAP](np.arange(256), bytes=True)[:, :3]
+    return colours
+
+
+def _colour(level: float) -> tuple[int, int, int]:
+    r, g, b = (int(v) for v in _colours()[round(level * 255)])
+    return r, g, b
+
+
+@lru_cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
+
+
+def _fitted(text: str, width: int, size: int) -> str:
+    """The text, cut with an ellipsis where it is wider than `width` pixels."""
+    font = _font(size)
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…"
+
+
+def text_width(text: str, size: int) -> int:
+    """How wide a text of that size is, in pixels."""
+    return round(_font(size).getlength(text))
+
+
+def write_text(
+    image: np.ndarray, text: str, at: tuple[int, int], size: int, colour: tuple[int, int, int], *, anchor: str
+) -> None:
+    """Draw text into an (H, W, 3) uint8 RGB image in place, its size in pixels, placed by a Pillow anchor."""
+    canvas = Image.fromarray(image)
+    ImageDraw.Draw(canvas).text(at, text, fill=colour, font=_font(size), anchor=anchor)
+    image[:] = np.asarray(canvas)

@@ -1,0 +1,57 @@
+"""The temporal curve as a picture and as a table."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from vidcam.results.explanation import Explanation
+
+
+def write_curve_csv(explanation: Explanation, path: Path) -> None:
+    """A row per source frame: frame, time_s, score, evidence (raw, in the unit of the maps)."""
+    curve = explanation.curve
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["frame", "time_s", "score", "evidence"])
+        for frame, time, score, evidence in zip(curve.frame, curve.time, curve.score, curve.evidence):
+            writer.writerow([frame, f"{time:.6f}", f"{score:.6g}", f"{evidence:.6g}"])
+
+
+def curve_figure(explanation: Explanation) -> Figure:
+    """Score as a line on [0, 1], evidence as an area in its own unit, over time in seconds."""
+    curve = explanation.curve
+    figure = Figure(figsize=(8, 3), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    warm = matplotlib.colormaps["inferno"](0.62)
+    held = axes.twinx()
+    held.fill_between(curve.time, curve.evidence, color=warm, alpha=0.45, linewidth=0)
+    held.set_ylim(0, (float(curve.evidence.max(initial=0.0)) or 1.0) * 1.05)
+    held.set_ylabel("evidence (mean of the raw map)", color=warm)
+    held.tick_params(axis="y", colors=warm)
+    axes.plot(curve.time, curve.score, color="#1b1b24", linewidth=1.6)
+    low, high = (0.0, 1.02) if explanation.target.index is not None else (None, None)
+    axes.set_ylim(low, high)
+    axes.set_xlim(curve.time[0], curve.time[-1] if explanation.frames > 1 else curve.time[0] + 1)
+    axes.set_xlabel("time (s)")
+    axes.set_ylabel("score")
+    axes.set_zorder(held.get_zorder() + 1)
+    axes.patch.set_visible(False)
+    for name in ("top",):
+        axes.spines[name].set_visible(False)
+        held.spines[name].set_visible(False)
+    title = f"{explanation.target.label}  ({explanation.target.probability:.2f})"
+    axes.set_title(title, loc="left", fontsize=11, parse_math=False)
+    axes.set_title(
+        f"{explanation.model} · {explanation.layer} · {explanation.method}",
+        loc="right",
+        fontsize=8,
+        color="#60606c",
+        parse_math=False,
+    )
+    return figure

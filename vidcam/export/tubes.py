@@ -1,0 +1,105 @@
+"""Tubes as files: JSON, and the overlay with a box around each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+
+from vidcam.export.outputs import all_or_nothing, refuse
+from vidcam.export.overlay import Overlay, write_drawn, write_text
+from vidcam.results.explanation import Explanation
+from vidcam.temporal.segments import frame_edges
+from vidcam.temporal.tubes import Tube
+from vidcam.untrusted.text import as_json
+
+SHOWN = 8
+"""Tubes that are drawn, the best ones; the JSON has all."""
+
+
+@dataclass(frozen=True)
+class TubeOutputs:
+    """Where the files of tubes are."""
+
+    tubes: Path
+    film: Path
+
+    @classmethod
+    def within(cls, directory: Path) -> TubeOutputs:
+        """The names in a directory."""
+        return cls(directory / "tubes.json", directory / "tubes.mp4")
+
+
+def refuse_existing(directory: Path) -> None:
+    """Check before any work is done that nothing would be overwritten.
+
+    Raises:
+        OutputError: one of the files is there, or the directory cannot be one.
+    """
+    refuse(directory, vars(TubeOutputs.within(directory)).values())
+
+
+def save_tubes(
+    explanation: Explanation, tubes: Sequence[Tube], directory: Path, *, overwrite: bool = False
+) -> TubeOutputs:
+    """Write tubes.json and tubes.mp4 of the tubes of an explanation.
+
+    Raises:
+        OutputError: one of them exists and `overwrite` is not set, or the directory cannot be written.
+        ClipError: the clip has changed or is gone.
+    """
+    if not overwrite:
+        refuse_existing(directory)
+    edges = frame_edges(explanation.times)
+    facts = {
+        "clip": explanation.clip,
+        "size": list(explanation.size),
+        "model": explanation.model,
+        "method": explanation.method,
+        "layer": explanation.layer,
+        "tubes": [
+            {
+                "label": tube.label,
+                "score": round(tube.score, 5),
+                "start_frame": tube.start,
+                "end_frame": tube.end,
+                "start_s": round(float(edges[tube.start]), 5),
+                "end_s": round(float(edges[tube.end]), 5),
+                "boxes": tube.boxes.round(2).tolist(),
+            }
+            for tube in tubes
+        ],
+    }
+    with all_or_nothing(directory) as work:
+        part = TubeOutputs.within(work)
+        part.tubes.write_text(as_json(facts) + "\n", encoding="utf-8")
+        _write_film(explanation, tubes[:SHOWN], part.film)
+    return TubeOutputs.within(directory)
+
+
+def _write_film(explanation: Explanation, tubes: Sequence[Tube], path: Path) -> None:
+    clip = explanation.opened()
+    overlay = Overlay(explanation, float(clip.sample_aspect_ratio))
+
+    def draw(pixels: np.ndarray, frame: int) -> np.ndarray:
+        return with_boxes(overlay.draw(pixels, frame), overlay, tubes, frame)
+
+    write_drawn(path, overlay.size, draw, explanation, clip)
+
+
+def with_boxes(picture: np.ndarray, overlay: Overlay, tubes: Sequence[Tube], frame: int) -> np.ndarray:
+    """A frame that was drawn by an overlay, with the boxes of the tubes that are there, each in its own colour."""
+    line = max(2, round(overlay.size[1] / 320))
+    text = max(12, round(overlay.size[1] / 36))
+    for number, tube in enumerate(tubes):
+        if tube.start <= frame < tube.end:
+            red, green, blue = (round(255 * c) for c in matplotlib.colormaps["Set2"](number % 8)[:3])
+            first, last = overlay.corners(tube.boxes[frame - tube.start])
+            cv2.rectangle(picture, first, last, (red, green, blue), line, cv2.LINE_AA)
+            place = (first[0] + 2 * line, first[1] + 2 * line)
+            write_text(picture, f"{number + 1}  {tube.score:.2f}", place, text, (red, green, blue), anchor="lt")
+    return picture

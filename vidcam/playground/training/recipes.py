@@ -1,0 +1,99 @@
+"""The recipe of the bundled networks: how their weights are made, and how good they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.utils.data import Dataset
+
+from vidcam.engine.loader import network_input
+from vidcam.errors import ModelError
+from vidcam.models.registry import Model, load_model
+from vidcam.playground.actions import LABELS
+from vidcam.playground.networks import SmallR2Plus1D, small_c3d
+from vidcam.playground.scene import trimmed_scene
+from vidcam.playground.training.captioner import DescribedWindows, caption_loss, captioner_from
+from vidcam.playground.training.classifier import (
+    TrainingWindows,
+    classification_loss,
+    start_from_motion,
+    with_batch_norm,
+    without_batch_norm,
+)
+from vidcam.playground.training.loop import Progress, fit
+
+CAPTIONER = "playground-captioner"
+# network → steps, windows in each, and highest learning rate
+RECIPES = {
+    "playground-r2plus1d": (1600, 24, 3e-3),
+    "playground-c3d": (1600, 24, 2e-3),
+    CAPTIONER: (600, 12, 1.5e-3),
+}
+_CLUTTER_RAMP = 0.3
+
+
+def train(name: str, out: Path, *, progress: Progress = lambda step, loss, accuracy: None) -> Path:
+    """Train a bundled network and store its weights as half-precision safetensors.
+
+    The classifiers begin with nothing, the captioner with the trunk of the bundled R(2+1)D. The state of the training
+    is kept beside `out` in a `.training` file; run again after an interruption, it goes on from there.
+
+    Raises:
+        ModelError: there is no recipe of that name.
+    """
+    if name not in RECIPES:
+        raise ModelError(f"there is no recipe for {name!r}; choose one of {', '.join(RECIPES)}")
+    steps, batch, rate = RECIPES[name]
+    ramp = int(_CLUTTER_RAMP * steps * batch)
+    checkpoint = out.with_suffix(".training")
+    torch.manual_seed(0)
+    if name == CAPTIONER:
+        network: nn.Module = captioner_from(load_model("playground-r2plus1d").network)
+        examples: Callable[[int, int], Dataset[Any]] = partial(DescribedWindows, ramp=ramp)
+        loss_of = caption_loss
+    else:
+        network, examples, loss_of = _untrained(name).train(), partial(TrainingWindows, ramp=ramp), classification_loss
+    fit(network, examples, loss_of, steps=steps, rate=rate, checkpoint=checkpoint, batch=batch, progress=progress)
+    store(network, out)
+    return out
+
+
+def _untrained(name: str) -> nn.Module:
+    if name == "playground-r2plus1d":
+        residual = SmallR2Plus1D(len(LABELS))
+        start_from_motion(residual.temporal_stem)
+        return residual
+    plain = small_c3d(len(LABELS))
+    start_from_motion(plain.conv1)
+    return with_batch_norm(plain)
+
+
+def store(network: nn.Module, path: Path) -> None:
+    """Write a trained network's parameters in half precision; batch norms that C3D was trained with are folded in."""
+    state = {
+        name: value.half().contiguous() if value.is_floating_point() else value
+        for name, value in without_batch_norm(network).state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    part = path.with_name(path.name + ".part")
+    save_file(state, part)
+    part.replace(path)
+
+
+def accuracy(model: Model, seed: int, count: int) -> float:
+    """Share of `count` rendered windows of 16 frames of a seed, 224 pixels a side, that a network names rightly."""
+    right = 0
+    for index in range(count):
+        scene = trimmed_scene(seed, index)
+        frames = [model.spec.preprocess.frame(scene.render(t, 224)) for t in range(scene.frames)]
+        with torch.inference_mode():
+            scores = model.network(network_input(model, [frames])).cpu()
+        right += model.labels[int(np.argmax(scores.numpy()))] == scene.label
+    return right / count

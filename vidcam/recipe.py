@@ -1,0 +1,256 @@
+"""Recipe: how explanations are made. The one place where an option is.
+
+The same object is the settings in a YAML file, the shared options of every command, a corpus setting and the keywords of
+`vidcam.explain`. It is validated when it is made, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from numbers import Integral
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from typing_extensions import TypedDict
+
+from vidcam.errors import SettingsError, nearest, one_of
+from vidcam.untrusted.text import fitted, shortened
+from vidcam.untrusted.yaml import read_yaml
+
+if TYPE_CHECKING:
+    from vidcam.cam.fusion import Fusion
+    from vidcam.models.registry import Model
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Pixels = Annotated[int, Field(ge=1, le=8192)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Cells = Annotated[int, Field(ge=1, le=100_000)]
+
+
+def _whole(value: Any) -> Any:
+    """Take the whole numbers of NumPy and torch for Python's; True and False are none."""
+    return operator.index(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
+
+
+Frames = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=100_000)]
+
+
+class _Validated(BaseModel):
+    """Settings that are checked when they are made.
+
+    Raises:
+        SettingsError: a setting is unknown or has a value that cannot work.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    def __init__(self, **settings: Any) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise SettingsError(_described(error, type(self).model_fields)) from error
+
+
+class Recipe(_Validated):
+    """How explanations are made: at which layers, by which methods, on which windows, in which precision.
+
+    Attributes:
+        layer: name of the target layer, or "auto" for the model's default; several, with commas, are fused.
+        method: a key of `vidcam.cam.methods.METHODS`; several, with commas, give an explanation each.
+        fusion: how the maps of several layers become one, see `vidcam.cam.fusion.fuse`.
+        stride: source frames between the starts of windows; half a window by default, a quarter for `localize`.
+        sampling_rate: source frames between the frames of a window; by default the one that brings the clip nearest
+            to the frame rate that the network was trained at.
+        frame_rate: frames per second of frames without times; by default the rate that the network was trained at.
+        dtype: the trunk's; "auto" is the fastest of this device if the explanation stays the same, see
+            `vidcam.engine.precision`.
+        dense: run the trunk once over long spans, see `vidcam.engine.spans`: faster the smaller the stride is, but
+            approximate; the explanation's warnings say how closely it agrees.
+        device: "auto" (the GPU where there is one), "cpu", "cuda", "cuda:1" or "mps". By default a network by name
+            runs as with "auto", and your own stays where it is.
+
+    Raises:
+        SettingsError: a setting is unknown or has a value that cannot work.
+
+    Example:
+        >>> Recipe(method="gradcam", stride=4).stride
+        4
+        >>> Recipe(fusion="median")
+        Traceback (most recent call last):
+        vidcam.errors.SettingsError: there is no fusion 'median'; choose one of mean, max
+    """
+
+    layer: str = Field(
+        default="auto", min_length=1, description="auto, or names from `vidcam layers`; several are fused."
+    )
+    method: str = Field(default="gradcam++", description="Names from `vidcam methods`, with commas.")
+    fusion: str = Field(default="mean", description="Of several layers: mean, or max as in LayerCAM.")
+    stride: Frames | None = Field(default=None, description="Source frames between windows; half a window by default.")
+    sampling_rate: Frames | None = Field(default=None, description="Source frames between the frames of a window.")
+    frame_rate: Annotated[float, Field(gt=0, lt=1e6, allow_inf_nan=False, strict=False)] | None = Field(
+        default=None, description="Frames per second of pictures in a folder."
+    )
+    dtype: Dtype = Field(default="auto", description="Of the trunk: auto, float32, bfloat16 or float16.")
+    dense: bool = Field(default=False, description="Faster but approximate; prints how closely it agrees.")
+    device: str | None = Field(
+        default=None, max_length=64, description="auto (the GPU where there is one), cpu, cuda, mps."
+    )
+
+    @field_validator("method")
+    @classmethod
+    def _method_exists(cls, methods: str) -> str:
+        from vidcam.cam.methods import method_named  # torch
+
+        for name in methods.split(","):
+            method_named(name.strip())
+        return methods
+
+    @field_validator("fusion")
+    @classmethod
+    def _fusion_exists(cls, fusion: str) -> str:
+        from vidcam.cam.fusion import FUSIONS
+
+        return one_of(fusion, FUSIONS, "fusion")
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The names in `method`, each once."""
+        return tuple(dict.fromkeys(name.strip() for name in self.method.split(",")))
+
+    def changed(self, **settings: Any) -> Recipe:
+        """Return a copy with other settings.
+
+        Raises:
+            SettingsError: as for a new one.
+        """
+        return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **settings})
+
+
+class Settings(TypedDict, total=False):
+    """The keywords of `vidcam.explain` and `vidcam.localize`: the fields of `Recipe`, for type checkers."""
+
+    layer: str
+    method: str
+    fusion: Fusion
+    stride: int | None
+    sampling_rate: int | None
+    frame_rate: float | None
+    dtype: Dtype
+    dense: bool
+    device: str | None
+
+
+class PreprocessConfig(BaseModel):
+    """From a frame to the network's input; the fields of `vidcam.Preprocess`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    resize: Pixels | tuple[Pixels, Pixels]
+    crop: tuple[Pixels, Pixels]
+    mean: tuple[Number, Number, Number]
+    std: tuple[Deviation, Deviation, Deviation]
+    scale: Number = 1 / 255
+    bgr: bool = False
+
+
+class OwnModelConfig(BaseModel):
+    """A user's own network: the function that makes it, and what it expects; see `vidcam.own_model`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    factory: str
+    arguments: dict[str, Any] = {}
+    preprocess: PreprocessConfig | None = None
+    frames: Frames = 16
+    frame_rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    layer: str = "auto"
+    channels_last: bool = False
+    grid: tuple[Cells, Cells, Cells] | None = None
+
+
+class ExplainConfig(Recipe):
+    """A recipe, the network that it is for, and the target: what a YAML file holds and a command is given.
+
+    Attributes:
+        model: a name (`vidcam models` lists them), or in a YAML file a network of one's own.
+        weights: "default", "none" or a file.
+        labels: a text file with one class label a line.
+        target: "top", "top5", a label, a class index, or "A - B".
+    """
+
+    model: str | OwnModelConfig = Field(default="playground-r2plus1d", description="A name from `vidcam models`.")
+    weights: str = Field(default="default", description="default, none, or a .pth, .pt or .safetensors file.")
+    labels: str | None = Field(default=None, description="Text file with one class label a line.")
+    target: str | int = Field(default="top", description="top, top5, a label, a class index, or 'A - B'.")
+
+    def load(self) -> Model:
+        """Load the model with its weights and labels.
+
+        Raises:
+            VidcamError: it cannot be had.
+        """
+        from vidcam.models.registry import load_model
+
+        device = self.device or "auto"
+        if isinstance(self.model, str):
+            return load_model(self.model, self.weights, self.labels, device)
+        from vidcam.cam.layout import Layout
+        from vidcam.models.device import device_named
+        from vidcam.models.own import ASSUMED, built, own_model
+        from vidcam.models.preprocess import Preprocess
+
+        own = self.model
+        return own_model(
+            built(own.factory, own.arguments, self.weights).to(device_named(device)),
+            preprocess=Preprocess(**own.preprocess.model_dump()) if own.preprocess else ASSUMED,
+            frames=own.frames,
+            frame_rate=own.frame_rate,
+            layer=own.layer,
+            labels=self.labels,
+            name=own.factory,
+            layout=Layout(own.channels_last, own.grid),
+            weights=self.weights,
+        )
+
+
+def read_config(path: Path | None, flags: Mapping[str, Any] = {}, *, trusted: bool = False) -> ExplainConfig:
+    """Read a config from a YAML file, or take the defaults, with the flags that were given (not None) on top.
+
+    Args:
+        path: the file.
+        flags: settings by name.
+        trusted: whether the file may name a factory, whose code is then run to make the network.
+
+    Raises:
+        SettingsError: the file cannot be read, is not a mapping, has a wrong or unknown setting, or names code to run
+            and is not trusted.
+    """
+    stored = {} if path is None else read_yaml(path)
+    where = f"config {path}" if path is not None else "the settings"
+    if not isinstance(stored, dict):
+        raise SettingsError(f"{where} holds a {type(stored).__name__}; settings are expected, one `name: value` a line")
+    names = {str(name): value for name, value in stored.items()}
+    try:
+        config = ExplainConfig(**{**names, **{k: v for k, v in flags.items() if v is not None}})
+    except SettingsError as error:
+        raise SettingsError(f"{where}: {error}") from error
+    if isinstance(config.model, OwnModelConfig) and not trusted:
+        raise SettingsError(
+            f"{where} names code to run (factory {shortened(config.model.factory)}), and such a file may come from anybody; "
+            "look at it, and pass --trust-config if it may"
+        )
+    return config
+
+
+def _described(error: ValidationError, known: Mapping[str, Any]) -> str:
+    """Say which setting is wrong, why, and what was given."""
+    first = max(error.errors(), key=lambda e: len(e["loc"]))  # the deepest: inside the model, not beside it
+    name = ".".join(str(part) for part in first["loc"] if part != OwnModelConfig.__name__)
+    if first["type"] == "extra_forbidden":
+        near = nearest(name, known)
+        hint = f"did you mean {near[0]}? " if near else ""
+        return f"there is no setting {shortened(name)}; {hint}settings are {', '.join(known)}"
+    return f"{fitted(name, 120)}: {fitted(first['msg'], 200)} (given: {shortened(first['input'])})"

@@ -1,0 +1,61 @@
+"""What all results have in common: the clip, how it was explained, and a way back to its frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vidcam.results.exporter import exporter
+from vidcam.video.reader import Clip
+from vidcam.video.source import FrameSource, source_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A result of one clip.
+
+    Attributes:
+        clip: path of the explained file, its URL without secrets, or the name of other frames.
+        model, layer, method: how it was explained.
+        region: left, top, right, bottom of the part of the frame that the network sees, in its pixels.
+        times: (F,) float64, presentation time of every source frame in seconds.
+        stretch: start and end in seconds of the explained part, where that is not the whole clip.
+        warnings: notes for the user.
+        timings: seconds spent, by stage.
+        source: the frames, to be read again; not stored.
+    """
+
+    clip: str
+    model: str
+    layer: str
+    method: str
+    region: tuple[float, float, float, float]
+    times: np.ndarray
+    stretch: tuple[float | None, float | None] = (None, None)
+    warnings: tuple[str, ...] = ()
+    timings: dict[str, float] = field(default_factory=dict)
+    source: FrameSource | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def frames(self) -> int:
+        """Number of source frames explained."""
+        return len(self.times)
+
+    def opened(self) -> FrameSource:
+        """Return the frames, as far as they were explained, to be read once more.
+
+        Raises:
+            ClipError: they are gone, or can be read once only.
+        """
+        if self.source is not None:
+            return self.source.reopened()
+        start, end = self.stretch
+        if start is not None or end is not None:
+            return Clip(self.clip, start=start, end=end)
+        lasts = float(self.times[-1] - self.times[0]) if len(self.times) else 0.0
+        return source_of(self.clip, None, (len(self.times) - 1) / lasts if lasts > 0 else None)
+
+    def _repr_html_(self) -> str:
+        """Return the page that a notebook shows: the clip with its heat, curves, segments and predictions."""
+        return exporter().notebook_html(self)

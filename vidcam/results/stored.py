@@ -1,0 +1,158 @@
+"""Explanations read back from their files: what these declare is checked before an array is made."""
+
+from __future__ import annotations
+
+import os
+from math import prod
+from pathlib import Path
+from typing import IO, Annotated, Any
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+
+import numpy as np
+from pydantic import BaseModel, Field, StrictStr, ValidationError
+
+from vidcam.errors import OutputError
+from vidcam.results.explanation import ExplainedTarget, Explanation
+from vidcam.untrusted.files import open_regular, read_json
+from vidcam.untrusted.text import one_line, shortened
+from vidcam.untrusted.zips import open_zip
+
+_MOST_SUMMARY = 16 << 20
+_MOST_LISTED = 4 << 10  # bytes of the list of members, of which there are six
+_MOST_HEADER = 4 << 10  # bytes before the numbers of an array
+
+_AXES = {  # of each array: letters that are the same are the same length
+    "times": "F",
+    "maps": "Fhw",
+    "scores": "F",
+    "evidence": "F",
+    "window_starts": "W",
+    "window_scores": "W",
+}
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Count = Annotated[int, Field(strict=True, ge=0, lt=2**53)]
+Side = Annotated[int, Field(strict=True, ge=1, le=65_535)]
+
+
+class _Target(BaseModel):
+    index: Count | None
+    label: StrictStr
+    probability: Number
+
+
+class _Candidate(BaseModel):
+    label: StrictStr
+    probability: Number
+
+
+class _Summary(BaseModel):
+    """What `Explanation.summary` writes."""
+
+    clip: StrictStr
+    model: StrictStr
+    weights: StrictStr
+    layer: StrictStr
+    method: StrictStr
+    target: _Target
+    top: list[_Candidate]
+    size: tuple[Side, Side]
+    region: tuple[Number, Number, Number, Number]
+    windowing: dict[str, Count]
+    stretch: tuple[Number | None, Number | None] = (None, None)
+    computation: dict[str, Any]
+    timings: dict[str, Number]
+    versions: dict[str, StrictStr]
+    warnings: list[StrictStr]
+
+    def model_post_init(self, _: Any) -> None:
+        """Check what the types alone do not say."""
+        left, top, right, bottom = self.region
+        if left >= right or top >= bottom:
+            raise ValueError("the region is empty")
+
+
+def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
+    """Read the files that `Explanation.save` wrote, explanation.npz and summary.json; nothing is unpickled.
+
+    Args:
+        directory: the directory they are in.
+        most: bytes that the arrays may have; a file of more is refused before it is inflated.
+
+    Raises:
+        OutputError: a file is missing, damaged or too large.
+    """
+    directory = Path(directory)
+    try:
+        facts = _Summary.model_validate(read_json(directory / "summary.json", _MOST_SUMMARY))
+        with open_regular(directory / "explanation.npz") as file, open_zip(file, _MOST_LISTED) as archive:
+            arrays = _arrays(archive, most)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise _unreadable(directory, f"{name}: {first['msg']}, given {shortened(first['input'])}") from error
+    except Exception as error:  # zipfile, zlib and numpy raise anything on damaged files: EOFError, SyntaxError, ...
+        raise _unreadable(directory, str(error) or type(error).__name__) from error
+    told: dict[str, Any] = {name: getattr(facts, name) for name in _Summary.model_fields} | arrays
+    told["target"] = ExplainedTarget(**dict(facts.target))
+    told["top"] = tuple((candidate.label, candidate.probability) for candidate in facts.top)
+    told["warnings"] = tuple(facts.warnings)
+    return Explanation(**told)
+
+
+def _unreadable(directory: Path, reason: str) -> OutputError:
+    reason = one_line(reason, 400)
+    return OutputError(
+        f"{directory}{os.sep} holds no explanation that can be read ({reason}); give a directory written by vidcam"
+    )
+
+
+def _arrays(archive: ZipFile, most: int) -> dict[str, np.ndarray]:
+    members = {member.filename: member for member in archive.infolist()}
+    if set(members) != {f"{name}.npy" for name in _AXES}:
+        raise BadZipFile(f"explanation.npz holds {shortened(sorted(members))}; it should hold {', '.join(_AXES)}")
+    total = sum(member.file_size for member in members.values())
+    if total > most:
+        raise BadZipFile(
+            f"explanation.npz has {total:,} bytes when inflated, {most:,} are allowed; "
+            "if you trust it, pass most=BYTES to load_explanation"
+        )
+    lengths: dict[str, int] = {}
+    arrays = {}
+    for name, axes in _AXES.items():
+        shape = _checked_shape(archive, members[f"{name}.npy"])
+        if len(shape) != len(axes):
+            raise ValueError(f"{name} has shape {shape}; it should have {len(axes)} axes")
+        for axis, length in zip(axes, shape):
+            if lengths.setdefault(axis, length) != length:
+                raise ValueError(f"{name} has shape {shape}; other arrays have {lengths[axis]} in place of {length}")
+        with archive.open(members[f"{name}.npy"]) as file:
+            arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
+        if not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{name} holds values that are not finite")
+    if lengths["h"] * lengths["w"] == 0:
+        raise ValueError("the maps are empty")
+    return arrays
+
+
+def _checked_shape(archive: ZipFile, member: ZipInfo) -> tuple[int, ...]:
+    """The shape of a stored array, once its numbers are seen to be as many as the member has bytes for."""
+    if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+        raise BadZipFile(f"{member.filename} is compressed in another way than by deflation")
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        shape, dtype = _header(file, version)
+        before = file.tell()
+    if dtype.kind not in "fiu" or dtype.itemsize > 8:
+        raise ValueError(f"{member.filename} holds {dtype}; it should hold numbers")
+    if any(n < 0 for n in shape) or before + prod(shape) * dtype.itemsize != member.file_size:
+        raise ValueError(f"{member.filename} of shape {shortened(shape)} does not have {member.file_size:,} bytes")
+    return shape
+
+
+def _header(file: IO[bytes], version: tuple[int, int]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"an array is stored in version {version}; numpy writes plain numbers in 1.0")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file, max_header_size=_MOST_HEADER)
+    return shape, dtype

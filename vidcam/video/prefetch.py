@@ -1,0 +1,59 @@
+"""One stage of a pipeline ahead of the next: an iterator that runs on a thread of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from contextlib import closing, nullcontext, suppress
+from dataclasses import dataclass
+from queue import Empty, Queue
+from threading import Event, Thread
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _End:
+    error: BaseException | None
+
+
+def prefetch(items: Iterable[T], most: int) -> Generator[T]:
+    """The items in their order, made on another thread while those before them are used.
+
+    Decoding, resizing, drawing and encoding leave Python's lock while they work, so that stages really overlap.
+    An exception in the making comes out here. Whoever stops early stops the making too: the thread has ended, and
+    a generator it ran is closed, once this one is closed.
+
+    Args:
+        items: what is iterated over on the thread.
+        most: items that may wait; making pauses when there are that many.
+    """
+    waiting: Queue[T | _End] = Queue(most)
+    stopped = Event()
+
+    def make() -> None:
+        error: BaseException | None = None
+        try:
+            made = iter(items)
+            with closing(made) if isinstance(made, Generator) else nullcontext():
+                for item in made:
+                    waiting.put(item)
+                    if stopped.is_set():
+                        break
+        except BaseException as raised:
+            error = raised
+        waiting.put(_End(error))
+
+    thread = Thread(target=make, name="vidcam-ahead", daemon=True)
+    thread.start()
+    try:
+        while not isinstance(item := waiting.get(), _End):
+            yield item
+        if item.error is not None:
+            raise item.error
+    finally:
+        stopped.set()
+        while thread.is_alive():  # it may be waiting for room
+            with suppress(Empty):
+                waiting.get(timeout=0.02)
+        thread.join()

@@ -1,0 +1,281 @@
+"""Clips elsewhere: fetched by fsspec, and written down without what gives access to them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+from vidcam.errors import ClipError, OutputError
+from vidcam.untrusted.text import printable
+
+_PIECE = 2**20  # bytes read at once
+_SIGNING = re.compile(
+    r"x-amz-|x-goog-|(awsaccesskeyid|googleaccessid|signature|sig|expires|policy|key-pair-id|(access_)?token)$", re.I
+)
+_AZURE = {"sig", "sv", "ss", "srt", "sp", "st", "se", "spr", "sip", "sr", "skoid", "sktid", "skt", "ske", "sks", "skv"}
+_AMAZON = {f"x-amz-{name}" for name in ("algorithm", "credential", "date", "expires", "signedheaders", "signature")} | {
+    "x-amz-security-token",
+    "x-amz-content-sha256",
+}
+_GOOGLE = {f"x-goog-{name}" for name in ("algorithm", "credential", "date", "expires", "signedheaders", "signature")}
+_SIGNED = [  # by whom: the parameters that show it, and all that change when it is signed anew
+    ({"x-amz-signature"}, _AMAZON),
+    ({"awsaccesskeyid", "signature", "expires"}, {"awsaccesskeyid", "signature", "expires", "x-amz-security-token"}),
+    ({"x-goog-signature"}, _GOOGLE),
+    ({"googleaccessid", "signature", "expires"}, {"googleaccessid", "signature", "expires"}),
+    ({"key-pair-id", "signature", "expires"}, {"key-pair-id", "signature", "expires"}),
+    ({"key-pair-id", "signature", "policy"}, {"key-pair-id", "signature", "policy", "expires"}),
+    ({"sig", "sv"}, _AZURE),
+]
+_HAS_USER = re.compile("(https?|ftps?|sftp|ssh|smb|webdavs?|davs?)://", re.I)  # schemes with user:password@host
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*"
+_FETCHED = re.compile(rf"(?!file:){_SCHEME}(://|::)", re.I)
+_LINK = re.compile(rf"{_SCHEME}(://[^:@;?#]*)?::")  # of a chain, such as `zip://a.mp4::` or `simplecache::`
+_BEGINNING = re.compile(rf"\s*({_SCHEME}:[/\\]*|[/\\]{{2,}})")
+_SECRET_BEHIND = re.compile("[;?#]|&(?=[^&=/]*=)")
+_DELIMITER = re.compile("[:@?;#]|&(?=[^&=/]*=)")
+_COLON, _SLASH = "(:|%(25)*3a)", r"([/\\]|%(25)*(2f|5c))"  # as they are, or percent-encoded
+_IN_TEXT = re.compile(rf"{_SCHEME}{_COLON}{_SLASH}[^\s'\"<>]*[^\s'\"<>.,:;)]", re.I)
+_ENCODED = re.compile(rf"\s*({_SCHEME})%(25)*3a{_SLASH}", re.I)
+_GUESSABLE = 8  # characters of a query's value; a shorter one, such as `id=1080`, is looked for only if it signs
+_FRAGMENTS = 50  # places at which a fragment may begin
+_DECODINGS = 8  # times that a text may have been percent-encoded
+
+
+def is_url(path: str) -> bool:
+    """Whether a path is something fsspec fetches, and not a file of this machine."""
+    return _FETCHED.match(path) is not None
+
+
+def shown(path: str) -> str:
+    """A path as it may be written down: printable, and of whatever looks like a URL no user, password, query or fragment.
+
+    User and password end at the last "@", since a password may hold any other character; what begins with the first
+    ";", "?" or "#", or with an "&name=", is left out. Where the two overlap, nobody can say which is which, and all of
+    it is left out. Where some of these are percent-encoded, however often, only scheme and host are shown; of a `data:`
+    URL only that it is one.
+
+    Example:
+        >>> shown("zip://a.mp4::https://user:pass/word@host/x.zip;sig=1?token=2")
+        'zip://a.mp4::https://host/x.zip;…'
+    """
+    return printable(_bare(path) if _looks_like_url(path) else path)
+
+
+def _looks_like_url(path: str) -> bool:
+    return _ENCODED.match(path) is not None or "://" in path or "::" in path or _BEGINNING.match(path) is not None
+
+
+def _bare(url: str) -> str:
+    if encoded := _ENCODED.match(url):
+        return f"{encoded[1]}://…"
+    chain, beginning, rest = _parted(url)
+    if _hides(chain):
+        chain = "…::"
+    if beginning.strip().lower().startswith("data:"):
+        return f"{chain}data:…"
+    user, at, behind = rest.rpartition("@")
+    if at and not beginning.endswith(("/", "\\")):  # user:password@host
+        beginning = ""
+    if _SECRET_BEHIND.search(user):
+        return f"{chain}{beginning}…"
+    cut = _SECRET_BEHIND.search(behind)
+    shown = behind[: cut.start()] if cut else behind
+    if _hides(url):
+        host = re.match(r"[^/\\]*", shown)
+        if "@" in _decoded(rest).replace("@", "", rest.count("@")) or host is None or _hides(host[0]):
+            return f"{chain}{beginning}…"
+        return f"{chain}{beginning}{host[0]}/…"
+    return chain + beginning + shown + (f"{behind[cut.start() : cut.end()]}…" if cut else "")
+
+
+def _hides(text: str) -> bool:
+    """Whether percent-encoding hides what may part a secret from the rest."""
+    return len(_DELIMITER.findall(_decoded(text))) > len(_DELIMITER.findall(text))
+
+
+def _decoded(text: str) -> str:
+    """A text without its percent-encoding."""
+    for _ in range(_DECODINGS):
+        if (decoded := unquote(text)) == text:
+            break
+        text = decoded
+    return text
+
+
+def _parted(url: str) -> tuple[str, str, str]:
+    """The links of a chain before its last URL, that URL's beginning ("https://"), and the rest of it."""
+    chain = 0
+    while link := _LINK.match(url, chain):
+        chain = link.end()
+    beginning = _BEGINNING.match(url, chain)
+    end = beginning.end() if beginning else chain
+    return url[:chain], url[chain:end], url[end:]
+
+
+def unsigned(path: str) -> str:
+    """A name for what a path leads to, the same whoever may fetch it for how long; of a URL a digest.
+
+    It depends on all of it but, where the protocol has such, user and password, and a query's signature, if it is of
+    AWS, CloudFront, Google or Azure. Elsewhere an "@" or a `token=` may well tell one clip from another.
+    """
+    if not _looks_like_url(path):
+        return path
+    chain, beginning, rest = _parted(path)
+    kept: list[str] = []
+    if is_url(path) and _HAS_USER.fullmatch(beginning):
+        rest = re.sub(r"^[^/?#]*@", "", rest)
+    if is_url(path) and beginning.lower() in ("http://", "https://"):
+        rest, hash_, fragment = rest.partition("#")
+        rest, asked, query = rest.partition("?")
+        kept = [*(_unsigned_pairs(query.split("&")) if asked else []), *([hash_ + fragment] if hash_ else [])]
+    what = json.dumps([chain, beginning, rest, kept])
+    return hashlib.sha256(what.encode()).hexdigest()
+
+
+def _unsigned_pairs(pairs: list[str]) -> list[str]:
+    """Of a query's parts those that are not its signature's."""
+    names = [pair.partition("=")[0].lower() for pair in pairs]
+    signing = {name for shows, changes in _SIGNED if shows <= set(names) for name in changes}
+    return [pair for pair, name in zip(pairs, names, strict=True) if name not in signing]
+
+
+def without_secrets(text: str, path: str = "") -> str:
+    """A message as it may be written down: printable, every URL in it as `shown`, and none of a given URL's secrets.
+
+    Where one of these is in it all the same, encoded in whatever way, the message is left out.
+    """
+    if _looks_like_url(path):
+        text = text.replace(path, shown(path))
+        letters = _letters(text)
+        if any(
+            secret in text or (len(_letters(secret)) > 3 and _letters(secret) in letters) for secret in _secrets(path)
+        ):
+            return f"{shown(path)}: the reason is not written down, since it holds a part of the address"
+    return printable(_IN_TEXT.sub(lambda url: _bare(url[0]), text))
+
+
+def _secrets(url: str) -> Iterator[str]:
+    _, beginning, rest = _parted(url)
+    if beginning.strip().lower().startswith("data:"):
+        yield rest
+    for at in re.finditer("@", rest):
+        user = rest[: at.start()]
+        parts = {user, user.partition(":")[2], user.rpartition(":")[0], *user.split(":")}  # either may hold a colon
+        yield from (part for part in parts if len(part) > 2)
+    cut = _SECRET_BEHIND.search(rest)
+    behind = rest[cut.end() :] if cut else ""
+    ends = [behind[mark.end() :] for mark in islice(re.finditer("#", behind), _FRAGMENTS)]  # any may begin the fragment
+    yield from (long for long in (behind, *ends, *behind.split("#")) if len(long) >= _GUESSABLE)
+    for part in re.split("[;?#&]", behind):
+        name, _, value = part.partition("=")
+        least = 3 if _SIGNING.match(name) else _GUESSABLE
+        yield from (some for some in (value or part, *value.split("/")) if len(some) >= least)
+
+
+def _letters(text: str) -> str:
+    """The letters and digits of a text, whichever way the rest is encoded."""
+    return "".join(filter(str.isalnum, _decoded(text)))
+
+
+def fetched(url: str, folder: Path, most: int) -> Path:
+    """Fetch a clip into a folder.
+
+    Args:
+        url: what fsspec reads.
+        folder: it exists.
+        most: bytes that are taken.
+
+    Raises:
+        ClipError: it cannot be fetched, or is larger. The message holds nothing of a library's: that may quote the URL.
+        OutputError: the folder cannot be written.
+    """
+    from fsspec.core import url_to_fs
+
+    name = re.sub(r"[^A-Za-z0-9.-]+", "_", PurePosixPath(_named(url)).name).lstrip(".")[-80:] or "clip"
+    path, taken = folder / name, 0
+    try:
+        with _temporary_files_in(folder):
+            system, there = url_to_fs(_lowered(url))  # not fsspec.open, which takes `?`, `*` and `[` for a pattern
+            with system.open(there, "rb") as source:
+                while piece := source.read(_PIECE):
+                    taken += len(piece)
+                    if taken > most:
+                        raise ClipError(
+                            f"{shown(url)} has more than {most >> 20} MiB; allow more, or give a smaller clip"
+                        )
+                    _append(path, piece)
+    except (ClipError, OutputError):
+        raise
+    except Exception as error:  # every protocol has its own
+        raise ClipError(f"{shown(url)} cannot be fetched ({_reason(error)}); is it there?") from None
+    path.touch()
+    return path
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Keep the temporary files of this process in a folder, and delete them.
+
+    Links such as `filecache::` write the URL with its password there, and a process that is killed deletes nothing; of
+    a clip's folder the run does. fsspec keeps the file systems it made, which know files that are gone afterwards.
+    """
+    import fsspec
+
+    before = tempfile.tempdir
+    try:
+        place = tempfile.TemporaryDirectory(dir=folder, prefix=".", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written ({error.strerror}); is the disk full?") from error
+    with place as name:
+        tempfile.tempdir = name
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
+            for system in set(fsspec.registry.values()):
+                system.clear_instance_cache()
+
+
+def _named(url: str) -> str:
+    """What names a URL's file: of a chain the first link, without what may be secret."""
+    first = url.split("::")[0] if _parted(url)[0].count("://") else url
+    return shown(first).rstrip("…").rstrip(";?#")
+
+
+def _lowered(url: str) -> str:
+    """A URL with its schemes in small letters, which is how fsspec knows them."""
+    chain, beginning, rest = _parted(url)
+    chain = re.sub(rf"{_SCHEME}(?=://|::)", lambda scheme: scheme[0].lower(), chain)
+    return chain + beginning.lower() + rest
+
+
+def _reason(error: Exception) -> str:
+    """What kind of failure it was, in words that are not from outside."""
+    kind, number = type(error).__name__, getattr(error, "errno", None)
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(status := getattr(cause, "status", None), int):
+            return f"{kind}: HTTP status {status}"
+        cause = cause.__cause__
+    if isinstance(error, ImportError):
+        return f"{kind}: the package for its protocol is not installed"
+    if isinstance(number, int) and number > 0:
+        return f"{kind}: {os.strerror(number)}"
+    return kind
+
+
+def _append(path: Path, piece: bytes) -> None:
+    try:
+        with path.open("ab") as file:
+            file.write(piece)
+    except OSError as error:
+        raise OutputError(f"{path.parent} cannot be written ({error.strerror}); is the disk full?") from error
