@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from typing_extensions import Unpack
 
 from vidcam.engine.loader import Progress, WindowLoader
 from vidcam.errors import ModelError, SettingsError
@@ -20,7 +19,7 @@ from vidcam.playground.captioner import Captioner, TeacherForced, load_captioner
 from vidcam.playground.captions import FRAMES
 from vidcam.playground.networks import PREPROCESS
 from vidcam.playground.scene import FPS
-from vidcam.recipe import Recipe, Settings
+from vidcam.recipe import Recipe
 from vidcam.results.caption import Caption
 from vidcam.results.explanation import ExplainedTarget
 from vidcam.video.source import Source
@@ -33,8 +32,8 @@ def explain_caption(
     captioner: Captioner | None = None,
     sentence: str | None = None,
     *,
+    recipe: Recipe = Recipe(dtype="float32"),
     progress: Progress = lambda done, announced: None,
-    **settings: Unpack[Settings],
 ) -> Caption:
     """Describe a clip and explain every word of its sentence.
 
@@ -45,14 +44,12 @@ def explain_caption(
         clip: as for `vidcam.explain`.
         captioner: the bundled one by default.
         sentence: explain this one, in the captioner's words, in place of its own.
+        recipe: methods, windows and precision; the default layer is the captioner's rectified sum, `LAYER`.
         progress: called with the frames done and the frames that the header announces.
-        **settings: the fields of `vidcam.Recipe`; the layer is the captioner's, and the precision float32.
 
     Raises:
         VidcamError: the clip cannot be read, a word is not one of the captioner's, or a setting cannot be used.
     """
-    given: Settings = {"layer": LAYER, "dtype": "float32", **settings}
-    recipe = Recipe(**given)
     captioner = captioner or load_captioner()
     words: tuple[str, ...] = ()
     if sentence is not None:

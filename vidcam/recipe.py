@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
-from typing_extensions import TypedDict
+from typing_extensions import Self, TypedDict
 
 from vidcam.errors import SettingsError, nearest, one_of
 from vidcam.untrusted.text import fitted, shortened
@@ -38,7 +38,7 @@ def _whole(value: Any) -> Any:
 Frames = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=100_000)]
 
 
-class _Validated(BaseModel):
+class Validated(BaseModel):
     """Settings that are checked when they are made.
 
     Raises:
@@ -54,7 +54,7 @@ class _Validated(BaseModel):
             raise SettingsError(_described(error, type(self).model_fields)) from error
 
 
-class Recipe(_Validated):
+class Recipe(Validated):
     """How explanations are made: at which layers, by which methods, on which windows, in which precision.
 
     Attributes:
@@ -120,7 +120,7 @@ class Recipe(_Validated):
         """The names in `method`, each once."""
         return tuple(dict.fromkeys(name.strip() for name in self.method.split(",")))
 
-    def changed(self, **settings: Any) -> Recipe:
+    def changed(self, **settings: Any) -> Self:
         """Return a copy with other settings.
 
         Raises:
@@ -216,12 +216,19 @@ class ExplainConfig(Recipe):
         )
 
 
-def read_config(path: Path | None, flags: Mapping[str, Any] = {}, *, trusted: bool = False) -> ExplainConfig:
+def read_config(
+    path: Path | None,
+    flags: Mapping[str, Any] = {},
+    *,
+    defaults: Mapping[str, Any] = {},
+    trusted: bool = False,
+) -> ExplainConfig:
     """Read a config from a YAML file, or take the defaults, with the flags that were given (not None) on top.
 
     Args:
         path: the file.
         flags: settings by name.
+        defaults: settings that are others than those of `ExplainConfig`.
         trusted: whether the file may name a factory, whose code is then run to make the network.
 
     Raises:
@@ -234,7 +241,7 @@ def read_config(path: Path | None, flags: Mapping[str, Any] = {}, *, trusted: bo
         raise SettingsError(f"{where} holds a {type(stored).__name__}; settings are expected, one `name: value` a line")
     names = {str(name): value for name, value in stored.items()}
     try:
-        config = ExplainConfig(**{**names, **{k: v for k, v in flags.items() if v is not None}})
+        config = ExplainConfig(**{**defaults, **names, **{k: v for k, v in flags.items() if v is not None}})
     except SettingsError as error:
         raise SettingsError(f"{where}: {error}") from error
     if isinstance(config.model, OwnModelConfig) and not trusted:

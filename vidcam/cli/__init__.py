@@ -9,7 +9,7 @@ import typer
 
 from vidcam import __version__
 from vidcam.cli import corpus, explaining, listing, measuring, playground
-from vidcam.cli.options import plain, stderr
+from vidcam.cli.printing import plain, stderr
 from vidcam.errors import VidcamError
 
 app = typer.Typer(

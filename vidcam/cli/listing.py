@@ -7,12 +7,8 @@ from typing import Annotated
 
 import typer
 
-from vidcam.cli.options import (
-    Json,
-    plain,
-    print_json,
-    stdout,
-)
+from vidcam.cli.options import Json
+from vidcam.cli.printing import plain, print_json, stdout
 
 commands = typer.Typer()
 

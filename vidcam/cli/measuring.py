@@ -1,56 +1,52 @@
-"""Commands that measure what vidcam says."""
+"""Commands that evaluate explanations."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
+from pydantic import Field
 
-from vidcam.cli.options import (
-    Json,
-    Labels,
-    ModelName,
-    Weights,
-    plain,
-    print_json,
-    progress_bar,
-    stdout,
-    tell,
-)
+from vidcam.cli.options import Json, with_config, with_fields
+from vidcam.cli.printing import plain, print_json, print_notes, progress_bar, stdout
 from vidcam.errors import SettingsError, one_of
+from vidcam.recipe import ExplainConfig, Validated
 
 if TYPE_CHECKING:
+    from vidcam.evaluation.inference import Subject
     from vidcam.evaluation.run import Measure
-    from vidcam.models.registry import Model
+    from vidcam.results.explanation import Explanation
+    from vidcam.results.misclassification import Misclassified
 
 errors_commands = typer.Typer()
-commands = typer.Typer(help="Measure what vidcam says.", no_args_is_help=True)
+commands = typer.Typer(help="Evaluate explanations.", no_args_is_help=True)
 _METHODS = "gradcam++,gradcam,gradcam+,gradcam++signed"
-Data = Annotated[str, typer.Option(help="A folder of clips, or playground for freshly rendered ones.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of rendered clips; 0 is what the bundled networks were trained on.")]
-Count = Annotated[int, typer.Option(min=1, help="Clips at most.")]
-Layer = Annotated[str, typer.Option(help="auto, or names from `vidcam layers MODEL`; several, with commas, are fused.")]
-Methods = Annotated[str, typer.Option(help="Names from `vidcam methods`, with commas.")]
-Dtype = Annotated[
-    str,
-    typer.Option(
-        help="Of the trunk that judges clips: auto (what is quick here), float32, bfloat16 or float16; not checked."
-    ),
-]
 Records = Annotated[
     Path | None, typer.Option(help="Directory for a record of every clip, the summary and a figure; it can be resumed.")
 ]
+
+
+class Data(Validated):
+    """The clips that are measured."""
+
+    data: str = Field(default="playground", description="A folder of clips, or playground for freshly rendered ones.")
+    seed: int = Field(default=1, ge=0, description="Of rendered clips; 0 is what the bundled networks were trained on.")
+    count: int = Field(default=100, ge=1, description="Clips at most.")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What figures depend on."""
+        return {"data": self.data, "seed": self.seed} if self.data == "playground" else {"data": self.data}
 
 
 @commands.command("temporal")
 def evaluate_temporal(
     predictions: Annotated[Path, typer.Option(help="ActivityNet prediction file.")],
     truth: Annotated[Path, typer.Option(help="ActivityNet truth file.")],
-    subset: Annotated[str | None, typer.Option(help="Subset of the truth. [default: all]")] = None,
+    subset: Annotated[str | None, typer.Option(help="Subset of the truth.", show_default="all")] = None,
     thresholds: Annotated[
         str, typer.Option(help="activitynet (0.5:0.05:0.95) or thumos (0.1:0.1:0.7).")
     ] = "activitynet",
@@ -82,7 +78,7 @@ def evaluate_playground(
     model: Annotated[str, typer.Option(help="A bundled network.")] = "playground-r2plus1d",
     as_json: Json = False,
 ) -> None:
-    """Measure vidcam on rendered clips, whose truth is known."""
+    """Evaluate explanations of rendered clips, whose truth is known."""
     from rich.table import Table
 
     from vidcam.evaluation.temporal import localized_clips, temporal_table, two_clip_test
@@ -117,17 +113,12 @@ def evaluate_playground(
 
 
 @commands.command("faithfulness")
+@with_config(without=("target",), method=_METHODS)
+@with_fields("data", Data)
 def evaluate_faithfulness(
-    model: ModelName = "playground-r2plus1d",
-    weights: Weights = "default",
-    labels: Labels = None,
-    data: Data = "playground",
-    seed: Seed = 1,
-    count: Count = 100,
-    methods: Methods = _METHODS,
-    layer: Layer = "auto",
+    config: ExplainConfig,
+    data: Data,
     fill: Annotated[str, typer.Option(help="What hides the clip: black, mean, blur or freeze.")] = "black",
-    dtype: Dtype = "auto",
     out: Records = None,
     as_json: Json = False,
 ) -> None:
@@ -137,8 +128,8 @@ def evaluate_faithfulness(
     from vidcam.metrics.faithfulness import Fill
 
     hidden: Fill = one_of(fill, get_args(Fill), "fill")
-    subject = _subject(model, weights, labels, methods, layer, dtype)
-    measure = Faithfulness(subject.layers, subject.methods, subject.quick, hidden)
+    subject, settings = _subject(config, data)
+    measure = Faithfulness(subject, hidden)
     columns = [
         "average_drop",
         "average_drop_rearranged",
@@ -148,117 +139,61 @@ def evaluate_faithfulness(
         "deletion_auc",
         "insertion_auc",
     ]
-    _evaluated(
-        subject,
-        measure,
-        {"fill": fill, "steps": measure.steps},
-        data,
-        seed,
-        count,
-        out,
-        as_json,
-        columns,
-        faithfulness_figure,
-    )
+    settings |= {"fill": fill, "steps": measure.steps}
+    _evaluated(subject, measure, settings, data, out, as_json, columns, faithfulness_figure)
 
 
 @commands.command("localization")
-def evaluate_localization(
-    model: ModelName = "playground-r2plus1d",
-    weights: Weights = "default",
-    labels: Labels = None,
-    data: Data = "playground",
-    seed: Seed = 1,
-    count: Count = 100,
-    methods: Methods = _METHODS,
-    layer: Layer = "auto",
-    dtype: Dtype = "auto",
-    out: Records = None,
-    as_json: Json = False,
-) -> None:
+@with_config(without=("target",), method=_METHODS)
+@with_fields("data", Data)
+def evaluate_localization(config: ExplainConfig, data: Data, out: Records = None, as_json: Json = False) -> None:
     """Whether the map lies on who acts: pointing game, energy, overlap. Needs clips of `vidcam playground render`."""
-    from vidcam.evaluation.pointing import Place
-    from vidcam.export.measures import place_figure
+    from vidcam.evaluation.pointing import Pointing
+    from vidcam.export.measures import pointing_figure
 
-    subject = _subject(model, weights, labels, methods, layer, dtype)
-    measure = Place(subject.layers, subject.methods, subject.quick)
+    subject, settings = _subject(config, data)
     columns = ["pointing_game", "pointing_game_clip", "energy_inside", "saliency_iou", "loc_0", "loc_0.25", "loc_0.5"]
-    _evaluated(subject, measure, {}, data, seed, count, out, as_json, columns, place_figure)
+    _evaluated(subject, Pointing(subject), settings, data, out, as_json, columns, pointing_figure)
 
 
 @commands.command("sanity")
-def evaluate_sanity(
-    model: ModelName = "playground-r2plus1d",
-    weights: Weights = "default",
-    labels: Labels = None,
-    data: Data = "playground",
-    seed: Seed = 1,
-    count: Count = 100,
-    methods: Methods = _METHODS,
-    layer: Layer = "auto",
-    dtype: Dtype = "auto",
-    out: Records = None,
-    as_json: Json = False,
-) -> None:
+@with_config(without=("target",), method=_METHODS)
+@with_fields("data", Data)
+def evaluate_sanity(config: ExplainConfig, data: Data, out: Records = None, as_json: Json = False) -> None:
     """Whether the map depends on the weights, the class and the order of frames, and withstands noise."""
     from vidcam.evaluation.sanity import Sanity
     from vidcam.export.measures import sanity_figure
     from vidcam.metrics.sanity import stages
 
-    subject = _subject(model, weights, labels, methods, layer, dtype)
-    measure = Sanity(subject.layers, subject.methods, subject.quick)
-    randomised = stages(subject.model.network)[::-1]
+    subject, settings = _subject(config, data)
+    randomised = stages(subject.exact.model.network)[::-1]
     columns = ["randomised_1", "randomised_all", "other_class", "reversed", "shuffled_evidence", "frozen_evidence"]
     columns += ["noise", "recoded", "flicker_frozen"]
 
     def figure(records: Any) -> Any:
         return sanity_figure(records, randomised)
 
-    _evaluated(subject, measure, {"stages": randomised}, data, seed, count, out, as_json, columns, figure)
+    settings |= {"stages": randomised}
+    _evaluated(subject, Sanity(subject), settings, data, out, as_json, columns, figure)
 
 
-@dataclass(frozen=True)
-class _Subject:
-    """What is measured: a model, its quick copy, and how it is explained."""
+def _subject(config: ExplainConfig, data: Data) -> tuple[Subject, dict[str, Any]]:
+    """Return the network under evaluation, and the settings that its figures depend on."""
+    from vidcam.evaluation.inference import Subject
+    from vidcam.explainer import Explainer
 
-    model: Model
-    quick: Model
-    layers: list[str]
-    methods: list[str]
-    settings: dict[str, Any]
-
-
-def _subject(model: str, weights: str, labels: Path | None, methods: str, layer: str, dtype: str) -> _Subject:
-    import torch
-
-    from vidcam.engine.precision import DTYPES
-    from vidcam.models.inference import prepared, quickest_dtype
-    from vidcam.models.registry import load_model
-    from vidcam.pipeline import checked_layers, checked_methods
-
-    one_of(dtype, DTYPES, "dtype")
-    names = checked_methods(methods)
-    loaded = load_model(model, weights, labels)
-    layers = checked_layers(loaded, layer)
-    tell([loaded.note] if loaded.note else [])
-    chosen = quickest_dtype(loaded.device) if dtype == "auto" else getattr(torch, dtype)
-    settings = {
-        "model": model,
-        "weights": weights,
-        "layers": layers,
-        "methods": names,
-        "dtype": str(chosen).removeprefix("torch."),
-    }
-    return _Subject(loaded, prepared(loaded, chosen, layers), layers, names, settings)
+    explainer = Explainer(config.load(), config)
+    print_notes([explainer.model.note] if explainer.model.note else [])
+    subject = Subject.of(explainer)
+    chosen = {"layers": list(explainer.layers), "methods": list(config.methods), "dtype": subject.fast.model.dtype}
+    return subject, {**config.model_dump(mode="json", exclude={"target", "device"}), **chosen, **data.settings}
 
 
 def _evaluated(
-    subject: _Subject,
+    subject: Subject,
     measure: Measure,
-    more: Mapping[str, Any],
-    data: str,
-    seed: int,
-    count: int,
+    settings: Mapping[str, Any],
+    data: Data,
     out: Path | None,
     as_json: bool,
     columns: Sequence[str],
@@ -271,18 +206,17 @@ def _evaluated(
     from vidcam.evaluation.samples import sources
     from vidcam.export.outputs import all_or_nothing
 
-    where = {"data": data, "seed": seed} if data == "playground" else {"data": data}
-    settings = {**subject.settings, **more, **where}
     with progress_bar("measuring") as progress:
-        records = measured(measure, subject.model, sources(data, seed, count), settings, out, progress)
-    summary = summed_up(records, settings, subject.methods)
+        clips = sources(data.data, data.seed, data.count)
+        records = measured(measure, subject.preprocess, clips, settings, out, progress)
+    summary = summed_up(records, settings, settings["methods"])
     if out is not None:
         with all_or_nothing(out) as work:
             (work / "results.json").write_text(json.dumps(summary.json(), indent=2) + "\n", encoding="utf-8")
             figure(records).savefig(work / "figure.png")
     if summary.failed:
         first = next(iter(summary.failed.values()))
-        tell([f"{len(summary.failed)} of {len(records)} clips could not be measured; the first: {first}"])
+        print_notes([f"{len(summary.failed)} of {len(records)} clips could not be measured; the first: {first}"])
     if as_json:
         print_json(summary.json())
         return
@@ -295,47 +229,50 @@ def _evaluated(
 
 
 @errors_commands.command()
+@with_config(without=("target",))
+@with_fields("data", Data)
 def errors(
     out: Annotated[Path, typer.Option(help="Directory for the page, its films and the records.")],
-    data: Annotated[
-        str, typer.Option(help="A folder of clips with a labels.csv (rows of clip,label); or playground: hard ones.")
-    ] = "playground",
-    seed: Annotated[int, typer.Option(min=0, help="Of rendered clips.")] = 1,
-    count: Annotated[int, typer.Option(min=1, help="Clips at most.")] = 100,
-    model: ModelName = "playground-r2plus1d",
-    weights: Weights = "default",
-    labels: Labels = None,
-    layer: Annotated[str, typer.Option(help="auto, or names from `vidcam layers MODEL`.")] = "auto",
-    method: Annotated[str, typer.Option(help="A name from `vidcam methods`.")] = "gradcam++",
+    config: ExplainConfig,
+    data: Data,
     films: Annotated[int, typer.Option(min=0, help="Errors that are shown as films, the worst ones.")] = 12,
     as_json: Json = False,
 ) -> None:
-    """Understand what a network gets wrong: a ranked page of confusions. Resumable."""
-    from vidcam.evaluation.misclassifications import Errors, errors_of
+    """Understand what a network gets wrong: a ranked page of confusions. If interrupted, run it again to resume.
+
+    The data is a folder of clips with a labels.csv (rows of clip,label), or playground for hard ones.
+    """
+    from vidcam.evaluation.misclassifications import Misclassifications, errors_of
     from vidcam.evaluation.run import measured
     from vidcam.evaluation.samples import rendered, sources
+    from vidcam.explainer import Explainer
     from vidcam.export.misclassifications import save_errors, summed_up
     from vidcam.playground.scene import hard_scene
 
-    subject = _subject(model, weights, labels, method, layer, "auto")
-    settings = {**subject.settings, "data": data, **({"seed": seed} if data == "playground" else {})}
-    folder = rendered(hard_scene, seed, count, out / "clips") if data == "playground" else Path(data)
-    with progress_bar("watching") as progress:
-        measure = Errors(subject.layers, subject.methods[0], subject.quick)
-        records = measured(measure, subject.model, sources(str(folder), seed, count), settings, out, progress)
+    subject, settings = _subject(config, data)
+    playground = data.data == "playground"
+    folder = rendered(hard_scene, data.seed, data.count, out / "clips") if playground else Path(data.data)
+    with progress_bar("predicting") as progress:
+        clips = sources(str(folder), data.seed, data.count)
+        records = measured(Misclassifications(subject), subject.preprocess, clips, settings, out, progress)
     found = errors_of(records)
     failed = [record for record in records if "error" in record]
     watched = len(records) - len(failed)
+    explainer = Explainer(config.load(), config.changed(method=config.methods[0]))
+
+    def explained(error: Misclassified) -> list[Explanation]:
+        both = explainer.explain(str(folder / error.clip), [error.true.label, error.predicted.label])
+        return both[:: len(both) // 2]  # of several layers the fused one of each class
+
     with progress_bar("films") as progress:
-        page = save_errors(
-            found, watched, folder, out, subject.model, subject.layers, subject.methods[0], films, progress
-        )
+        name, how = explainer.model.spec.name, f"{config.methods[0]} at {','.join(explainer.layers)}"
+        page = save_errors(found, watched, out, explained, name, how, films, progress)
     if failed:
-        tell([f"{len(failed)} of {len(records)} clips could not be measured; the first: {failed[0]['error']}"])
+        print_notes([f"{len(failed)} of {len(records)} clips could not be measured; the first: {failed[0]['error']}"])
     summary = summed_up(found, watched)
     if as_json:
         print_json({**summary, "page": str(page)})
         return
-    for name, value in summary.items():
-        stdout.print(f"{name.replace('_', ' '):<36} {value if isinstance(value, int) else f'{value:.3f}'}")
+    for figure, value in summary.items():
+        stdout.print(f"{figure.replace('_', ' '):<36} {value if isinstance(value, int) else f'{value:.3f}'}")
     stdout.print(f"page  {plain(page)}")

@@ -1,94 +1,116 @@
-"""What the commands share: their options, where they print, and how they tell how far they are."""
+"""Options that commands share. Those of a recipe are made of its fields: a field of `Recipe` is an option of every command."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import inspect
+from collections.abc import Callable, Collection
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import typer
-from rich.console import Console
-from rich.markup import escape
+from pydantic.fields import FieldInfo
 
-from vidcam.errors import SettingsError
-from vidcam.video.urls import without_secrets
+from vidcam.recipe import ExplainConfig, Recipe, Validated, read_config
 
-if TYPE_CHECKING:
-    from vidcam.engine.loader import Progress
-
-stdout = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-
-Clips = Annotated[list[Path], typer.Argument(help="Video files.", metavar="CLIP...")]
+CLIP = "A video file, a URL, or a folder of pictures."
+Clips = Annotated[list[str], typer.Argument(help=CLIP, metavar="CLIP...")]
 Out = Annotated[
     Path | None,
-    typer.Option(help="Directory for the outputs; several clips get one each inside. [default: vidcam-out/CLIP]"),
+    typer.Option(help="Directory for the outputs; several clips get one each inside.", show_default="vidcam-out/CLIP"),
 ]
-OneClip = Annotated[Path, typer.Argument(help="A video file.", metavar="CLIP")]
-OneOut = Annotated[Path | None, typer.Option(help="Directory for the outputs. [default: vidcam-out/CLIP]")]
-MODEL = typer.Option(help="A name from `vidcam models`.")
-WEIGHTS = typer.Option(help="default, none, or a .pth, .pt or .safetensors file.")
-LABELS = typer.Option(help="Text file with one class label a line.")
-DTYPE = typer.Option(
-    help="Of the trunk: auto (what is quick here, if the map stays the same), float32, bfloat16 or float16."
-)
-DENSE = typer.Option(
-    "--dense", help="Run the trunk once over long spans: quicker, not quite the same; the agreement is told."
-)
-DEVICE = typer.Option(help="auto (the GPU where there is one), cpu, cuda, cuda:1 or mps.")
+OneClip = Annotated[str, typer.Argument(help=CLIP, metavar="CLIP")]
+OneOut = Annotated[Path | None, typer.Option(help="Directory for the outputs.", show_default="vidcam-out/CLIP")]
 Json = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each result, and nothing else.")]
-TrustConfig = Annotated[bool, typer.Option("--trust-config", help="Let the file name code to run.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
-ModelName = Annotated[str, MODEL]
-Weights = Annotated[str, WEIGHTS]
-Device = Annotated[str, DEVICE]
-Labels = Annotated[Path | None, LABELS]
-Stride = Annotated[int | None, typer.Option(help="Source frames between windows. [default: half a window]")]
-ConfigFile = Annotated[Path | None, typer.Option(help="YAML file with these settings; flags go on top.")]
+
+_ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file with these settings; flags go on top.")]
+_TrustConfig = Annotated[bool, typer.Option("--trust-config", help="Let the file name code to run.")]
+
+Command = Callable[..., None]
 
 
-def plain(text: object) -> str:
-    """Make text from outside safe to print on `stdout` and `stderr`: no markup, control characters or passwords of URLs."""
-    return escape(without_secrets(str(text)))
+def with_config(*, without: Collection[str] = (), **defaults: Any) -> Callable[[Command], Command]:
+    """Give a command an option for each field of `ExplainConfig`, and --config; it is called with a `config`.
+
+    Args:
+        without: fields that do not apply to the command.
+        **defaults: of fields, where the command's are others than the config's.
+    """
+    names = sorted(ExplainConfig.model_fields, key=lambda name: name in Recipe.model_fields)  # the network first
+    fields = {name: ExplainConfig.model_fields[name] for name in names if name not in without}
+    options = {name: _option(name, field, defaults.get(name, field.default)) for name, field in fields.items()}
+    options |= {"config_file": (_ConfigFile, None), "trust_config": (_TrustConfig, False)}
+
+    def made(given: dict[str, Any]) -> ExplainConfig:
+        file, trusted = given.pop("config_file"), given.pop("trust_config")
+        return read_config(file, given, defaults=defaults, trusted=trusted)
+
+    return _with("config", options, made)
 
 
-def places_of(clips: list[Path], out: Path | None) -> list[Path]:
-    """One output directory per clip: `out` itself for a single one, else a folder named after each."""
-    if out is not None and len(clips) == 1:
-        return [out]
-    names = [clip.stem for clip in clips]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise SettingsError(f"several clips are named {twice!r} and would share a directory; explain them one by one")
-    return [(out or Path("vidcam-out")) / name for name in names]
+def with_fields(parameter: str, model: type[Validated], prefix: str = "") -> Callable[[Command], Command]:
+    """Give a command an option for each field of a model; it is called with an instance of that model.
+
+    Args:
+        parameter: of the command.
+        model: its fields have descriptions.
+        prefix: of the options' names.
+    """
+    options = {f"{prefix}{name}": _option(name, field, field.default) for name, field in model.model_fields.items()}
+
+    def made(given: dict[str, Any]) -> Validated:
+        return model(**{name.removeprefix(prefix): value for name, value in given.items() if value is not None})
+
+    return _with(parameter, options, made)
 
 
-def tell(warnings: Iterable[str]) -> None:
-    """Print notes on standard error."""
-    for warning in warnings:
-        stderr.print(f"[yellow]note:[/] {plain(warning)}")
+def _with(
+    parameter: str, options: dict[str, tuple[Any, Any]], made: Callable[[dict[str, Any]], Any]
+) -> Callable[[Command], Command]:
+    """Replace a parameter of a command by options, and call the command with what is made of their values."""
+
+    def decorator(command: Command) -> Command:
+        @wraps(command)
+        def run(**given: Any) -> None:
+            value = made({name: given.pop(name) for name in options})
+            command(**given, **{parameter: value})
+
+        hints = get_type_hints(command, include_extras=True)
+        parameters = []
+        for name, old in inspect.signature(command).parameters.items():
+            new = options.items() if name == parameter else [(name, (hints[name], old.default))]
+            parameters += [
+                inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+                for n, (kind, default) in new
+            ]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        return run
+
+    return decorator
 
 
-def print_json(value: Any) -> None:
-    """Print a value as one line of JSON in ASCII."""
-    print(json.dumps(value).replace("\x7f", "\\u007f"))
+def _option(name: str, field: FieldInfo, default: Any) -> tuple[Any, Any]:
+    """Return the annotation and default of the option of a field; None means that it was not given."""
+    shown = default is not None and default is not False and str(default)
+    flags = ["--method", "--methods"] if name == "method" else []
+    kind = _kind(field)
+    if kind is bool:
+        flags = [f"--{name.replace('_', '-')}"]
+    return Annotated[kind | None, typer.Option(*flags, help=field.description, show_default=shown)], None
 
 
-def print_json_file(path: Path) -> None:
-    """Print what a JSON file of ours holds as one line."""
-    print_json(json.loads(path.read_text(encoding="utf-8")))
+def _kind(field: FieldInfo) -> Any:
+    """Return the type that the command line reads a field as: a number or flag where the field is nothing else."""
+    kinds = _members(field.annotation) - {type(None)}
+    return kinds.pop() if len(kinds) == 1 and kinds <= {int, float, bool} else str
 
 
-@contextmanager
-def progress_bar(what: str) -> Iterator[Progress]:
-    """A progress bar on standard error where that is a terminal; silent elsewhere."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=stderr, disable=not stderr.is_terminal, transient=True) as bar:
-        task = bar.add_task(plain(what), total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+def _members(annotation: Any) -> set[Any]:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _members(get_args(annotation)[0])
+    if origin is Union or origin is type(int | str):
+        return {member for part in get_args(annotation) for member in _members(part)}
+    return {annotation}

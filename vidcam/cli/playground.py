@@ -7,11 +7,8 @@ from typing import Annotated
 
 import typer
 
-from vidcam.cli.options import (
-    Overwrite,
-    progress_bar,
-    stdout,
-)
+from vidcam.cli.options import Overwrite
+from vidcam.cli.printing import progress_bar, stdout
 from vidcam.errors import OutputError
 
 commands = typer.Typer(
@@ -52,7 +49,7 @@ def playground_train(
     model: Annotated[str, typer.Argument(help="playground-r2plus1d, playground-c3d or playground-captioner.")],
     out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
 ) -> None:
-    """Train a bundled network from nothing; run again after an interruption, it goes on."""
+    """Train a bundled network. If interrupted, run the same command again to resume."""
     from vidcam.playground.training.recipes import train
 
     out.parent.mkdir(parents=True, exist_ok=True)

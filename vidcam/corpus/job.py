@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
+from vidcam.corpus.limits import Limits
 from vidcam.corpus.manifest import BadRow, Entry, Row
 from vidcam.recipe import ExplainConfig
 from vidcam.video.urls import is_url, shown, without_secrets
@@ -15,26 +16,6 @@ _LONGEST = 4000  # characters of a message
 
 Record = dict[str, Any]
 """What is put down of a clip: a row of the table, see `vidcam.corpus.results.SCHEMA`."""
-
-
-class Limits(BaseModel):
-    """What a clip may take; what takes more is ended and recorded.
-
-    Attributes:
-        seconds: from its fetching to its outputs, on the clock.
-        memory: MiB that the process which works on it holds.
-        pixels: of a picture.
-        duration: seconds that it lasts.
-        size: MiB that are fetched of it.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    seconds: float = Field(default=1800, gt=0)
-    memory: int = Field(default=8192, gt=0)
-    pixels: int = Field(default=2**26, gt=0)
-    duration: float = Field(default=900, gt=0)
-    size: int = Field(default=4096, gt=0)
 
 
 class Job(BaseModel):

@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from vidcam.corpus.engines import Engine, local, probed
-from vidcam.corpus.job import Job, Limits, failed
+from vidcam.corpus.job import Job, failed
+from vidcam.corpus.limits import Limits
 from vidcam.corpus.manifest import BadRow, Entry, ManifestError, Row, Shard, read_manifest
 from vidcam.corpus.results import Results
 from vidcam.corpus.worker import Worker

@@ -14,6 +14,7 @@ from vidcam.engine.loader import normalised
 from vidcam.evaluation.samples import Sample
 from vidcam.explainer import Explainer
 from vidcam.models.inference import prepared, quickest_dtype
+from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model
 from vidcam.results.explanation import Explanation
 from vidcam.temporal.curves import clip_probabilities
@@ -29,20 +30,21 @@ class Subject:
     Attributes:
         exact: explains windows with the network as it was loaded.
         fast: the same, optimized for inference: explains whole clips and judges perturbed ones.
+        preprocess: from whole frames to those.
     """
 
     exact: Explainer
     fast: Explainer
+    preprocess: Preprocess
 
     @classmethod
     def of(cls, explainer: Explainer) -> Subject:
         """Return the subject of an explainer, in its recipe's dtype; "auto" is the fastest here and is not checked."""
-        model = replace(
-            explainer.model, spec=replace(explainer.model.spec, preprocess=explainer.model.spec.preprocess.of_crops())
-        )
+        spec = explainer.model.spec
+        model = replace(explainer.model, spec=replace(spec, preprocess=spec.preprocess.of_crops()))
         dtype = explainer.recipe.dtype
         chosen = quickest_dtype(model.device) if dtype == "auto" else getattr(torch, dtype)
-        return cls(explainer.on(model), explainer.on(prepared(model, chosen, explainer.layers)))
+        return cls(explainer.on(model), explainer.on(prepared(model, chosen, explainer.layers)), spec.preprocess)
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from vidcam.evaluation.samples import Sample, Source
 from vidcam.metrics.baselines import BASELINES
 from vidcam.metrics.estimate import Estimate, Tally, estimate
 from vidcam.metrics.faithfulness import wins
-from vidcam.models.registry import Model
+from vidcam.models.preprocess import Preprocess
 from vidcam.untrusted.files import read_regular
 from vidcam.untrusted.text import fitted, shortened
 
@@ -32,7 +32,7 @@ Figures = dict[str, dict[str, Estimate]]
 
 def measured(
     measure: Measure,
-    model: Model,
+    preprocess: Preprocess,
     sources: Sequence[Source],
     settings: Mapping[str, Any],
     out: Path | None = None,
@@ -42,7 +42,7 @@ def measured(
 
     Args:
         measure: gives the figures of a clip.
-        model: the network, for which clips are resized.
+        preprocess: of the network: how frames are resized and cropped.
         sources: the clips.
         settings: what the figures depend on, ready for JSON.
         out: a directory in which `records.jsonl` gets a line as soon as a clip is measured. Clips that are in it
@@ -59,7 +59,7 @@ def measured(
             for done, source in enumerate(sources):
                 progress(done, len(sources))
                 if source.name not in records:
-                    records[source.name] = _record(measure, model, source)
+                    records[source.name] = _record(measure, preprocess, source)
                     _append(file, records[source.name])
     except OSError as error:
         raise OutputError(f"{out} cannot be written ({error.strerror or error}); is the disk full?") from error
@@ -70,9 +70,9 @@ def measured(
     return found
 
 
-def _record(measure: Measure, model: Model, source: Source) -> Record:
+def _record(measure: Measure, preprocess: Preprocess, source: Source) -> Record:
     try:
-        figures = measure(source.read(model))
+        figures = measure(source.read(preprocess))
     except ClipError as error:
         return {"clip": source.name, "error": str(error)}
     return {"clip": source.name, "figures": {name: dict(values) for name, values in figures.items()}}

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from vidcam.errors import ClipError, OutputError, SettingsError
-from vidcam.models.registry import Model
+from vidcam.models.preprocess import Preprocess
 from vidcam.playground.clips import read_truth, write_clip
 from vidcam.playground.scene import Scene, untrimmed_scene
 from vidcam.untrusted.files import read_regular
@@ -60,7 +60,7 @@ class Source:
     """A clip by name, and how to get it."""
 
     name: str
-    read: Callable[[Model], Sample]
+    read: Callable[[Preprocess], Sample]
 
 
 def sources(data: str, seed: int, count: int, scene: Callable[[int, int], Scene] = untrimmed_scene) -> list[Source]:
@@ -80,11 +80,11 @@ def sources(data: str, seed: int, count: int, scene: Callable[[int, int], Scene]
     return [Source(path.name, partial(read_sample, path)) for path in paths[:count]]
 
 
-def _rendered(scene: Callable[[int, int], Scene], seed: int, index: int, model: Model) -> Sample:
+def _rendered(scene: Callable[[int, int], Scene], seed: int, index: int, preprocess: Preprocess) -> Sample:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{seed}-{index:04d}.mp4"
         write_clip(scene(seed, index), path)
-        return read_sample(path, model)
+        return read_sample(path, preprocess)
 
 
 def rendered(scene: Callable[[int, int], Scene], seed: int, count: int, folder: Path) -> Path:
@@ -106,14 +106,13 @@ def rendered(scene: Callable[[int, int], Scene], seed: int, count: int, folder: 
     return folder
 
 
-def read_sample(path: Path, model: Model) -> Sample:
+def read_sample(path: Path, preprocess: Preprocess) -> Sample:
     """A clip, with the truth of the playground's sidecar where there is one beside it, or its label in labels.csv.
 
     Raises:
         ClipError: the clip or its sidecar cannot be read.
     """
     clip = Clip(path)
-    preprocess = model.spec.preprocess
     frames = np.stack([preprocess.frame(frame.pixels) for frame in islice(clip, MOST_FRAMES)])
     rate = float(clip.frame_rate)
     sidecar = path.with_suffix(".json")

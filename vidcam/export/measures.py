@@ -29,7 +29,7 @@ def faithfulness_figure(records: Records) -> Figure:
     return figure
 
 
-def place_figure(records: Records) -> Figure:
+def pointing_figure(records: Records) -> Figure:
     """How the pointing game, the energy inside and the overlap are distributed over the clips, by explanation."""
     figure, (left, middle, right) = _axes(3)
     _distributions(left, records, "pointing_game", "pointing game, share of frames")

@@ -200,7 +200,7 @@ def fetched(url: str, folder: Path, most: int) -> Path:
     """
     from fsspec.core import url_to_fs
 
-    name = re.sub(r"[^A-Za-z0-9.-]+", "_", PurePosixPath(_named(url)).name).lstrip(".")[-80:] or "clip"
+    name = file_name(url)
     path, taken = folder / name, 0
     try:
         with _temporary_files_in(folder):
@@ -245,10 +245,16 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
                 system.clear_instance_cache()
 
 
-def _named(url: str) -> str:
-    """What names a URL's file: of a chain the first link, without what may be secret."""
+def file_name(url: str) -> str:
+    """Return the name of the file at a URL, as this machine may use it; of a chain that of its first link.
+
+    Example:
+        >>> file_name("https://host/clips/a b.mp4?token=2")
+        'a_b.mp4'
+    """
     first = url.split("::")[0] if _parted(url)[0].count("://") else url
-    return shown(first).rstrip("…").rstrip(";?#")
+    path = PurePosixPath(shown(first).rstrip("…").rstrip(";?#"))
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", path.name).lstrip(".")[-80:] or "clip"
 
 
 def _lowered(url: str) -> str:

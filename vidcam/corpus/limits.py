@@ -1,0 +1,25 @@
+"""Limits: the time, memory and size that one clip of a corpus may take."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from vidcam.recipe import Validated
+
+
+class Limits(Validated):
+    """Limits of a clip; one that takes more is ended and recorded.
+
+    Attributes:
+        seconds: from fetching it to its outputs, on the clock.
+        memory: MiB that the process which works on it holds.
+        pixels: of a picture.
+        duration: seconds that it lasts.
+        size: MiB that are fetched of it.
+    """
+
+    seconds: float = Field(default=1800, gt=0, description="Seconds on the clock that a clip may take.")
+    memory: int = Field(default=8192, gt=0, description="MiB of memory that a worker may hold.")
+    pixels: int = Field(default=2**26, gt=0, description="Pixels of a picture.")
+    duration: float = Field(default=900, gt=0, description="Seconds that a clip may last.")
+    size: int = Field(default=4096, gt=0, description="MiB that are fetched of a URL.")
