@@ -14,8 +14,8 @@ from vidcam.metrics.localization import (
     boundary_errors,
     hit_rate,
     mean_average_precision,
-    tiou,
 )
+from vidcam.temporal.segments import tiou
 
 
 def _slow_average_precision(truths: list[Truth], detections: list[Detection], threshold: float) -> float:

@@ -8,7 +8,7 @@ import pytest
 
 from vidcam.errors import LayerError, OutputError, TargetError
 from vidcam.results.localization import Localization, localize, localize_by_each
-from vidcam.metrics.localization import tiou
+from vidcam.temporal.segments import tiou
 from vidcam.models.registry import Model, load_model
 from vidcam.pipeline import explain
 from vidcam.playground.clips import write_clip

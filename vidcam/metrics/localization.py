@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vidcam.temporal.segments import tiou
+
 ACTIVITYNET_TIOU = tuple(float(t) for t in np.linspace(0.5, 0.95, 10))
 THUMOS_TIOU = tuple(float(t) for t in np.linspace(0.1, 0.7, 7))
 
@@ -53,13 +55,6 @@ class MeanAveragePrecision:
     def average(self) -> float:
         """Mean of mAP over the thresholds."""
         return float(self.mean.mean())
-
-
-def tiou(start: float, end: float, starts: np.ndarray | float, ends: np.ndarray | float) -> np.ndarray:
-    """Intersection over union of one segment with N others, (N,), or with one, (); seconds in, 0 to 1 out."""
-    intersection = np.clip(np.minimum(end, ends) - np.maximum(start, starts), 0, None)
-    union = (ends - starts) + (end - start) - intersection
-    return np.asarray(intersection / union)
 
 
 def mean_average_precision(

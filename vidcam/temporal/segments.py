@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vidcam.metrics.localization import tiou
-
 
 @dataclass(frozen=True)
 class Segment:
@@ -128,6 +126,13 @@ def distinct(segments: Iterable[Segment]) -> list[Segment]:
         if all(s.label != k.label or _tiou(s, k) == 0 for k in kept):
             kept.append(s)
     return kept
+
+
+def tiou(start: float, end: float, starts: np.ndarray | float, ends: np.ndarray | float) -> np.ndarray:
+    """Intersection over union of one segment with N others, (N,), or with one, (); seconds in, 0 to 1 out."""
+    intersection = np.clip(np.minimum(end, ends) - np.maximum(start, starts), 0, None)
+    union = (ends - starts) + (end - start) - intersection
+    return np.asarray(intersection / union)
 
 
 def _tiou(a: Segment, b: Segment) -> float:
