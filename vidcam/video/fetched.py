@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 
 from vidcam.errors import ClipError, OutputError
@@ -10,6 +12,14 @@ from vidcam.video.reader import Clip
 from vidcam.video.urls import fetched, shown
 
 MOST_BYTES = 4 << 30
+
+
+class _TemporaryFolder:
+    """A folder that is deleted with the last clip that refers to it."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="vidcam-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 class FetchedClip(Clip):
@@ -35,8 +45,8 @@ class FetchedClip(Clip):
         self, url: str, *, start: float | None = None, end: float | None = None, most: int = MOST_BYTES
     ) -> None:
         try:
-            self._folder = tempfile.TemporaryDirectory(prefix="vidcam-", ignore_cleanup_errors=True)
-            self._open(shown(url), fetched(url, Path(self._folder.name), most), start, end)
+            self._folder = _TemporaryFolder()
+            self._open(shown(url), fetched(url, self._folder.path, most), start, end)
         except (OSError, OutputError) as error:
             raise ClipError(
                 f"{shown(url)} cannot be kept in the temporary folder ({error}); free some space"

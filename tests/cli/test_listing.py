@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli.conftest import Vidcam
+
+
+@pytest.mark.slow
+def test_models_and_layers(vidcam: Vidcam) -> None:
+    models = json.loads(vidcam("models", "--json").stdout)
+    assert {"playground-r2plus1d", "r2plus1d_18", "c3d"} <= {m["name"] for m in models}
+    layers = json.loads(vidcam("layers", "playground-r2plus1d", "--json").stdout)
+    expected = {"layer": "layer3", "shape": [128, 8, 14, 14], "stride": [2, 8, 8], "field": [25, 73, 73]}
+    assert {**expected, "default": True} in layers

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Vidcam
+from tests.conftest import numbered, write_video
+
+
+@pytest.mark.slow
+def test_errors_can_be_gone_on_with(vidcam: Vidcam, tmp_path: Path) -> None:
+    arguments = ("errors", "--out", tmp_path / "out", "--count", 3, "--films", 1, "--json")
+    first = vidcam(*arguments)
+    assert first.returncode == 0, first.stderr
+    found = json.loads(first.stdout)
+    assert found["clips"] == 3 and Path(found["page"]).is_file()
+    records = tmp_path / "out" / "records.jsonl"
+    before = records.read_text()
+    assert json.loads(vidcam(*arguments).stdout) == found and records.read_text() == before
+    other = vidcam(*arguments, "--method", "gradcam")
+    assert other.returncode == 2 and "other settings" in other.stderr
+    nothing = vidcam("errors", "--out", tmp_path / "o", "--data", tmp_path / "none")
+    assert nothing.returncode == 2 and "is not a folder" in nothing.stderr
+
+
+@pytest.mark.slow
+def test_localize_and_evaluate(vidcam: Vidcam, tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "v.mp4", [numbered(i, 32, 32) for i in range(40)])
+    truth = {"v": {"subset": "s", "duration": 4.0, "annotations": [{"label": "waving", "segment": [1, 2]}]}}
+    (tmp_path / "t.json").write_text(json.dumps({"database": truth}))
+    out = tmp_path / "out"
+    arguments = ("localize", clip, "--out", out, "--classes", "waving,bowing", "--truth", tmp_path / "t.json")
+    result = vidcam(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert {p.name for p in out.iterdir()} == {
+        "segments.json",
+        "segments.csv",
+        "segments.vtt",
+        "timeline.png",
+        "report.html",
+    }
+    again = vidcam(*arguments)
+    assert again.returncode == 2 and "already holds" in again.stderr
+    files = ("--predictions", out / "segments.json", "--truth", tmp_path / "t.json")
+    printed = json.loads(vidcam("evaluate", "temporal", *files, "--json").stdout)
+    assert len(printed["tiou"]) == len(printed["mAP"]) == 10 and 0 <= printed["average_mAP"] <= 1
+    assert vidcam("evaluate", "temporal", *files, "--subset", "x").returncode == 2
+
+
+@pytest.mark.slow
+def test_evaluate_writes_records_a_summary_and_a_figure_and_goes_on(vidcam: Vidcam, tmp_path: Path) -> None:
+    vidcam("playground", "render", "--out", str(tmp_path / "clips"), "--count", "2", "--frames", "48", "--seed", "3")
+    for family, measure in (("faithfulness", "average_drop"), ("localization", "pointing_game"), ("sanity", "noise")):
+        arguments = ["evaluate", family, "--data", str(tmp_path / "clips"), "--methods", "gradcam++,gradcam"]
+        out = tmp_path / family
+        found = json.loads(vidcam(*arguments, "--json", "--out", str(out)).stdout)
+        assert found == json.loads((out / "results.json").read_text())
+        assert measure in found["methods"]["gradcam++"] and f"{measure}_interval" in found["methods"]["gradcam"]
+        assert (set(found["baselines"]) == {"centre", "ones", "motion", "random"}) == (family != "sanity")
+        assert (out / "figure.png").stat().st_size > 10_000
+        assert len((out / "records.jsonl").read_text().splitlines()) == 2
+    assert "2 clips" in vidcam(*arguments, "--out", str(out)).stdout
+
+
+@pytest.mark.slow
+def test_evaluate_tells_what_is_wrong(vidcam: Vidcam, tmp_path: Path) -> None:
+    wrong = {
+        ("--fill", "pink"): "there is no fill 'pink'",
+        ("--data", str(tmp_path)): "holds no clips",
+        ("--methods", "gradcamm"): "there is no method 'gradcamm'",
+        ("--dtype", "int8"): "dtype: Input should be 'auto'",
+    }
+    for arguments, message in wrong.items():
+        found = vidcam("evaluate", "faithfulness", *arguments)
+        assert found.returncode == 2
+        assert message in found.stderr
