@@ -37,6 +37,7 @@ from vidcam.recipe import Recipe, Settings
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.results.localization import CURVES, CurveName, Localization
 from vidcam.temporal.curves import Reduction, clip_probabilities, evidence_curve
+from vidcam.temporal.factor import Factor, window_factors
 from vidcam.temporal.segments import SegmentParams
 from vidcam.temporal.stitch import stitch
 from vidcam.video.source import Source, source_of
@@ -205,7 +206,7 @@ class Explainer:
             seen.append(probabilities)
             starts += some
             maps += found
-        overall = clip_probabilities(np.concatenate(seen), model.background)
+        overall = clip_probabilities(np.concatenate(seen)[run.inside(starts)], model.background)
         keys = resolved(_best(overall, most)) if most else resolved([])
 
         # A class that came to the top late has no maps in early windows: those windows are run once more.
@@ -302,7 +303,7 @@ class Explainer:
         windowing = self.windowing(float(source.frame_rate), overlap)
         if recipe.dense:
             return SpanLoader(source, spec, windowing, progress, self._steps)
-        return WindowLoader(source, spec, windowing, progress)
+        return WindowLoader(source, spec, windowing, progress, context=recipe.context)
 
     def windowing(self, frame_rate: float, overlap: int = _EXPLAINED) -> Windowing:
         """Return how frames of that rate are cut into windows; arguments and errors as for `opened`."""
@@ -372,6 +373,7 @@ class _Run:
         self._loader = loader
         self._model = optimized(explainer.model, explainer.layers, recipe.dtype, loader)
         self._attributor = Attributor(self._model, explainer.layers, recipe.methods)
+        self._factor: Factor = recipe.factor  # type: ignore[assignment]  # the recipe has checked it
         self._agreement: Agreement | None = None
 
     def attributed(
@@ -385,6 +387,26 @@ class _Run:
                     self._agreement = dense_agreement(self._loader, self._attributor, batch, found)
                 yield batch.starts, *found
 
+    def inside(self, starts: list[int]) -> np.ndarray:
+        """Return which windows lie inside the clip, (W,) bool: they decide on its classes."""
+        return self._loader.inside(starts)
+
+    def heat(self, place: tuple[str, str], key: Key, maps: list[Maps]) -> list[np.ndarray]:
+        """Return the maps (t, h, w) of one target by (method, layer), each with its window's factor; 0 where it has none."""
+        of_key = [of_window.get(key) for of_window in maps]
+        known = [m for m in of_key if m is not None]
+        factor: Factor = "probability" if place[0] == "gradcam++softmax" else self._factor
+        probabilities = [m.probability for m in known]
+        factors = iter(
+            window_factors(
+                factor,
+                np.array([m.raw for m in known]),
+                None if None in probabilities else np.array(probabilities, np.float32),
+            )
+        )
+        none = np.zeros_like(known[0].heat[place])
+        return [none if m is None else m.heat[place] * next(factors) for m in of_key]
+
     def stitched(self, values: Sequence[np.ndarray] | np.ndarray, starts: list[int]) -> np.ndarray:
         """Bring a value or map of each window to each frame."""
         return stitch(values, starts, len(self._loader.times), self._loader.windowing)
@@ -395,13 +417,14 @@ class _Run:
         """Make the explanation of one target by (method, layer)."""
         model, source = self._model, self._loader.source
         of_key = [of_window[key] for of_window in maps]
-        heat = self.stitched([m.heat[place] for m in of_key], starts)
+        heat = self.stitched(self.heat(place, key, maps), starts)
+        inside = self.inside(starts)
         window_scores = np.array([m.score for m in of_key], np.float32)
         if isinstance(key, int):
             target = ExplainedTarget(key, model.labels[key], float(overall[key]))
         else:
             label = key.label if isinstance(key, Contrast) else getattr(key, "__name__", "function")
-            target = ExplainedTarget(None, label, float(window_scores.mean()))
+            target = ExplainedTarget(None, label, float(window_scores[inside].mean()))
         agreement = None if self._agreement is None else self._agreement.correlation
         computation = {"dtype": model.dtype or "float32", "fidelity": model.fidelity, "dense": agreement is not None}
         return Explanation(
@@ -419,8 +442,8 @@ class _Run:
             maps=heat,
             scores=self.stitched(window_scores[:, None], starts),
             evidence=evidence_curve(heat),
-            window_starts=np.array(starts),
-            window_scores=window_scores,
+            window_starts=np.array(starts)[inside],
+            window_scores=window_scores[inside],
             windowing=asdict(self._loader.windowing),
             computation=computation if agreement is None else {**computation, "dense_agreement": agreement},
             timings={"explain_s": self._seconds()},
@@ -443,8 +466,7 @@ class _Run:
         """Make the localization of classes, best first, by one method."""
         model, source, (layer,) = self._model, self._loader.source, self._attributor.layers
         place = (method, layer)
-        none = np.zeros_like(next(iter(maps[0].values())).heat[place])
-        heats = [[of[key].heat[place] if key in of else none for of in maps] for key in keys]
+        heats = [self.heat(place, key, maps) for key in keys]
         curves = [[evidence_curve(heat, evidence) for heat in of_class] for of_class in heats]
         whole = Localization(
             clip=source.name,

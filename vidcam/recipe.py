@@ -22,6 +22,7 @@ from vidcam.untrusted.yaml import read_yaml
 if TYPE_CHECKING:
     from vidcam.cam.fusion import Fusion
     from vidcam.models.registry import Model
+    from vidcam.temporal.factor import Factor
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Pixels = Annotated[int, Field(ge=1, le=8192)]
@@ -61,6 +62,10 @@ class Recipe(Validated):
         layer: name of the target layer, or "auto" for the model's default; several, with commas, are fused.
         method: a key of `vidcam.cam.methods.METHODS`; several, with commas, give an explanation each.
         fusion: how the maps of several layers become one, see `vidcam.cam.fusion.fuse`.
+        factor: how strong the map of a window is beside those of the others, see `vidcam.temporal.factor`;
+            "gradcam++softmax" always has its own, the probability.
+        context: reflect half a window of frames before the clip's first frame and behind its last, so that frames at its
+            ends are seen in the middle of a window, too. Not with `dense`.
         stride: source frames between the starts of windows; half a window by default, a quarter for `localize`.
         sampling_rate: source frames between the frames of a window; by default the one that brings the clip nearest
             to the frame rate that the network was trained at.
@@ -88,6 +93,12 @@ class Recipe(Validated):
     )
     method: str = Field(default="gradcam++", description="Names from `vidcam methods`, with commas.")
     fusion: str = Field(default="mean", description="Of several layers: mean, or max as in LayerCAM.")
+    factor: str = Field(
+        default="probability", description="Of each window's map in the clip: probability, exp (the paper's) or none."
+    )
+    context: bool = Field(
+        default=True, description="Reflect half a window of frames at both ends of the clip, so that no window is cut."
+    )
     stride: Frames | None = Field(default=None, description="Source frames between windows; half a window by default.")
     sampling_rate: Frames | None = Field(default=None, description="Source frames between the frames of a window.")
     frame_rate: Annotated[float, Field(gt=0, lt=1e6, allow_inf_nan=False, strict=False)] | None = Field(
@@ -115,6 +126,13 @@ class Recipe(Validated):
 
         return one_of(fusion, FUSIONS, "fusion")
 
+    @field_validator("factor")
+    @classmethod
+    def _factor_exists(cls, factor: str) -> str:
+        from vidcam.temporal.factor import FACTORS
+
+        return one_of(factor, FACTORS, "factor")
+
     @property
     def methods(self) -> tuple[str, ...]:
         """The names in `method`, each once."""
@@ -135,6 +153,8 @@ class Settings(TypedDict, total=False):
     layer: str
     method: str
     fusion: Fusion
+    factor: Factor
+    context: bool
     stride: int | None
     sampling_rate: int | None
     frame_rate: float | None

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable
 
 import torch
-from einops import einsum, reduce
+from einops import einsum, rearrange, reduce
 from torch import Tensor
 
 from vidcam.errors import LayerError, SettingsError
@@ -19,6 +19,7 @@ from vidcam.errors import LayerError, SettingsError
 Method = Callable[..., Tensor]
 
 _OVER_SPACE_AND_TIME = "n c t h w -> n c 1 1 1"
+_OVER_SPACE = "n c t h w -> n c t 1 1"
 
 
 def gradcam_plus_plus_alpha(activation: Tensor, gradient: Tensor) -> Tensor:
@@ -41,13 +42,25 @@ def gradcam_plus_plus(activation: Tensor, gradient: Tensor) -> Tensor:
         w_k = Σ alpha_k relu(g_k),  L = relu(Σ_k w_k A_k)
 
     The activation is rectified first; where the layer is a rectifier this changes nothing. The paper's weights carry
-    the factor exp(S), one positive number for a whole window, which overflows: it is left out. The map of a window
-    is therefore the paper's up to that factor, and maps of two windows compare as the gradients of S do, not of exp(S).
+    the factor exp(S), one positive number for a whole window: it is left out here, where a window stands alone, and
+    given back between the windows of a clip, see `vidcam.temporal.factor`.
     """
     activation = activation.clamp(min=0)
-    alpha = gradcam_plus_plus_alpha(activation, gradient)
-    weights = reduce(alpha * gradient.clamp(min=0), "n c t h w -> n c", "sum")
-    return _weighted(activation, weights)
+    positive = gradcam_plus_plus_alpha(activation, gradient) * gradient.clamp(min=0)
+    return _weighted(activation, reduce(positive, _OVER_SPACE_AND_TIME, "sum"))
+
+
+def gradcam_plus_plus_in_time(activation: Tensor, gradient: Tensor) -> Tensor:
+    """Grad-CAM++ with weights for each step in time, pooled over space alone (alpha as in arXiv 1710.11063, eq. 19).
+
+        w_k(t) = Σ_ij alpha_k relu(g_k),  L(t) = relu(Σ_k w_k(t) A_k(t)),  ΣA in alpha over time and space
+
+    One weight for a whole window cannot tell at which step a channel speaks for the score. Where the head pools over
+    time and space g is the same at all steps, and so is w_k(t): the map is Grad-CAM++'s, divided by the steps.
+    """
+    activation = activation.clamp(min=0)
+    positive = gradcam_plus_plus_alpha(activation, gradient) * gradient.clamp(min=0)
+    return _weighted(activation, reduce(positive, _OVER_SPACE, "sum"))
 
 
 def gradcam_plus_plus_softmax(activation: Tensor, gradient: Tensor, cumulants: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -58,7 +71,8 @@ def gradcam_plus_plus_softmax(activation: Tensor, gradient: Tensor, cumulants: t
 
         Y'/Y = d,   Y''/Y = d² - κ2,   Y'''/Y = d³ - 3 d κ2 - κ3,   alpha = Y'' / (2 Y'' + Y''' ΣA)
 
-    and w, L as in Grad-CAM++. The factor Y, one number for a whole window, is left out. Unlike exp(S) this alpha may
+    and w, L as in Grad-CAM++. The factor Y, one number for a whole window, is given back between the windows of a clip,
+    see `vidcam.temporal.factor`. Unlike exp(S) this alpha may
     have a denominator near 0 and be large or negative there. Needs one backward pass of the head for each class.
 
     Args:
@@ -73,7 +87,7 @@ def gradcam_plus_plus_softmax(activation: Tensor, gradient: Tensor, cumulants: t
     denominator = 2 * second + third * reduce(activation, _OVER_SPACE_AND_TIME, "sum")
     defined = denominator != 0
     alpha = torch.where(defined, second / torch.where(defined, denominator, 1.0), 0.0)
-    return _weighted(activation, reduce(alpha * first.clamp(min=0), "n c t h w -> n c", "sum"))
+    return _weighted(activation, reduce(alpha * first.clamp(min=0), _OVER_SPACE_AND_TIME, "sum"))
 
 
 def gradcam_plus_plus_signed(activation: Tensor, gradient: Tensor) -> Tensor:
@@ -83,7 +97,7 @@ def gradcam_plus_plus_signed(activation: Tensor, gradient: Tensor) -> Tensor:
     """
     activation = activation.clamp(min=0)
     alpha = gradcam_plus_plus_alpha(activation, gradient)
-    return _weighted(activation, reduce(alpha * gradient, "n c t h w -> n c", "sum"))
+    return _weighted(activation, reduce(alpha * gradient, _OVER_SPACE_AND_TIME, "sum"))
 
 
 def gradcam(activation: Tensor, gradient: Tensor) -> Tensor:
@@ -91,7 +105,15 @@ def gradcam(activation: Tensor, gradient: Tensor) -> Tensor:
 
     w_k = mean of g_k,  L = relu(Σ_k w_k A_k)
     """
-    return _weighted(activation, reduce(gradient, "n c t h w -> n c", "mean"))
+    return _weighted(activation, reduce(gradient, _OVER_SPACE_AND_TIME, "mean"))
+
+
+def gradcam_in_time(activation: Tensor, gradient: Tensor) -> Tensor:
+    """Grad-CAM with weights for each step in time: w_k(t) = mean of g_k over space,  L(t) = relu(Σ_k w_k(t) A_k(t)).
+
+    Where the head pools over time and space it is Grad-CAM (arXiv 1610.02391, eqs. 1 and 2).
+    """
+    return _weighted(activation, reduce(gradient, _OVER_SPACE, "mean"))
 
 
 def gradcam_plus(activation: Tensor, gradient: Tensor) -> Tensor:
@@ -99,7 +121,7 @@ def gradcam_plus(activation: Tensor, gradient: Tensor) -> Tensor:
 
     What Grad-CAM++ amounts to according to Lerma and Lucas 2022 (arXiv 2205.10838).
     """
-    return _weighted(activation, reduce(gradient.clamp(min=0), "n c t h w -> n c", "mean"))
+    return _weighted(activation, reduce(gradient.clamp(min=0), _OVER_SPACE_AND_TIME, "mean"))
 
 
 def hirescam(activation: Tensor, gradient: Tensor) -> Tensor:
@@ -117,8 +139,8 @@ def xgradcam(activation: Tensor, gradient: Tensor) -> Tensor:
 
     w_k = Σ A_k g_k / Σ A_k (0 where the sum is 0),  L = relu(Σ_k w_k A_k)
     """
-    total = reduce(activation, "n c t h w -> n c", "sum")
-    weighted = einsum(gradient, activation, "n c t h w, n c t h w -> n c")
+    total = reduce(activation, _OVER_SPACE_AND_TIME, "sum")
+    weighted = reduce(gradient * activation, _OVER_SPACE_AND_TIME, "sum")
     weights = torch.where(total != 0, weighted / torch.where(total != 0, total, 1.0), 0.0)
     return _weighted(activation, weights)
 
@@ -134,7 +156,7 @@ def score_cam(activation: Tensor, masked_scores: Tensor) -> Tensor:
         activation: as everywhere.
         masked_scores: (N, C); see `Capture.masked_scores`.
     """
-    return _weighted(activation, masked_scores.softmax(1))
+    return _weighted(activation, rearrange(masked_scores.softmax(1), "n c -> n c 1 1 1"))
 
 
 def saliency_tubes(activation: Tensor, gradient: Tensor) -> Tensor:
@@ -146,8 +168,8 @@ def saliency_tubes(activation: Tensor, gradient: Tensor) -> Tensor:
     Raises:
         LayerError: g varies within a channel, so that the layer is not followed by global pooling and a linear layer.
     """
-    weights = reduce(gradient, "n c t h w -> n c", "sum")
-    even = reduce(gradient, "n c t h w -> n c 1 1 1", "mean")
+    weights = reduce(gradient, _OVER_SPACE_AND_TIME, "sum")
+    even = reduce(gradient, _OVER_SPACE_AND_TIME, "mean")
     if (gradient - even).abs().max() > 1e-3 * gradient.abs().max():
         raise LayerError(
             "saliency tubes need a layer followed by global average pooling and one linear layer, and this one is not: "
@@ -157,14 +179,19 @@ def saliency_tubes(activation: Tensor, gradient: Tensor) -> Tensor:
 
 
 def _weighted(activation: Tensor, weights: Tensor) -> Tensor:
-    return einsum(weights, activation, "n c, n c t h w -> n t h w").clamp(min=0)
+    """relu(Σ_k w_k A_k) with weights (N, C, 1 or T, 1, 1)."""
+    if weights.shape[2] == 1:
+        return einsum(weights[:, :, 0, 0, 0], activation, "n c, n c t h w -> n t h w").clamp(min=0)
+    return einsum(weights[:, :, :, 0, 0], activation, "n c t, n c t h w -> n t h w").clamp(min=0)
 
 
 METHODS: dict[str, Method] = {
     "gradcam++": gradcam_plus_plus,
+    "gradcam++t": gradcam_plus_plus_in_time,
     "gradcam++softmax": gradcam_plus_plus_softmax,
     "gradcam++signed": gradcam_plus_plus_signed,
     "gradcam": gradcam,
+    "gradcam-t": gradcam_in_time,
     "gradcam+": gradcam_plus,
     "hirescam": hirescam,
     "layercam": layercam,

@@ -97,7 +97,7 @@ def _option(name: str, field: FieldInfo, default: Any) -> tuple[Any, Any]:
     flags = ["--method", "--methods"] if name == "method" else []
     kind = _kind(field)
     if kind is bool:
-        flags = [f"--{name.replace('_', '-')}"]
+        flags = [f"--{name.replace('_', '-')}/--no-{name.replace('_', '-')}"]
     return Annotated[kind | None, typer.Option(*flags, help=field.description, show_default=shown)], None
 
 

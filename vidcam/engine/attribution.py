@@ -11,7 +11,7 @@ import torch
 
 from vidcam.cam.attribute import class_activation_maps
 from vidcam.cam.capture import captured
-from vidcam.cam.targets import ScoreFunction, class_scores, classes
+from vidcam.cam.targets import Contrast, ScoreFunction, class_scores, classes
 from vidcam.engine.loader import Batch
 from vidcam.engine.memory import separate_copy
 from vidcam.errors import ModelError
@@ -26,9 +26,18 @@ Choose = Callable[[np.ndarray], Sequence[Sequence[Key]]]
 
 @dataclass(frozen=True)
 class WindowMap:
-    """The maps of one window for one target: (method, layer) → map (t, h, w), and the score."""
+    """The maps of one window for one target.
+
+    Attributes:
+        heat: (method, layer) → map (t, h, w).
+        raw: the target's score before softmax.
+        probability: of the target's class, or of the class that a contrast speaks for; None for another function.
+        score: the probability of a class, else the raw score.
+    """
 
     heat: dict[tuple[str, str], np.ndarray]
+    raw: float
+    probability: float | None
     score: float
 
 
@@ -98,7 +107,7 @@ class Attributor:
             indices = [[key for key in keys if isinstance(key, int)] for keys in chosen]
             scored: list[tuple[Sequence[Key], ScoreFunction]] = []
             for rank in range(max(map(len, indices))):
-                ranked = [of_window[min(rank, len(of_window) - 1)] for of_window in indices]
+                ranked = [some[min(rank, len(some) - 1)] for some in indices]
                 scored.append((ranked, classes(torch.tensor(ranked))))
             for function in dict.fromkeys(key for keys in chosen for key in keys if callable(key)):
                 scored.append(([function] * len(chosen), function))
@@ -107,6 +116,10 @@ class Attributor:
                 heats = {place: separate_copy(heat.cpu().numpy()) for place, heat in found.items()}
                 scores = score(capture.output).detach()
                 for i, key in enumerate(keys):
-                    value = probabilities[i, key] if isinstance(key, int) else scores[i].item()
-                    maps[i][key] = WindowMap({place: heat[i] for place, heat in heats.items()}, float(value))
+                    of_class = key.toward if isinstance(key, Contrast) else key
+                    probability = float(probabilities[i, of_class]) if isinstance(of_class, int) else None
+                    raw = scores[i].item()
+                    shown = probability if isinstance(key, int) and probability is not None else raw
+                    of_window = {place: heat[i] for place, heat in heats.items()}
+                    maps[i][key] = WindowMap(of_window, raw, probability, shown)
         return probabilities, maps

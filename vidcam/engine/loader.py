@@ -20,7 +20,7 @@ from vidcam.models.preprocess import stacked
 from vidcam.models.registry import Model, ModelSpec
 from vidcam.video.prefetch import prefetch
 from vidcam.video.source import FrameSource
-from vidcam.video.windows import Window, Windowing, sliding_windows
+from vidcam.video.windows import Window, Windowing, sliding_windows, windows_with_context
 
 Progress = Callable[[int, int], None]
 """Called with the frames done and the frames the header announces, 0 where it does not say."""
@@ -56,6 +56,7 @@ class WindowLoader:
         spec: of the network: how frames are resized.
         windowing: how the source is cut.
         progress: called with the frames read and those announced.
+        context: whether windows begin before the source and end behind it, see `windows_with_context`.
 
     Attributes:
         source, windowing: as given.
@@ -64,12 +65,21 @@ class WindowLoader:
         began: when the loader was made, on `time.perf_counter`.
     """
 
-    def __init__(self, source: FrameSource, spec: ModelSpec, windowing: Windowing, progress: Progress) -> None:
+    def __init__(
+        self,
+        source: FrameSource,
+        spec: ModelSpec,
+        windowing: Windowing,
+        progress: Progress,
+        *,
+        context: bool = False,
+    ) -> None:
         self.source, self.windowing = source, windowing
         self.times: list[float] = []
         self.padded = 0
         self.began = time.perf_counter()
         self._spec, self._progress = spec, progress
+        self._cut = windows_with_context if context else sliding_windows
         self._frames = ResizedFrames(source, spec.preprocess)
 
     def batches(self, model: Model, only: Collection[int] | None = None) -> Generator[Batch]:
@@ -84,9 +94,13 @@ class WindowLoader:
             return list(islice(windows, count))
 
     def _windows(self) -> Iterator[Window[np.ndarray]]:
-        for window in sliding_windows(self.frames(), self.windowing):
-            self.padded = window.padded
+        for window in self._cut(self.frames(), self.windowing):
+            self.padded = max(self.padded, window.padded)
             yield window
+
+    def inside(self, starts: Sequence[int]) -> np.ndarray:
+        """Return which windows, by their starts, lie inside the source: (W,) bool."""
+        return np.array([0 <= start <= max(0, len(self.times) - self.windowing.span) for start in starts])
 
     def frames(self) -> Iterator[np.ndarray]:
         """Give the frames as the network sees them, counted."""

@@ -10,8 +10,10 @@ from vidcam.errors import ClipError
 from vidcam.evaluation.inference import Subject, upsampled
 from vidcam.evaluation.samples import Sample
 from vidcam.metrics.baselines import BASELINES
+from vidcam.metrics.localization import time_auc
 from vidcam.metrics.overlap import energy_inside, saliency_iou, tube_localization, tube_of
 from vidcam.metrics.pointing import clip_hit, frame_hits
+from vidcam.temporal.curves import evidence_curve
 
 TOLERANCE = 1 / 16
 """Of the pointing game, as a share of the frame's shorter side: 7 pixels of 112."""
@@ -60,6 +62,7 @@ def _measured(heat: np.ndarray, mask: np.ndarray) -> dict[str, float]:
         "pointing_game_exact": float(frame_hits(heat, mask, 0).mean()),
         "pointing_game_clip": clip_hit(heat, mask, tolerance),
         "energy_inside": energy_inside(heat, mask),
+        "time_auc": time_auc(evidence_curve(heat), acting),
         "energy_while_acting": energy_inside(heat, np.broadcast_to(acting[:, None, None], heat.shape)),
         "saliency_iou": saliency_iou(heat, mask),
         **{f"loc_{threshold:g}": tube_localization(heat, tube, threshold) for threshold in THRESHOLDS},

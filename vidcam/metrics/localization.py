@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import scipy.stats
 
 from vidcam.temporal.segments import tiou
 
@@ -191,3 +192,26 @@ def boundary_errors(truths: Sequence[Truth], detections: Sequence[Detection], th
             onset.append(best.start - truth.start)
             offset.append(best.end - truth.end)
     return BoundaryErrors(np.array(onset), np.array(offset), len(onset) / len(truths) if truths else 0.0)
+
+
+def time_auc(evidence: np.ndarray, acting: np.ndarray) -> float | None:
+    """Return the probability that a frame of the action has more evidence than another frame, ties counted half.
+
+    The area under the receiver operating characteristic of the evidence as a detector of the action's frames.
+
+    Args:
+        evidence: (F,) in any unit.
+        acting: (F,) bool.
+
+    Returns:
+        In [0, 1]; None where all frames belong to the action, or none does.
+
+    Example:
+        >>> time_auc(np.array([0.0, 0.2, 0.9, 0.2]), np.array([False, False, True, True]))
+        0.875
+    """
+    inside, outside = evidence[acting], evidence[~acting]
+    if not len(inside) or not len(outside):
+        return None
+    ranks = scipy.stats.rankdata(np.concatenate([inside, outside]))[: len(inside)]
+    return float((ranks.sum() - len(inside) * (len(inside) + 1) / 2) / (len(inside) * len(outside)))

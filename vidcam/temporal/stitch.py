@@ -24,13 +24,13 @@ def stitch(
     Args:
         values: for each of W windows a float32 array (t, ...), its t time steps spread evenly over the window. A score
             per window has t = 1.
-        starts: source frame each window begins at, (W,).
+        starts: source frame each window begins at, (W,); below 0 where a window begins before the clip.
         frames: source frames of the clip, F.
         windowing: how the windows were cut.
 
     Returns:
         (F, ...) float32. Frames that no window covers do not exist (see `Windowing`). Steps of a window that fall
-        on padding, beyond the last frame, are dropped.
+        before the first frame or beyond the last are dropped.
     """
     span, steps, shape = windowing.span, len(values[0]), values[0].shape[1:]
     weights = window_weights(span)
@@ -38,9 +38,9 @@ def stitch(
     total = np.zeros((frames, *shape), np.float32)  # the only thing that is as long as the clip
     norm = np.zeros(frames, np.float32)
     for window, start in zip(values, starts, strict=True):
-        end = min(start + span, frames)
-        total[start:end] += np.tensordot(kernel[: end - start], window, 1)
-        norm[start:end] += weights[: end - start]
+        begin, end = max(0, start), min(start + span, frames)
+        total[begin:end] += np.tensordot(kernel[begin - start : end - start], window, 1)
+        norm[begin:end] += weights[begin - start : end - start]
     total /= norm.reshape(-1, *[1] * len(shape))
     return total
 

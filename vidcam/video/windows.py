@@ -7,8 +7,9 @@ is moved back so that it ends exactly on the last frame of the clip.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import Generic, TypeVar
 
 from vidcam.errors import SettingsError
@@ -82,6 +83,44 @@ def sliding_windows(frames: Iterable[T], windowing: Windowing) -> Generator[Wind
         yield Window(0, sampled + (recent[-1],) * padded, padded)
     elif count and last_start != count - span:
         yield Window(count - span, tuple(recent)[::rate])
+
+
+def windows_with_context(frames: Iterable[T], windowing: Windowing) -> Generator[Window[T]]:
+    """Cut a stream into the windows of `sliding_windows`, and windows that begin before it or end behind it.
+
+    Before its first frame and behind its last the clip goes on in a mirror, for half a window: a frame at an end is then
+    in the middle of a window, too. Windows come in the order of their starts, which are below 0 before the clip. A clip
+    of a single frame, such as a picture, has no context.
+    """
+    span, half = windowing.span, windowing.span // 2
+    stream = iter(frames)
+    first = list(islice(stream, span + 1))  # as far as a window that begins before the clip reaches
+    if len(first) > 1:
+        for start in range(-half, 0, windowing.stride):
+            yield _mirrored(first, start, windowing)
+    last: deque[T] = deque(maxlen=span + 1)
+    count = 0
+
+    def counted() -> Iterator[T]:
+        nonlocal count
+        for frame in chain(first, stream):
+            count += 1
+            last.append(frame)
+            yield frame
+
+    yield from sliding_windows(counted(), windowing)
+    end = max(0, count - span)  # start of the last window
+    for offset in reversed(range(half, 0, -windowing.stride)):
+        if count > 1 and end + offset < count:
+            window = _mirrored(list(last), end + offset - count + len(last), windowing)
+            yield replace(window, start=end + offset)
+
+
+def _mirrored(frames: Sequence[T], start: int, windowing: Windowing) -> Window[T]:
+    """Return the window that starts at a frame of a list which goes on in a mirror at both ends."""
+    period = 2 * (len(frames) - 1)
+    at = ((start + step * windowing.sampling_rate) % period for step in range(windowing.length))
+    return Window(start, tuple(frames[min(index, period - index)] for index in at))
 
 
 @dataclass(frozen=True)
