@@ -21,7 +21,7 @@ from typing_extensions import Unpack
 from vidcam.cam.fusion import fuse
 from vidcam.cam.layers import SpaceTimeLayer, space_time_layers
 from vidcam.cam.methods import method_named, needs
-from vidcam.cam.targets import Contrast, Target, class_index, target_of, top_count
+from vidcam.cam.targets import Contrast, InTime, Target, class_index, target_of, top_count
 from vidcam.engine.agreement import Agreement
 from vidcam.engine.attribution import Attributed, Attributor, Choose, Key, Maps
 from vidcam.engine.loader import Batch, Progress, WindowLoader, normalised, windowing_of
@@ -130,6 +130,7 @@ class Explainer:
         model: the network, on the recipe's device.
         recipe: as given.
         layers: names of the target layers.
+        methods: keys of `vidcam.cam.methods.METHODS`.
 
     Raises:
         VidcamError: the model cannot be had, or the recipe does not fit it.
@@ -152,6 +153,9 @@ class Explainer:
         self.recipe = recipe
         self.model = _loaded(model, weights, recipe.device)
         self.layers = self._checked_layers()
+        default = "gradcam++t" if self.model.spec.scores_frames else "gradcam++"
+        names = (name.strip() for name in recipe.method.split(","))
+        self.methods = tuple(dict.fromkeys(default if name == "auto" else name for name in names))
         if recipe.dense:
             self._check_dense()
 
@@ -181,7 +185,7 @@ class Explainer:
         if not wanted:
             raise TargetError("no target is given; give top, a label, a class index or a function")
         parsed = [(top_count(target), target) for target in wanted]
-        fixed = [None if count else target_of(target, model.labels) for count, target in parsed]
+        fixed = [None if count else target_of(target, model.labels, model.spec.scores) for count, target in parsed]
         most = max((count or 0 for count, _ in parsed), default=0)
 
         def resolved(best: list[int]) -> list[Key]:
@@ -190,7 +194,7 @@ class Explainer:
                 keys += best[:count] if key is None else [key]
             return list(dict.fromkeys(keys))
 
-        seen: list[np.ndarray] = []
+        seen: list[np.ndarray] = []  # probabilities, (N, classes) of each batch
 
         def candidates(probabilities: np.ndarray) -> list[list[Key]]:
             """Choose the fixed targets, the window's own best classes and the best of the clip so far."""
@@ -202,23 +206,23 @@ class Explainer:
         run = _Run(self, self.opened(clip, progress=progress))
         starts: list[int] = []
         maps: list[Maps] = []
-        for some, probabilities, found in run.attributed(candidates):
-            seen.append(probabilities)
+        for some, found in run.attributed(candidates):
+            seen.append(found.probabilities)
             starts += some
-            maps += found
+            maps += found.maps
         overall = clip_probabilities(np.concatenate(seen)[run.inside(starts)], model.background)
         keys = resolved(_best(overall, most)) if most else resolved([])
 
         # A class that came to the top late has no maps in early windows: those windows are run once more.
         lacking = {start: i for i, start in enumerate(starts) if any(k not in maps[i] for k in keys)}
         if lacking:
-            for some, _, found in run.attributed(lambda p: [keys] * len(p), only=lacking):
-                for start, found_again in zip(some, found):
+            for some, found in run.attributed(lambda p: [keys] * len(p), only=lacking):
+                for start, found_again in zip(some, found.maps):
                     maps[lacking[start]].update(found_again)
 
         explanations = []
         for key in keys:
-            for method in self.recipe.methods:
+            for method in self.methods:
                 parts = [run.explanation((method, layer), key, starts, overall, maps) for layer in self.layers]
                 if len(parts) > 1:
                     heat = fuse([part.maps for part in parts], self.recipe.fusion)  # type: ignore[arg-type]
@@ -265,18 +269,18 @@ class Explainer:
         starts: list[int] = []
         seen: list[np.ndarray] = []
         maps: list[Maps] = []
-        for some, probabilities, found in run.attributed(likely):
+        for some, found in run.attributed(likely):
             starts += some
-            seen.append(probabilities)
-            maps += found
+            seen.append(found.curves)
+            maps += found.maps
         candidates = fixed or sorted({k for of_window in maps for k in of_window if isinstance(k, int)})
         every = np.concatenate(seen)
-        scores = np.stack([run.stitched(every[:, [k]], starts) for k in candidates])
+        scores = np.stack([run.stitched(every[:, :, k], starts) for k in candidates])
         best = np.argsort(-scores.max(axis=1), kind="stable")[: count or None]
         kept = [candidates[i] for i in best]
         return [
             run.localization(method, kept, starts, scores[best], maps, curve, evidence, params)
-            for method in self.recipe.methods
+            for method in self.methods
         ]
 
     def opened(
@@ -321,10 +325,12 @@ class Explainer:
             Method → (N, t, h, w) float32 raw maps; the maps of several layers are fused, window by window.
         """
         batch = Batch(list(range(len(windows))), normalised(self.model, windows))
-        _, found = Attributor(self.model, self.layers, self.recipe.methods).maps(batch, lambda p: [[target]] * len(p))
+        found = Attributor(self.model, self.layers, self.methods).maps(batch, lambda p: [[target]] * len(p))
         return {
-            method: np.stack([self._fused([of[target].heat[method, layer] for layer in self.layers]) for of in found])
-            for method in self.recipe.methods
+            method: np.stack(
+                [self._fused([of[target].heat[method, layer] for layer in self.layers]) for of in found.maps]
+            )
+            for method in self.methods
         }
 
     def shortest_dtype(self, clip: Source) -> str:
@@ -357,7 +363,7 @@ class Explainer:
             raise LayerError(
                 f"dense explains one layer, and {', '.join(self.layers)} are given; give one of them with --layer"
             )
-        if slow := [m for m in self.recipe.methods if "masked_scores" in needs(method_named(m))]:
+        if slow := [m for m in self.methods if "masked_scores" in needs(method_named(m))]:
             raise SettingsError(f"{slow[0]} runs the network anew for each channel; it cannot be had with dense")
 
     @cached_property
@@ -372,20 +378,18 @@ class _Run:
         recipe = explainer.recipe
         self._loader = loader
         self._model = optimized(explainer.model, explainer.layers, recipe.dtype, loader)
-        self._attributor = Attributor(self._model, explainer.layers, recipe.methods)
+        self._attributor = Attributor(self._model, explainer.layers, explainer.methods)
         self._factor: Factor = recipe.factor  # type: ignore[assignment]  # the recipe has checked it
         self._agreement: Agreement | None = None
 
-    def attributed(
-        self, choose: Choose, only: dict[int, int] | None = None
-    ) -> Iterator[tuple[list[int], np.ndarray, list[Maps]]]:
-        """Give, batch by batch, the starts of the windows, their probabilities and the maps of the chosen targets."""
+    def attributed(self, choose: Choose, only: dict[int, int] | None = None) -> Iterator[tuple[list[int], Attributed]]:
+        """Give, batch by batch, the starts of the windows, and what the attributor finds for the chosen targets."""
         with closing(self._loader.batches(self._model, only)) as batches:
             for batch in batches:
                 found: Attributed = self._attributor.maps(batch, choose)
                 if batch.cut is not None and self._agreement is None:
                     self._agreement = dense_agreement(self._loader, self._attributor, batch, found)
-                yield batch.starts, *found
+                yield batch.starts, found
 
     def inside(self, starts: list[int]) -> np.ndarray:
         """Return which windows lie inside the clip, (W,) bool: they decide on its classes."""
@@ -419,9 +423,13 @@ class _Run:
         of_key = [of_window[key] for of_window in maps]
         heat = self.stitched(self.heat(place, key, maps), starts)
         inside = self.inside(starts)
-        window_scores = np.array([m.score for m in of_key], np.float32)
+        scores = self.stitched([m.curve for m in of_key], starts)
+        window_scores = np.array([m.curve.max() for m in of_key], np.float32)
         if isinstance(key, int):
             target = ExplainedTarget(key, model.labels[key], float(overall[key]))
+        elif isinstance(key, InTime):
+            nearest = int(np.abs(np.array(self._loader.times) - key.seconds).argmin())
+            target = ExplainedTarget(key.index, key.label, float(scores[nearest]))
         else:
             label = key.label if isinstance(key, Contrast) else getattr(key, "__name__", "function")
             target = ExplainedTarget(None, label, float(window_scores[inside].mean()))
@@ -440,7 +448,7 @@ class _Run:
             stretch=(source.start, source.end),
             times=np.array(self._loader.times),
             maps=heat,
-            scores=self.stitched(window_scores[:, None], starts),
+            scores=scores,
             evidence=evidence_curve(heat),
             window_starts=np.array(starts)[inside],
             window_scores=window_scores[inside],

@@ -60,7 +60,8 @@ class Recipe(Validated):
 
     Attributes:
         layer: name of the target layer, or "auto" for the model's default; several, with commas, are fused.
-        method: a key of `vidcam.cam.methods.METHODS`; several, with commas, give an explanation each.
+        method: a key of `vidcam.cam.methods.METHODS`; several, with commas, give an explanation each. "auto" is
+            "gradcam++", or "gradcam++t" for a network that scores frames.
         fusion: how the maps of several layers become one, see `vidcam.cam.fusion.fuse`.
         factor: how strong the map of a window is beside those of the others, see `vidcam.temporal.factor`;
             "gradcam++softmax" always has its own, the probability.
@@ -91,7 +92,7 @@ class Recipe(Validated):
     layer: str = Field(
         default="auto", min_length=1, description="auto, or names from `vidcam layers`; several are fused."
     )
-    method: str = Field(default="gradcam++", description="Names from `vidcam methods`, with commas.")
+    method: str = Field(default="auto", description="auto, or names from `vidcam methods`, with commas.")
     fusion: str = Field(default="mean", description="Of several layers: mean, or max as in LayerCAM.")
     factor: str = Field(
         default="probability", description="Of each window's map in the clip: probability, exp (the paper's) or none."
@@ -116,7 +117,8 @@ class Recipe(Validated):
         from vidcam.cam.methods import method_named  # torch
 
         for name in methods.split(","):
-            method_named(name.strip())
+            if name.strip() != "auto":
+                method_named(name.strip())
         return methods
 
     @field_validator("fusion")
@@ -132,11 +134,6 @@ class Recipe(Validated):
         from vidcam.temporal.factor import FACTORS
 
         return one_of(factor, FACTORS, "factor")
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """The names in `method`, each once."""
-        return tuple(dict.fromkeys(name.strip() for name in self.method.split(",")))
 
     def changed(self, **settings: Any) -> Self:
         """Return a copy with other settings.
@@ -187,6 +184,8 @@ class OwnModelConfig(BaseModel):
     frames: Frames = 16
     frame_rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     layer: str = "auto"
+    scores: Literal["n c", "n t", "n t c", "n c t"] = "n c"
+    probabilities: Literal["auto", "softmax", "sigmoid"] = "auto"
     channels_last: bool = False
     grid: tuple[Cells, Cells, Cells] | None = None
 
@@ -232,6 +231,8 @@ class ExplainConfig(Recipe):
             labels=self.labels,
             name=own.factory,
             layout=Layout(own.channels_last, own.grid),
+            scores=own.scores,
+            probabilities=own.probabilities,
             weights=self.weights,
         )
 

@@ -15,7 +15,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vidcam.cam.layout import CHANNELS_FIRST, Fold, Layout, tensor_of
-from vidcam.cam.targets import ScoreFunction, class_scores
+from vidcam.cam.targets import Pattern, ScoreFunction, class_scores
 from vidcam.errors import LayerError, nearest
 
 
@@ -25,8 +25,9 @@ class Capture:
     All tensors of a layer are (N, C, T, H, W), without a graph, in the dtype the network computed them in.
     """
 
-    def __init__(self, windows: Tensor, run: Callable[[Tensor], Any]) -> None:
+    def __init__(self, windows: Tensor, run: Callable[[Tensor], Any], pattern: Pattern) -> None:
         self.output: Any = None
+        self._pattern = pattern
         self._windows, self._run = windows, run
         self._kept: dict[str, tuple[Tensor, Fold]] = {}
         self._cumulants: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
@@ -68,7 +69,7 @@ class Capture:
         Runs the head backwards once for each class.
         """
         if not self._cumulants:
-            scores = class_scores(self.output)
+            scores = class_scores(self.output, self._pattern)
             shares = scores.detach().to(torch.promote_types(scores.dtype, torch.float32)).softmax(1)
             moments: dict[str, list[Tensor]] = {}
             for k in range(scores.shape[1]):
@@ -109,6 +110,7 @@ def captured(
     layout: Layout = CHANNELS_FIRST,
     pack: Callable[[Tensor], Any] = lambda windows: windows,
     cut: Callable[[Tensor], Tensor] | None = None,
+    pattern: Pattern = "n c",
 ) -> Iterator[Capture]:
     """Run a network on windows and keep what a class activation map needs.
 
@@ -125,10 +127,12 @@ def captured(
         cut: where the windows are one long span: makes of the layer's output on it that of N windows, which the
             head is given instead.
 
+        pattern: axes of the class scores in the network's output.
+
     Raises:
         LayerError: there is no such layer, it was not called, or it gives something else.
     """
-    capture = Capture(windows, lambda windows: network(pack(windows)))
+    capture = Capture(windows, lambda windows: network(pack(windows)), pattern)
 
     def keeper(name: str) -> Any:
         def keep(module: nn.Module, _inputs: Any, output: Any) -> Any:

@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from vidcam.errors import TargetError, nearest
@@ -17,6 +18,8 @@ from vidcam.untrusted.text import shortened
 
 ScoreFunction = Callable[[Any], Tensor]
 Target = int | str | ScoreFunction
+
+_AT = re.compile(r"(.+?)\s*@\s*(\d{1,9}(?:\.\d{1,9})?)\s*s?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -26,22 +29,72 @@ class Contrast:
     toward: int
     against: int
     label: str
+    pattern: Pattern = "n c"
 
     def __call__(self, output: Any) -> Tensor:
         """(N,) differences from a network's output."""
-        scores = class_scores(output)
+        scores = class_scores(output, self.pattern)
         return scores[:, self.toward] - scores[:, self.against]
 
 
-def class_scores(output: Any) -> Tensor:
-    """The class scores (N, classes) in what a network gives.
+@dataclass(frozen=True)
+class InTime:
+    """Why a class at a time of the clip: its score at the network's step that is nearest to it.
+
+    Attributes:
+        index: of the class.
+        seconds: on the clip's clock.
+        label: for people.
+    """
+
+    index: int
+    seconds: float
+    label: str
+
+
+Pattern = Literal["n c", "n t", "n t c", "n c t"]
+"""Axes of a network's scores: windows n, classes c, steps in time t."""
+
+PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
+
+
+def frame_scores(output: Any, pattern: Pattern = "n c") -> Tensor:
+    """Return the scores (N, classes, T) in a network's output; T is 1 where it has one score for a window.
+
+    Args:
+        output: as for `class_scores`, but of as many axes as the pattern has.
+        pattern: the axes.
+
+    Raises:
+        TargetError: the output holds no such scores.
+    """
+    scores = _scores(output, len(pattern.split()), pattern)
+    match pattern:
+        case "n c":
+            return rearrange(scores, "n c -> n c 1")
+        case "n t":
+            return rearrange(scores, "n t -> n 1 t")
+        case "n t c":
+            return rearrange(scores, "n t c -> n c t")
+    return scores
+
+
+def class_scores(output: Any, pattern: Pattern = "n c") -> Tensor:
+    """Return the class scores (N, classes) in a network's output.
 
     Understood are a tensor; an object with `.logits`; a mapping with "logits", or with a single matrix; a tuple or
-    list whose first matrix they are.
+    list whose first matrix they are. Scores of frames are one score of the window by log Σ_t exp(S_t): the class is
+    there if it is at some time, and the frames in which it is strongest count most.
 
     Raises:
         TargetError: none of these.
     """
+    if pattern == "n c":
+        return _scores(output, 2, pattern)
+    return frame_scores(output, pattern).logsumexp(2)
+
+
+def _scores(output: Any, axes: int, pattern: str) -> Tensor:
     match output:
         case Tensor():
             found = [output]
@@ -50,32 +103,48 @@ def class_scores(output: Any) -> Tensor:
         case _ if hasattr(output, "logits"):
             found = [output.logits]
         case tuple() | list():
-            found = [v for v in output if isinstance(v, Tensor) and v.ndim == 2][:1]
+            found = [v for v in output if isinstance(v, Tensor) and v.ndim == axes][:1]
         case _:
             found = []
-    matrices = [v for v in found if isinstance(v, Tensor) and v.ndim == 2]
-    if len(matrices) == 1:
-        return matrices[0]
+    fitting = [v for v in found if isinstance(v, Tensor) and v.ndim == axes]
+    if len(fitting) == 1:
+        return fitting[0]
     what = f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
     raise TargetError(
-        f"the network gives {what}, in which no class scores (N, classes) are recognised; "
-        "wrap it so that it gives them, or explain a function of the output"
+        f"the network gives {what}, in which no class scores ({pattern.replace(' ', ', ')}) are recognised; "
+        "wrap it so that it gives them, declare its scores, or explain a function of the output"
     )
 
 
-def classes(indices: Tensor) -> ScoreFunction:
+def classes(indices: Tensor, pattern: Pattern = "n c") -> ScoreFunction:
     """The score of one class for each window, given its index, (N,)."""
-    return lambda output: class_scores(output)[torch.arange(len(indices)), indices]
+    return lambda output: class_scores(output, pattern)[torch.arange(len(indices)), indices]
 
 
-def target_of(target: Target, labels: Sequence[str]) -> int | ScoreFunction:
-    """What a target other than "top" means: a class index, a `Contrast` for "A - B", or a function as it is.
+def in_time(index: int, steps: Tensor, pattern: Pattern) -> ScoreFunction:
+    """The score of one class at a step of each window, (N,)."""
+    return lambda output: frame_scores(output, pattern)[torch.arange(len(steps)), index, steps]
+
+
+def target_of(target: Target, labels: Sequence[str], pattern: Pattern = "n c") -> int | InTime | ScoreFunction:
+    """Parse a target other than "top".
+
+    Args:
+        target: a class index or label, "A - B", "A @ 3.2" for A at 3.2 seconds, or a function.
+        labels: of the classes.
+        pattern: axes of the network's scores.
+
+    Returns:
+        A class index, a `Contrast`, an `InTime`, or the function as it is.
 
     Raises:
         TargetError: a class is not one of the model's.
     """
     if callable(target):
         return target
+    if isinstance(target, str) and target not in labels and (timed := _AT.fullmatch(target)):
+        index, seconds = class_index(timed[1], labels), float(timed[2])
+        return InTime(index, seconds, f"{labels[index]} @ {seconds:g} s")
     if isinstance(target, str) and target not in labels and " - " in target:
         for cut in re.finditer(" - ", target):
             with suppress(TargetError):
@@ -86,7 +155,7 @@ def target_of(target: Target, labels: Sequence[str]) -> int | ScoreFunction:
             pair = class_index(toward, labels), class_index(against, labels)
         if pair[0] == pair[1]:
             raise TargetError(f"target {target!r} compares a class with itself; name two")
-        return Contrast(*pair, f"{labels[pair[0]]} - {labels[pair[1]]}")
+        return Contrast(*pair, f"{labels[pair[0]]} - {labels[pair[1]]}", pattern)
     return class_index(target, labels)
 
 

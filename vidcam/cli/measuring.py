@@ -185,7 +185,7 @@ def _subject(config: ExplainConfig, data: Data) -> tuple[Subject, dict[str, Any]
     explainer = Explainer(config.load(), config)
     print_notes([explainer.model.note] if explainer.model.note else [])
     subject = Subject.of(explainer)
-    chosen = {"layers": list(explainer.layers), "methods": list(config.methods), "dtype": subject.fast.model.dtype}
+    chosen = {"layers": list(explainer.layers), "methods": list(explainer.methods), "dtype": subject.fast.model.dtype}
     return subject, {**config.model_dump(mode="json", exclude={"target", "device"}), **chosen, **data.settings}
 
 
@@ -258,14 +258,14 @@ def errors(
     found = errors_of(records)
     failed = [record for record in records if "error" in record]
     watched = len(records) - len(failed)
-    explainer = Explainer(config.load(), config.changed(method=config.methods[0]))
+    explainer = Explainer(config.load(), config.changed(method=subject.fast.methods[0]))
 
     def explained(error: Misclassified) -> list[Explanation]:
         both = explainer.explain(str(folder / error.clip), [error.true.label, error.predicted.label])
         return both[:: len(both) // 2]  # of several layers the fused one of each class
 
     with progress_bar("films") as progress:
-        name, how = explainer.model.spec.name, f"{config.methods[0]} at {','.join(explainer.layers)}"
+        name, how = explainer.model.spec.name, f"{explainer.methods[0]} at {','.join(explainer.layers)}"
         page = save_errors(found, watched, out, explained, name, how, films, progress)
     if failed:
         print_notes([f"{len(failed)} of {len(records)} clips could not be measured; the first: {failed[0]['error']}"])

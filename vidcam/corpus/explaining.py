@@ -51,7 +51,7 @@ class Explaining:
         self.job = job
         explainer = Explainer(config.load(), config)
         self.made_by: Provenance = provenance(explainer.model.network)
-        if len(config.methods) > 1:
+        if len(explainer.methods) > 1:
             raise SettingsError(
                 f"{config.method} are several methods, and a corpus is explained by one; give one of them"
             )

@@ -28,14 +28,13 @@ def agreement(one: Attributed, other: Attributed) -> Agreement:
     The maps of one method at one layer are compared all together, so that faint maps, of windows in which there is
     little to see, count as little as they do in the explanation.
     """
-    (first, maps), (second, others) = one, other
     pairs: dict[tuple[str, str], list[tuple[np.ndarray, np.ndarray]]] = {}
-    for a, b in zip(maps, others, strict=True):
+    for a, b in zip(one.maps, other.maps, strict=True):
         for key in a:
             for place, heat in a[key].heat.items():
                 pairs.setdefault(place, []).append((heat, b[key].heat[place]))
     lowest = min(correlation(*(np.stack(side) for side in zip(*found))) for found in pairs.values())
-    return Agreement(lowest, bool((first.argmax(1) == second.argmax(1)).all()))
+    return Agreement(lowest, bool((one.probabilities.argmax(1) == other.probabilities.argmax(1)).all()))
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:

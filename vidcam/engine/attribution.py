@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from einops import rearrange
 
 from vidcam.cam.attribute import class_activation_maps
 from vidcam.cam.capture import captured
-from vidcam.cam.targets import Contrast, ScoreFunction, class_scores, classes
+from vidcam.cam.targets import Contrast, InTime, ScoreFunction, classes, frame_scores, in_time
 from vidcam.engine.loader import Batch
 from vidcam.engine.memory import separate_copy
-from vidcam.errors import ModelError
+from vidcam.errors import ModelError, TargetError
 from vidcam.models.registry import Model
 
-Key = int | ScoreFunction
-"""A target: the index of a class, or a function of the output."""
+Key = int | InTime | ScoreFunction
+"""A target: the index of a class, a class at a time, or a function of the output."""
 
 Choose = Callable[[np.ndarray], Sequence[Sequence[Key]]]
 """From the probabilities of windows, (N, classes), to the targets of each."""
@@ -30,21 +31,33 @@ class WindowMap:
 
     Attributes:
         heat: (method, layer) → map (t, h, w).
-        raw: the target's score before softmax.
-        probability: of the target's class, or of the class that a contrast speaks for; None for another function.
-        score: the probability of a class, else the raw score.
+        raw: the target's score before softmax; -inf where a class at a time is not in the window.
+        probability: of the target's class, of the class that a contrast speaks for; None for another function.
+        curve: (t,) the probability of a class at each step for which the network has scores, else the raw score.
     """
 
     heat: dict[tuple[str, str], np.ndarray]
     raw: float
     probability: float | None
-    score: float
+    curve: np.ndarray
 
 
 Maps = dict[Key, WindowMap]
 
-Attributed = tuple[np.ndarray, list[Maps]]
-"""Probabilities (N, classes) of a batch of windows, and the maps of each window."""
+
+@dataclass(frozen=True)
+class Attributed:
+    """A batch of windows, explained.
+
+    Attributes:
+        probabilities: (N, classes) of each window.
+        curves: (N, t, classes) at each step for which the network has scores; t is 1 where it scores windows.
+        maps: of each window.
+    """
+
+    probabilities: np.ndarray
+    curves: np.ndarray
+    maps: list[Maps]
 
 
 @dataclass
@@ -87,39 +100,87 @@ class Attributor:
             torch.cuda.empty_cache()  # not above: until the except is left, the error holds what was computed
             self.max_batch = windows // 2
         half = windows // 2
-        halves = [Batch(batch.starts[:half], batch.given[:half]), Batch(batch.starts[half:], batch.given[half:])]
-        found = [self.maps(one, choose) for one in halves]
-        return np.concatenate([probabilities for probabilities, _ in found]), [m for _, maps in found for m in maps]
+        found = [self.maps(batch.part(of), choose) for of in (slice(half), slice(half, None))]
+        return Attributed(
+            np.concatenate([part.probabilities for part in found]),
+            np.concatenate([part.curves for part in found]),
+            [maps for part in found for maps in part.maps],
+        )
 
     def _maps(self, batch: Batch, choose: Choose) -> Attributed:
         model, spec = self.model, self.model.spec
         maps: list[Maps] = [{} for _ in batch.starts]
         with captured(
-            model.network, self.layers, batch.given, layout=spec.layout, pack=spec.pack, cut=batch.cut
+            model.network,
+            self.layers,
+            batch.given,
+            layout=spec.layout,
+            pack=spec.pack,
+            cut=batch.cut,
+            pattern=spec.scores,
         ) as capture:
-            output = class_scores(capture.output)
+            output = frame_scores(capture.output, spec.scores).detach().float()
             if not torch.isfinite(output).all():
                 raise ModelError(
                     f"{spec.name} gives scores that are not finite; its weights ({model.weights}) are damaged"
                 )
-            probabilities = spec.probabilities(output.detach().float()).cpu().numpy()
-            chosen = choose(probabilities)
-            indices = [[key for key in keys if isinstance(key, int)] for keys in chosen]
-            scored: list[tuple[Sequence[Key], ScoreFunction]] = []
-            for rank in range(max(map(len, indices))):
-                ranked = [some[min(rank, len(some) - 1)] for some in indices]
-                scored.append((ranked, classes(torch.tensor(ranked))))
-            for function in dict.fromkeys(key for keys in chosen for key in keys if callable(key)):
-                scored.append(([function] * len(chosen), function))
-            for keys, score in scored:
+            probabilities = spec.probabilities(output.logsumexp(2)).cpu().numpy()
+            steps = spec.probabilities(rearrange(output, "n c t -> (n t) c"))
+            curves = rearrange(steps, "(n t) c -> n t c", n=len(output)).cpu().numpy()
+            for keys, score, inside in self._scored(choose(probabilities), batch, curves.shape[1]):
                 found = class_activation_maps(capture, score, self.methods)
                 heats = {place: separate_copy(heat.cpu().numpy()) for place, heat in found.items()}
                 scores = score(capture.output).detach()
                 for i, key in enumerate(keys):
-                    of_class = key.toward if isinstance(key, Contrast) else key
-                    probability = float(probabilities[i, of_class]) if isinstance(of_class, int) else None
-                    raw = scores[i].item()
-                    shown = probability if isinstance(key, int) and probability is not None else raw
-                    of_window = {place: heat[i] for place, heat in heats.items()}
-                    maps[i][key] = WindowMap(of_window, raw, probability, shown)
-        return probabilities, maps
+                    of_window = {place: heat[i] * inside[i] for place, heat in heats.items()}
+                    raw = scores[i].item() if inside[i] else -np.inf
+                    index = _class_of(key)
+                    probability = None if index is None else float(probabilities[i, index] * inside[i])
+                    known = isinstance(key, int | InTime)
+                    curve = curves[i, :, index] if known and index is not None else np.array([raw], np.float32)
+                    maps[i][key] = WindowMap(of_window, raw, probability, curve)
+        return Attributed(probabilities, curves, maps)
+
+    def _scored(
+        self, chosen: Sequence[Sequence[Key]], batch: Batch, steps: int
+    ) -> Iterator[tuple[Sequence[Key], ScoreFunction, np.ndarray]]:
+        """Give the targets of the windows one at a time: a target of each, their scores, and the windows it is in."""
+        pattern, everywhere = self.model.spec.scores, np.ones(len(chosen), bool)
+        indices = [[key for key in keys if isinstance(key, int)] for keys in chosen]
+        for rank in range(max(map(len, indices))):
+            ranked = [some[min(rank, len(some) - 1)] for some in indices]
+            yield ranked, classes(torch.tensor(ranked), pattern), everywhere
+        for key in dict.fromkeys(key for keys in chosen for key in keys if not isinstance(key, int)):
+            if isinstance(key, InTime):
+                at, inside = _steps_at(key.seconds, batch, steps)
+                yield [key] * len(chosen), in_time(key.index, torch.from_numpy(at), pattern), inside
+            else:
+                yield [key] * len(chosen), key, everywhere
+
+
+def _class_of(key: Key) -> int | None:
+    """Return the class whose probability is that of a target."""
+    match key:
+        case int():
+            return key
+        case InTime():
+            return key.index
+        case Contrast():
+            return key.toward
+    return None
+
+
+def _steps_at(seconds: float, batch: Batch, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the step of each window that is nearest to a time, (N,), and the windows that hold the time, (N,) bool.
+
+    Raises:
+        TargetError: the windows have no times.
+    """
+    if batch.times is None:
+        raise TargetError("windows that are not of a clip have no times; explain the class without one")
+    away = np.abs(batch.times - seconds)
+    none: np.ndarray = np.isnan(away).all(axis=1)
+    frame = np.where(none, 0, np.nanargmin(np.where(none[:, None], 0, away), axis=1))
+    length = np.nanmedian(np.diff(batch.times, axis=1)) if batch.times.shape[1] > 1 else np.inf
+    inside = ~none & (np.take_along_axis(np.nan_to_num(away, nan=np.inf), frame[:, None], 1)[:, 0] <= length)
+    return frame * steps // batch.times.shape[1], inside

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -41,11 +41,19 @@ class Batch:
         given: the network's input, normalised, on its device: (N, 3, T, H, W), one window each; or, where there is a
             `cut`, one long span (1, 3, L, H, W).
         cut: makes of the target layer's output on the span that of the N windows.
+        times: (N, T) seconds of the windows' frames on the clip's clock; NaN for frames that are not the clip's own. None
+            where windows have no clip.
     """
 
     starts: list[int]
     given: Tensor
     cut: Callable[[Tensor], Tensor] | None = None
+    times: np.ndarray | None = None
+
+    def part(self, of: slice) -> Batch:
+        """Return some of the windows, where each is a row."""
+        times = None if self.times is None else self.times[of]
+        return Batch(self.starts[of], self.given[of], times=times)
 
 
 class WindowLoader:
@@ -85,7 +93,7 @@ class WindowLoader:
     def batches(self, model: Model, only: Collection[int] | None = None) -> Generator[Batch]:
         """Give the windows, or those that start at the given frames, in batches made on a thread of their own."""
         windows = (w for w in self._windows() if only is None or w.start in only)
-        return prefetch(batches(model, windows), _AHEAD)
+        return prefetch((self._timed(batch) for batch in batches(model, windows)), _AHEAD)
 
     def first(self, count: int) -> list[Window[np.ndarray]]:
         """Return the first windows."""
@@ -97,6 +105,13 @@ class WindowLoader:
         for window in self._cut(self.frames(), self.windowing):
             self.padded = max(self.padded, window.padded)
             yield window
+
+    def _timed(self, batch: Batch) -> Batch:
+        """Return a batch with the times of its frames, all of which are read."""
+        times = np.array(self.times)
+        at = np.array(batch.starts)[:, None] + np.arange(self.windowing.length) * self.windowing.sampling_rate
+        own = (at >= 0) & (at < len(times))
+        return replace(batch, times=np.where(own, times[np.clip(at, 0, len(times) - 1)], np.nan))
 
     def inside(self, starts: Sequence[int]) -> np.ndarray:
         """Return which windows, by their starts, lie inside the source: (W,) bool."""

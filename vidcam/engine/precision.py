@@ -68,7 +68,7 @@ def _checked(model: Model, layers: Sequence[str], dtype: str, loader: WindowLoad
         return Attributor(model, layers, ["gradcam++"]).maps(batch, lambda p: keys or [[int(p.argmax())]])
 
     plain = explained(model, [])
-    keys = [list(maps) for maps in plain[1]]
+    keys = [list(maps) for maps in plain.maps]
     reasons = []
     for tried in dict.fromkeys(
         [quickest_dtype(model.device), torch.float32] if dtype == "auto" else [getattr(torch, dtype)]

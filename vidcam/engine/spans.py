@@ -57,17 +57,19 @@ class SpanLoader(WindowLoader):
             starts = [s for s in span.starts if only is None or s in only]
             if starts:
                 cut = partial(cut_windows, span=span, starts=starts, windowing=self.windowing, steps=steps)
-                yield Batch(starts, network_input(model, [span.frames]), cut)
+                yield self._timed(Batch(starts, network_input(model, [span.frames]), cut))
             give_back_freed_memory()
 
 
 def dense_agreement(loader: WindowLoader, attributor: Attributor, batch: Batch, dense: Attributed) -> Agreement:
     """Compare the maps of a loader's first batch of windows, made densely, with those made window by window."""
-    probabilities, maps = dense[0][:_CHECKED], dense[1][:_CHECKED]
+    few = slice(_CHECKED)
+    first = Attributed(dense.probabilities[few], dense.curves[few], dense.maps[few])
     frames = [window.frames for window in loader.first(_CHECKED)]
-    exact = Batch(batch.starts[:_CHECKED], network_input(attributor.model, frames))
-    again = attributor.maps(exact, lambda p: [list(m) for m in maps])
-    return agreement(again, (probabilities, maps))
+    times = None if batch.times is None else batch.times[few]
+    exact = Batch(batch.starts[few], network_input(attributor.model, frames), times=times)
+    again = attributor.maps(exact, lambda p: [list(m) for m in first.maps])
+    return agreement(again, first)
 
 
 def cut_windows(output: Tensor, *, span: Span[Any], starts: list[int], windowing: Windowing, steps: int) -> Tensor:

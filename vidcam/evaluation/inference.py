@@ -70,7 +70,7 @@ def confidences(model: Model, clips: Tensor) -> np.ndarray:
     found = []
     for part in torch.split(clips, _BATCH):
         batch = model.spec.pack(normalised(model, part))
-        found.append(model.spec.probabilities(class_scores(model.network(batch)).float()).cpu())
+        found.append(model.spec.probabilities(class_scores(model.network(batch), model.spec.scores).float()).cpu())
     return torch.cat(found).numpy()
 
 

@@ -82,7 +82,7 @@ def misclassified(subject: Subject, sample: Sample) -> Misclassified:
     Raises:
         ClipError: as for `understood`.
     """
-    model, method = subject.fast.model, subject.fast.recipe.methods[0]
+    model, method = subject.fast.model, subject.fast.methods[0]
     true = model.labels.index(_label(model, sample))
     clip = predict(subject.fast, sample)
     frames = pixels(clip.window)

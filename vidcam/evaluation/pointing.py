@@ -31,7 +31,7 @@ class Pointing:
 
     subject: Subject
 
-    def __call__(self, sample: Sample) -> dict[str, dict[str, float]]:
+    def __call__(self, sample: Sample) -> dict[str, dict[str, float | None]]:
         """Explanation → its figures, of methods and of trivial explanations. The true class is explained.
 
         Raises:
@@ -53,7 +53,7 @@ class Pointing:
         return {name: _measured(heat, sample.mask) for name, heat in heats.items()}
 
 
-def _measured(heat: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+def _measured(heat: np.ndarray, mask: np.ndarray) -> dict[str, float | None]:
     tolerance = TOLERANCE * min(mask.shape[1:])
     tube = tube_of(mask)
     acting = np.any(mask, axis=(1, 2))

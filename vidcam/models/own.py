@@ -8,19 +8,20 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from vidcam.cam.layers import space_time_layers
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
-from vidcam.cam.targets import class_scores
-from vidcam.errors import ModelError
+from vidcam.cam.targets import PATTERNS, Pattern, class_scores
+from vidcam.errors import ModelError, one_of
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model, ModelSpec, labels_of, prepare
 from vidcam.models.weights import load_into, read_state, without_wrapper
 
+Probabilities = Literal["auto", "softmax", "sigmoid"]
 ASSUMED = Preprocess(128, (112, 112), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
 
 
@@ -35,7 +36,8 @@ def own_model(
     name: str | None = None,
     layout: Layout = CHANNELS_FIRST,
     pack: Callable[[Tensor], Any] = lambda windows: windows,
-    probabilities: Callable[[Tensor], Tensor] = lambda scores: scores.softmax(1),
+    scores: Pattern = "n c",
+    probabilities: Callable[[Tensor], Tensor] | Probabilities = "auto",
     weights: str = "own",
 ) -> Model:
     """Make an `nn.Module` a model that can be explained. It is run once on a window of zeros.
@@ -50,8 +52,9 @@ def own_model(
         name: what the explanation calls it; by default the name of its class.
         layout: how its layers arrange their output; channels first by default.
         pack: makes the network's input from windows.
-        probabilities: of the classes, (N, classes), from their scores; `torch.sigmoid` where classes do not exclude
-            each other. It is the score that is explained.
+        scores: axes of the class scores in its output: "n c"; or "n t", "n t c", "n c t" for scores of frames.
+        probabilities: "softmax"; "sigmoid" where classes do not exclude each other; or a function from scores
+            (N, classes) to the probabilities. "auto" is softmax, or sigmoid for scores "n t". The score is explained.
         weights: what the explanation says of their origin.
 
     Raises:
@@ -70,7 +73,12 @@ def own_model(
             f"{name} does not run on a window {tuple(window.shape)} ({_where(error, type(network))}); "
             "set frames and preprocess to what it expects"
         ) from error
-    classes = class_scores(output).shape[1]
+    one_of(scores, PATTERNS, "pattern of scores")
+    if isinstance(probabilities, str):
+        one_of(probabilities, get_args(Probabilities), "kind of probabilities")
+        kind = ("sigmoid" if scores == "n t" else "softmax") if probabilities == "auto" else probabilities
+        probabilities = torch.sigmoid if kind == "sigmoid" else _softmax
+    classes = class_scores(output, scores).shape[1]
     if layer == "auto":
         found = space_time_layers(network, pack(window), layout)
         if not found:
@@ -96,6 +104,7 @@ def own_model(
         layout=layout,
         pack=pack,
         probabilities=probabilities,
+        scores=scores,
     )
     return Model(network, spec, known, weights)
 
@@ -136,6 +145,10 @@ def built(factory: str, arguments: Mapping[str, Any], weights: str) -> nn.Module
         fits = any(key in network.state_dict() for key in state)
         load_into(network, state if fits else without_wrapper(state), f"weights {weights} for {factory}")
     return network
+
+
+def _softmax(scores: Tensor) -> Tensor:
+    return scores.softmax(1)
 
 
 def _where(error: Exception, culprit: Any = None) -> str:

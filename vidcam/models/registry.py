@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
+from vidcam.cam.targets import Pattern
 from vidcam.errors import ModelError, nearest
 from vidcam.models import images, pytorchvideo, torchvision
 from vidcam.models.c3d import C3D, Pool5, renamed
@@ -57,6 +58,8 @@ class ModelSpec:
         pack: from windows (N, 3, T, H, W) to the network's input.
         probabilities: of the classes from their scores, (N, classes) both; softmax by default.
         renamed: from a checkpoint's names to the network's.
+        scores: axes of the class scores in its output: "n c" for one score of a class in a window; "n t", "n t c" or
+            "n c t" for scores of frames, or of steps in time.
     """
 
     name: str
@@ -74,6 +77,12 @@ class ModelSpec:
     pack: Callable[[Tensor], Any] = _windows
     probabilities: Callable[[Tensor], Tensor] = _softmax
     renamed: Callable[[State], State] = _as_they_are
+    scores: Pattern = "n c"
+
+    @property
+    def scores_frames(self) -> bool:
+        """Whether it gives scores of frames."""
+        return self.scores != "n c"
 
 
 @dataclass(frozen=True)
