@@ -54,11 +54,19 @@ def test_the_film_shows_the_clip_once_for_each_word(
     for frame in frames:
         word, index = divmod(frame.index, FRAMES)
         overlay = Overlay(caption.by_word[word])
-        drawn = np.concatenate([overlay.draw(pictures[index], index), sentence_strip(WORDS, word, overlay.size[1])])
+        sentence = sentence_strip(WORDS, word, overlay.size[1])
+        drawn = np.concatenate([overlay.draw(pictures[index], index), sentence])
         assert frame.pixels.shape == drawn.shape
+        assert _yellow(frame.pixels[-len(sentence) :]) == pytest.approx(_yellow(sentence), abs=6), "the lit word"
         assert np.abs(frame.pixels.astype(int) - drawn).mean() < 3, (word, index)
     page = outputs.report.read_text(encoding="utf-8")
     assert all(f">{word}<" in page for word in [*WORDS, " ".join(WORDS)])
+
+
+def _yellow(strip: np.ndarray) -> float:
+    """The middle of what is yellow, in pixels from the left."""
+    weights = (strip[..., 0].astype(int) - strip[..., 2]).clip(40).sum(0) - 40 * len(strip)
+    return float((weights * np.arange(len(weights))).sum() / weights.sum())
 
 
 def _coloured(strip: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
