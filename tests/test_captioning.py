@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidcam.captioning import Caption, explain_caption, load_captioner
+from vidcam.captioning import explain_caption
 from vidcam.errors import ModelError, SettingsError, TargetError
-from vidcam.playground.clips import write_clip
+from vidcam.playground.captioner import load_captioner
 from vidcam.playground.captions import described_scene
-from vidcam.export.caption import save_caption, sentence_strip
-from vidcam.video.reader import Clip
+from vidcam.playground.clips import write_clip
+from vidcam.results.caption import Caption
 
 SEED, INDEX = 12, 0
 
@@ -60,23 +60,3 @@ def test_another_sentence_can_be_explained(clip: Path) -> None:
 def test_weights_that_do_not_fit() -> None:
     with pytest.raises(ModelError, match="does not exist"):
         load_captioner("none.safetensors")
-
-
-@pytest.mark.slow
-def test_the_film_shows_the_clip_once_for_each_word(caption: Caption, tmp_path: Path) -> None:
-    film = Clip(save_caption(caption, tmp_path))
-    frames = [(frame.time, frame.pixels[-40:]) for frame in film]
-    count = len(caption.words)
-    assert len(frames) == count * 48
-    np.testing.assert_allclose(np.diff([t for t, _ in frames]), 1 / 16, atol=1e-3)
-    strips = [frames[48 * word + 10][1].astype(int) for word in range(count)]
-    for word in range(1, count):
-        assert np.abs(strips[word] - strips[word - 1]).max() > 60, "another word is lit"
-
-
-def test_long_sentences_take_more_lines() -> None:
-    words = ["word"] * 30
-    first, last = (sentence_strip(words, lit, 300).astype(int) for lit in (0, 29))
-    assert first.shape == last.shape and first.shape[0] > 3 * sentence_strip(["word"], 0, 300).shape[0]
-    rows = np.nonzero(np.abs(first - last).max((1, 2)) > 30)[0]
-    assert rows[0] < 30 and rows[-1] > first.shape[0] - 30

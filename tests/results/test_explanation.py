@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from vidcam.errors import OutputError
-from vidcam.results.explanation import ExplainedTarget, Explanation, load_explanation
+from vidcam.results.explanation import ExplainedTarget, Explanation
+from vidcam.results.stored import load_explanation
 
 
 def explanation(
