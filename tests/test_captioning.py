@@ -7,9 +7,9 @@ import pytest
 
 from vidcam.captioning import Caption, explain_caption, load_captioner
 from vidcam.errors import ModelError, SettingsError, TargetError
-from vidcam.playground.clips import write_clip
-from vidcam.playground.captions import described_scene
 from vidcam.export.caption import save_caption, sentence_strip
+from vidcam.playground.captions import described_scene
+from vidcam.playground.clips import write_clip
 from vidcam.video.reader import Clip
 
 SEED, INDEX = 12, 0

@@ -16,13 +16,14 @@ import vidcam
 from tests.conftest import numbered, write_video
 from vidcam.cam.fusion import fuse
 from vidcam.cam.methods import METHODS, gradcam_plus_plus
-from vidcam.playground.demo import demo_clip, demo_clips
 from vidcam.errors import ClipError, LayerError, ModelError, SettingsError, TargetError
+from vidcam.explainer import Explainer, explain
+from vidcam.export.page import write_report
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model, load_model
-from vidcam.pipeline import explain, explain_each
 from vidcam.playground.clips import read_truth
-from vidcam.export.page import write_report
+from vidcam.playground.demo import demo_clip, demo_clips
+from vidcam.recipe import Recipe
 from vidcam.temporal.curves import clip_probabilities
 from vidcam.temporal.stitch import stitch
 from vidcam.video.reader import Clip
@@ -94,7 +95,7 @@ def test_a_class_that_comes_to_the_top_late_is_explained_from_the_start(small: M
 
 
 def test_the_top_classes_are_those_of_the_pooled_windows(small: Model, clip_path: Path) -> None:
-    each = vidcam.explain_each(clip_path, small, "top3")
+    each = Explainer(small).explain(clip_path, "top3")
     frames = [small.spec.preprocess.frame(f.pixels) for f in Clip(clip_path)]
     windows = small.spec.preprocess.windows([frames[s : s + 4] for s in each[0].window_starts])
     overall = clip_probabilities(small.network(windows).softmax(1).detach().numpy(), background=1)
@@ -115,7 +116,7 @@ def test_a_function_of_the_output_is_a_target(small: Model, clip_path: Path) -> 
 
 
 def test_several_methods_and_layers_in_one_reading_are_each_what_they_are_alone(small: Model, clip_path: Path) -> None:
-    together = vidcam.explain_each(clip_path, small, "c", layer="body.0,body", method="gradcam++,hirescam")
+    together = Explainer(small, Recipe(layer="body.0,body", method="gradcam++,hirescam")).explain(clip_path, "c")
     assert [(e.method, e.layer) for e in together] == [
         (method, layer) for method in ("gradcam++", "hirescam") for layer in ("body.0,body", "body.0", "body")
     ]
@@ -129,7 +130,7 @@ def test_several_methods_and_layers_in_one_reading_are_each_what_they_are_alone(
 
 
 def test_every_method_explains_a_clip(small: Model, clip_path: Path) -> None:
-    together = vidcam.explain_each(clip_path, small, "c", method=",".join(METHODS), stride=4)
+    together = Explainer(small, Recipe(method=",".join(METHODS), stride=4)).explain(clip_path, "c")
     assert [e.method for e in together] == list(METHODS)
     for found in together:
         assert found.maps.shape == (24, 8, 8) and np.isfinite(found.maps).all() and found.maps.std() > 0
@@ -309,7 +310,7 @@ def test_frames_that_come_once_are_taken_once(tmp_path: Path) -> None:
             taken.append(index)
             yield pixels
 
-    explain_each(coming(), target="top5", stride=2, frame_rate=16)
+    Explainer(recipe=Recipe(stride=2, frame_rate=16)).explain(coming(), "top5")
     assert taken == list(range(len(frames)))
 
 

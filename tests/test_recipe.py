@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from vidcam.recipe import ExplainConfig, OwnModelConfig, read_config
 from vidcam.errors import SettingsError
 from vidcam.models.registry import spec_named
+from vidcam.recipe import ExplainConfig, OwnModelConfig, read_config
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 

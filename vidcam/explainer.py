@@ -500,7 +500,7 @@ def versions() -> dict[str, str]:
 def _loaded(model: str | Model | nn.Module, weights: str | Path, device: str | None) -> Model:
     """Return the model that was named, or given, or made of a network, on a device where one is named."""
     if isinstance(model, str):
-        return load_model(model, weights, device=device or "auto")
+        return load_model(model, weights, device="auto" if device is None else device)
     if device is not None:
         (model if isinstance(model, nn.Module) else model.network).to(device_named(device))
     return own_model(model) if isinstance(model, nn.Module) else model

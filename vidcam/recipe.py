@@ -194,7 +194,7 @@ class ExplainConfig(Recipe):
         """
         from vidcam.models.registry import load_model
 
-        device = self.device or "auto"
+        device = "auto" if self.device is None else self.device
         if isinstance(self.model, str):
             return load_model(self.model, self.weights, self.labels, device)
         from vidcam.cam.layout import Layout

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import write_video
-from vidcam.recipe import ExplainConfig
 from vidcam.corpus.job import Job, Limits
+from vidcam.recipe import ExplainConfig
 
 DEADLY = """
 import ctypes, os, signal, time

@@ -25,14 +25,14 @@ import vidcam
 from tests.conftest import numbered, write_video
 from tests.corpus.conftest import serving
 from vidcam import cli
-from vidcam.recipe import ExplainConfig
 from vidcam.corpus import engines
 from vidcam.corpus.job import Job, Limits
 from vidcam.corpus.manifest import Shard
 from vidcam.corpus.results import Results
 from vidcam.corpus.run import run_corpus
-from vidcam.playground.demo import demo_clips
 from vidcam.errors import OutputError, SettingsError, VidcamError
+from vidcam.playground.demo import demo_clips
+from vidcam.recipe import ExplainConfig
 
 pytestmark = pytest.mark.slow
 

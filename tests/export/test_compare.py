@@ -12,8 +12,8 @@ from PIL import Image
 from tests.conftest import numbered, write_video
 from tests.results.test_explanation import explanation
 from vidcam.errors import ClipError, OutputError, SettingsError
-from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.export.compare import Comparison, compare, curves_figure, grid_figure, panes_of
+from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.video.reader import Clip
 
 FRAMES = 12

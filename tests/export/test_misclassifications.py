@@ -8,9 +8,9 @@ import pytest
 
 from vidcam.evaluation.misclassifications import Misclassified, Side
 from vidcam.evaluation.samples import rendered
+from vidcam.export.misclassifications import confusions, errors_page, save_errors, summed_up
 from vidcam.models.registry import load_model
 from vidcam.playground.scene import hard_scene
-from vidcam.export.misclassifications import confusions, errors_page, save_errors, summed_up
 
 HOSTILE = "<script>alert(1)</script> \"'"
 

@@ -14,9 +14,9 @@ from av.video.reformatter import Colorspace
 from tests.conftest import numbered, write_video
 from tests.results.test_explanation import explanation
 from vidcam.errors import ClipError, OutputError
-from vidcam.results.explanation import load_explanation
 from vidcam.export import outputs
 from vidcam.export.overlay import Overlay, blend
+from vidcam.results.explanation import load_explanation
 from vidcam.video.reader import Clip
 
 NAMES = ["curve.csv", "curve.png", "explanation.npz", "overlay.mp4", "summary.json"]

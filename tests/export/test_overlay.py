@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from vidcam.pipeline import explain
 
 from tests.conftest import write_video
 from tests.results.test_explanation import explanation
-from vidcam.pipeline import explain
 from vidcam.export.overlay import Overlay
 from vidcam.export.page import write_report
 from vidcam.video.reader import Clip

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from vidcam.pipeline import explain
 
 from tests.conftest import numbered, wait_until, write_video
 from tests.results.test_explanation import explanation
-from vidcam.playground.demo import demo_clip
 from vidcam.errors import ClipError, OutputError
+from vidcam.export.page import write_report
+from vidcam.playground.demo import demo_clip
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.results.localization import localize
-from vidcam.pipeline import explain
-from vidcam.export.page import write_report
 from vidcam.video.reader import Clip
 
 HOSTILE = "</script><script>window.hacked = 1</script> \"quoted\" 'too' 💃 שלום"
