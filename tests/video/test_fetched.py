@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import numbered, write_video
-from tests.corpus.conftest import served, small_disk  # noqa: F401
+from tests.corpus.conftest import served
 from vidcam.errors import ClipError
 from vidcam.video.fetched import FetchedClip
 from vidcam.video.reader import Clip
