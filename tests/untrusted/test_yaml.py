@@ -50,7 +50,7 @@ def test_what_is_allowed_to_the_last(tmp_path: Path) -> None:
     for text in ("[" * 20 + "]" * 20, "[" + "a," * 10_000 + "]", "x" * 2000):
         _check_events(text)
     for text in ("[" * 21 + "]" * 21, "[" + "a," * 10_001 + "]", "x" * 2001):
-        with pytest.raises(ValueError, match="more than|deeper"):
+        with pytest.raises(ValueError, match=r"more than|deeper"):
             _check_events(text)
 
 
