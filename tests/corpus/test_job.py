@@ -24,7 +24,7 @@ def test_a_job_survives_its_way_to_a_worker() -> None:
 
 
 def test_the_record_of_a_failure_is_short_and_tells_no_secret() -> None:
-    entry = Entry(path="https://ann:S3CR3T@host/a.mp4?token=S3CR3T", target="waving", start=0.5)
+    entry = Entry(path="https://u5er:S3CR3T@host/a.mp4?token=S3CR3T", target="waving", start=0.5)
     record = failed(entry, "ClipError", f"{entry.path} cannot be read", {"fetch": 1.0})
     assert "S3CR3T" not in str(record) and record["error"] == "https://host/a.mp4?… cannot be read"
     assert (record["error_kind"], record["timings"], record["target"]) == ("ClipError", {"fetch": 1.0}, "waving")
@@ -37,6 +37,6 @@ def test_the_record_of_a_row_that_cannot_be_used() -> None:
     bad = BadRow(shown="row 3", error="no path", id="a-1")
     expected = {"id": "a-1", "clip": "row 3", "target": None, "start": None, "end": None}
     assert of_manifest(bad) == expected
-    assert failed(bad, "ManifestError", "no path in https://ann:S3CR3T@host/a.mp4")["error"].endswith(
+    assert failed(bad, "ManifestError", "no path in https://u5er:S3CR3T@host/a.mp4")["error"].endswith(
         "https://host/a.mp4"
     )

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vidcam.engine import precision
+from vidcam.engine.agreement import Agreement
 from vidcam.engine.loader import WindowLoader
 from vidcam.engine.precision import SAME, optimized, shortest_dtype
 from vidcam.errors import SettingsError
@@ -123,10 +124,32 @@ def test_a_model_is_prepared_once_and_again_when_its_weights_change() -> None:
     model = load_model("playground-r2plus1d")
     quick = _optimized(model, ["layer3"])
     assert _optimized(model, ["layer3"]) is quick
-    assert _optimized(model, ["layer2"]) is not quick
     with torch.no_grad():
         model.network.fc.weight.mul_(2)
     again = _optimized(model, ["layer3"])
     assert again is not quick
     torch.testing.assert_close(again.network.fc.weight, 2 * quick.network.fc.weight)
     assert _optimized(replace(model), ["layer3"]) is not again
+    assert _optimized(model, ["layer3"]) is again
+    assert _optimized(model, ["layer2"]) is not again and len(model.cache) == 1
+
+
+@pytest.mark.parametrize(
+    ("found", "dtype", "note"),
+    [
+        (Agreement(SAME, True), "bfloat16", ""),
+        (
+            Agreement(SAME - 1e-3, True),
+            "float32",
+            "in bfloat16 the first window's map correlates by 0.9940 with float32's;",
+        ),
+        (Agreement(1.0, False), "float32", "with float32's and its top class is another one;"),
+    ],
+)
+def test_maps_and_top_class_must_agree(
+    monkeypatch: pytest.MonkeyPatch, found: Agreement, dtype: str, note: str
+) -> None:
+    monkeypatch.setattr(precision, "agreement", lambda one, other: found)
+    quick = _optimized(load_model("playground-r2plus1d"), ["layer3"])
+    assert (quick.dtype, quick.fidelity) == (dtype, found.correlation if dtype == "bfloat16" else None)
+    assert note in quick.note and bool(note) == bool(quick.note)
