@@ -38,15 +38,15 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from vidcam.engine.attribution import Attributor
+from vidcam.engine.loader import Batch, WindowLoader, network_input
 from vidcam.engine.memory import keep_freed_memory
-from vidcam.engine.attribution import attribute
-from vidcam.engine.precision import quickened
+from vidcam.engine.precision import optimized
+from vidcam.explainer import explain
 from vidcam.models.inference import prepared
 from vidcam.models.registry import Model, load_model
 from vidcam.models.torchvision_import import import_torchvision
-from vidcam.pipeline import explain
 from vidcam.playground.scene import untrimmed_scene
-from vidcam.engine.loader import Batch, Reading, network_input
 from vidcam.video.reader import Clip
 from vidcam.video.windows import Windowing
 from vidcam.video.writer import FilmWriter
@@ -198,8 +198,8 @@ def vidcam_at_one_window(name: str) -> dict[str, Job]:
     frames = frames_for(model)
 
     def maps(given: Tensor) -> Job:
-        batch = Batch(list(range(len(given))), given)
-        return lambda: attribute(quick, [model.spec.layer], ["gradcam++"], batch, lambda p: [[k] for k in p.argmax(1)])
+        batch, attributor = Batch(list(range(len(given))), given), Attributor(quick, [model.spec.layer], ["gradcam++"])
+        return lambda: attributor.maps(batch, lambda p: [[int(k)] for k in p.argmax(1)])
 
     one, many = (network_input(quick, [frames] * count) for count in (1, BATCH))
     return {
@@ -298,14 +298,14 @@ def vidcam_at_whole_jobs(clip: Path, out: Path) -> dict[str, Job]:
     """From a clip to its explanation on disk, and the network's part of it alone."""
     model = load_model("r2plus1d_18", "none")
     layer, target = model.spec.layer, 7
-    reading, unprepared = (Reading(Clip(clip), model, Windowing(16, STRIDE), lambda done, of: None) for _ in range(2))
-    reading.model = quickened(reading, [layer])
-    batches = list(reading.batches())
+    loader = WindowLoader(Clip(clip), model.spec, Windowing(16, STRIDE), lambda done, of: None)
+    quick = optimized(model, [layer], "auto", loader)
+    batches = list(loader.batches(quick))
 
     def network() -> None:
         with torch.no_grad():
             for batch in batches:
-                reading.model.network(batch.given)
+                quick.network(batch.given)
 
     def ours(stride: int, dense: bool) -> Job:
         def run() -> None:
@@ -315,8 +315,8 @@ def vidcam_at_whole_jobs(clip: Path, out: Path) -> dict[str, Job]:
         return run
 
     def preparing() -> None:
-        model.ready.clear()
-        quickened(unprepared, [layer])
+        model.cache.clear()
+        optimized(model, [layer], "auto", loader)
 
     return {
         "preparing": preparing,
@@ -389,7 +389,7 @@ def other_job(clip: Path, model: Model, run: Callable[[Tensor], np.ndarray], out
 _LONG = """
 import re, sys, time
 from vidcam.engine.memory import keep_freed_memory
-from vidcam.pipeline import explain
+from vidcam.explainer import explain
 keep_freed_memory()  # as the command line does
 began = time.perf_counter()
 found = explain(sys.argv[1], "playground-r2plus1d", "waving")

@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from vidcam.engine.attribution import attribute
-from vidcam.captioning import LAYER, load_captioner, telling_model
-from vidcam.evaluation.pointing import TOLERANCE
+from vidcam.captioning import LAYER, teacher_forced_model
+from vidcam.engine.attribution import Attributor
+from vidcam.engine.loader import Batch, network_input
 from vidcam.evaluation.inference import upsampled
+from vidcam.evaluation.pointing import TOLERANCE
 from vidcam.metrics.estimate import between_seeds
 from vidcam.metrics.overlap import energy_inside
 from vidcam.metrics.pointing import clip_hit
-from vidcam.playground.captioner import Captioner
+from vidcam.playground.captioner import Captioner, load_captioner
 from vidcam.playground.captions import FRAMES, Described, described_scene
-from vidcam.engine.loader import Batch, network_input
 
 METHODS = ["gradcam++", "gradcam"]
 KINDS = ("size", "colour", "place", "action", "count")
@@ -75,10 +75,10 @@ def record(captioner: Captioner, described: Described) -> dict[str, Any]:
     acting = np.zeros((FRAMES, 1, 1), bool)
     acting[max(0, described.act.start) : described.act.end] = True
     words, about = described.words, described.about
-    model = telling_model(captioner, words)
+    model = teacher_forced_model(captioner, words)
     batch = Batch([0], network_input(model, [frames]))
     (wrote,) = captioner.describe(batch.given)
-    _, (maps,) = attribute(model, [LAYER], METHODS, batch, lambda p: [list(range(len(words)))])
+    _, (maps,) = Attributor(model, [LAYER], METHODS).maps(batch, lambda p: [list(range(len(words)))])
     found: dict[str, dict[str, Any]] = {method: {} for method in METHODS}
     right = {"sentence": float(wrote == words)}
     for kind in KINDS:

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from vidcam.evaluation.multi_actor import THRESHOLDS, Crowd, video_maps
+from vidcam.evaluation.inference import Subject
+from vidcam.evaluation.multi_actor import THRESHOLDS, MultiActor, video_maps
 from vidcam.evaluation.run import Record, measured, summed_up
 from vidcam.evaluation.samples import sources
+from vidcam.explainer import Explainer
 from vidcam.metrics.estimate import between_seeds
-from vidcam.models.inference import prepared, quickest_dtype
-from vidcam.models.registry import load_model
 from vidcam.playground.scene import crowd_scene
+from vidcam.recipe import Recipe
 from vidcam.temporal.tubes import TubeParams
 
 LEVELS = [*(f"{t:g}" for t in THRESHOLDS), "same_area"]
@@ -33,14 +34,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--count", type=int, default=60, help="Clips of each seed.")
     given = parser.parse_args()
-    model = load_model(given.model)
-    layers = model.spec.layer.split(",")
-    quick = prepared(model, quickest_dtype(model.device), layers)
+    explainer = Explainer(given.model, Recipe(method=",".join(METHODS)))
+    measure = MultiActor(Subject.of(explainer), TubeParams())
     by_seed: list[list[Record]] = []
     for seed in range(7001, 7001 + given.seeds):
         settings = {"model": given.model, "methods": METHODS, "seed": seed}
         clips = sources("playground", seed, given.count, crowd_scene)
-        records = measured(Crowd(layers, METHODS, quick, TubeParams()), model, clips, settings, given.out / str(seed))
+        records = measured(measure, explainer.model, clips, settings, given.out / str(seed))
         by_seed.append([r for r in records if "figures" in r])
     print("mean over seeds ± deviation between seeds")
     print("| | " + " | ".join(METHODS) + " |")

@@ -10,14 +10,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vidcam.evaluation.misclassifications import Errors, errors_of
+from vidcam.evaluation.inference import Subject
+from vidcam.evaluation.misclassifications import Misclassifications, errors_of
 from vidcam.evaluation.run import measured
 from vidcam.evaluation.samples import sources
-from vidcam.metrics.estimate import between_seeds
-from vidcam.models.inference import prepared, quickest_dtype
-from vidcam.models.registry import load_model
-from vidcam.playground.scene import hard_scene
+from vidcam.explainer import Explainer
 from vidcam.export.misclassifications import summed_up
+from vidcam.metrics.estimate import between_seeds
+from vidcam.playground.scene import hard_scene
+from vidcam.recipe import Recipe
 
 
 def main() -> None:
@@ -29,15 +30,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--count", type=int, default=60, help="Clips of each seed.")
     given = parser.parse_args()
-    model = load_model(given.model)
-    layers = model.spec.layer.split(",")
-    quick = prepared(model, quickest_dtype(model.device), layers)
-    measure = Errors(layers, given.method, quick)
+    explainer = Explainer(given.model, Recipe(method=given.method))
+    measure = Misclassifications(Subject.of(explainer))
     by_seed = []
     for seed in range(8001, 8001 + given.seeds):
         settings = {"model": given.model, "method": given.method, "seed": seed}
         clips = sources("playground", seed, given.count, hard_scene)
-        records = measured(measure, model, clips, settings, given.out / f"{given.method}-{seed}")
+        records = measured(measure, explainer.model, clips, settings, given.out / f"{given.method}-{seed}")
         by_seed.append(summed_up(errors_of(records), len(records)))
     for name in by_seed[0]:
         print(f"| {name} | {between_seeds([found[name] for found in by_seed])} |")

@@ -4,7 +4,7 @@
 
 From records that `vidcam evaluate ... --out DIR` has kept: the differences of two methods, each clip compared with
 itself. From fresh clips: how far alpha is from constant within a channel, and how alike Grad-CAM++ is to Grad-CAM of
-the positive gradients (Grad-CAM+), on the window in which the network is surest.
+the positive gradients (Grad-CAM+), on the most confident window.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from rich.progress import track
 from vidcam.cam.capture import captured
 from vidcam.cam.methods import gradcam_plus, gradcam_plus_plus, gradcam_plus_plus_alpha
 from vidcam.cam.targets import class_scores
+from vidcam.engine.loader import network_input
+from vidcam.evaluation.inference import Subject, predict
 from vidcam.evaluation.run import differences
 from vidcam.evaluation.samples import sources
-from vidcam.evaluation.inference import watch
+from vidcam.explainer import Explainer
 from vidcam.metrics.estimate import Tally
 from vidcam.metrics.sanity import rank_correlation
 from vidcam.models.registry import Model, load_model
-from vidcam.engine.loader import network_input
+from vidcam.recipe import Recipe
 
 
 def main() -> None:
@@ -45,11 +47,12 @@ def main() -> None:
             for name, e in differences([json.loads(line) for line in lines], "gradcam++", "gradcam"):
                 print(f"  {name:<28} {e.mean:9.4f}  [{e.low:.4f}, {e.high:.4f}]")
     model = load_model(options.model)
+    subject = Subject.of(Explainer(model, Recipe(dtype="float32")))
     tally = Tally()
     for source in track(sources("playground", options.seed, options.count), "clips", transient=True):
         sample = source.read(model)
-        watched = watch(model, sample.frames, sample.windowing)
-        tally.update(alpha_figures(model, watched.surest, watched.predicted))
+        clip = predict(subject.exact, sample)
+        tally.update(alpha_figures(model, clip.window, clip.predicted))
     print(f"alpha of {model.spec.name} at {model.spec.layer}, {options.count} clips of seed {options.seed}")
     for name, e in tally.compute().items():
         print(f"  {name:<44} {e.mean:7.4f}  [{e.low:.4f}, {e.high:.4f}]")

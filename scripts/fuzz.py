@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import typer
 
-from vidcam.results.explanation import load_explanation
+from vidcam.results.stored import load_explanation
 
 SEEDS = [  # suffix, codec, pixel format, sound
     ("mp4", "libx264", "yuv420p", "aac"),

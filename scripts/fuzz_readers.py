@@ -30,7 +30,13 @@ Damage = Callable[[bytes, random.Random], bytes]
 
 PRELOADED = (  # in one process, of which each reader's is a copy
     *("av", "typer", "torch", "torch._dynamo", "safetensors.torch", "pyarrow.parquet", "vidcam.recipe"),
-    *("vidcam.corpus.manifest", "vidcam.playground.demo", "vidcam.models.registry", "vidcam.playground.clips", "vidcam.results.stored"),
+    *(
+        "vidcam.corpus.manifest",
+        "vidcam.playground.demo",
+        "vidcam.models.registry",
+        "vidcam.playground.clips",
+        "vidcam.results.stored",
+    ),
 )
 NUMBERS = [
     "-1",
@@ -125,14 +131,15 @@ def seeds(folder: Path) -> dict[str, tuple[str, bytes, Damage, Read]]:
     import torch
     from safetensors.torch import save
 
-    from vidcam.recipe import read_config
     from vidcam.corpus.manifest import BadRow, ManifestError, read_manifest
-    from vidcam.playground.demo import demo_clips
-    from vidcam.results.explanation import ExplainedTarget, Explanation, load_explanation
+    from vidcam.export.annotations import read_detections, read_truths
     from vidcam.models.registry import labels_of
     from vidcam.models.weights import load_into, read_state
     from vidcam.playground.clips import read_truth
-    from vidcam.export.annotations import read_detections, read_truths
+    from vidcam.playground.demo import demo_clips
+    from vidcam.recipe import read_config
+    from vidcam.results.explanation import ExplainedTarget, Explanation
+    from vidcam.results.stored import load_explanation
 
     network = torch.nn.Sequential(torch.nn.Conv3d(3, 4, 3), torch.nn.BatchNorm3d(4), torch.nn.Linear(4, 2))
     stored = {"state_dict": network.state_dict(), "meta": {"size": (1, 2.5, None), "step": 10}}
@@ -147,9 +154,10 @@ def seeds(folder: Path) -> dict[str, tuple[str, bytes, Damage, Read]]:
 
     maps = np.random.default_rng(0).random((8, 7, 7), np.float32)
     explanation = Explanation(
-        "a.mp4", "m", "w", "l", "gradcam++", ExplainedTarget(1, "a", 0.5), (("a", 0.5), ("b", 0.25)), (48, 64),
-        (0.0, 0.0, 64.0, 48.0), np.arange(8) / 10, maps, maps.mean((1, 2)), maps.mean((1, 2)), np.array([0]),
-        np.array([0.5], np.float32), {"length": 8, "stride": 4, "sampling_rate": 1},
+        clip="a.mp4", model="m", weights="w", layer="l", method="gradcam++", target=ExplainedTarget(1, "a", 0.5),
+        top=(("a", 0.5), ("b", 0.25)), size=(48, 64), region=(0.0, 0.0, 64.0, 48.0), times=np.arange(8) / 10, maps=maps,
+        scores=maps.mean((1, 2)), evidence=maps.mean((1, 2)), window_starts=np.array([0]),
+        window_scores=np.array([0.5], np.float32), windowing={"length": 8, "stride": 4, "sampling_rate": 1},
     )  # fmt: skip
     arrays = io.BytesIO()
     np.savez_compressed(arrays, **explanation.arrays())  # type: ignore[arg-type]

@@ -19,11 +19,11 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from vidcam.engine.memory import keep_freed_memory
 from vidcam.cam.attribute import class_activation_maps
 from vidcam.cam.capture import captured
 from vidcam.cam.methods import gradcam_plus_plus_alpha
 from vidcam.cam.targets import class_scores
+from vidcam.engine.memory import keep_freed_memory
 from vidcam.models.registry import Model, load_model, model_names
 
 IMAGES = ("resnet50", "vgg16", "convnext_tiny", "swin_t")

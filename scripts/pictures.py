@@ -12,10 +12,10 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 import vidcam
-from vidcam.playground.demo import demo_clips
-from vidcam.playground.clips import write_clip
-from vidcam.playground.scene import untrimmed_scene
 from vidcam.export.compare import compare
+from vidcam.playground.clips import write_clip
+from vidcam.playground.demo import demo_clips
+from vidcam.playground.scene import untrimmed_scene
 from vidcam.video.reader import Clip
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
@@ -46,7 +46,7 @@ def gallery(work: Path) -> None:
     found = vidcam.localize(clip)
     found.save(work / "when")
     shrunk(work / "when" / "timeline.png", "timeline")
-    explanations = vidcam.explain_each(clip, target="top3")
+    explanations = vidcam.Explainer().explain(clip, "top3")
     page = vidcam.write_report(explanations, work / "report")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
@@ -58,7 +58,7 @@ def gallery(work: Path) -> None:
         view.screenshot(path=work / "report.png")
         browser.close()
     shrunk(work / "report.png", "report")
-    methods = vidcam.explain_each(demo_clips()[1], target="top", method="gradcam++,gradcam,layercam")
+    methods = vidcam.Explainer(recipe=vidcam.Recipe(method="gradcam++,gradcam,layercam")).explain(demo_clips()[1])
     shrunk(compare(methods, work / "compare").grid, "compare")
 
 

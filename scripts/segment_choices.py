@@ -3,7 +3,7 @@
     python scripts/segment_choices.py [--count 60] [--short]
 
 Prints mAP, averaged over tIoU 0.5:0.05:0.95 and at three thresholds, and the boundary errors in frames, for strides, target layers,
-methods, reductions, weights of a window and rules of cutting, one changed at a time. `--short` takes clips with three
+methods, reductions, weights of a window and parameters of cutting, one changed at a time. `--short` takes clips with three
 actions of 6 to 14 frames, shorter than a window, in place of the playground's 24 to 64 frames. "ideal" rows replace the
 network by one that knows how much of each window is action: what windows alone cost.
 """
@@ -19,7 +19,9 @@ from unittest.mock import patch
 import numpy as np
 from rich.progress import track
 
-from vidcam.engine.attribution import attribute
+from vidcam.engine.attribution import Attributor
+from vidcam.engine.loader import batches
+from vidcam.evaluation.temporal import truths_of
 from vidcam.metrics.localization import (
     ACTIVITYNET_TIOU,
     THUMOS_TIOU,
@@ -32,8 +34,6 @@ from vidcam.metrics.localization import (
 from vidcam.models.registry import Model, load_model
 from vidcam.playground.actions import LABELS, NOTHING
 from vidcam.playground.scene import FPS, Scene, eventful_scene, sample_scene
-from vidcam.evaluation.temporal import truths_of
-from vidcam.engine.loader import batches
 from vidcam.temporal import stitch as stitching
 from vidcam.temporal.curves import combined_curve, evidence_curve
 from vidcam.temporal.segments import SegmentParams, segments_of
@@ -54,7 +54,7 @@ WEIGHTS: dict[str, Callable[[int], np.ndarray]] = {
 
 
 @dataclass
-class Watched:
+class Explained:
     """All windows of a clip, `FINEST` frames apart: probabilities, and reduced maps by method, layer and class."""
 
     frames: int
@@ -76,17 +76,18 @@ def short_scene(index: int) -> Scene:
     return sample_scene(rng, at, intervals)
 
 
-def watched(model: Model, scene: Scene, name: str) -> Watched:
+def explained(model: Model, scene: Scene, name: str) -> Explained:
     """Run the network over every window of a scene, and explain its three most probable actions in each."""
     frames = (model.spec.preprocess.frame(scene.render(t, 224)) for t in range(scene.frames))
-    found = Watched(scene.frames, truths_of(scene, name), [], np.zeros((0, len(LABELS))), [])
+    found = Explained(scene.frames, truths_of(scene, name), [], np.zeros((0, len(LABELS))), [])
 
     def likely(probabilities: np.ndarray) -> list[list[int]]:
         order = np.argsort(-probabilities, axis=1, kind="stable")
         return [[int(k) for k in row if k != model.background][:3] for row in order]
 
+    attributor = Attributor(model, LAYERS, METHODS)
     for batch in batches(model, sliding_windows(frames, Windowing(model.spec.frames, FINEST))):
-        probabilities, maps = attribute(model, LAYERS, METHODS, batch, likely)
+        probabilities, maps = attributor.maps(batch, likely)
         found.starts += batch.starts
         found.probabilities = np.concatenate([found.probabilities, probabilities])
         for of in maps:
@@ -105,15 +106,15 @@ Curves = tuple[list[int], np.ndarray, np.ndarray]
 
 
 def curves(
-    clip: Watched, stride: int = 4, layer: str = "layer3", method: str = "gradcam++", reduction: str = "mean"
+    clip: Explained, stride: int = 4, layer: str = "layer3", method: str = "gradcam++", reduction: str = "mean"
 ) -> Curves:
-    """What `localize` computes, from windows that were watched before."""
+    """What `localize` computes, from windows that were explained before."""
     keep = [i for i, s in enumerate(clip.starts) if s % stride == 0 or i == len(clip.starts) - 1]
     windowing, starts = Windowing(16, stride), [clip.starts[i] for i in keep]
     background = LABELS.index(NOTHING)
     scores = stitch(clip.probabilities[keep][:, None], starts, clip.frames, windowing).T
-    explained = {k for i in keep for m, name, k in clip.evidence[i] if (m, name) == (method, layer)} - {background}
-    best = sorted(explained, key=lambda k: -scores[k].max())[:5]
+    candidates = {k for i in keep for m, name, k in clip.evidence[i] if (m, name) == (method, layer)} - {background}
+    best = sorted(candidates, key=lambda k: -scores[k].max())[:5]
     row = REDUCTIONS.index(reduction)
     steps = next(v for (_, name, _), v in clip.evidence[0].items() if name == layer).shape[1]
     nothing = np.zeros((len(REDUCTIONS), steps))
@@ -121,7 +122,7 @@ def curves(
     return best, scores[best], np.stack([stitch(h, starts, clip.frames, windowing) for h in heat])
 
 
-def ideal(clip: Watched, score: Callable[[float], float]) -> Curves:
+def ideal(clip: Explained, score: Callable[[float], float]) -> Curves:
     """Curves of a network whose score is a function of the share of a window that is action."""
     rows, windowing = [], Windowing(16, 4)
     starts = [s for s in clip.starts if s % 4 == 0 or s == clip.starts[-1]]
@@ -133,7 +134,11 @@ def ideal(clip: Watched, score: Callable[[float], float]) -> Curves:
 
 
 def row(
-    name: str, clips: list[Watched], of: list[Curves], curve: str = "combined", params: SegmentParams = SegmentParams()
+    name: str,
+    clips: list[Explained],
+    of: list[Curves],
+    curve: str = "combined",
+    params: SegmentParams = SegmentParams(),
 ) -> None:
     """Cut the curves and print how good the segments are."""
     detections: list[Detection] = []
@@ -159,8 +164,8 @@ def row(
     )
 
 
-def kinds(clips: list[Watched], of: list[Curves]) -> None:
-    """Print what the segments that score above 0.3 are, cut by the default rule from combined curves."""
+def kinds(clips: list[Explained], of: list[Curves]) -> None:
+    """Print what the segments that score above 0.3 are, cut by the default parameters from combined curves."""
     found = {"right (tIoU 0.5)": 0, "a part of one": 0, "another class's place": 0, "idle": 0}
     for clip, (classes, scores, evidence) in zip(clips, of):
         for k, values in zip(classes, combined_curve(scores, evidence)):
@@ -173,8 +178,8 @@ def kinds(clips: list[Watched], of: list[Curves]) -> None:
     print("\nsegments above 0.3: " + ", ".join(f"{count} {kind}" for kind, count in found.items()))
 
 
-def rules() -> Iterator[tuple[str, SegmentParams]]:
-    """The default rule with one thing changed, and sets of levels."""
+def variants() -> Iterator[tuple[str, SegmentParams]]:
+    """The default parameters with one thing changed, and sets of levels."""
     default = SegmentParams()
     for levels in ((0.2,), (0.3,), (0.4,), (0.5,), (0.6,), (0.3, 0.4, 0.5, 0.6, 0.7), (0.4, 0.5, 0.6), (0.5, 0.6, 0.7)):
         yield f"levels {', '.join(map(str, levels))}", replace(default, levels=levels)
@@ -198,7 +203,7 @@ def main() -> None:
     model = load_model("playground-r2plus1d")
     scenes = (short_scene(i) if given.short else eventful_scene(TRAINING_SEED, i) for i in range(given.count))
     clips = [
-        watched(model, scene, str(i))
+        explained(model, scene, str(i))
         for i, scene in enumerate(track(scenes, total=given.count, disable=not sys.stderr.isatty()))
     ]
     print(f"{'':<44} .5:.95    @.5   @.75    @.9   .3:.7 |start| |end|   mean  found")
@@ -215,7 +220,7 @@ def main() -> None:
         with patch.object(stitching, "window_weights", weights):
             row(f"weights {name}", clips, [curves(c) for c in clips])
     of = [curves(c) for c in clips]
-    for name, rule in rules():
+    for name, params in variants():
         row(name, clips, of, params=params)
     row("ideal, score is the share of action", clips, [ideal(c, lambda a: a) for c in clips], "score")
     row("ideal, score is 1 from half on", clips, [ideal(c, lambda a: float(a >= 0.5)) for c in clips], "score")

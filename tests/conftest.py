@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
+from subprocess import run
 from typing import Any, TypeVar
 
 import av
@@ -104,6 +106,22 @@ def refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # the discard port
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Makes a file system of a given size, "1m", or one that is read-only."""
+    with ExitStack() as mounted:
+
+        def make(name: str, options: str) -> Path:
+            place = tmp_path / name
+            place.mkdir()
+            if run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], capture_output=True).returncode:
+                pytest.skip("a file system can only be mounted by root")
+            mounted.callback(run, ["umount", "-l", place], check=True)
+            return place
+
+        yield make
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidcam.captioning import Caption, explain_caption, load_captioner
+from vidcam.captioning import LAYER, explain_caption, teacher_forced_model
 from vidcam.errors import ModelError, SettingsError, TargetError
+from vidcam.explainer import explain
+from vidcam.playground.captioner import TeacherForced, load_captioner
+from vidcam.playground.captions import FRAMES, described_scene
 from vidcam.playground.clips import write_clip
-from vidcam.playground.captions import described_scene
-from vidcam.export.caption import save_caption, sentence_strip
+from vidcam.playground.networks import PREPROCESS
+from vidcam.recipe import Recipe
+from vidcam.results.caption import Caption
 from vidcam.video.reader import Clip
 
 SEED, INDEX = 12, 0
@@ -57,26 +61,54 @@ def test_another_sentence_can_be_explained(clip: Path) -> None:
         explain_caption(clip, sentence=" ")
 
 
-def test_weights_that_do_not_fit() -> None:
-    with pytest.raises(ModelError, match="does not exist"):
-        load_captioner("none.safetensors")
+@pytest.fixture(scope="module")
+def two_scenes() -> np.ndarray:
+    """The frames of two described scenes, one after the other."""
+    scenes = [described_scene(SEED, index).scene for index in (0, 3)]
+    return np.stack([scene.render(t, 112) for scene in scenes for t in range(scene.frames)])
 
 
 @pytest.mark.slow
-def test_the_film_shows_the_clip_once_for_each_word(caption: Caption, tmp_path: Path) -> None:
-    film = Clip(save_caption(caption, tmp_path))
-    frames = [(frame.time, frame.pixels[-40:]) for frame in film]
-    count = len(caption.words)
-    assert len(frames) == count * 48
-    np.testing.assert_allclose(np.diff([t for t, _ in frames]), 1 / 16, atol=1e-3)
-    strips = [frames[48 * word + 10][1].astype(int) for word in range(count)]
-    for word in range(1, count):
-        assert np.abs(strips[word] - strips[word - 1]).max() > 60, "another word is lit"
+@pytest.mark.parametrize("backward", [False, True])
+def test_of_several_windows_the_most_probable_sentence_is_explained(two_scenes: np.ndarray, backward: bool) -> None:
+    half = len(two_scenes) // 2
+    frames = np.concatenate([two_scenes[half:], two_scenes[:half]]) if backward else two_scenes
+    captioner = load_captioner()
+    sentences, probable = [], []
+    for start in range(0, half + 1, FRAMES // 2):
+        window = PREPROCESS.windows([[PREPROCESS.frame(f) for f in frames[start : start + FRAMES]]])
+        (words,) = captioner.describe(window)
+        forced = TeacherForced(captioner, [captioner.index(w) for w in words], captioner.index(captioner.end))
+        sentences.append(words)
+        probable.append(forced(window).mean().item())
+    assert sentences[0] != sentences[-1]  # and in one of the two orders the last is not the best
+    best = sentences[int(np.argmax(probable))]
+    found = explain_caption(frames, recipe=Recipe(dtype="float32", frame_rate=16))
+    assert found.words == best
+    assert found.whole.window_starts.tolist() == [0, FRAMES // 2, FRAMES]
+    for index, word in enumerate(found.by_word):
+        assert word.target.label == best[index] and word.top == ()
 
 
-def test_long_sentences_take_more_lines() -> None:
-    words = ["word"] * 30
-    first, last = (sentence_strip(words, lit, 300).astype(int) for lit in (0, 29))
-    assert first.shape == last.shape and first.shape[0] > 3 * sentence_strip(["word"], 0, 300).shape[0]
-    rows = np.nonzero(np.abs(first - last).max((1, 2)) > 30)[0]
-    assert rows[0] < 30 and rows[-1] > first.shape[0] - 30
+def test_words_and_sentence_are_those_of_the_teacher_forced_model(caption: Caption, clip: Path) -> None:
+    model = teacher_forced_model(load_captioner(), caption.words)
+    window = PREPROCESS.windows([[PREPROCESS.frame(f.pixels) for f in Clip(clip)]])
+    log_probabilities = model.network(window)[0].detach().numpy()
+    found = [word.target.probability for word in caption.by_word]
+    np.testing.assert_allclose(found, np.exp(log_probabilities), rtol=1e-3)
+    assert caption.whole.target.probability == pytest.approx(log_probabilities.mean(), abs=1e-4)
+    (word, *_), index = caption.by_word, 0
+    expected = explain(clip, model, index, layer=LAYER, dtype="float32")
+    np.testing.assert_allclose(word.maps, expected.maps, rtol=1e-3, atol=1e-6)
+
+
+def test_a_captioner_that_says_nothing(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    captioner = load_captioner()
+    monkeypatch.setattr(type(captioner), "describe", lambda self, windows: [()] * len(windows))
+    with pytest.raises(ModelError, match=r"nothing to say about clip\.mp4; give a sentence to explain"):
+        explain_caption(clip, captioner)
+
+
+def test_weights_that_do_not_fit() -> None:
+    with pytest.raises(ModelError, match="does not exist"):
+        load_captioner("none.safetensors")

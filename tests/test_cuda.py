@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from vidcam.playground.demo import demo_clip
-from vidcam.engine.precision import SAME, correlation
+from vidcam.engine.agreement import correlation
+from vidcam.engine.precision import SAME
+from vidcam.explainer import explain
 from vidcam.models.registry import Model, load_model
-from vidcam.pipeline import explain
+from vidcam.playground.demo import demo_clip
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

@@ -23,8 +23,8 @@ from typer.testing import CliRunner
 
 from tests.conftest import numbered, write_video
 from vidcam import cli
-from vidcam.playground.demo import demo_clip
 from vidcam.models import torchvision
+from vidcam.playground.demo import demo_clip
 from vidcam.playground.networks import bundled_weights
 
 ROOT = Path(__file__).parents[1]

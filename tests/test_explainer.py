@@ -14,18 +14,23 @@ from torch import Tensor, nn
 
 import vidcam
 from tests.conftest import numbered, write_video
+from tests.corpus.conftest import serving
 from vidcam.cam.fusion import fuse
 from vidcam.cam.methods import METHODS, gradcam_plus_plus
-from vidcam.playground.demo import demo_clip, demo_clips
+from vidcam.engine.agreement import Agreement
 from vidcam.errors import ClipError, LayerError, ModelError, SettingsError, TargetError
+from vidcam.explainer import Explainer, explain, layers_of, localize
+from vidcam.export.page import write_report
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model, load_model
-from vidcam.pipeline import explain, explain_each
 from vidcam.playground.clips import read_truth
-from vidcam.export.page import write_report
+from vidcam.playground.demo import demo_clip, demo_clips
+from vidcam.recipe import Recipe
+from vidcam.results.explanation import Explanation
 from vidcam.temporal.curves import clip_probabilities
 from vidcam.temporal.stitch import stitch
-from vidcam.video.reader import Clip
+from vidcam.video.reader import Clip, Frame
+from vidcam.video.source import ArraySource
 from vidcam.video.windows import Windowing
 
 
@@ -51,6 +56,22 @@ def small() -> Model:
     with torch.no_grad():
         network.fc.weight.mul_(8)
     return Model(network, spec, ("a", "b", "c", "d"), "none", dtype="float32")
+
+
+class Deep(Small):
+    """Two layers whose maps differ."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*self.body, nn.Conv3d(6, 6, 3, padding=1), nn.ReLU())
+
+
+@pytest.fixture
+def deep(small: Model) -> Model:
+    network = Deep().eval()
+    with torch.no_grad():
+        network.fc.weight.mul_(8)
+    return replace(small, network=network)
 
 
 def _one_by_one(model: Model, path: Path, target: int, starts: list[int], windowing: Windowing) -> np.ndarray:
@@ -82,8 +103,7 @@ def test_against_a_window_at_a_time(
 
 
 def test_a_class_that_comes_to_the_top_late_is_explained_from_the_start(small: Model, tmp_path: Path) -> None:
-    dark, light = [np.full((32, 32, 3), 20, np.uint8)] * 10, [np.full((32, 32, 3), 240, np.uint8)] * 30
-    path = write_video(tmp_path / "late.mp4", dark + light)
+    path = _late(tmp_path)
     found = vidcam.explain(path, small, stride=2)
     frames = [small.spec.preprocess.frame(f.pixels) for f in Clip(path)]
     first = small.network(small.spec.preprocess.windows([frames[:4]])).argmax().item()
@@ -94,7 +114,7 @@ def test_a_class_that_comes_to_the_top_late_is_explained_from_the_start(small: M
 
 
 def test_the_top_classes_are_those_of_the_pooled_windows(small: Model, clip_path: Path) -> None:
-    each = vidcam.explain_each(clip_path, small, "top3")
+    each = Explainer(small).explain(clip_path, "top3")
     frames = [small.spec.preprocess.frame(f.pixels) for f in Clip(clip_path)]
     windows = small.spec.preprocess.windows([frames[s : s + 4] for s in each[0].window_starts])
     overall = clip_probabilities(small.network(windows).softmax(1).detach().numpy(), background=1)
@@ -114,22 +134,184 @@ def test_a_function_of_the_output_is_a_target(small: Model, clip_path: Path) -> 
         vidcam.explain(clip_path, small, lambda output: output)
 
 
-def test_several_methods_and_layers_in_one_reading_are_each_what_they_are_alone(small: Model, clip_path: Path) -> None:
-    together = vidcam.explain_each(clip_path, small, "c", layer="body.0,body", method="gradcam++,hirescam")
-    assert [(e.method, e.layer) for e in together] == [
-        (method, layer) for method in ("gradcam++", "hirescam") for layer in ("body.0,body", "body.0", "body")
+def test_several_targets_methods_and_layers_in_one_reading_are_each_what_they_are_alone(
+    deep: Model, clip_path: Path
+) -> None:
+    recipe = Recipe(layer="body.1,body", method="gradcam++,hirescam")
+    together = Explainer(deep, recipe).explain(clip_path, ["c", "d"])
+    assert [(e.target.label, e.method, e.layer) for e in together] == [
+        (label, method, layer)
+        for label in ("c", "d")
+        for method in ("gradcam++", "hirescam")
+        for layer in ("body.1,body", "body.1", "body")
     ]
     for found in together:
-        alone = vidcam.explain(clip_path, small, "c", layer=found.layer, method=found.method)
+        alone = explain(clip_path, deep, found.target.label, layer=found.layer, method=found.method)
         np.testing.assert_allclose(found.maps, alone.maps, rtol=1e-4, atol=1e-6)
-    fused, first, second = together[:3]
-    np.testing.assert_allclose(fused.maps, fuse([first.maps, second.maps]), rtol=1e-5)
-    largest = vidcam.explain(clip_path, small, "c", layer="body.0,body", fusion="max")
-    assert (largest.maps >= fused.maps - 1e-6).all() and largest.maps.max() == pytest.approx(1)
+        np.testing.assert_allclose(found.evidence, alone.evidence, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(found.window_scores, alone.window_scores, rtol=1e-4)
+        assert found.target.probability == pytest.approx(alone.target.probability)
+    for fused, first, second in zip(together[::3], together[1::3], together[2::3]):
+        assert np.abs(first.maps - second.maps).max() > 1e-3
+        np.testing.assert_allclose(fused.maps, fuse([first.maps, second.maps]), rtol=1e-5)
+    largest = explain(clip_path, deep, "c", layer="body.1,body", fusion="max")
+    np.testing.assert_allclose(largest.maps, fuse([e.maps for e in together[1:3]], "max"), rtol=1e-4, atol=1e-6)
+    assert (largest.maps >= together[0].maps - 1e-6).all() and largest.maps.max() == pytest.approx(1)
+
+
+def test_a_list_mixes_ranks_labels_contrasts_and_functions(small: Model, clip_path: Path) -> None:
+    def doubled(output: Tensor) -> Tensor:
+        return 2 * output[:, 3]
+
+    explainer = Explainer(small)
+    best = [e.target.label for e in explainer.explain(clip_path, "top2")]
+    found = explainer.explain(clip_path, ["top2", "d", "a - c", doubled, "top", 3])
+    assert [e.target.label for e in found] == list(dict.fromkeys([*best, "d", "a - c", "doubled"]))
+    targets: list[Any] = [*dict.fromkeys([*best, "d"]), "a - c", doubled]
+    for one, target in zip(found, targets, strict=True):
+        alone = explain(clip_path, small, target)
+        assert one.target == alone.target
+        np.testing.assert_allclose(one.maps, alone.maps, rtol=1e-4, atol=1e-6)
+    assert found[-1].target.probability == pytest.approx(float(found[-1].window_scores.mean()))
+    with pytest.raises(TargetError, match="no target is given"):
+        explainer.explain(clip_path, [])
+
+
+def test_scores_of_windows_are_the_probabilities_of_the_target(small: Model, clip_path: Path) -> None:
+    frames = [small.spec.preprocess.frame(f.pixels) for f in Clip(clip_path)]
+    for target in range(4):
+        found = explain(clip_path, small, target, stride=2)
+        windows = small.spec.preprocess.windows([frames[s : s + 4] for s in found.window_starts])
+        expected = small.network(windows).softmax(1).detach().numpy()[:, target]
+        np.testing.assert_allclose(found.window_scores, expected, rtol=1e-4)
+        scores = stitch(expected[:, None].astype(np.float32), list(found.window_starts), 24, Windowing(4, 2))
+        np.testing.assert_allclose(found.scores, scores, rtol=1e-4)
+
+
+def _late(folder: Path) -> Path:
+    """A clip whose top class is that of its second part."""
+    dark, light = [np.full((32, 32, 3), 20, np.uint8)] * 10, [np.full((32, 32, 3), 240, np.uint8)] * 30
+    return write_video(folder / "late.mp4", dark + light)
+
+
+@pytest.mark.parametrize("dtype", ["auto", "float32"])
+def test_a_clip_is_decoded_once_even_where_the_top_class_changes_late(
+    small: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: Any
+) -> None:
+    path, model = _late(tmp_path), replace(small, dtype="")
+    expected = [e.maps for e in Explainer(model, Recipe(stride=2, dtype="float32")).explain(path, "top3")]
+    decoded = []
+    iterated = Clip.__iter__
+
+    def counting(clip: Clip) -> Iterator[Frame]:
+        for frame in iterated(clip):
+            decoded.append(frame.index)
+            yield frame
+
+    monkeypatch.setattr(Clip, "__iter__", counting)
+    explainer = Explainer(model, Recipe(stride=2, dtype=dtype))
+    found = explainer.explain(path, "top3")
+    assert decoded == list(range(40))
+    decoded.clear()
+    (localized,) = explainer.localize(path, "top3")
+    assert decoded == list(range(40))
+    # Where the buffer is too small, the clip is read again, and nothing else changes.
+    monkeypatch.setattr("vidcam.engine.frames.BUFFERED", 16 * 16 * 3 * 9)
+    again, (localized_again,) = explainer.explain(path, "top3"), explainer.localize(path, "top3")
+    assert len(decoded) > 2 * 40
+    for one, other, plain in zip(found, again, expected, strict=True):
+        np.testing.assert_allclose(one.maps, plain, atol=2e-2 * plain.max())
+        np.testing.assert_allclose(other.maps, one.maps, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(localized_again.maps, localized.maps, rtol=1e-5, atol=1e-7)
+    assert localized_again.labels == localized.labels
+
+
+def test_a_loader_may_be_explained_several_times(small: Model, clip_path: Path) -> None:
+    explainer = Explainer(small, Recipe(stride=3))
+    opened = explainer.opened(clip_path)
+    assert explainer.opened(opened) is opened
+    for _ in range(2):
+        (found,) = explainer.explain(opened, "c")
+        np.testing.assert_array_equal(found.maps, explain(clip_path, small, "c", stride=3).maps)
+    (localized,) = explainer.localize(opened, ["c"])
+    np.testing.assert_allclose(localized.evidence[0], found.evidence, rtol=1e-4, atol=1e-6)
+
+
+def test_one_optimized_copy_is_held_however_many_layers_are_explained(clip_path: Path) -> None:
+    model = load_model("playground-c3d")
+    names = list(layers_of(model))[-4:]
+    for name in names:
+        explain(clip_path, model, "waving", layer=name, dtype="float32", stride=8)
+        assert [layers for layers, _ in model.cache] == [(name,)]
+    assert len(names) == 4
+
+
+@pytest.mark.parametrize("method", ["gradcam++", "hirescam"])
+def test_maps_of_windows_in_memory_are_the_class_activation_maps(small: Model, deep: Model, method: str) -> None:
+    pixels = torch.randint(0, 256, (3, 3, 4, 16, 16), generator=torch.Generator().manual_seed(0)).float()
+    given = small.spec.preprocess.normalized(pixels)
+
+    def contrast(output: Tensor) -> Tensor:
+        return output[:, 0] - output[:, 2]
+
+    explainer = Explainer(small, Recipe(method=method))
+    for target in (2, contrast):
+        (found,) = explainer.maps(pixels, target).values()
+        expected = vidcam.class_activation_map(small.network, given, layer="body", target=target, method=method)
+        on_grid = torch.nn.functional.interpolate(torch.from_numpy(found)[:, None], (4, 16, 16), mode="trilinear")
+        torch.testing.assert_close(on_grid[:, 0], expected, rtol=1e-4, atol=1e-6)
+        assert found.shape == (3, 2, 8, 8) and found.max() > 0
+    fused = Explainer(deep, Recipe(method=method, layer="body.1,body", fusion="max")).maps(pixels, 2)[method]
+    parts = [Explainer(deep, Recipe(method=method, layer=name)).maps(pixels, 2)[method] for name in ("body.1", "body")]
+    for window in range(3):
+        np.testing.assert_allclose(fused[window], fuse([p[window] for p in parts], "max"), rtol=1e-4, atol=1e-6)
+
+
+def test_progress_is_told_frame_by_frame(small: Model, clip_path: Path) -> None:
+    for run in (explain, localize):
+        told: list[tuple[int, int]] = []
+        run(clip_path, small, progress=lambda done, of, told=told: told.append((done, of)))  # type: ignore[operator,misc]
+        assert told == [(n, 24) for n in range(1, 25)]
+
+
+def test_notes_of_the_source_and_of_the_model_are_warnings(small: Model, clip_path: Path) -> None:
+    noted, frames = replace(small, note="random weights"), np.stack([f.pixels for f in Clip(clip_path)])
+    for run in (explain, localize):
+        assumed, note = run(frames, noted).warnings  # type: ignore[operator]
+        assert "no frame rate was given; 10 frames a second are assumed" in assumed and note == "random weights"
+        assert run(clip_path, small).warnings == ()  # type: ignore[operator]
+    random_c3d = explain(clip_path, "playground-c3d", 0, weights="none")
+    assert any("playground-c3d has random weights: its explanations mean nothing" in w for w in random_c3d.warnings)
+
+
+@pytest.mark.parametrize(("same_top", "said"), [(True, "the same top classes"), (False, "other top classes")])
+def test_the_agreement_of_dense_is_a_warning_and_a_figure(
+    small: Model, clip_path: Path, monkeypatch: pytest.MonkeyPatch, same_top: bool, said: str
+) -> None:
+    monkeypatch.setattr("vidcam.explainer.dense_agreement", lambda *_: Agreement(0.4321, same_top))
+    found = explain(clip_path, small, "c", dense=True)
+    assert found.computation["dense_agreement"] == 0.4321
+    assert f"maps correlate by 0.432 with those window by window, {said}" in found.warnings[-1]
+
+
+def test_an_explainer_of_another_model_has_the_same_layers_and_recipe(small: Model, clip_path: Path) -> None:
+    explainer = Explainer(small, Recipe(method="gradcam", stride=2))
+    other = replace(small, network=Small().eval())
+    changed = explainer.on(other)
+    assert changed.layers == ("body",) and changed.model is other
+    (found,) = changed.explain(clip_path, 1)
+    np.testing.assert_array_equal(found.maps, explain(clip_path, other, 1, method="gradcam", stride=2).maps)
+    assert np.abs(found.maps - explainer.explain(clip_path, 1)[0].maps).max() > 1e-3
+
+
+def test_strides_by_default(small: Model, clip_path: Path) -> None:
+    assert explain(clip_path, small).windowing == {"length": 4, "stride": 2, "sampling_rate": 1}
+    assert Explainer(small).windowing(40.0, overlap=4) == Windowing(4, 3, 4)
+    assert Explainer(small, Recipe(sampling_rate=3, stride=5)).windowing(40.0) == Windowing(4, 5, 3)
 
 
 def test_every_method_explains_a_clip(small: Model, clip_path: Path) -> None:
-    together = vidcam.explain_each(clip_path, small, "c", method=",".join(METHODS), stride=4)
+    together = Explainer(small, Recipe(method=",".join(METHODS), stride=4)).explain(clip_path, "c")
     assert [e.method for e in together] == list(METHODS)
     for found in together:
         assert found.maps.shape == (24, 8, 8) and np.isfinite(found.maps).all() and found.maps.std() > 0
@@ -250,6 +432,9 @@ def test_a_stretch_is_explained_and_drawn_alone(small: Model, tmp_path: Path) ->
     assert not film.has_audio
 
 
+RATE = 16
+
+
 def _sources(folder: Path) -> dict[str, Any]:
     """The bundled clip as a file whose pixels are exact, and as everything else that frames come in."""
     frames = [frame.pixels for frame in Clip(demo_clip())]
@@ -257,7 +442,7 @@ def _sources(folder: Path) -> dict[str, Any]:
     pictures.mkdir()
     for index, pixels in enumerate(frames):
         Image.fromarray(pixels).save(pictures / f"{index}.png")
-    exact = write_video(folder / "exact.mkv", frames, codec="ffv1", pixel_format="bgra", time_base=Fraction(1, 16))
+    exact = write_video(folder / "exact.mkv", frames, codec="ffv1", pixel_format="bgra", time_base=Fraction(1, RATE))
     return {
         "file": exact,
         "array": np.stack(frames),
@@ -265,20 +450,44 @@ def _sources(folder: Path) -> dict[str, Any]:
         "folder": pictures,
         "list": [pictures / f"{index}.png" for index in range(len(frames))],
         "iterator": iter(frames),
+        "list of arrays": frames,
     }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["top", "waving"])
-def test_every_source_gives_the_maps_of_the_file(tmp_path: Path, target: str) -> None:
+@pytest.mark.parametrize("target", ["top", "c"])
+def test_every_source_gives_the_maps_of_the_file(small: Model, tmp_path: Path, target: str) -> None:
     sources = _sources(tmp_path)
-    expected = explain(sources.pop("file"), target=target, dtype="float32")
+    expected = explain(sources.pop("file"), small, target)
+    assert expected.maps.max() > 0 and expected.warnings == ()
     for name, source in sources.items():
-        found = explain(source, target=target, dtype="float32", frame_rate=16)
-        np.testing.assert_allclose(found.maps, expected.maps, atol=1e-6, err_msg=name)
-        np.testing.assert_allclose(found.times, expected.times, atol=5.1e-4)  # Matroska counts milliseconds
-        np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
-        assert found.target == expected.target and found.warnings == ()
+        found = explain(source, small, target, frame_rate=RATE)
+        _same(found, expected, name)
+    with serving(tmp_path) as host:
+        url = f"http://ann:pass@{host}/exact.mkv?token=secret"
+        found = explain(url, small, target)
+    _same(found, expected, "url")
+    assert found.clip == f"http://{host}/exact.mkv?…"
+    for source in (Clip(tmp_path / "exact.mkv"), ArraySource(sources["array"], RATE)):
+        _same(explain(source, small, target), expected, type(source).__name__)
+
+
+def _same(found: Explanation, expected: Explanation, name: str) -> None:
+    np.testing.assert_allclose(found.maps, expected.maps, atol=1e-6, err_msg=name)
+    np.testing.assert_allclose(found.times, expected.times, atol=5.1e-4)  # Matroska counts milliseconds
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
+    np.testing.assert_array_equal(found.window_starts, expected.window_starts)
+    assert found.target == expected.target and found.top == expected.top and found.warnings == ()
+
+
+@pytest.mark.slow
+def test_the_bundled_network_sees_an_array_as_the_file(tmp_path: Path) -> None:
+    sources = _sources(tmp_path)
+    expected, found = (
+        explain(sources["file"], dtype="float32"),
+        explain(sources["array"], dtype="float32", frame_rate=RATE),
+    )
+    _same(found, expected, "array")
 
 
 @pytest.mark.slow
@@ -309,7 +518,7 @@ def test_frames_that_come_once_are_taken_once(tmp_path: Path) -> None:
             taken.append(index)
             yield pixels
 
-    explain_each(coming(), target="top5", stride=2, frame_rate=16)
+    Explainer(recipe=Recipe(stride=2, frame_rate=16)).explain(coming(), "top5")
     assert taken == list(range(len(frames)))
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from vidcam.cli import main
 from vidcam.playground.demo import demo_clip
-from vidcam.results.explanation import load_explanation
+from vidcam.results.stored import load_explanation
 
 NAMES = [
     b"not utf-8 \xff\xfe.mp4",

@@ -56,7 +56,7 @@ __all__ = [
     "write_report",
 ]
 
-_exporter.provider = lambda: _import_module("vidcam.export.writers")
+_exporter.provider = lambda: _import_module("vidcam.export.results")
 
 
 def __getattr__(name: str) -> object:

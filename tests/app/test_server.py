@@ -17,8 +17,8 @@ import pytest
 from tests.app.server import CHOICE, Visitor, running
 from tests.conftest import numbered, wait_until, write_video
 from vidcam.app import Limits
-from vidcam.playground.demo import demo_clip
 from vidcam.errors import SettingsError
+from vidcam.playground.demo import demo_clip
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,10 @@ def test_pools_by_hand() -> None:
     assert found["dilated"].receptive_field.field == (2, 4, 3) and found["dilated"].shape == (3, 3, 12, 8)
     assert found["plain"].receptive_field.field == (2, 5, 4) and found["plain"].receptive_field.stride == (1, 2, 2)
     assert found["longer"].receptive_field.stride == (1, 4, 2) and found["longer"].shape == (2, 3, 3, 4)
-    assert found["wide"].shape == (2, 2, 1, 2) and found["wide"].receptive_field.field is found["behind"].receptive_field.field is None
+    assert (
+        found["wide"].shape == (2, 2, 1, 2)
+        and found["wide"].receptive_field.field is found["behind"].receptive_field.field is None
+    )
 
 
 def test_pools_of_pictures_by_hand() -> None:

@@ -2,17 +2,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from subprocess import run
 
 import numpy as np
 import pytest
 
 from tests.conftest import write_video
-from vidcam.recipe import ExplainConfig
 from vidcam.corpus.job import Job, Limits
+from vidcam.recipe import ExplainConfig
 
 DEADLY = """
 import ctypes, os, signal, time
@@ -71,22 +70,6 @@ def deadly(tmp_path: Path) -> Job:
         {"model": {"factory": "deadly:build", "frames": 4, "preprocess": preprocess}, "dtype": "float32"}
     )
     return Job(config=config, limits=Limits(seconds=5, memory=1500), folder=tmp_path, directory=tmp_path)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Makes a file system of a given size, "1m", or one that is read-only."""
-    with ExitStack() as mounted:
-
-        def make(name: str, options: str) -> Path:
-            place = tmp_path / name
-            place.mkdir()
-            if run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], capture_output=True).returncode:
-                pytest.skip("a file system can only be mounted by root")
-            mounted.callback(run, ["umount", "-l", place], check=True)
-            return place
-
-        yield make
 
 
 @contextmanager

@@ -25,14 +25,12 @@ import vidcam
 from tests.conftest import numbered, write_video
 from tests.corpus.conftest import serving
 from vidcam import cli
-from vidcam.recipe import ExplainConfig
 from vidcam.corpus import engines
-from vidcam.corpus.job import Job, Limits
 from vidcam.corpus.manifest import Shard
-from vidcam.corpus.results import Results
 from vidcam.corpus.run import run_corpus
-from vidcam.playground.demo import demo_clips
 from vidcam.errors import OutputError, SettingsError, VidcamError
+from vidcam.playground.demo import demo_clips
+from vidcam.recipe import ExplainConfig
 
 pytestmark = pytest.mark.slow
 
@@ -276,24 +274,12 @@ def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(
     assert (tally.done, tally.failed) == (12 - done, 0)
 
 
-def test_ray_is_asked_for_by_name_and_address() -> None:
-    with pytest.raises(SettingsError, match=r"there is no Ray cluster at 127\.0\.0\.1:9"):
-        list(engines.ray("127.0.0.1:9")(Job(config=FLOAT32, folder=Path(), directory=Path()), None, []))  # type: ignore[arg-type]
-
-
 def test_ray_gives_what_this_machine_gives(tmp_path: Path) -> None:
     manifest = _manifest(tmp_path, [*map(str, demo_clips()), "gone.mp4"])
     local = run_corpus(manifest, tmp_path / "local", FLOAT32, engine=engines.local(2))
     ray = run_corpus(manifest, tmp_path / "ray", FLOAT32, engine=engines.ray(workers=2))
     assert _rows(ray.table) == _rows(local.table) and (ray.done, ray.failed) == (local.done, local.failed)
     assert not list((tmp_path / "ray").glob(".work*"))
-
-
-def test_an_actor_tells_what_ends_the_run(tmp_path: Path) -> None:
-    wrong = FLOAT32.model_copy(update={"layer": "tail"})
-    actor = engines._Actor(Job(config=wrong, folder=tmp_path, directory=tmp_path), Results(tmp_path / "out"))
-    outcome = json.loads(actor({"entry": json.dumps({"path": "clip.mp4"})})["outcome"])
-    assert "has no layer 'tail'" in outcome["ends"]
 
 
 @pytest.fixture
@@ -427,8 +413,3 @@ def test_a_manifest_without_rows_is_refused(tmp_path: Path, suffix: str) -> None
     with pytest.raises(SettingsError, match="has no rows; give a row for each clip"):
         run_corpus(manifest, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_limits_are_positive() -> None:
-    with pytest.raises(ValueError):
-        Limits(seconds=0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidcam.engine.memory import separate_copy, give_back_freed_memory, keep_freed_memory
+from vidcam.engine.memory import give_back_freed_memory, keep_freed_memory, separate_copy
 
 _FAULTS = """
 import resource
@@ -71,8 +71,8 @@ print((resident() - full) * 4096 / 2**20)
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
 def test_what_is_kept_apart_leaves_no_holes() -> None:
-    grown = {copied: _printed(_APART.format(copied=copied)) for copied in ("np.copy", "apart")}
-    assert grown["apart"] < grown["np.copy"] / 2, grown
+    grown = {copied: _printed(_APART.format(copied=copied)) for copied in ("np.copy", "separate_copy")}
+    assert grown["separate_copy"] < grown["np.copy"] / 2, grown
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")

@@ -1,83 +1,45 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from vidcam.engine import precision
-from vidcam.engine.attribution import Key, WindowMap
-from vidcam.playground.demo import demo_clip
+from vidcam.engine.agreement import Agreement
+from vidcam.engine.loader import WindowLoader
+from vidcam.engine.precision import SAME, optimized, shortest_dtype
 from vidcam.errors import SettingsError
-from vidcam.engine.precision import SAME, Agreement, agreement, correlation, quickened
+from vidcam.explainer import explain
 from vidcam.models.own import own_model
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model, load_model
-from vidcam.pipeline import explain
-from vidcam.engine.loader import Reading
+from vidcam.playground.demo import demo_clip
 from vidcam.video.reader import Clip
 from vidcam.video.windows import Windowing
 
 
 @pytest.fixture(autouse=True)
 def quick_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fidelity, "quickest_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr(precision, "quickest_dtype", lambda device: torch.bfloat16)
 
 
-def _reading(model: Model, clip: Path | None = None, stride: int | None = None) -> Reading:
-    return Reading(
-        Clip(clip or demo_clip()),
-        model,
-        Windowing(model.spec.frames, stride or model.spec.frames // 2),
-        lambda done, of: None,
-    )
+def _loader(model: Model, stride: int | None = None) -> WindowLoader:
+    windowing = Windowing(model.spec.frames, stride or model.spec.frames // 2)
+    return WindowLoader(Clip(demo_clip()), model.spec, windowing, lambda done, of: None)
 
 
-@given(st.lists(st.floats(-10, 10), min_size=3, max_size=8), st.integers(0, 9))
-def test_correlation_is_pearsons(values: list[float], seed: int) -> None:
-    a = np.array(values, np.float32)
-    b = np.random.default_rng(seed).normal(size=len(a)).astype(np.float32)
-    if np.ptp(a) > 1e-3:
-        assert correlation(a, b) == pytest.approx(np.corrcoef(a, b)[0, 1], abs=1e-4)
-
-
-def test_correlation_of_constant_maps() -> None:
-    flat, other = np.zeros((2, 3, 3)), np.arange(18.0).reshape(2, 3, 3)
-    assert correlation(flat, flat + 2) == 1
-    assert correlation(flat, other) == correlation(other, flat) == 0
-
-
-def test_agreement_is_that_of_all_maps_of_a_place_together_and_of_the_worst_place() -> None:
-    rising, falling = np.arange(4.0).reshape(1, 2, 2), -np.arange(4.0).reshape(1, 2, 2)
-    probabilities = np.array([[0.9, 0.1], [0.4, 0.6]])
-
-    def maps(*heats: np.ndarray, layer: str = "l") -> list[dict[Key, WindowMap]]:
-        return [{i: WindowMap({("m", layer): heat}, 1.0)} for i, heat in enumerate(heats)]
-
-    one, other = maps(rising, rising), maps(rising, 0.1 * falling)
-    assert agreement((probabilities, one), (probabilities, one)) == Agreement(pytest.approx(1), True)
-    expected = np.corrcoef(np.stack([rising, rising]).ravel(), np.stack([rising, 0.1 * falling]).ravel())[0, 1]
-    assert 0 < expected < 1
-    found = agreement((probabilities, one), (probabilities[:, ::-1], other))
-    assert found == Agreement(pytest.approx(expected), False)
-    for window, more in zip(one + other, maps(rising, rising, rising, falling, layer="k")):
-        (key,), (key_of_more,) = window, more
-        window[key].heat.update(more[key_of_more].heat)
-    worst = agreement((probabilities, one), (probabilities, other)).correlation
-    assert worst == pytest.approx(np.corrcoef([*range(4)] * 2, [*range(4), 0, -1, -2, -3])[0, 1])
+def _optimized(model: Model, layers: list[str], dtype: str = "auto", stride: int | None = None) -> Model:
+    return optimized(model, layers, dtype, _loader(model, stride))
 
 
 def test_the_bundled_network_is_the_same_in_bfloat16() -> None:
-    quick = quickened(_reading(load_model("playground-r2plus1d")), ["layer3"])
+    quick = _optimized(load_model("playground-r2plus1d"), ["layer3"])
     assert quick.dtype == "bfloat16" and quick.note == ""
     assert quick.fidelity is not None and SAME <= quick.fidelity < 1
     assert next(quick.network.parameters()).dtype == torch.bfloat16
-    assert quickened(_reading(quick), ["layer3"]) is quick
+    assert _optimized(quick, ["layer3"]) is quick
 
 
 class Fine(nn.Module):
@@ -118,7 +80,7 @@ def _own(network: nn.Module) -> Model:
 )
 def test_where_the_explanation_changes_it_is_computed_in_float32(network: nn.Module, reason: str) -> None:
     model = _own(network)
-    quick = quickened(_reading(model), ["body"])
+    quick = _optimized(model, ["body"])
     assert quick.dtype == "float32" and reason in quick.note and quick.fidelity == pytest.approx(1)
     assert next(quick.network.parameters()).dtype == torch.float32
     explanation = explain(demo_clip(), replace(model, spec=replace(model.spec, frame_rate=None)))
@@ -127,32 +89,67 @@ def test_where_the_explanation_changes_it_is_computed_in_float32(network: nn.Mod
 
 
 def test_what_is_asked_for_is_done_and_its_price_told() -> None:
-    quick = quickened(_reading(_own(Fine())), ["body"], "bfloat16")
+    quick = _optimized(_own(Fine()), ["body"], "bfloat16")
     assert quick.dtype == "bfloat16" and f"({SAME} is wanted)" in quick.note
     with pytest.raises(SettingsError, match="Strict does not run in bfloat16"):
-        quickened(_reading(_own(Strict())), ["body"], "bfloat16")
-    with pytest.raises(SettingsError, match="no dtype 'half'"):
-        quickened(_reading(_own(Fine())), ["body"], "half")
+        _optimized(_own(Strict()), ["body"], "bfloat16")
 
 
 def test_a_clip_of_few_windows_is_left_as_it_is() -> None:
     model = load_model("playground-r2plus1d")
-    assert quickened(_reading(model, stride=16), ["layer3"], "float32").dtype == "float32"
-    reading = _reading(model, stride=15)
-    reading.clip.frames_announced = 60
-    assert quickened(reading, ["layer3"]) is model
-    reading.clip.frames_announced = 0  # not known
-    assert quickened(reading, ["layer3"]).dtype == "bfloat16"
+    assert _optimized(model, ["layer3"], "float32", stride=16).dtype == "float32"
+    loader = _loader(model, stride=15)
+    loader.source.frames_announced = 60
+    assert optimized(model, ["layer3"], "auto", loader) is model
+    loader.source.frames_announced = 61
+    assert optimized(model, ["layer3"], "auto", loader).dtype == "bfloat16"
+    loader.source.frames_announced = 0  # not known
+    assert optimized(replace(model), ["layer3"], "auto", loader).dtype == "bfloat16"
+
+
+def test_the_shortest_dtype_is_found_for_a_clip_of_few_windows() -> None:
+    model = load_model("playground-r2plus1d")
+    loader = _loader(model, stride=15)
+    loader.source.frames_announced = 60
+    assert shortest_dtype(model, ["layer3"], loader) == "bfloat16"
+    assert shortest_dtype(_own(Fine()), ["body"], _loader(_own(Fine()))) == "float32"
+
+
+def test_the_note_of_a_model_stays_in_front_of_why_it_computes_in_float32() -> None:
+    quick = _optimized(replace(_own(Fine()), note="random weights"), ["body"])
+    assert quick.note.startswith("random weights; Fine computes in float32: in bfloat16 the first window's map")
 
 
 def test_a_model_is_prepared_once_and_again_when_its_weights_change() -> None:
     model = load_model("playground-r2plus1d")
-    quick = quickened(_reading(model), ["layer3"])
-    assert quickened(_reading(model), ["layer3"]) is quick
-    assert quickened(_reading(model), ["layer2"]) is not quick
+    quick = _optimized(model, ["layer3"])
+    assert _optimized(model, ["layer3"]) is quick
     with torch.no_grad():
         model.network.fc.weight.mul_(2)
-    again = quickened(_reading(model), ["layer3"])
+    again = _optimized(model, ["layer3"])
     assert again is not quick
     torch.testing.assert_close(again.network.fc.weight, 2 * quick.network.fc.weight)
-    assert quickened(_reading(replace(model)), ["layer3"]) is not again
+    assert _optimized(replace(model), ["layer3"]) is not again
+    assert _optimized(model, ["layer3"]) is again
+    assert _optimized(model, ["layer2"]) is not again and len(model.cache) == 1
+
+
+@pytest.mark.parametrize(
+    ("found", "dtype", "note"),
+    [
+        (Agreement(SAME, True), "bfloat16", ""),
+        (
+            Agreement(SAME - 1e-3, True),
+            "float32",
+            "in bfloat16 the first window's map correlates by 0.9940 with float32's;",
+        ),
+        (Agreement(1.0, False), "float32", "with float32's and its top class is another one;"),
+    ],
+)
+def test_maps_and_top_class_must_agree(
+    monkeypatch: pytest.MonkeyPatch, found: Agreement, dtype: str, note: str
+) -> None:
+    monkeypatch.setattr(precision, "agreement", lambda one, other: found)
+    quick = _optimized(load_model("playground-r2plus1d"), ["layer3"])
+    assert (quick.dtype, quick.fidelity) == (dtype, found.correlation if dtype == "bfloat16" else None)
+    assert note in quick.note and bool(note) == bool(quick.note)

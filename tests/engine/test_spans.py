@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,15 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from tests.conftest import write_video
-from vidcam.playground.demo import demo_clip
-from vidcam.engine.spans import SpanLoader, cut_windows
+from vidcam.engine.attribution import Attributor
+from vidcam.engine.loader import Batch, WindowLoader, network_input
+from vidcam.engine.spans import SpanLoader, cut_windows, dense_agreement
 from vidcam.errors import LayerError, SettingsError
-from vidcam.results.localization import localize
+from vidcam.explainer import explain, localize
 from vidcam.models.own import own_model
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model, load_model
-from vidcam.pipeline import explain, explain_each
-from vidcam.engine.loader import Reading
+from vidcam.playground.demo import demo_clip
 from vidcam.video.reader import Clip
 from vidcam.video.windows import Span, Windowing
 
@@ -86,6 +87,40 @@ def test_localize_is_the_same(long_clip: Path) -> None:
     assert any(note.startswith("dense: ") for note in dense.warnings)
 
 
+class Edged(Pooled):
+    """Looks at three frames at once: the zeros at both ends of a window make dense another computation."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.body[0] = nn.Conv3d(3, 6, 3, (1, 2, 2), padding=1)
+
+
+def test_the_agreement_is_that_of_the_first_two_windows_with_those_window_by_window(long_clip: Path) -> None:
+    model = _model(Edged())
+    target = int(model.network.fc.weight.sum(1).argmax())  # Grad-CAM++ sees nothing of a class without positive weights
+    exact, dense = (explain(long_clip, model, target, stride=4, dense=dense) for dense in (False, True))
+    told = dense.computation["dense_agreement"]
+    first = np.corrcoef(exact.maps[:4].ravel(), dense.maps[:4].ravel())[0, 1]  # frames of the first window alone
+    assert told < 0.999 and abs(told - first) < 0.05
+    assert f"maps correlate by {told:.3f} with" in dense.warnings[-1]
+    spec, windowing = model.spec, Windowing(4, 4)
+    loader = SpanLoader(Clip(long_clip), spec, windowing, lambda d, o: None, 4)
+    attributor = Attributor(model, ["body"], ["gradcam++"])
+    with closing(loader.batches(model)) as batches:
+        batch = next(batches)
+    probabilities, maps = attributor.maps(batch, lambda p: [[target]] * len(p))
+    singly = attributor.maps(
+        Batch([0, 4], network_input(model, [w.frames for w in loader.first(2)])), lambda p: [[target]] * len(p)
+    )
+    stacks = [np.stack([m[target].heat["gradcam++", "body"] for m in some[:2]]) for some in (maps, singly[1])]
+    found = dense_agreement(loader, attributor, batch, (probabilities, maps))
+    assert found.correlation == pytest.approx(np.corrcoef(*(s.ravel() for s in stacks))[0, 1], abs=1e-5)
+    assert found.correlation == pytest.approx(told, abs=1e-5)
+    assert found.same_top
+    other = dense_agreement(loader, attributor, batch, (probabilities[:, ::-1], maps))
+    assert not other.same_top and other.correlation == found.correlation
+
+
 @pytest.mark.slow
 def test_the_bundled_network_agrees_and_says_how_far() -> None:
     exact, dense = (explain(demo_clip(), dense=dense, stride=4) for dense in (False, True))
@@ -121,7 +156,7 @@ def test_what_cannot_be_dense_is_refused(long_clip: Path) -> None:
     with pytest.raises(LayerError, match="window by window, without dense"):
         explain(long_clip, _model(Attending()), 1, layer="body", dense=True)
     with pytest.raises(LayerError, match="dense explains one layer"):
-        explain_each(long_clip, _model(Pooled(1)), 1, layer="body.0,body", dense=True)
+        explain(long_clip, _model(Pooled(1)), 1, layer="body.0,body", dense=True)
     with pytest.raises(SettingsError, match="scorecam runs the network anew"):
         explain(long_clip, _model(Pooled(1)), 1, method="scorecam", dense=True)
 
@@ -129,6 +164,6 @@ def test_what_cannot_be_dense_is_refused(long_clip: Path) -> None:
 def test_a_span_holds_many_windows(long_clip: Path) -> None:
     model = load_model("playground-r2plus1d")
     clip, windowing = Clip(long_clip), Windowing(16, 4)
-    dense = [len(b.starts) for b in SpanLoader(clip, model, windowing, lambda d, o: None, 8).batches()]
-    exact = [len(b.starts) for b in Reading(clip, model, windowing, lambda d, o: None).batches()]
+    dense = [len(b.starts) for b in SpanLoader(clip, model.spec, windowing, lambda d, o: None, 8).batches(model)]
+    exact = [len(b.starts) for b in WindowLoader(clip, model.spec, windowing, lambda d, o: None).batches(model)]
     assert sum(dense) == sum(exact) == 47 and dense == [47]

@@ -1,21 +1,20 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.conftest import numbered, write_video
-from vidcam.errors import ClipError, OutputError
-from vidcam.evaluation.misclassifications import Errors, errors_of, misclassified, understood
-from vidcam.evaluation.samples import Sample, read_sample, rendered
+from vidcam.errors import ClipError
+from vidcam.evaluation.inference import Subject
+from vidcam.evaluation.misclassifications import Misclassifications, errors_of, misclassified, understood
+from vidcam.evaluation.samples import Sample
+from vidcam.explainer import Explainer
 from vidcam.models.own import own_model
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model
 from vidcam.playground.scene import hard_scene
-from vidcam.video.windows import Windowing
+from vidcam.recipe import Recipe
 
 
 class RedOrGreen(nn.Module):
@@ -38,18 +37,22 @@ def model() -> Model:
     return own_model(RedOrGreen(), frames=4, preprocess=preprocess, layer="colours", labels=["red", "green"])
 
 
+def _subject(model: Model, method: str = "gradcam++") -> Subject:
+    return Subject.of(Explainer(model, Recipe(method=method, stride=4, dtype="float32")))
+
+
 def _sample(label: str | None) -> Sample:
     """A chequered red half, and a green quarter."""
     frames = np.zeros((4, 16, 16, 3), np.uint8)
     chequered = 200 * (np.indices((16, 16)).sum(0) % 2 == 0)
     frames[:, :, :8, 0] = chequered[:, :8]
     frames[:, 4:12, 8:, 1] = chequered[4:12, 8:]
-    return Sample("clip", frames, Windowing(4, 4, 1), label)
+    return Sample("clip", frames, 25, label)
 
 
 def test_a_small_region_that_was_hidden_restores_the_answer(model: Model) -> None:
-    assert understood(model, _sample("green")) and not understood(model, _sample("red"))
-    found = misclassified(model, ["colours"], "gradcam++", _sample("red"))
+    assert understood(_subject(model), _sample("green")) and not understood(_subject(model), _sample("red"))
+    found = misclassified(_subject(model), _sample("red"))
     assert (found.true.label, found.predicted.label) == ("red", "green")
     assert found.true.probability + found.predicted.probability == pytest.approx(1)
     assert found.true.probability < 0.5 < found.predicted.probability
@@ -61,22 +64,18 @@ def test_a_small_region_that_was_hidden_restores_the_answer(model: Model) -> Non
 
 
 def test_records_hold_errors(model: Model) -> None:
-    measure = Errors(["colours"], "gradcam", model)
-    records = [{"clip": label, "figures": measure(model, _sample(label))} for label in ("red", "green")]
+    subject = _subject(model, "gradcam")
+    measure = Misclassifications(subject)
+    records = [{"clip": label, "figures": measure(_sample(label))} for label in ("red", "green")]
     assert records[1]["figures"] == {"clip": {"right": 1.0}}
-    assert errors_of(records) == [misclassified(model, ["colours"], "gradcam", _sample("red"))]
+    assert errors_of(records) == [misclassified(subject, _sample("red"))]
 
 
-def test_labels_of_a_folder(model: Model, tmp_path: Path) -> None:
-    clip = write_video(tmp_path / "a.mp4", [numbered(i, 32, 32) for i in range(8)])
-    assert read_sample(clip, model).label is None
-    with pytest.raises(ClipError, match=r"not known.*labels\.csv"):
-        understood(model, read_sample(clip, model))
-    (tmp_path / "labels.csv").write_text("clip,label\na.mp4, red\n", encoding="utf-8")
-    assert read_sample(clip, model).label == "red"
-    (tmp_path / "labels.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ClipError, match="cannot be read"):
-        read_sample(clip, model)
+def test_a_label_must_be_known(model: Model) -> None:
+    with pytest.raises(ClipError, match=r"clip: what happens in it is not known.*labels\.csv"):
+        understood(_subject(model), _sample(None))
+    with pytest.raises(ClipError, match=r"is blue, which RedOrGreen cannot say"):
+        understood(_subject(model), _sample("blue"))
 
 
 def test_hard_scenes_are_hard() -> None:
@@ -86,12 +85,3 @@ def test_hard_scenes_are_hard() -> None:
         assert actor.label == scene.label != distractor.label
         assert distractor.strength < 0.7 and distractor.weight(10) == distractor.strength < actor.weight(10) == 1
         assert scene.figures[0].look.stature <= 0.40
-
-
-def test_clips_are_rendered_once(tmp_path: Path) -> None:
-    folder = rendered(lambda seed, index: hard_scene(seed, index, 16), 3, 1, tmp_path / "clips")
-    before = (folder / "3-0000.mp4").stat().st_mtime_ns
-    rendered(lambda seed, index: hard_scene(seed, index, 16), 3, 1, folder)
-    assert (folder / "3-0000.mp4").stat().st_mtime_ns == before
-    with pytest.raises(OutputError, match="holds other clips"):
-        rendered(hard_scene, 4, 1, folder)

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from vidcam.errors import ClipError
-from vidcam.evaluation.multi_actor import Crowd, video_maps
+from vidcam.evaluation.inference import Subject
+from vidcam.evaluation.multi_actor import MultiActor, video_maps
 from vidcam.evaluation.run import measured, summed_up
 from vidcam.evaluation.samples import Sample, sources
+from vidcam.explainer import Explainer
 from vidcam.models.registry import Model, load_model
 from vidcam.playground.scene import crowd_scene
+from vidcam.recipe import Recipe
 from vidcam.temporal.tubes import TubeParams
-from vidcam.video.windows import Windowing
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +30,8 @@ def test_a_crowd_does_one_thing() -> None:
 @pytest.mark.slow
 def test_the_actors_of_rendered_clips_are_found(model: Model) -> None:
     methods = ["gradcam++", "gradcam"]
-    crowd = Crowd(["layer3"], methods, model, TubeParams())
-    records = measured(crowd, model, sources("playground", 100, 6, crowd_scene), {})
+    measure = MultiActor(Subject.of(Explainer(model, Recipe(method=",".join(methods)))), TubeParams())
+    records = measured(measure, model, sources("playground", 100, 6, crowd_scene), {})
     summary = summed_up(records, {}, methods)
     assert summary.methods["gradcam++"]["found_0.25"].mean > 0.7
     assert summary.methods["gradcam++"]["found_0.25_of_3"].count == 2
@@ -42,6 +44,6 @@ def test_the_actors_of_rendered_clips_are_found(model: Model) -> None:
 
 
 def test_who_acts_must_be_known(model: Model) -> None:
-    sample = Sample("x", np.zeros((16, 112, 112, 3), np.uint8), Windowing(16, 8, 1), "waving")
+    sample = Sample("x", np.zeros((16, 112, 112, 3), np.uint8), 16, "waving")
     with pytest.raises(ClipError, match="nobody who is known to act"):
-        Crowd(["layer3"], ["gradcam"], model, TubeParams())(model, sample)
+        MultiActor(Subject.of(Explainer(model)), TubeParams())(sample)

@@ -12,7 +12,6 @@ from vidcam.errors import ClipError, OutputError
 from vidcam.evaluation.run import differences, measured, summed_up
 from vidcam.evaluation.samples import Sample, Source
 from vidcam.models.registry import Model, load_model
-from vidcam.video.windows import Windowing
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +21,7 @@ def model() -> Model:
 
 def _sources(count: int) -> list[Source]:
     def read(index: int) -> Any:
-        return lambda model: Sample(str(index), np.zeros((1, 1, 1, 3), np.uint8), Windowing(16, 8))
+        return lambda model: Sample(str(index), np.zeros((1, 1, 1, 3), np.uint8), 16)
 
     return [Source(str(index), read(index)) for index in range(count)]
 
@@ -34,7 +33,7 @@ class Counting:
         self.measured: list[str] = []
         self.broken = broken
 
-    def __call__(self, model: Model, sample: Sample) -> Mapping[str, Mapping[str, Any]]:
+    def __call__(self, sample: Sample) -> Mapping[str, Mapping[str, Any]]:
         self.measured.append(sample.name)
         if sample.name in self.broken:
             raise ClipError(f"{sample.name} is broken")

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidcam.errors import SettingsError
-from vidcam.evaluation.samples import sources
+from tests.conftest import numbered, write_video
+from vidcam.errors import ClipError, OutputError, SettingsError
+from vidcam.evaluation.samples import Sample, read_sample, rendered, sources
 from vidcam.models.registry import load_model
 from vidcam.playground.clips import read_truth, write_clip
-from vidcam.playground.scene import untrimmed_scene
+from vidcam.playground.scene import hard_scene, untrimmed_scene
 
 
 def test_a_folder_of_clips_comes_with_its_truth_where_there_is_one(tmp_path: Path, clip_path: Path) -> None:
@@ -41,3 +42,47 @@ def test_no_clips(tmp_path: Path) -> None:
         sources(str(tmp_path / "none"), 0, 1)
     with pytest.raises(SettingsError, match="holds no clips"):
         sources(str(tmp_path), 0, 1)
+
+
+def test_labels_of_a_folder(tmp_path: Path) -> None:
+    model = load_model("playground-c3d")
+    clips = [write_video(tmp_path / f"{n}.mp4", [numbered(i, 32, 32) for i in range(8)]) for n in ("a", "b", "c")]
+    assert read_sample(clips[0], model).label is None
+    (tmp_path / "labels.csv").write_text(
+        "clip,label\nb.mp4,kicking\n\n a.mp4 , waving \na.mp4,late\n", encoding="utf-8"
+    )
+    assert [read_sample(clip, model).label for clip in clips] == ["waving", "kicking", None]
+    (tmp_path / "labels.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ClipError, match="cannot be read"):
+        read_sample(clips[0], model)
+
+
+def test_masks_lie_on_the_frames_of_the_act(tmp_path: Path) -> None:
+    """What is seen of the actor, drawn alone: the same pixels, frame by frame."""
+    write_clip(untrimmed_scene(5, 1, 40), tmp_path / "a.mp4")
+    found = read_sample(tmp_path / "a.mp4", load_model("playground-c3d"))
+    truth = read_truth(tmp_path / "a.json")
+    (action,) = truth.actions
+    assert found.mask is not None and len(found.actors) == 1
+    np.testing.assert_array_equal(found.actors[0], found.mask)
+    preprocess = load_model("playground-c3d").spec.preprocess
+    for t in range(40):
+        figure = truth.masks[action["figure"]][t] & (action["start_frame"] <= t < action["end_frame"])
+        seen = preprocess.frame(np.repeat(figure[:, :, None], 3, axis=2).astype(np.uint8) * 255)
+        np.testing.assert_array_equal(found.mask[t], seen[:, :, 0] > 127)
+
+
+def test_clips_are_rendered_once(tmp_path: Path) -> None:
+    folder = rendered(lambda seed, index: hard_scene(seed, index, 16), 3, 1, tmp_path / "clips")
+    before = (folder / "3-0000.mp4").stat().st_mtime_ns
+    rendered(lambda seed, index: hard_scene(seed, index, 16), 3, 1, folder)
+    assert (folder / "3-0000.mp4").stat().st_mtime_ns == before
+    with pytest.raises(OutputError, match="holds other clips"):
+        rendered(hard_scene, 4, 1, folder)
+
+
+def test_a_sample_is_a_source_of_its_frames() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
+    source = Sample("clip", frames, 12.5).source
+    assert (source.name, source.frame_rate) == ("clip", 12.5)
+    np.testing.assert_array_equal([f.pixels for f in source], frames)

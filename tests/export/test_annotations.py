@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from vidcam.errors import SettingsError
-from vidcam.metrics.localization import Detection, Truth
 from vidcam.export.annotations import (
     read_detections,
     read_truths,
@@ -17,6 +16,7 @@ from vidcam.export.annotations import (
     write_detections,
     write_segments_csv,
 )
+from vidcam.metrics.localization import Detection, Truth
 from vidcam.temporal.segments import Segment
 
 SEGMENTS = (Segment(61.25, 3725.5, "wave & <b>bow</b>", 0.75), Segment(1.0, 2.0, "jump", 0.5))

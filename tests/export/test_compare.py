@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from PIL import Image
 from tests.conftest import numbered, write_video
 from tests.results.test_explanation import explanation
 from vidcam.errors import ClipError, OutputError, SettingsError
+from vidcam.export.compare import Comparison, compare, curves_figure, frames_of_grid, grid_figure, panes_of
+from vidcam.export.overlay import blend
 from vidcam.results.explanation import ExplainedTarget, Explanation
-from vidcam.export.compare import Comparison, compare, curves_figure, grid_figure, panes_of
 from vidcam.video.reader import Clip
 
 FRAMES = 12
@@ -52,9 +54,9 @@ def test_a_faint_class_looks_faint_beside_a_strong_one(clip: Path) -> None:
         assert np.abs(found - (under + 0.8 * level * (colour - under))).max() <= 4
 
 
-@pytest.mark.slow
-def test_a_film_a_grid_and_vectors(clip: Path, tmp_path: Path) -> None:
+def test_a_film_a_grid_and_vectors_in_one_decoding(clip: Path, tmp_path: Path, decoded: Callable[[], int]) -> None:
     outputs = compare(_explanations(clip), tmp_path / "out")
+    assert decoded() == FRAMES
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "compare.mp4",
         "curves.pdf",
@@ -63,7 +65,9 @@ def test_a_film_a_grid_and_vectors(clip: Path, tmp_path: Path) -> None:
     ]
     film = Clip(outputs.film)
     assert [f.time for f in film] == pytest.approx([f.time for f in Clip(clip)]) and film.has_audio
-    assert film.width == Comparison(panes_of(_explanations(clip))).size[1]
+    comparison = Comparison(panes_of(_explanations(clip)))
+    for frame, shown in zip(Clip(clip), Clip(outputs.film), strict=True):
+        assert np.abs(shown.pixels.astype(int) - comparison.draw(frame.pixels, frame.index)).mean() < 3
     with Image.open(outputs.grid) as grid:
         assert grid.size[0] > 1500
     svg = outputs.curves_svg.read_text(encoding="utf-8")
@@ -73,17 +77,51 @@ def test_a_film_a_grid_and_vectors(clip: Path, tmp_path: Path) -> None:
         compare(_explanations(clip), tmp_path / "out")
 
 
-def test_rows_and_columns(clip: Path) -> None:
+def test_a_grid_has_the_frames_of_the_clip_with_the_heat_of_their_panes(clip: Path) -> None:
     panes = panes_of(_explanations(clip))
-    grid = grid_figure(panes)
-    assert len(grid.axes) == 3 * 6
+    chosen = frames_of_grid(panes[0].explanation)
+    stills = {f.index: f.pixels for f in Clip(clip) if f.index in chosen}
+    grid = grid_figure(panes, stills)
+    assert len(grid.axes) == 3 * 6 and len(chosen) == 6
     assert [axes.get_ylabel() for axes in grid.axes[::6]] == [p.title for p in panes]
-    times = [float(axes.get_title().removesuffix(" s")) for axes in grid.axes[:6]]
-    assert times == sorted(times)
+    assert [axes.get_title() for axes in grid.axes[:6]] == [f"{index / 10:.2f} s" for index in chosen]
+    for row, pane in enumerate(panes):
+        for axes, index in zip(grid.axes[6 * row :], chosen):
+            (image,) = axes.images
+            expected = blend(stills[index], pane.explanation.heatmap(index, pane.peak))
+            np.testing.assert_array_equal(image.get_array(), expected)
+    hot = [grid.axes[6 * row + 5].images[0].get_array()[20, 20].astype(int) for row in range(3)]
+    assert (hot[0] == hot[2]).all() and np.abs(hot[0] - hot[1]).max() > 30, "the second class is half as strong"
+
+
+def test_the_frames_of_a_grid_follow_the_evidence() -> None:
+    evidence = np.zeros(100, np.float32)
+    evidence[40:60] = 1
+    chosen = frames_of_grid(explanation(np.ones((100, 2, 2)), evidence=evidence))
+    assert len(chosen) == 6 and min(chosen) >= 40 and max(chosen) < 60
+    assert np.diff(chosen) == pytest.approx([10 / 3] * 5, abs=1)
+    assert frames_of_grid(explanation(np.zeros((3, 2, 2)))) == [0, 1, 2]
+
+
+def test_rows_and_columns(clip: Path) -> None:
     four = Comparison(panes_of([*_explanations(clip), *_explanations(clip)[:1]]))
     three = Comparison(panes_of(_explanations(clip)))
     assert four.size == (2 * three.size[0], three.size[1])
-    assert len(curves_figure(panes).axes) == 6
+
+
+def test_the_curves_of_one_unit_share_its_scale(clip: Path) -> None:
+    panes = panes_of(_explanations(clip))
+    figure = curves_figure(panes)
+    fronts, behinds = figure.axes[:3], figure.axes[3:]
+    for front, behind, pane, share in zip(fronts, behinds, panes, (1, 0.5, 1), strict=True):
+        found = pane.explanation
+        (line,) = front.lines
+        np.testing.assert_allclose(line.get_xydata(), np.stack([found.times, found.scores], 1), rtol=1e-6)
+        (area,) = behind.collections
+        points = area.get_paths()[0].vertices
+        tops = [points[np.isclose(points[:, 0], t), 1].max() for t in found.times]
+        assert tops == pytest.approx((found.evidence / found.evidence.max() * share).tolist(), rel=1e-5)
+        assert front.get_title("left") == pane.title and front.get_ylim() == (0, 1) and behind.get_ylim() == (0, 1.05)
 
 
 def test_what_cannot_be_compared(clip: Path, tmp_path: Path) -> None:

@@ -3,14 +3,17 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
+import numpy as np
 import pytest
 
-from vidcam.evaluation.misclassifications import Misclassified, Side
-from vidcam.evaluation.samples import rendered
-from vidcam.models.registry import load_model
-from vidcam.playground.scene import hard_scene
+from tests.conftest import numbered, write_video
+from tests.results.test_explanation import explanation
 from vidcam.export.misclassifications import confusions, errors_page, save_errors, summed_up
+from vidcam.results.explanation import ExplainedTarget, Explanation
+from vidcam.results.misclassification import Misclassified, Side
+from vidcam.video.reader import Clip
 
 HOSTILE = "<script>alert(1)</script> \"'"
 
@@ -44,15 +47,24 @@ def test_what_it_sums_up_to() -> None:
 
 
 def test_names_are_text() -> None:
-    page = errors_page([_error(HOSTILE, HOSTILE, "y", 0.9)], {}, clips=3, model=HOSTILE, method="m", layer="l")
+    page = errors_page([_error(HOSTILE, HOSTILE, "y", 0.9)], {}, clips=3, model=HOSTILE, how="m at l")
     assert "<script" not in page and page.count("&lt;script&gt;") >= 3
 
 
-@pytest.mark.slow
-def test_a_page_with_a_film(tmp_path: Path) -> None:
-    model = load_model("playground-r2plus1d")
-    clips = rendered(lambda seed, index: hard_scene(seed, index, 32), 3, 1, tmp_path / "out" / "clips")
-    error = _error("3-0000.mp4", "waving", "bowing", 0.9)
-    page = save_errors([error], 1, clips, tmp_path / "out", model, ["layer3"], "gradcam++", 1)
-    (film,) = re.findall(r'<video src="([^"]*)"', page.read_text(encoding="utf-8"))
-    assert (page.parent / film).stat().st_size > 1000
+def test_a_page_with_films_of_the_worst_errors(tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "clip.mp4", [numbered(i, 48, 64) for i in range(6)])
+    errors = [_error("3 a.mp4", "waving", "bowing", 0.9), _error("b.mp4", "waving", "bowing", 0.6)]
+    asked: list[str] = []
+
+    def explained(error: Misclassified) -> list[Explanation]:
+        asked.append(error.clip)
+        return [
+            explanation(np.ones((6, 2, 2)), clip=clip, size=(48, 64), target=ExplainedTarget(n, side.label, 0.5))
+            for n, side in enumerate((error.true, error.predicted))
+        ]
+
+    for _ in range(2):  # a film that is there stays
+        page = save_errors(errors, 4, tmp_path / "out", explained, "m", "gradcam++ at l", 1)
+        (film,) = re.findall(r'<video src="([^"]*)"', page.read_text(encoding="utf-8"))
+        assert film == "films/3%20a/compare.mp4" and asked == ["3 a.mp4"]
+    assert len(list(Clip(page.parent / unquote(film)))) == 6

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,10 +10,128 @@ from hypothesis import strategies as st
 
 from tests.conftest import write_video
 from tests.results.test_explanation import explanation
-from vidcam.pipeline import explain
-from vidcam.export.overlay import Overlay
+from vidcam.explainer import explain
+from vidcam.export.overlay import Overlay, blend
 from vidcam.export.page import write_report
+from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.video.reader import Clip
+
+FRAMES, SIZE = 21, (400, 600)
+GRAY = np.full((*SIZE, 3), 90, np.uint8)
+
+
+def test_cold_regions_keep_the_picture() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    assert np.array_equal(blend(picture, np.zeros((8, 8))), picture)
+    heat = np.zeros((8, 8))
+    heat[2, 3] = 1.0
+    changed = (blend(picture, heat) != picture).any(2)
+    assert changed[2, 3] and changed.sum() == 1
+
+
+def test_heat_is_mixed_in_by_its_strength() -> None:
+    rng = np.random.default_rng(1)
+    picture, heat = rng.integers(0, 256, (20, 30, 3), np.uint8), rng.random((20, 30)).astype(np.float32)
+    colour = matplotlib.colormaps["inferno"](np.rint(heat * 255).astype(int), bytes=True)[..., :3].astype(float)
+    exact = picture + 0.8 * (np.rint(heat * 255) / 255)[..., None] * (colour - picture)
+    assert np.abs(blend(picture, heat) - exact).max() <= 1.5
+
+
+def _found(scores: np.ndarray, evidence: np.ndarray, maps: np.ndarray | None = None) -> Explanation:
+    maps = np.zeros((FRAMES, 2, 2)) if maps is None else maps
+    return explanation(
+        maps, size=SIZE, scores=scores.astype(np.float32), evidence=evidence.astype(np.float32), times=_TIMES
+    )
+
+
+_TIMES = np.concatenate([np.arange(11) / 10, 1 + np.arange(1, 11) / 5])  # the second half takes twice as long
+
+
+def _plot(found: Explanation, frame: int) -> np.ndarray:
+    """The curve's part of the strip below an overlay: (h, width, 3)."""
+    strip = Overlay(found).draw(GRAY, frame)[SIZE[0] :]
+    ruled = np.nonzero((strip == (50, 50, 58)).all(2).all(1))[0]  # the line below the label
+    return strip[ruled[-1] + 1 :].astype(int)
+
+
+def _playhead(plot: np.ndarray) -> float:
+    """The column that is bright from top to bottom, as a share of the way from the first frame to the last."""
+    (columns,) = np.nonzero((plot.min(2) > 200).all(0))
+    margin = round(round(SIZE[1] / 30) / 4)
+    return float((columns.mean() - margin) / (SIZE[1] - 1 - 2 * margin))
+
+
+@pytest.mark.parametrize("frame", [0, 3, 10, 17, 20])
+def test_the_playhead_stands_at_the_time_of_the_frame(frame: int) -> None:
+    plot = _plot(_found(np.full(FRAMES, 0.5), np.zeros(FRAMES)), frame)
+    assert _playhead(plot) == pytest.approx(_TIMES[frame] / 3, abs=0.004)
+
+
+def test_the_line_is_the_score_and_the_area_the_evidence() -> None:
+    scores, evidence = np.linspace(0.1, 0.9, FRAMES), np.linspace(7, 0, FRAMES)
+    plot = _plot(_found(scores, evidence), FRAMES - 1)
+    margin = round(round(SIZE[1] / 30) / 4)
+    high = plot.shape[0] - 2 * margin - (plot.shape[0] - 2 * margin) % 2
+    base = plot.shape[0] - margin
+    red, green, blue = (round(255 * c) for c in matplotlib.colormaps["inferno"](0.62)[:3])
+    for share in (0.1, 0.25, 0.75):
+        x = round(margin + share * (SIZE[1] - 1 - 2 * margin))
+        line = plot[:, x].min(1).argmax()  # the whitest
+        assert (base - line) / high == pytest.approx(np.interp(3 * share, _TIMES, scores), abs=0.1)
+        warm = np.nonzero(np.abs(plot[:, x] - (red, green, blue)).max(1) < 8)[0]
+        assert (base - warm.min()) / high == pytest.approx(np.interp(3 * share, _TIMES, evidence / 7), abs=0.1)
+
+
+def test_what_is_still_to_come_is_dark() -> None:
+    found = _found(np.full(FRAMES, 0.9), np.full(FRAMES, 1.0))
+    early, late = _plot(found, 5), _plot(found, FRAMES - 1)
+    x = SIZE[1] // 2
+    assert early[:, : x // 3].max() == late[:, : x // 3].max() and early[-8, x].max() < 0.7 * late[-8, x].max()
+
+
+def test_the_heat_is_that_of_the_frame_and_in_its_place() -> None:
+    maps = np.zeros((FRAMES, 2, 2))
+    maps[4, 0, 1], maps[9, 1, 0] = 1.0, 0.5
+    overlay = Overlay(_found(np.zeros(FRAMES), np.ones(FRAMES), maps))
+    hot, warm = (matplotlib.colormaps["inferno"](level, bytes=True)[:3] for level in (255, 128))
+    for frame in range(FRAMES):
+        picture = overlay.draw(GRAY, frame)[: SIZE[0]].astype(float)
+        changed = np.argwhere((picture != GRAY).any(2))
+        if frame == 4:
+            assert np.abs(picture[20, -20] - (90 + 0.8 * (np.array(hot, float) - 90))).max() <= 2
+            assert (picture[-20, 20] == 90).all()
+        elif frame == 9:
+            assert np.abs(picture[-20, 20] - (90 + 0.4 * (np.array(warm, float) - 90))).max() <= 2
+            assert (picture[20, -20] == 90).all()
+        else:
+            assert len(changed) == 0
+
+
+def test_the_given_peak_is_where_the_colours_end() -> None:
+    maps = np.ones((FRAMES, 2, 2))
+    picture = Overlay(_found(np.zeros(FRAMES), np.ones(FRAMES), maps), peak=2.0).draw(GRAY, 0)
+    colour = np.array(matplotlib.colormaps["inferno"](128, bytes=True)[:3], float)
+    assert np.abs(picture[200, 300] - (90 + 0.4 * (colour - 90))).max() <= 2
+
+
+def test_the_pixels_given_are_not_changed() -> None:
+    found = explanation(np.ones((2, 2, 2)), size=SIZE, region=(100.0, 0.0, 500.0, 400.0))
+    pixels = GRAY.copy()
+    Overlay(found).draw(pixels, 1)
+    assert np.array_equal(pixels, GRAY)
+
+
+def test_pixels_that_are_not_square_are_shown_square() -> None:
+    found = explanation(np.ones((2, 2, 2)), size=(480, 640))
+    height, width = Overlay(found, 4 / 3).size
+    assert width in (852, 854) and height > 480
+
+
+@pytest.mark.parametrize("label", ["x" * 300, "שלום 🎬 <script>", ""])
+def test_any_label_can_be_drawn(label: str) -> None:
+    found = explanation(np.ones((2, 2, 2)), size=(48, 64), target=ExplainedTarget(0, label, 0.1))
+    overlay = Overlay(found)
+    assert overlay.draw(np.zeros((48, 64, 3), np.uint8), 1).shape == (*overlay.size, 3)
 
 
 @settings(deadline=None)

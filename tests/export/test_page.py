@@ -4,22 +4,26 @@ import base64
 import html
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import numbered, wait_until, write_video
 from tests.results.test_explanation import explanation
-from vidcam.playground.demo import demo_clip
 from vidcam.errors import ClipError, OutputError
-from vidcam.results.explanation import ExplainedTarget, Explanation
-from vidcam.results.localization import localize
-from vidcam.pipeline import explain
+from vidcam.explainer import explain, localize
 from vidcam.export.page import write_report
+from vidcam.playground.demo import demo_clip
+from vidcam.results.explanation import ExplainedTarget, Explanation
+from vidcam.temporal.curves import combined_curve
+from vidcam.temporal.segments import distinct, segments_of
 from vidcam.video.reader import Clip
 
 HOSTILE = "</script><script>window.hacked = 1</script> \"quoted\" 'too' 💃 שלום"
@@ -114,13 +118,13 @@ def test_what_a_browser_does_not_play_is_turned_into_what_it_does(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("name", "codec", "expected"), [("a b.mp4", "libx264", "../a%20b.mp4"), ("c.avi", "mpeg4", "clip.mp4")]
+    ("name", "codec", "expected"), [("a b.mp4", "libx264", "../a%20b.mp4"), ("c.avi", "mpeg4", "report.mp4")]
 )
 def test_a_large_film_is_referred_to(tmp_path: Path, name: str, codec: str, expected: str) -> None:
     page = write_report(_explanations(_clip(tmp_path, name, codec=codec)), tmp_path / "out", embedded=100)
     text = page.read_text(encoding="utf-8")
     assert f'src="{expected}"' in text and f"beside this page: {expected}" in text
-    assert (tmp_path / "out" / "clip.mp4").exists() == (expected == "clip.mp4")
+    assert (tmp_path / "out" / "report.mp4").exists() == (expected == "report.mp4")
 
 
 def test_a_localization_has_the_heat_of_its_classes(tmp_path: Path) -> None:
@@ -143,7 +147,7 @@ def test_nothing_is_left_of_a_page_that_cannot_be_written(tmp_path: Path) -> Non
     clip.unlink()
     with pytest.raises(ClipError, match="does not exist"):
         write_report(_explanations(clip), tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_clip_that_changed(tmp_path: Path) -> None:
@@ -154,6 +158,66 @@ def test_a_clip_that_changed(tmp_path: Path) -> None:
     write_video(tmp_path / "clip.mp4", [numbered(i, 64, 64) for i in range(FRAMES)])
     with pytest.raises(ClipError, match="has changed"):
         write_report(found, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_pictures_are_those_of_the_strongest_frames(tmp_path: Path) -> None:
+    data = _data(write_report(_explanations(_clip(tmp_path)), tmp_path / "out"))
+    assert len(data["thumbs"]) > 6
+    for frame, picture in data["thumbs"].items():
+        with Image.open(BytesIO(base64.b64decode(picture))) as image:
+            assert image.size == (128, 96)
+            brightness = np.asarray(image.convert("L"))[:, 8:56].mean()
+        assert brightness == pytest.approx(20 + 8 * (int(frame) % 28), abs=3), frame
+
+
+def test_curves_and_segments_are_on_the_clock_of_the_film(tmp_path: Path) -> None:
+    """The page's clock begins at 0 with the first frame, which lies at 2 s here."""
+    clip = _clip(tmp_path, pts=[20 + n for n in range(FRAMES)])
+    found = [replace(e, times=2 + e.times, clip=str(clip)) for e in _explanations(clip)]
+    data = _data(write_report(found, tmp_path / "out"))
+    assert data["edges"] == pytest.approx([n / RATE for n in range(FRAMES + 1)])
+    view = data["views"][0]
+    assert view["scores"] == pytest.approx(found[0].scores.tolist(), abs=1e-4)
+    assert view["evidence"] == pytest.approx((found[0].evidence / found[0].evidence.max()).tolist(), abs=1e-4)
+    best = distinct(segments_of(combined_curve(found[0].scores, found[0].evidence), found[0].times, HOSTILE))
+    assert len(best) > 0
+    assert view["segments"] == [pytest.approx([s.start - 2, s.end - 2, s.score], abs=1e-4) for s in best]
+    assert all(0 <= start < end <= 4.001 for start, end, _ in view["segments"])
+
+
+@pytest.mark.parametrize(("name", "codec"), [("clip.mp4", "libx264"), ("clip.avi", "mpeg4")])
+def test_the_clip_is_decoded_once(tmp_path: Path, decoded: Callable[[], int], name: str, codec: str) -> None:
+    clip = _clip(tmp_path, name, codec=codec)
+    write_report(_explanations(clip), tmp_path / "out")
+    assert decoded() == FRAMES
+    _explanations(clip)[0]._repr_html_()
+    assert decoded() == 2 * FRAMES
+
+
+def test_a_picture_is_in_the_page_whole(tmp_path: Path) -> None:
+    pixels = np.full((300, 400, 3), 90, np.uint8)
+    pixels[:, 200:] = 180
+    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    found = explanation(np.ones((1, 2, 2)), clip=tmp_path / "picture.png", size=(300, 400))
+    text = write_report([found], tmp_path / "out").read_text(encoding="utf-8")
+    (picture,) = re.findall(r'src="data:image/jpeg;base64,([^"]*)"', text)
+    with Image.open(BytesIO(base64.b64decode(picture))) as image:
+        assert np.abs(np.asarray(image.convert("RGB")).astype(int) - pixels).mean() < 2
+
+
+def test_the_film_of_the_page_has_the_frames_of_the_clip(tmp_path: Path) -> None:
+    clip = _clip(tmp_path, "clip.avi", codec="mpeg4")
+    write_report(_explanations(clip), tmp_path / "out", embedded=0)
+    for frame, shown in zip(Clip(clip), Clip(tmp_path / "out" / "report.mp4"), strict=True):
+        assert np.abs(frame.pixels.astype(int) - shown.pixels).mean() < 3 and frame.time == pytest.approx(shown.time)
+
+
+def test_a_film_that_is_there_is_not_replaced_by_that_of_the_page(tmp_path: Path) -> None:
+    clip = _clip(tmp_path, "clip.mp4", codec="mpeg4")  # no browser plays it
+    before = clip.read_bytes()
+    write_report(_explanations(clip), tmp_path, embedded=0)
+    assert clip.read_bytes() == before and (tmp_path / "report.mp4").exists()
 
 
 def test_a_notebook_shows_the_page_in_a_frame(tmp_path: Path) -> None:
@@ -297,4 +361,4 @@ def test_the_report_of_a_stretch_has_the_stretch_as_its_film(tmp_path: Path) -> 
     path = write_video(tmp_path / "clip.avi", [numbered(i, 48, 64) for i in range(30)], codec="mpeg4")
     found = explain(Clip(path, start=1.0, end=2.0))
     write_report([found], tmp_path, embedded=0)
-    assert [f.time for f in Clip(tmp_path / "clip.mp4")] == pytest.approx(np.arange(10) / 10)
+    assert [f.time for f in Clip(tmp_path / "report.mp4")] == pytest.approx(np.arange(10) / 10)

@@ -1,24 +1,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 
 from tests.conftest import numbered, write_video
 from tests.results.test_explanation import explanation
-from vidcam.errors import OutputError
-from vidcam.export.tubes import save_tubes
+from vidcam.errors import ClipError, OutputError
+from vidcam.export.overlay import Overlay
+from vidcam.export.tubes import SHOWN, save_tubes, with_boxes
+from vidcam.results.explanation import Explanation
 from vidcam.temporal.tubes import Tube
 from vidcam.video.reader import Clip
 
+BOX = np.array([192.0, 96.0, 288.0, 192.0])  # left, top, right, bottom
 
-def test_tubes_as_files(tmp_path: Path) -> None:
-    clip = write_video(tmp_path / "clip.mp4", [numbered(0, 288, 384)] * 10)
-    found = explanation(np.zeros((10, 2, 2)), clip=clip, size=(288, 384), times=np.arange(10) / 10)
-    tube = Tube("<b>waving", 0.75, 2, np.tile([192.0, 96.0, 288.0, 192.0], (5, 1)))
+
+def _found(folder: Path, frames: int = 10) -> Explanation:
+    clip = write_video(folder / "clip.mp4", [numbered(0, 288, 384)] * frames)
+    return explanation(np.zeros((frames, 2, 2)), clip=clip, size=(288, 384), times=np.arange(frames) / 10)
+
+
+def test_tubes_as_files(tmp_path: Path, decoded: Callable[[], int]) -> None:
+    found = _found(tmp_path)
+    tube = Tube("<b>waving", 0.75, 2, np.tile(BOX, (5, 1)))
     outputs = save_tubes(found, [tube], tmp_path / "out")
+    assert decoded() == 10
     stored = json.loads(outputs.tubes.read_text(encoding="utf-8"))["tubes"]
     assert [(t["label"], t["score"], t["start_frame"], t["end_frame"], t["boxes"]) for t in stored] == [
         ("<b>waving", 0.75, 2, 7, tube.boxes.tolist())
@@ -31,3 +42,39 @@ def test_tubes_as_files(tmp_path: Path) -> None:
         assert (edge > 90) == (2 <= index < 7) and outside < 40
     with pytest.raises(OutputError, match="already holds"):
         save_tubes(found, [tube], tmp_path / "out")
+
+
+def test_each_box_has_its_own_colour_and_moves_with_its_tube() -> None:
+    found = explanation(np.zeros((3, 2, 2)), size=(288, 384))
+    overlay = Overlay(found)
+    moving = BOX + np.array([[0, 0, 0, 0], [40, 0, 40, 0], [80, 0, 80, 0]])
+    tubes = [Tube("a", 0.5, 0, np.tile(BOX - 90, (3, 1))), Tube("b", 0.25, 1, moving[:2])]
+    colours = matplotlib.colormaps["Set2"](np.arange(2), bytes=True)[:, :3]
+    for frame in range(3):
+        picture = with_boxes(overlay.draw(np.zeros((288, 384, 3), np.uint8), frame), overlay, tubes, frame)
+        for number, tube in enumerate(tubes):
+            if tube.start <= frame:
+                left, top, right, bottom = tube.boxes[frame - tube.start].astype(int)
+                middle = (top + bottom) // 2
+                for x in (left, right - 1):
+                    assert np.abs(picture[middle, x].astype(int) - colours[number]).max() <= 2
+        assert (picture[144, 192] != 0).any() == (frame == 1), "the second tube begins at frame 1 and moves on"
+
+
+def test_the_best_tubes_are_drawn_and_all_are_stored(tmp_path: Path) -> None:
+    found = _found(tmp_path, 2)
+    places = [np.array([8.0 + 40 * n, 8.0, 38.0 + 40 * n, 200.0]) for n in range(SHOWN + 1)]
+    outputs = save_tubes(found, [Tube("a", 0.5, 0, np.tile(p, (2, 1))) for p in places], tmp_path / "out")
+    assert len(json.loads(outputs.tubes.read_text(encoding="utf-8"))["tubes"]) == SHOWN + 1
+    row = next(iter(Clip(outputs.film))).pixels[150].astype(int)
+    background = numbered(0, 288, 384)[150].astype(int)
+    drawn = [np.abs(row[int(p[0]) : int(p[0]) + 3] - background[int(p[0])]).max() > 60 for p in places]
+    assert drawn == [True] * SHOWN + [False]
+
+
+def test_nothing_is_left_of_tubes_of_a_clip_that_changed(tmp_path: Path) -> None:
+    found = _found(tmp_path)
+    write_video(tmp_path / "clip.mp4", [numbered(0, 288, 384)] * 8)
+    with pytest.raises(ClipError, match="8 of 10 frames match"):
+        save_tubes(found, [], tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []

@@ -11,9 +11,9 @@ import vidcam
 from tests.conftest import numbered, write_video
 from vidcam import cli
 from vidcam.cam.layout import Layout
-from vidcam.recipe import read_config
 from vidcam.errors import ModelError, SettingsError
 from vidcam.models.own import own_model
+from vidcam.recipe import read_config
 
 MODULE = """
 from torch import nn

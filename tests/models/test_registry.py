@@ -70,6 +70,8 @@ def test_an_image_classifier_is_known_by_its_name() -> None:
 class Point:
     """An entry point of another package."""
 
+    dist = None
+
     def __init__(self, name: str, found: object) -> None:
         self.name, self.value, self._found = name, f"other.package:{name}", found
 

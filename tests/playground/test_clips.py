@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vidcam.playground.demo import demo_clips
 from vidcam.errors import ClipError
 from vidcam.playground.clips import read_truth, write_clip
+from vidcam.playground.demo import demo_clips
 from vidcam.playground.scene import FPS, untrimmed_scene
 from vidcam.video.reader import Clip
 

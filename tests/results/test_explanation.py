@@ -1,19 +1,12 @@
 from __future__ import annotations
 
-import json
-import resource
-import struct
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from vidcam.errors import OutputError
-from vidcam.results.explanation import ExplainedTarget, Explanation, load_explanation
+from vidcam.results.explanation import ExplainedTarget, Explanation
 
 
 def explanation(
@@ -76,108 +69,27 @@ def test_a_frame_that_is_not_there() -> None:
         explanation(np.ones((2, 3, 3))).heatmap(2)
 
 
-def test_what_is_not_an_explanation(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="holds no explanation that can be read"):
-        load_explanation(tmp_path)
-    (tmp_path / "summary.json").write_text("{}")
-    np.savez(tmp_path / "explanation.npz", maps=np.ones(3))
-    with pytest.raises(OutputError, match="holds no explanation that can be read"):
-        load_explanation(tmp_path)
+def test_several_explanations_share_a_scale() -> None:
+    found = explanation(np.full((1, 2, 2), 2.0))
+    np.testing.assert_allclose(found.heatmap(0, peak=8.0), 0.25)
 
 
-def _stored(folder: Path, facts: Mapping[str, Any] = {}, **arrays: np.ndarray) -> Explanation:
-    """The two files of a small explanation, with other facts or arrays in them."""
-    found = explanation(np.ones((3, 2, 2)))
-    folder.mkdir(exist_ok=True)
-    (folder / "summary.json").write_text(json.dumps({**found.summary(), **facts}))
-    np.savez_compressed(folder / "explanation.npz", **{**found.arrays(), **arrays})  # type: ignore[arg-type]
-    return found
+def test_the_curve_is_four_columns_of_all_frames() -> None:
+    found = explanation(np.arange(12.0).reshape(3, 2, 2))
+    curve = found.curve
+    assert curve.frame.tolist() == [0, 1, 2] and curve.time.tolist() == [0, 0.1, 0.2]
+    np.testing.assert_allclose(curve.score, [0, 0.5, 1])
+    np.testing.assert_allclose(curve.evidence, [1.5, 5.5, 9.5])
+    assert found.frames == 3 and found.peak == 11
 
 
-def test_an_explanation_reads_back(tmp_path: Path) -> None:
-    found, again = _stored(tmp_path), load_explanation(tmp_path)
-    assert again.summary() == found.summary() and (again.target, again.top) == (found.target, found.top)
-    for name, array in found.arrays().items():
-        np.testing.assert_array_equal(array, getattr(again, name))
+def test_the_summary_is_all_but_the_arrays_and_the_frames() -> None:
+    found = explanation(np.ones((2, 3, 3)), warnings=("a note",), stretch=(1.0, None))
+    assert set(found.summary()) == set(vars(found)) - set(found.arrays()) - {"source"} | {"frames", "windows"}
+    assert found.summary()["warnings"] == ["a note"] and found.summary()["stretch"] == [1.0, None]
+    assert found.summary()["target"] == {"index": 1, "label": "a <b>", "probability": 0.5}
 
 
-@pytest.mark.parametrize(
-    ("facts", "message"),
-    [
-        ({"size": [12]}, "size"),
-        ({"size": [12, "16"]}, r"size\.1"),
-        ({"size": [10**9, 16]}, r"size\.0"),
-        ({"region": [0, 0, 0, 12]}, "the region is empty"),
-        ({"region": [0, 0, float("nan"), 12]}, r"region\.2"),
-        ({"target": {"index": "1", "label": "a", "probability": 0.5}}, r"target\.index"),
-        ({"target": {"index": 1, "label": "a", "probability": float("inf")}}, r"target\.probability"),
-        ({"top": [1]}, r"top\.0"),
-        ({"windowing": {"length": 1e300}}, "windowing"),
-        ({"clip": None}, "clip"),
-        ({"stretch": "ab"}, "stretch"),
-        ({"warnings": "abc"}, "warnings"),
-        ({"timings": {"a": "x" * 10**6}}, "timings"),
-    ],
-)
-def test_facts_that_cannot_be(tmp_path: Path, facts: dict[str, Any], message: str) -> None:
-    _stored(tmp_path, facts)
-    with pytest.raises(OutputError, match=message) as caught:
-        load_explanation(tmp_path)
-    assert len(str(caught.value)) < 1000
-
-
-@pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        ({"times": np.zeros(2)}, "in place of"),
-        ({"maps": np.ones((3, 2), np.float32)}, "should have 3 axes"),
-        ({"maps": np.ones((3, 0, 2), np.float32)}, "the maps are empty"),
-        ({"scores": np.array(["a", "b", "c"])}, "should hold numbers"),
-        ({"scores": np.array([1, None, 2])}, "should hold numbers"),
-        ({"scores": np.array([1, np.nan, 2])}, "not finite"),
-        ({"more": np.zeros(1)}, "it should hold"),
-        ({"maps": np.zeros((3, 20_000, 20_000), np.uint8)}, "if you trust it, pass most=BYTES"),
-    ],
-)
-def test_arrays_that_cannot_be(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
-    _stored(tmp_path, **arrays)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(OutputError, match=message):
-        load_explanation(tmp_path)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 << 10  # KiB
-
-
-def test_a_header_that_claims_more_than_there_is(tmp_path: Path) -> None:
-    found = _stored(tmp_path)
-    claim = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({10**12}, 2, 2), }}".ljust(117) + "\n"
-    with zipfile.ZipFile(tmp_path / "explanation.npz", "w") as archive:
-        for name in found.arrays():
-            archive.writestr(f"{name}.npy", b"\x93NUMPY\1\0" + struct.pack("<H", len(claim)) + claim.encode())
-    with pytest.raises(OutputError, match="does not have"):
-        load_explanation(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda data: b"",
-        lambda data: data[: len(data) // 2],
-        lambda data: data[:200] + bytes(50) + data[250:],
-        lambda data: data.replace(b"PK\1\2", b"PK\1\3"),
-        lambda data: b"x" + data,
-    ],
-)
-def test_a_damaged_archive(tmp_path: Path, damage: Any) -> None:
-    _stored(tmp_path)
-    path = tmp_path / "explanation.npz"
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(OutputError, match="holds no explanation that can be read"):
-        load_explanation(tmp_path)
-
-
-@pytest.mark.parametrize("text", ["[" * 100_000, "[]", "1" * 5000, '{"clip": "\\ud800"}', "\x00"])
-def test_a_damaged_summary(tmp_path: Path, text: str) -> None:
-    _stored(tmp_path)
-    (tmp_path / "summary.json").write_text(text)
-    with pytest.raises(OutputError, match="holds no explanation that can be read"):
-        load_explanation(tmp_path)
+def test_a_repr_is_a_line() -> None:
+    text = repr(explanation(np.ones((300, 4, 4))))
+    assert len(text) < 200 and "'a <b>', probability 0.500, 300 frames" in text

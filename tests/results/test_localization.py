@@ -6,15 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidcam.errors import LayerError, OutputError, TargetError
-from vidcam.results.localization import Localization, localize, localize_by_each
-from vidcam.temporal.segments import tiou
+from vidcam.errors import LayerError, OutputError, SettingsError, TargetError
+from vidcam.evaluation.temporal import truths_of
+from vidcam.explainer import Explainer, explain, localize
+from vidcam.export.results import write_localization
 from vidcam.models.registry import Model, load_model
-from vidcam.pipeline import explain
 from vidcam.playground.clips import write_clip
 from vidcam.playground.scene import eventful_scene
-from vidcam.evaluation.temporal import Localized, temporal_table, truths_of
-from vidcam.export.timeline import save
+from vidcam.recipe import Recipe
+from vidcam.results.localization import Localization
+from vidcam.temporal.curves import combined_curve
+from vidcam.temporal.segments import Segment, SegmentParams, segments_of, tiou
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(clip: Path, model: Model) -> list[Localization]:
-    return localize_by_each(clip, model, "top5", methods=["gradcam++", "gradcam"])
+    return Explainer(model, Recipe(method="gradcam++,gradcam")).localize(clip, "top5")
 
 
 def test_the_actions_are_found_where_they_are(found: list[Localization], clip: Path) -> None:
@@ -62,23 +64,6 @@ def test_the_unit_of_the_evidence_does_not_matter(found: list[Localization]) -> 
     assert expected and [(s.start, s.end, s.label) for s in faint.cut("evidence")] == expected
 
 
-def test_a_table_over_clips(found: list[Localization], clip: Path) -> None:
-    truths = truths_of(eventful_scene(0, 0), clip.stem)
-    table = temporal_table([Localized(truths, {f.method: f for f in found})])
-    assert set(table) == {"default"} | {
-        f"{m} {c}" for m in ("gradcam++", "gradcam") for c in ("score", "evidence", "combined")
-    }
-    assert table["default"] == table["gradcam++ combined"]
-    assert 0 < table["default"]["average_mAP"] <= 1 and table["default"]["hit_rate"] == 1
-    with_nothing = [Localized(truths, {f.method: _emptied(f) for f in found})]
-    nothing = temporal_table(with_nothing)["default"]
-    assert nothing["average_mAP"] == 0 and nothing["onset_error_frames"] is None
-
-
-def _emptied(found: Localization) -> Localization:
-    return Localization(**{**vars(found), "scores": found.scores * 0, "evidence": found.evidence * 0})
-
-
 def test_files_of_a_localization(found: list[Localization], clip: Path, tmp_path: Path) -> None:
     outputs = found[0].save(tmp_path / "out")
     stored = json.loads(outputs.segments_json.read_text())["results"][clip.stem]
@@ -87,7 +72,7 @@ def test_files_of_a_localization(found: list[Localization], clip: Path, tmp_path
     assert {p.name for p in (tmp_path / "out").iterdir()} == {Path(p).name for p in vars(outputs).values()}
     with pytest.raises(OutputError, match="already holds"):
         found[0].save(tmp_path / "out")
-    save(found[0], tmp_path / "out", truths=truths_of(eventful_scene(0, 0), clip.stem), overwrite=True)
+    write_localization(found[0], tmp_path / "out", truths=truths_of(eventful_scene(0, 0), clip.stem), overwrite=True)
 
 
 def test_classes_and_layers_that_cannot_be(clip: Path, model: Model) -> None:
@@ -97,3 +82,28 @@ def test_classes_and_layers_that_cannot_be(clip: Path, model: Model) -> None:
         localize(clip, model, [])
     with pytest.raises(LayerError, match=r"2 layers are given \(layer2, layer3\); give one"):
         localize(clip, model, layer="layer2,layer3")
+
+
+def _small() -> Localization:
+    scores = np.array([[0.1] * 10 + [0.9] * 10 + [0.1] * 10, [0.6] * 10 + [0.1] * 20])
+    return Localization(
+        clip="clip.mp4", model="m", layer="l", method="gradcam++", region=(0.0, 0.0, 4.0, 4.0), times=np.arange(30) / 10,
+        labels=("waving", "kicking"), scores=scores, evidence=2 * scores[::-1], maps=np.zeros((2, 30, 2, 2)),
+        curve="score", segments=(),
+    )  # fmt: skip
+
+
+def test_curves_by_name_are_those_that_are_cut() -> None:
+    found = _small()
+    np.testing.assert_array_equal(found.curves(), found.scores)
+    np.testing.assert_array_equal(found.curves("evidence"), found.evidence)
+    np.testing.assert_array_equal(found.curves("combined"), combined_curve(found.scores, found.evidence))
+    with pytest.raises(SettingsError, match="no curve 'magic'; choose one of score, evidence, combined"):
+        found.curves("magic")  # type: ignore[arg-type]
+    params = SegmentParams(levels=(0.5,))
+    expected: list[Segment] = []
+    for label, curve in zip(found.labels, found.scores):
+        expected += segments_of(curve, found.times, label, params)
+    assert expected and list(found.cut("score", params)) == sorted(expected, key=lambda s: -s.score)
+    assert found.cut("score", params)[0].label == "waving" and found.frames == 30
+    assert "0 segments of waving, kicking, 30 frames" in repr(found)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidcam.video.colour import BT709, Colour, film_colour
+from vidcam.video.colour import BT709
 from vidcam.video.hdr import PEAK, WHITE, hlg_light, pq_light, pq_signal, to_sdr, toned
 from vidcam.video.reader import Clip
 
@@ -78,10 +78,3 @@ def test_frames_have_the_colours_of_the_formula(tmp_path: Path, transfer: int) -
     for found in frames:
         off = np.abs(found - expected)
         assert np.median(off) <= 1 and np.percentile(off, 95) <= 4, "but for the steepest corners of the table"
-
-
-def test_a_film_keeps_its_colours_where_it_can() -> None:
-    bt601 = Colour(6, 6, 6)
-    assert film_colour(bt601) == bt601 and film_colour(Colour(5, 2, 2)) == Colour(5, 2, 2)
-    assert film_colour(Colour(BT2020, BT2020, 14)) == Colour(1, BT2020, 14)
-    assert film_colour(Colour(BT2020, BT2020, PQ)) == BT709

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.conftest import write_video
+from tests.corpus.conftest import serving
 from vidcam.errors import ClipError, SettingsError, VidcamError
+from vidcam.evaluation.samples import Sample
 from vidcam.video.reader import Clip
 from vidcam.video.source import ArraySource, FrameSource, OnceSource, PicturesSource, _natural, source_of
 
@@ -36,8 +38,17 @@ def _file(folder: Path) -> Path:
     return write_video(folder / "clip.mkv", FRAMES, codec="ffv1", pixel_format="bgra", time_base=Fraction(1, RATE))
 
 
+def _url(folder: Path) -> FrameSource:
+    _file(folder)
+    with serving(folder) as host:
+        return source_of(f"http://{host}/clip.mkv")
+
+
 KINDS: dict[str, Callable[[Path], FrameSource]] = {
     "file": lambda folder: source_of(_file(folder)),
+    "stretch of a file": lambda folder: Clip(_file(folder), start=0.0, end=100.0),
+    "url": lambda folder: _url(folder),
+    "sample": lambda folder: Sample("clip", FRAMES, RATE).source,
     "array": lambda folder: source_of(FRAMES, RATE),
     "tensor": lambda folder: source_of(torch.from_numpy(FRAMES), RATE),
     "list of arrays": lambda folder: source_of(list(FRAMES), RATE),
@@ -54,6 +65,8 @@ def test_every_kind_keeps_the_contract(tmp_path: Path, kind: str) -> None:
     assert isinstance(source, FrameSource)
     assert (source.height, source.width, source.frame_rate) == (24, 32, RATE)
     assert source.frames_announced in (0, 12) and not source.is_image and source.warnings == []
+    assert source.name and source.sample_aspect_ratio == 1 and source.sound is None and source.sound_shift == 0
+    assert source.file is None or (kind == "file" and source.file == tmp_path / "clip.mkv")
     frames = list(source)
     assert [f.index for f in frames] == list(range(12))
     for index, frame in enumerate(frames):
@@ -66,6 +79,9 @@ def test_every_kind_keeps_the_contract(tmp_path: Path, kind: str) -> None:
         next(half)
         assert [f.pts for f in again] == [f.pts for f in frames]
         assert [f.pts for f in half] == [f.pts for f in frames][1:]
+        assert [f.pixels.tobytes() for f in source] == [f.tobytes() for f in FRAMES], "a second reading is the first"
+        for fact in ("name", "width", "height", "frame_rate", "time_base", "colour", "start", "end", "file", "sound"):
+            assert getattr(again, fact) == getattr(source, fact), fact
     else:
         for twice in (source.reopened, lambda: next(iter(source))):
             with pytest.raises(ClipError, match="can be read once only"):

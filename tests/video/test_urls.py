@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from tests.corpus.conftest import served, serving
 from vidcam.corpus.job import failed, of_manifest
 from vidcam.corpus.manifest import Entry
-from vidcam.video.urls import fetched, is_url, shown, unsigned, without_secrets
 from vidcam.errors import ClipError, OutputError
+from vidcam.video.urls import fetched, is_url, shown, unsigned, without_secrets
 
 secrets = st.text(string.ascii_letters + string.digits + "-_%.:@!/+=", min_size=1).map(lambda s: f"S3CR3T{s}")
 

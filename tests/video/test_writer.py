@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import numbered, write_video
 from vidcam.errors import OutputError
 from vidcam.video.reader import Clip
-from vidcam.video.writer import FilmWriter
+from vidcam.video.writer import FilmWriter, join_films
 
 
 def _written(path: Path, pts: list[int], time_base: Fraction, audio_from: Path | None = None) -> Path:
@@ -157,3 +157,23 @@ def test_sound_stays_with_frames_whose_clock_wraps(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "film.mp4")) as container:
         first = {s.type: float(next(container.decode(s)).time or 0) for s in container.streams}
     assert first["video"] == 0 and first["audio"] == pytest.approx(0, abs=0.1)
+
+
+@pytest.mark.parametrize("time_base", [Fraction(1, 10), Fraction(1001, 30000), Fraction(1, 14336)])
+def test_joined_films_keep_frames_and_the_times_between_them(tmp_path: Path, time_base: Fraction) -> None:
+    pts = [[0, 1, 4], [0, 3], [0, 1, 2, 9]]
+    films = [_written(tmp_path / f"{n}.mp4", some, time_base) for n, some in enumerate(pts)]
+    join_films(films, tmp_path / "film.mp4", 2 * time_base)
+    frames, apart = list(Clip(tmp_path / "film.mp4")), [frame for film in films for frame in Clip(film)]
+    expected = [0, 1, 4, 6, 9, 11, 12, 13, 20]
+    np.testing.assert_allclose([f.time for f in frames], [float(p * time_base) for p in expected], atol=1e-4)
+    for joined, alone in zip(frames, apart, strict=True):
+        np.testing.assert_array_equal(joined.pixels, alone.pixels)
+    data = (tmp_path / "film.mp4").read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+def test_joined_films_in_an_unwritable_place(tmp_path: Path) -> None:
+    film = _written(tmp_path / "a.mp4", [0, 1], Fraction(1, 10))
+    with pytest.raises(OutputError, match="cannot be written"):
+        join_films([film], tmp_path / "none" / "film.mp4", Fraction(1, 10))

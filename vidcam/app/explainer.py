@@ -49,7 +49,7 @@ class Explainer:
         Args:
             session: who asks.
             upload: the clip.
-            model, target, method: as for `vidcam.explain_each`.
+            model, target, method: as for `vidcam.explain`; the target may be "top5", too.
             progress: is called with the share that is done, in [0, 1], and the name of the step.
 
         Raises:

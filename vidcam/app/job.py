@@ -14,8 +14,7 @@ from vidcam.app.limits import FRAME_RATE
 from vidcam.engine.memory import keep_freed_memory
 from vidcam.errors import SettingsError, VidcamError
 from vidcam.explainer import Explainer
-from vidcam.export.outputs import folders
-from vidcam.export.page import write_report
+from vidcam.export.results import write_explanations
 from vidcam.models.registry import Model, load_model
 from vidcam.process import answer_questions
 from vidcam.recipe import Recipe
@@ -58,15 +57,14 @@ def _explain(job: dict[str, Any], report: Report) -> None:
             )
         report({"share": 0.8 * done / announced if announced else 0.0, "step": "watching"})
 
+    def drawing(done: int, of: int) -> None:
+        report({"share": 0.8 + 0.2 * done / of, "step": "drawing"})
+
     clip = Clip(Path("clip", job["clip"]), max_pixels=job["pixels"])
     reading(0, clip.frames_announced)
     explainer = Explainer(_model(job["model"]), Recipe(method=job["method"]))
     explanations = explainer.explain(clip, job["target"], progress=reading)
-    parts = list(folders(explanations))
-    for index, (folder, explanation) in enumerate(parts):
-        report({"share": 0.8 + 0.2 * index / len(parts), "step": "drawing"})
-        explanation.save(folder)
-    write_report(explanations, Path())
+    write_explanations(explanations, Path(), progress=drawing)
     _archive(Path(job["archive"]))
 
 

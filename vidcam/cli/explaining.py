@@ -16,7 +16,6 @@ from vidcam.video.urls import file_name, is_url
 
 if TYPE_CHECKING:
     from vidcam.results.explanation import Explanation
-    from vidcam.results.localization import Localization
 
 commands = typer.Typer()
 
@@ -27,22 +26,20 @@ def explain(
     clips: Clips, config: ExplainConfig, out: Out = None, overwrite: Overwrite = False, as_json: Json = False
 ) -> None:
     """Explain clips: overlay film, temporal curve, heatmaps and summary."""
+    from vidcam.cam.targets import top_count
     from vidcam.explainer import Explainer
-    from vidcam.export.outputs import folders, refuse_existing
-    from vidcam.export.page import refuse_existing as refuse_report
+    from vidcam.export.results import refuse_explanations
 
     places = _places_of(clips, out)
+    explainer = Explainer(config.load(), config)
     if not overwrite:
         for place in places:
-            refuse_existing(place)
-            refuse_report(place)
-    explainer = Explainer(config.load(), config)
+            classes = top_count(config.target) or 1
+            refuse_explanations(place, classes=classes, methods=config.methods, layers=explainer.layers)
     for clip, place in zip(clips, places):
         with progress_bar(_name(clip)) as progress:
             explanations = explainer.explain(clip, config.target, progress=progress)
-        for folder, explanation in folders(explanations):
-            _save(explanation, place / folder, overwrite, as_json)
-        _report(explanations, place, as_json)
+        _write(explanations, place, overwrite, as_json)
 
 
 @commands.command()
@@ -53,12 +50,13 @@ def compare(clip: OneClip, config: ExplainConfig, out: OneOut = None, overwrite:
     Several models, layers or targets are given with commas.
     """
     from vidcam.explainer import Explainer
+    from vidcam.export.compare import ComparisonOutputs
     from vidcam.export.compare import compare as write
-    from vidcam.export.compare import refuse_existing
+    from vidcam.export.outputs import refuse_existing
 
     (place,) = _places_of([clip], out)
     if not overwrite:
-        refuse_existing(place)
+        refuse_existing(place, ComparisonOutputs)
     found: list[Explanation] = []
     models = config.model.split(",") if isinstance(config.model, str) else [config.model]
     for model in models:
@@ -87,13 +85,14 @@ def tubes_(
 ) -> None:
     """Find who or what holds the evidence: a box in every frame around each, as JSON and as a film."""
     from vidcam.explainer import Explainer
-    from vidcam.export.tubes import refuse_existing, save_tubes
+    from vidcam.export.outputs import refuse_existing
+    from vidcam.export.tubes import TubeOutputs, save_tubes
     from vidcam.temporal.tubes import TubeParams, tubes_of
 
     params = TubeParams(threshold)
     (place,) = _places_of([clip], out)
     if not overwrite:
-        refuse_existing(place)
+        refuse_existing(place, TubeOutputs)
     explainer = Explainer(config.load(), config)
     with progress_bar(_name(clip)) as progress:
         found = explainer.explain(clip, config.target, progress=progress)[0]
@@ -124,26 +123,26 @@ def caption(
 ) -> None:
     """Describe a clip of the playground in a sentence, and explain every word: a film and a report."""
     from vidcam.captioning import explain_caption
-    from vidcam.export.caption import refuse_existing, save_caption
-    from vidcam.export.page import refuse_existing as refuse_report
+    from vidcam.export.caption import CaptionOutputs, save_caption
+    from vidcam.export.outputs import refuse_existing
+    from vidcam.export.page import PageOutputs
     from vidcam.playground.captioner import load_captioner
 
     (place,) = _places_of([clip], out)
     if not overwrite:
-        refuse_existing(place)
-        refuse_report(place)
+        refuse_existing(place, CaptionOutputs, PageOutputs)
     captioner = load_captioner(config.weights)
     with progress_bar(_name(clip)) as progress:
         found = explain_caption(clip, captioner, sentence, recipe=config, progress=progress)
     print_notes(found.whole.warnings)
-    film = save_caption(found, place, overwrite=overwrite)
+    outputs = save_caption(found, place, overwrite=overwrite)
     if as_json:
         probabilities = [e.target.probability for e in found.by_word]
-        print_json({"words": found.words, "probabilities": probabilities, "film": str(film)})
-    else:
-        stdout.print(f"{plain(clip)}: [bold]{plain(' '.join(found.words))}[/]")
-        stdout.print(f"  film     {plain(film)}")
-    _report([*found.by_word, found.whole], place, as_json)
+        print_json({"words": found.words, "probabilities": probabilities, "film": str(outputs.film)})
+        return
+    stdout.print(f"{plain(clip)}: [bold]{plain(' '.join(found.words))}[/]")
+    stdout.print(f"  film     {plain(outputs.film)}")
+    _print_report(outputs.report)
 
 
 @commands.command()
@@ -165,9 +164,11 @@ def localize(
     from vidcam.cam.targets import top_count
     from vidcam.explainer import Explainer
     from vidcam.export.annotations import read_truths, truths_of
-    from vidcam.export.page import refuse_existing as refuse_report
-    from vidcam.export.timeline import refuse_existing, save
+    from vidcam.export.outputs import refuse_existing
+    from vidcam.export.page import PageOutputs
+    from vidcam.export.results import write_localization
     from vidcam.results.localization import CURVES
+    from vidcam.results.outputs import LocalizationOutputs
     from vidcam.temporal.curves import Reduction
     from vidcam.temporal.segments import distinct
 
@@ -177,8 +178,7 @@ def localize(
     annotated = read_truths(truth) if truth is not None else []
     if not overwrite:
         for place in places:
-            refuse_existing(place)
-            refuse_report(place)
+            refuse_existing(place, LocalizationOutputs, PageOutputs)
     explainer = Explainer(config.load(), config)
     wanted = classes if top_count(classes) else [c.strip() for c in classes.split(",")]
     for clip, place in zip(clips, places):
@@ -186,15 +186,15 @@ def localize(
             found = explainer.localize(clip, wanted, curve=cut, evidence=reduction, progress=progress)[0]
         print_notes(found.warnings)
         own = truths_of(_stem(clip), float(found.times[-1]), annotated, truth) if truth is not None else []
-        outputs = save(found, place, truths=own, overwrite=overwrite)
+        written = write_localization(found, place, truths=own, overwrite=overwrite)
         if as_json:
-            print_json_file(outputs.segments_json)
-        else:
-            stdout.print(f"{plain(found.clip)}: {len(found.segments)} proposals; the best")
-            for s in distinct(found.segments)[:5]:
-                stdout.print(f"  {s.start:7.2f} to {s.end:7.2f} s  [bold]{plain(s.label)}[/] {s.score:.3f}")
-            stdout.print(f"  timeline {plain(outputs.timeline)}")
-        _report(found, place, as_json)
+            print_json_file(written.localization.segments_json)
+            continue
+        stdout.print(f"{plain(found.clip)}: {len(found.segments)} proposals; the best")
+        for s in distinct(found.segments)[:5]:
+            stdout.print(f"  {s.start:7.2f} to {s.end:7.2f} s  [bold]{plain(s.label)}[/] {s.score:.3f}")
+        stdout.print(f"  timeline {plain(written.localization.timeline)}")
+        _print_report(written.report)
 
 
 @commands.command()
@@ -205,18 +205,15 @@ def demo(
 ) -> None:
     """Explain a bundled clip with a bundled network."""
     from vidcam.explainer import explain as run
-    from vidcam.export.outputs import refuse_existing
-    from vidcam.export.page import refuse_existing as refuse_report
+    from vidcam.export.results import refuse_explanations
     from vidcam.playground.demo import demo_clip
 
     if not overwrite:
-        refuse_existing(out)
-        refuse_report(out)
+        refuse_explanations(out)
     clip = demo_clip()
     with progress_bar(clip.name) as progress:
         explanation = run(clip, progress=progress)
-    _save(explanation, out, overwrite, as_json)
-    _report([explanation], out, as_json)
+    _write([explanation], out, overwrite, as_json)
 
 
 @commands.command("app")
@@ -257,23 +254,26 @@ def _stem(clip: str) -> str:
     return Path(_name(clip)).stem
 
 
-def _save(explanation: Explanation, directory: Path, overwrite: bool, as_json: bool) -> None:
-    print_notes(explanation.warnings)
-    outputs = explanation.save(directory, overwrite=overwrite)
-    if as_json:
-        print_json_file(outputs.summary)
-        return
-    target = explanation.target
-    stdout.print(f"{plain(explanation.clip)}: [bold]{plain(target.label)}[/] {target.probability:.3f}")
-    stdout.print(f"  overlay  {plain(outputs.overlay)}")
-    stdout.print(f"  curve    {plain(outputs.curve_png)}")
-    stdout.print(f"  summary  {plain(outputs.summary)}")
+def _write(explanations: Sequence[Explanation], directory: Path, overwrite: bool, as_json: bool) -> None:
+    """Write the outputs of a clip, and print each explanation."""
+    from vidcam.export.results import write_explanations
 
-
-def _report(found: Sequence[Explanation] | Localization, directory: Path, as_json: bool) -> None:
-    from vidcam.export.page import write_report
-
-    page = write_report(found, directory)
+    print_notes(dict.fromkeys(warning for explanation in explanations for warning in explanation.warnings))
+    with progress_bar("writing") as progress:
+        written = write_explanations(explanations, directory, overwrite=overwrite, progress=progress)
+    for explanation, outputs in zip(explanations, written.explanations):
+        if as_json:
+            print_json_file(outputs.summary)
+            continue
+        target = explanation.target
+        stdout.print(f"{plain(explanation.clip)}: [bold]{plain(target.label)}[/] {target.probability:.3f}")
+        stdout.print(f"  overlay  {plain(outputs.overlay)}")
+        stdout.print(f"  curve    {plain(outputs.curve_png)}")
+        stdout.print(f"  summary  {plain(outputs.summary)}")
     if not as_json:
-        size = page.stat().st_size / 2**20
-        stdout.print(f"  report   {plain(page)} ({size:.1f} MiB)")
+        _print_report(written.report)
+
+
+def _print_report(page: Path | None) -> None:
+    if page is not None:
+        stdout.print(f"  report   {plain(page)} ({page.stat().st_size / 2**20:.1f} MiB)")

@@ -21,7 +21,8 @@ from vidcam.corpus.manifest import Entry, located
 from vidcam.corpus.provenance import Provenance, provenance
 from vidcam.errors import ClipError, OutputError, SettingsError, TargetError, VidcamError
 from vidcam.explainer import Explainer
-from vidcam.export.outputs import all_or_nothing, draw, store
+from vidcam.export.outputs import all_or_nothing
+from vidcam.export.results import draw, store
 from vidcam.models.inference import prepared
 from vidcam.models.registry import Model
 from vidcam.results.explanation import Explanation

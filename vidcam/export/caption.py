@@ -2,61 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from vidcam.export.outputs import all_or_nothing, refuse
-from vidcam.export.overlay import Overlay, explained_frames, text_width, write_text
+from vidcam.export.outputs import all_or_nothing, refuse_existing
+from vidcam.export.overlay import Overlay, text_width, write_text
+from vidcam.export.page import Page, PageOutputs
+from vidcam.export.playback import Film, clip_of, play
 from vidcam.results.caption import Caption
-from vidcam.video.writer import FilmWriter
+from vidcam.video.writer import join_films
 
-FILM = "caption.mp4"
 _LIT, _DIM, _GROUND = (255, 214, 120), (125, 125, 138), (18, 18, 24)
 
 
-def refuse_existing(directory: Path) -> None:
-    """Check before any work is done that nothing would be overwritten.
+@dataclass(frozen=True)
+class CaptionOutputs:
+    """The files of a caption: the film, and the page of its words."""
+
+    film: Path
+    report: Path
+
+    @classmethod
+    def within(cls, directory: Path) -> CaptionOutputs:
+        """Return the names in a directory."""
+        return cls(directory / "caption.mp4", PageOutputs.within(directory).page)
+
+
+def save_caption(caption: Caption, directory: Path, *, overwrite: bool = False) -> CaptionOutputs:
+    """Write caption.mp4, the clip once for each word in the order of the sentence, and report.html; the clip is decoded once.
+
+    The film has no sound, and heat is scaled to the strongest of each word. The page shows the words and the sentence.
 
     Raises:
-        OutputError: the film is there, or the directory cannot be one.
-    """
-    refuse(directory, [directory / FILM])
-
-
-def save_caption(caption: Caption, directory: Path, *, overwrite: bool = False) -> Path:
-    """Write caption.mp4: the clip once for each word, in the order of the sentence, without sound.
-
-    Heat is scaled to the strongest of each word.
-
-    Raises:
-        OutputError: it exists and `overwrite` is not set, or the directory cannot be written.
-        ClipError: the clip has changed or is gone.
+        OutputError: a file exists and `overwrite` is not set, or the directory cannot be written.
+        ClipError: the clip has changed, is gone, or can be read once only.
     """
     if not overwrite:
-        refuse_existing(directory)
-    clip = caption.whole.opened()
-    overlays = [Overlay(e, float(clip.sample_aspect_ratio)) for e in caption.by_word]
-    height, width = overlays[0].size
-    sentences = [sentence_strip(caption.words, lit, width) for lit in range(len(caption.words))]
-    size = height + sentences[0].shape[0], width
-    with all_or_nothing(directory) as work:
-        begin = 0
-        with FilmWriter(
-            work / FILM, size, time_base=clip.time_base, frame_rate=clip.frame_rate, colour=clip.colour
-        ) as film:
-            for explanation, overlay, sentence in zip(caption.by_word, overlays, sentences):
-                first: int | None = None
-                step = round(1 / (clip.frame_rate * clip.time_base))
-                with closing(explained_frames(explanation, clip)) as frames:
-                    for frame in frames:
-                        first = frame.pts if first is None else first
-                        last = begin + frame.pts - first
-                        film.write(np.concatenate([overlay.draw(frame.pixels, frame.index), sentence]), last)
-                begin = last + max(1, step)
-    return directory / FILM
+        refuse_existing(directory, CaptionOutputs, PageOutputs)
+    explanations = [*caption.by_word, caption.whole]
+    clip = clip_of(explanations)
+    begins = float(caption.whole.times[0])
+    step = max(1, round(1 / (clip.frame_rate * clip.time_base))) * clip.time_base
+    with all_or_nothing(directory) as work, TemporaryDirectory(dir=work) as folder:
+        films = []
+        for lit, explanation in enumerate(caption.by_word):
+            overlay = Overlay(explanation, float(clip.sample_aspect_ratio))
+            sentence = sentence_strip(caption.words, lit, overlay.size[1])
+            size = overlay.size[0] + len(sentence), overlay.size[1]
+            films.append(Film(Path(folder, f"{lit}.mp4"), size, _above(sentence, overlay), begins, sound=False))
+        page = Page(explanations, clip, work, directory)
+        play(caption.whole, clip, [*films, *page.films], page.looks)
+        join_films([film.path for film in films], CaptionOutputs.within(work).film, step)
+        page.write()
+    return CaptionOutputs.within(directory)
+
+
+def _above(sentence: np.ndarray, overlay: Overlay) -> Callable[[np.ndarray, int], np.ndarray]:
+    return lambda pixels, frame: np.concatenate([overlay.draw(pixels, frame), sentence])
 
 
 def sentence_strip(words: Sequence[str], lit: int, width: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -14,10 +14,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from vidcam.errors import SettingsError
-from vidcam.export.outputs import all_or_nothing, refuse
-from vidcam.export.overlay import Overlay, blend, explained_frames, write_drawn
+from vidcam.export.outputs import all_or_nothing, refuse_existing
+from vidcam.export.overlay import Overlay, blend
+from vidcam.export.playback import Film, Stills, clip_of, play
 from vidcam.results.explanation import Explanation
-from vidcam.video.reader import Frame
 
 _COLUMNS = 3
 _WIDEST = 1920  # pixels of the film
@@ -26,7 +26,7 @@ _IN_GRID = 6  # frames
 
 @dataclass(frozen=True)
 class ComparisonOutputs:
-    """Where the files of a comparison are."""
+    """The files of a comparison."""
 
     film: Path
     grid: Path
@@ -35,17 +35,8 @@ class ComparisonOutputs:
 
     @classmethod
     def within(cls, directory: Path) -> ComparisonOutputs:
-        """The names in a directory."""
+        """Return the names in a directory."""
         return cls(*(directory / name for name in ("compare.mp4", "grid.png", "curves.svg", "curves.pdf")))
-
-
-def refuse_existing(directory: Path) -> None:
-    """Check before any work is done that nothing would be overwritten.
-
-    Raises:
-        OutputError: one of the files is there, or the directory cannot be one.
-    """
-    refuse(directory, vars(ComparisonOutputs.within(directory)).values())
 
 
 def compare(explanations: Sequence[Explanation], directory: Path, *, overwrite: bool = False) -> ComparisonOutputs:
@@ -66,17 +57,18 @@ def compare(explanations: Sequence[Explanation], directory: Path, *, overwrite: 
     """
     if len(explanations) < 2:
         raise SettingsError("one explanation has nothing beside it; give several methods, classes, layers or models")
-    if len({(e.clip, e.frames) for e in explanations}) > 1:
-        raise SettingsError("the explanations are of different clips; give explanations of one clip")
     if not overwrite:
-        refuse_existing(directory)
+        refuse_existing(directory, ComparisonOutputs)
+    clip = clip_of(explanations)
+    panes = panes_of(explanations)
+    ratio = float(clip.sample_aspect_ratio)
+    comparison = Comparison(panes, ratio)
+    stills = Stills(frames_of_grid(explanations[0]), np.copy)
     with all_or_nothing(directory) as work:
         part = ComparisonOutputs.within(work)
-        panes = panes_of(explanations)
-        clip = explanations[0].opened()
-        comparison = Comparison(panes, float(clip.sample_aspect_ratio))
-        write_drawn(part.film, comparison.size, comparison.draw, explanations[0], clip)
-        grid_figure(panes).savefig(part.grid)
+        film = Film(part.film, comparison.size, comparison.draw, clip.start or 0.0)
+        play(explanations[0], clip, [film], [stills])
+        grid_figure(panes, stills.found, ratio).savefig(part.grid)
         curves = curves_figure(panes)
         curves.savefig(part.curves_svg)
         curves.savefig(part.curves_pdf)
@@ -134,14 +126,17 @@ class Comparison:
         return sheet
 
 
-def grid_figure(panes: Sequence[Pane]) -> Figure:
-    """A row for each pane, a column for each of the strongest frames of the first, at 300 dots per inch."""
-    first = panes[0].explanation
-    chosen = _spread(first)
-    clip = first.opened()
-    frames: dict[int, Frame] = {f.index: f for f in explained_frames(first, clip) if f.index in chosen}
-    ratio = float(clip.sample_aspect_ratio)
-    aspect = min(8.0, max(0.125, first.size[1] * ratio / first.size[0]))  # of a cell
+def grid_figure(panes: Sequence[Pane], stills: Mapping[int, np.ndarray], sample_aspect_ratio: float = 1.0) -> Figure:
+    """A row for each pane, a column for each frame, at 300 dots per inch.
+
+    Args:
+        panes: of one clip.
+        stills: frame → its upright pixels (H, W, 3) uint8 RGB, those of `frames_of_grid`.
+        sample_aspect_ratio: width of a pixel over its height.
+    """
+    first, chosen = panes[0].explanation, sorted(stills)
+    shape = first.size[1] * sample_aspect_ratio / first.size[0]
+    aspect = min(8.0, max(0.125, shape))  # of a cell
     figure = Figure(figsize=(1.6 * aspect * len(chosen) + 0.4, 1.6 * len(panes) + 0.3), dpi=300, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(panes), len(chosen), squeeze=False)
@@ -149,7 +144,7 @@ def grid_figure(panes: Sequence[Pane]) -> Figure:
         for column, index in enumerate(chosen):
             cell = axes[row, column]
             heat = pane.explanation.heatmap(index, pane.peak)
-            cell.imshow(blend(frames[index].pixels, heat), aspect=1 / ratio)
+            cell.imshow(blend(stills[index], heat), aspect=1 / sample_aspect_ratio)
             cell.set_xticks([])
             cell.set_yticks([])
             for spine in cell.spines.values():
@@ -160,8 +155,8 @@ def grid_figure(panes: Sequence[Pane]) -> Figure:
     return figure
 
 
-def _spread(explanation: Explanation) -> list[int]:
-    """Frames in the middle of equal shares of the evidence of a clip, in time."""
+def frames_of_grid(explanation: Explanation) -> list[int]:
+    """Return the frames in the middle of equal shares of the evidence of a clip, in time."""
     share = np.cumsum(explanation.evidence + 1e-12)
     count = min(_IN_GRID, explanation.frames)
     at = np.searchsorted(share, share[-1] * (np.arange(count) + 0.5) / count)

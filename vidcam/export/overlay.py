@@ -1,30 +1,21 @@
-"""The overlay: the clip with its heat laid over it, and a strip with the curve below."""
+"""Frames of the overlay: the picture coloured by its heat, and a strip with the curve below."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 
-import av
 import cv2
 import matplotlib
 import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
-from threadpoolctl import threadpool_limits
 
-from vidcam.errors import ClipError
 from vidcam.results.explanation import Explanation
-from vidcam.video.prefetch import prefetch
-from vidcam.video.reader import Frame
-from vidcam.video.source import FrameSource
-from vidcam.video.writer import FilmWriter, even, film_frame, film_size
+from vidcam.video.writer import even, film_size
 
 COLORMAP = "inferno"
 OPACITY = 0.8
-_AHEAD = 4  # frames that wait between two stages
 _SMALL = 400  # clips narrower than this are enlarged by a whole factor so that text can be read
 _ENLARGED = 2048  # pixels of the longer side that no clip is enlarged beyond
 _NARROWEST = 320  # pixels of a strip; a picture that is still narrower stands at its left
@@ -158,96 +149,6 @@ class _Strip:
 
     def _y(self, scores: np.ndarray) -> np.ndarray:
         return self.height - self._margin - np.clip(scores, 0, 1) * (self._plot - self._margin)
-
-
-def write_overlay(explanation: Explanation, path: Path) -> None:
-    """Write the overlay film: every source frame at its own time, with the source's sound.
-
-    Raises:
-        ClipError: the clip does not have the frames that were explained.
-        OutputError: the film cannot be written.
-    """
-    clip = explanation.opened()
-    overlay = Overlay(explanation, float(clip.sample_aspect_ratio))
-    write_drawn(path, overlay.size, overlay.draw, explanation, clip)
-
-
-def write_drawn(
-    path: Path,
-    size: tuple[int, int],
-    draw: Callable[[np.ndarray, int], np.ndarray],
-    explanation: Explanation,
-    clip: FrameSource,
-) -> None:
-    """Draw every explained frame into a film with the clip's sound: decoding, drawing and encoding at the same time.
-    The film of a stretch that begins later than the clip begins at 0, and is silent.
-
-    Args:
-        path: the film.
-        size: (height, width) of its pictures.
-        draw: from a frame's upright pixels and its index to a picture.
-        explanation: of the clip.
-        clip: what is drawn on.
-
-    Raises:
-        ClipError: the clip does not have the frames that were explained.
-        OutputError: the film cannot be written.
-    """
-
-    begins = round(clip.start / clip.time_base) if clip.start is not None else 0
-
-    def drawn() -> Iterator[tuple[av.VideoFrame, int]]:
-        with closing(explained_frames(explanation, clip)) as frames:
-            for frame in frames:
-                yield film_frame(draw(frame.pixels, frame.index), clip.colour), frame.pts - begins
-
-    film = FilmWriter(
-        path,
-        size,
-        time_base=clip.time_base,
-        frame_rate=clip.frame_rate,
-        colour=clip.colour,
-        audio_from=clip.sound,
-        audio_shift=clip.sound_shift,
-    )
-    # Products of small matrices: the threads that BLAS starts for them would only take the encoder's time.
-    with film, threadpool_limits(1, "blas"), closing(prefetch(drawn(), _AHEAD)) as pictures:
-        for picture, pts in pictures:
-            film.encode(picture, pts)
-
-
-def explained_frames(explanation: Explanation, clip: FrameSource) -> Generator[Frame]:
-    """The frames that were explained, decoded ahead on a thread.
-
-    Raises:
-        ClipError: the clip does not have them.
-    """
-    found = 0
-    with closing(prefetch(clip, _AHEAD)) as frames:
-        for frame in frames:
-            if frame.index >= explanation.frames or frame.pixels.shape[:2] != explanation.size:
-                break
-            yield frame
-            found += 1
-    if found != explanation.frames:
-        raise ClipError(
-            f"{clip.name} has changed since it was explained: {found} of {explanation.frames} frames match; "
-            "explain it again"
-        )
-
-
-def write_overlay_image(explanation: Explanation, path: Path) -> None:
-    """Write the overlay of a picture as a picture.
-
-    Raises:
-        ClipError: the picture has changed or is gone.
-    """
-    clip = explanation.opened()
-    overlay = Overlay(explanation, float(clip.sample_aspect_ratio))
-    frame = next(iter(clip))
-    if frame.pixels.shape[:2] != explanation.size:
-        raise ClipError(f"{clip.name} has changed since it was explained; explain it again")
-    Image.fromarray(overlay.draw(frame.pixels, 0)).save(path)
 
 
 @lru_cache

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from io import BytesIO
-from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,8 +23,8 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from vidcam.errors import ClipError
-from vidcam.export.outputs import all_or_nothing, refuse
+from vidcam.export.outputs import all_or_nothing
+from vidcam.export.playback import Film, Look, Stills, clip_of, play
 from vidcam.results.explanation import Explanation
 from vidcam.results.localization import Localization
 from vidcam.temporal.curves import combined_curve
@@ -33,15 +32,27 @@ from vidcam.temporal.segments import Segment, distinct, frame_edges, segments_of
 from vidcam.untrusted.text import printable
 from vidcam.video.reader import Clip
 from vidcam.video.source import FrameSource
-from vidcam.video.writer import FilmWriter, film_size
+from vidcam.video.writer import film_size
 
-NAME = "report.html"
 COLORMAPS = ("inferno", "viridis", "cividis")
 EMBEDDED = 24 * 2**20  # bytes of a film above which the page refers to it
 _STRIP = 6  # frames in the filmstrip of a view
 _THUMB = 240  # pixels, the longer side of its pictures
 _PLAYABLE = {"h264", "vp8", "vp9", "av1"}
 _MIME = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm"}
+
+
+@dataclass(frozen=True)
+class PageOutputs:
+    """The page, and the film beside it where that is too large to be part of the page."""
+
+    page: Path
+    film: Path
+
+    @classmethod
+    def within(cls, directory: Path) -> PageOutputs:
+        """Return the names in a directory."""
+        return cls(directory / "report.html", directory / "report.mp4")
 
 
 @dataclass(frozen=True)
@@ -82,22 +93,13 @@ class View:
         return sorted(found)
 
 
-def refuse_existing(directory: Path) -> None:
-    """Check before any work is done that no page would be overwritten.
-
-    Raises:
-        OutputError: there is one, or the directory cannot be one.
-    """
-    refuse(directory, [directory / NAME])
-
-
 def write_report(
     found: Sequence[Explanation] | Localization, directory: str | Path, *, embedded: int = EMBEDDED
 ) -> Path:
     """Write `report.html`, the page of a clip's explanations or of its localization, into a directory.
 
     Films that a browser plays are put into the page as they are, others as H.264. A film of more than `embedded`
-    bytes is referred to: it lies where it lay, or as `clip.mp4` beside the page.
+    bytes is referred to: it lies where it lay, or as `report.mp4` beside the page. The clip is decoded once.
 
     Args:
         found: of one clip.
@@ -108,71 +110,139 @@ def write_report(
         The page.
 
     Raises:
-        ClipError: the clip cannot be read any more.
+        SettingsError: there is no explanation, or they are of different clips.
+        ClipError: the clip has changed, is gone, or can be read once only.
         OutputError: the directory cannot be written.
     """
     directory = Path(directory)
+    clip = _clip(found)
     with all_or_nothing(directory) as work:
-        (work / NAME).write_text(_page(found, work, directory, embedded), encoding="utf-8")
-    return directory / NAME
+        page = Page(found, clip, work, directory, embedded)
+        page.play()
+        page.write()
+    return PageOutputs.within(directory).page
 
 
 def framed(found: Sequence[Explanation] | Localization) -> str:
-    """The page, film and all, in a frame to be put into another page: what a notebook shows.
+    """Return the page, film and all, in a frame to be put into another page: what a notebook shows.
 
     Raises:
-        ClipError: the clip cannot be read any more.
+        ClipError: the clip has changed, is gone, or can be read once only.
     """
     with tempfile.TemporaryDirectory() as work:
-        page = _page(found, Path(work), Path(work), sys.maxsize)
+        page = Page(found, _clip(found), Path(work), Path(work), sys.maxsize)
+        page.play()
+        text = page.html()
     style = "width: 100%; height: 62rem; border: 0"
-    return f'<iframe title="vidcam report" style="{style}" srcdoc="{html.escape(page)}"></iframe>'
+    return f'<iframe title="vidcam report" style="{style}" srcdoc="{html.escape(text)}"></iframe>'
 
 
-def _page(found: Sequence[Explanation] | Localization, work: Path, directory: Path, embedded: int) -> str:
-    first = found if isinstance(found, Localization) else found[0]
-    source, times, region, warnings = first.clip, first.times, first.region, first.warnings
-    clip = first.opened()
-    facts: dict[str, Any]
-    top: tuple[tuple[str, float], ...] = ()
-    if isinstance(found, Localization):
-        views = _views_of_localization(found)
-        facts = {"model": found.model, "method": found.method, "layer": found.layer, "curve": found.curve}
-    else:
-        views, top = [_view_of_explanation(e) for e in found], found[0].top
-        facts = {"model": found[0].model, "weights": found[0].weights}
-        facts |= found[0].windowing | found[0].computation | found[0].versions
-        if (clip.height, clip.width) != found[0].size:
-            raise ClipError(f"{source} has changed since it was explained; explain it again")
-    film, size = _film(clip, len(times), work, directory, embedded)
-    edges = frame_edges(times) - times[0]
-    chosen = [view.strongest(times) for view in views]
-    data = {
-        "edges": [round(float(t), 5) for t in edges],
-        "size": [clip.width, clip.height],
-        "aspect": round(clip.width * float(clip.sample_aspect_ratio) / clip.height, 5),
-        "region": region,
-        "views": [_packed(view, frames, float(times[0])) for view, frames in zip(views, chosen)],
-        "thumbs": _thumbnails(clip, sorted({frame for frames in chosen for frame in frames})),
-        "colours": {name: _coded(matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]) for name in COLORMAPS},
-    }
-    return templated(
-        "page.html.j2",
-        name=Path(source).name,
-        film=film,
-        film_size=size,
-        image=clip.is_image,
-        seconds=float(edges[-1]),
-        frames=len(times),
-        facts={key: f"{v:.5g}" if isinstance(v, float) else v for key, v in facts.items() if v is not None},
-        top=top,
-        warnings=warnings,
-        views=views,
-        colormaps=COLORMAPS,
-        # In a script element only "</" and "<!--" end or change it: no "<" is left in the data.
-        data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
-        script=_written("page.js"),
-    )
+class Page:
+    """The page of a clip in the making: first the clip is played for it, then it is written.
+
+    Args:
+        found: of one clip.
+        clip: its frames.
+        work: the folder that the page is written into.
+        directory: where the page will lie.
+        embedded: bytes of a film above which the page refers to it.
+
+    Attributes:
+        films, looks: what is made for the page while the clip is played, see `playback.play`.
+    """
+
+    def __init__(
+        self,
+        found: Sequence[Explanation] | Localization,
+        clip: FrameSource,
+        work: Path,
+        directory: Path,
+        embedded: int = EMBEDDED,
+    ) -> None:
+        self._first: Explanation | Localization = found if isinstance(found, Localization) else found[0]
+        self._facts: dict[str, Any]
+        self._top: tuple[tuple[str, float], ...] = ()
+        if isinstance(found, Localization):
+            self._views = _views_of_localization(found)
+            self._facts = {"model": found.model, "method": found.method, "layer": found.layer, "curve": found.curve}
+        else:
+            self._views, self._top = [_view_of_explanation(e) for e in found], found[0].top
+            self._facts = {"model": found[0].model, "weights": found[0].weights}
+            self._facts |= found[0].windowing | found[0].computation | found[0].versions
+        self._clip, self._directory, self._embedded = clip, directory, embedded
+        self._written = PageOutputs.within(work)
+        self._chosen = [view.strongest(self._first.times) for view in self._views]
+        self._thumbs = Stills((frame for frames in self._chosen for frame in frames), _thumbnail)
+        self._picture = Stills([0] if clip.is_image else [], _jpeg)
+        self.looks: list[Look] = [self._thumbs, self._picture]
+        self.films: list[Film] = []
+        if not clip.is_image and not _playable(clip):
+            self.films.append(_transcoded(clip, self._written.film, float(self._first.times[0])))
+
+    def play(self) -> None:
+        """Play the clip for the page alone."""
+        play(self._first, self._clip, self.films, self.looks)
+
+    def write(self) -> None:
+        """Write the page into its folder; the clip was played for it."""
+        self._written.page.write_text(self.html(), encoding="utf-8")
+
+    def html(self) -> str:
+        """Return the page as HTML; the clip was played for it."""
+        clip, times, views = self._clip, self._first.times, self._views
+        film, size = self._film()
+        edges = frame_edges(times) - times[0]
+        data = {
+            "edges": [round(float(t), 5) for t in edges],
+            "size": [clip.width, clip.height],
+            "aspect": round(clip.width * float(clip.sample_aspect_ratio) / clip.height, 5),
+            "region": self._first.region,
+            "views": [_packed(view, frames, float(times[0])) for view, frames in zip(views, self._chosen)],
+            "thumbs": self._thumbs.found,
+            "colours": {
+                name: _coded(matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]) for name in COLORMAPS
+            },
+        }
+        return templated(
+            "page.html.j2",
+            name=Path(self._first.clip).name,
+            film=film,
+            film_size=size,
+            image=clip.is_image,
+            seconds=float(edges[-1]),
+            frames=len(times),
+            facts={k: f"{v:.5g}" if isinstance(v, float) else v for k, v in self._facts.items() if v is not None},
+            top=self._top,
+            warnings=self._first.warnings,
+            views=views,
+            colormaps=COLORMAPS,
+            # In a script element only "</" and "<!--" end or change it: no "<" is left in the data.
+            data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
+            script=_packaged("page.js"),
+        )
+
+    def _film(self) -> tuple[str, int]:
+        """The source of the page's film, and its size in bytes."""
+        if self._clip.is_image:
+            picture = self._picture.found[0]
+            return f"data:image/jpeg;base64,{picture}", len(picture) * 3 // 4
+        made = self._written.film
+        source = made if self.films else self._clip.file
+        assert source is not None  # a clip that is playable is a file
+        size = source.stat().st_size
+        if size > self._embedded and self.films:
+            return made.name, size
+        if size > self._embedded:
+            path = os.path.relpath(source.resolve(), self._directory.resolve()).replace(os.sep, "/")
+            return quote(os.fsencode(path)), size
+        content = base64.b64encode(source.read_bytes()).decode("ascii")
+        if self.films:
+            made.unlink()
+        return f"data:{_MIME[source.suffix.lower()]};base64,{content}", size
+
+
+def _clip(found: Sequence[Explanation] | Localization) -> FrameSource:
+    return found.opened() if isinstance(found, Localization) else clip_of(found)
 
 
 def templated(template: str, **values: Any) -> str:
@@ -180,14 +250,14 @@ def templated(template: str, **values: Any) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=_without_controls
     )
-    return environment.from_string(_written(template)).render(style=_written("page.css"), **values)
+    return environment.from_string(_packaged(template)).render(style=_packaged("page.css"), **values)
 
 
 def _without_controls(value: Any) -> Any:
     return printable(value) if type(value) is str else value  # what a template calls safe is a Markup
 
 
-def _written(name: str) -> str:
+def _packaged(name: str) -> str:
     return (files("vidcam.export") / name).read_text(encoding="utf-8")
 
 
@@ -240,66 +310,30 @@ def _coded(values: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
 
 
-def _film(clip: FrameSource, frames: int, work: Path, directory: Path, embedded: int) -> tuple[str, int]:
-    """The source of the page's film of so many frames, and its size in bytes."""
-    if clip.is_image:
-        picture = _jpeg(next(iter(clip)).pixels, max(clip.width, clip.height))
-        return f"data:image/jpeg;base64,{picture}", len(picture) * 3 // 4
-    transcoded = work / "clip.mp4"
-    source, kind = clip.file or transcoded, _MIME.get(clip.file.suffix.lower(), "") if clip.file else ""
-    if not kind or not isinstance(clip, Clip) or clip.codec not in _PLAYABLE:
-        source, kind = transcoded, "video/mp4"
-        _transcode(clip, frames, transcoded)
-    size = source.stat().st_size
-    if size > embedded and source is transcoded:
-        return transcoded.name, size
-    if size > embedded:
-        return quote(os.fsencode(os.path.relpath(source.resolve(), directory.resolve()).replace(os.sep, "/"))), size
-    content = base64.b64encode(source.read_bytes()).decode("ascii")
-    if source is transcoded:
-        transcoded.unlink()
-    return f"data:{kind};base64,{content}", size
+def _playable(clip: FrameSource) -> bool:
+    """Whether the clip's own file is a film that a browser plays."""
+    known = clip.file is not None and clip.file.suffix.lower() in _MIME
+    return known and isinstance(clip, Clip) and clip.codec in _PLAYABLE
 
 
-def _transcode(clip: FrameSource, frames: int, path: Path) -> None:
-    """Write the frames of a clip that were explained as H.264; the sound of a whole clip goes along."""
+def _transcoded(clip: FrameSource, path: Path, first: float) -> Film:
+    """A clip as H.264. A file's own times are kept and its sound goes along; else the film begins with the first frame."""
     size = film_size(clip.height, clip.width)
-    with FilmWriter(
-        path,
-        size,
-        time_base=clip.time_base,
-        frame_rate=clip.frame_rate,
-        crf=23,
-        colour=clip.colour,
-        audio_from=clip.sound,
-        audio_shift=clip.sound_shift,
-    ) as film:
-        begins = 0
-        for frame in islice(clip, frames):
-            if frame.index == 0 and clip.file is None:
-                begins = frame.pts
-            pixels = frame.pixels
-            if pixels.shape[:2] != size:
-                pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
-            film.write(pixels, frame.pts - begins)
+
+    def draw(pixels: np.ndarray, frame: int) -> np.ndarray:
+        return pixels if pixels.shape[:2] == size else cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
+
+    return Film(path, size, draw, 0.0 if clip.file is not None else first, crf=23)
 
 
-def _thumbnails(clip: FrameSource, frames: Sequence[int]) -> dict[int, str]:
-    wanted = set(frames)
-    found: dict[int, str] = {}
-    for frame in clip:
-        if frame.index in wanted:
-            found[frame.index] = _jpeg(frame.pixels, _THUMB)
-        if len(found) == len(wanted):
-            break
-    if len(found) < len(wanted):
-        raise ClipError(f"{clip.name} has changed since it was explained; explain it again")
-    return found
+def _thumbnail(pixels: np.ndarray) -> str:
+    return _jpeg(pixels, _THUMB)
 
 
-def _jpeg(pixels: np.ndarray, side: int) -> str:
+def _jpeg(pixels: np.ndarray, side: int | None = None) -> str:
+    """A picture as JPEG in Base64, its longer side at most so many pixels."""
     image = Image.fromarray(pixels)
-    image.thumbnail((side, side))
+    image.thumbnail((side or max(image.size),) * 2)
     with BytesIO() as buffer:
         image.save(buffer, "JPEG", quality=80)
         return base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,4 +1,4 @@
-"""A localization as files: segments in three formats, and the timeline of all classes as a picture."""
+"""The timeline: the curves and segments of all classes of a localization as a picture."""
 
 from __future__ import annotations
 
@@ -10,39 +10,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from vidcam.export.annotations import write_chapters, write_detections, write_segments_csv
-from vidcam.export.outputs import all_or_nothing, refuse
 from vidcam.metrics.localization import Truth
 from vidcam.results.localization import Localization
-from vidcam.results.outputs import LocalizationOutputs
 from vidcam.temporal.segments import distinct, frame_edges
 from vidcam.untrusted.text import fitted
-
-
-def refuse_existing(directory: Path) -> None:
-    """Check before any work is done that nothing would be overwritten.
-
-    Raises:
-        OutputError: one of the files is there, or the directory cannot be one.
-    """
-    refuse(directory, vars(LocalizationOutputs.within(directory)).values())
-
-
-def save(
-    found: Localization, directory: Path, *, truths: Sequence[Truth] = (), overwrite: bool = False
-) -> LocalizationOutputs:
-    """Write the outputs of a localization, truths outlined in the timeline; see `Localization.save`."""
-    if not overwrite:
-        refuse_existing(directory)
-    with all_or_nothing(directory) as work:
-        part = LocalizationOutputs.within(work)
-        results = {Path(found.clip).stem: found.segments}
-        facts = {"model": found.model, "layer": found.layer, "method": found.method, "curve": found.curve}
-        write_detections(results, part.segments_json, facts)
-        write_segments_csv(results, part.segments_csv)
-        write_chapters(found.segments, part.segments_vtt)
-        timeline_figure(found, truths).savefig(part.timeline)
-    return LocalizationOutputs.within(directory)
 
 
 def timeline_figure(found: Localization, truths: Sequence[Truth] = ()) -> Figure:

@@ -10,8 +10,9 @@ import cv2
 import matplotlib
 import numpy as np
 
-from vidcam.export.outputs import all_or_nothing, refuse
-from vidcam.export.overlay import Overlay, write_drawn, write_text
+from vidcam.export.outputs import all_or_nothing, refuse_existing
+from vidcam.export.overlay import Overlay, write_text
+from vidcam.export.playback import Film, play
 from vidcam.results.explanation import Explanation
 from vidcam.temporal.segments import frame_edges
 from vidcam.temporal.tubes import Tube
@@ -23,24 +24,15 @@ SHOWN = 8
 
 @dataclass(frozen=True)
 class TubeOutputs:
-    """Where the files of tubes are."""
+    """The files of tubes."""
 
     tubes: Path
     film: Path
 
     @classmethod
     def within(cls, directory: Path) -> TubeOutputs:
-        """The names in a directory."""
+        """Return the names in a directory."""
         return cls(directory / "tubes.json", directory / "tubes.mp4")
-
-
-def refuse_existing(directory: Path) -> None:
-    """Check before any work is done that nothing would be overwritten.
-
-    Raises:
-        OutputError: one of the files is there, or the directory cannot be one.
-    """
-    refuse(directory, vars(TubeOutputs.within(directory)).values())
 
 
 def save_tubes(
@@ -53,7 +45,14 @@ def save_tubes(
         ClipError: the clip has changed or is gone.
     """
     if not overwrite:
-        refuse_existing(directory)
+        refuse_existing(directory, TubeOutputs)
+    clip = explanation.opened()
+    overlay = Overlay(explanation, float(clip.sample_aspect_ratio))
+    shown = tubes[:SHOWN]
+
+    def draw(pixels: np.ndarray, frame: int) -> np.ndarray:
+        return with_boxes(overlay.draw(pixels, frame), overlay, shown, frame)
+
     edges = frame_edges(explanation.times)
     facts = {
         "clip": explanation.clip,
@@ -77,18 +76,8 @@ def save_tubes(
     with all_or_nothing(directory) as work:
         part = TubeOutputs.within(work)
         part.tubes.write_text(as_json(facts) + "\n", encoding="utf-8")
-        _write_film(explanation, tubes[:SHOWN], part.film)
+        play(explanation, clip, [Film(part.film, overlay.size, draw, clip.start or 0.0)])
     return TubeOutputs.within(directory)
-
-
-def _write_film(explanation: Explanation, tubes: Sequence[Tube], path: Path) -> None:
-    clip = explanation.opened()
-    overlay = Overlay(explanation, float(clip.sample_aspect_ratio))
-
-    def draw(pixels: np.ndarray, frame: int) -> np.ndarray:
-        return with_boxes(overlay.draw(pixels, frame), overlay, tubes, frame)
-
-    write_drawn(path, overlay.size, draw, explanation, clip)
 
 
 def with_boxes(picture: np.ndarray, overlay: Overlay, tubes: Sequence[Tube], frame: int) -> np.ndarray:

@@ -137,7 +137,7 @@ class Explanation(Result):
     def save(self, directory: str | Path, *, overwrite: bool = False) -> Outputs:
         """Write overlay.mp4, curve.png, curve.csv, explanation.npz and summary.json into a directory.
 
-        The clip is decoded again for the overlay. Each file appears under its name only when complete.
+        The clip is decoded once for the overlay. The files appear under their names when all are complete.
 
         Raises:
             OutputError: one of them exists and `overwrite` is not set, or the directory cannot be written.

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 
 class Exporter(Protocol):
-    """Writes results for people and programs; `vidcam.export.writers` is one."""
+    """Writes results for people and programs; `vidcam.export.results` is one."""
 
     def save(self, result: Any, directory: Path, *, overwrite: bool) -> Any:
         """Write the files of a result into a directory, all or none, and return their names."""

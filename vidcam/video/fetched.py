@@ -5,17 +5,19 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from vidcam.errors import ClipError, OutputError
-from vidcam.video.reader import Clip
+from vidcam.video.reader import Clip, Frame
 from vidcam.video.urls import fetched, shown
 
 MOST_BYTES = 4 << 30
 
 
-class _TemporaryFolder:
-    """A folder that is deleted with the last clip that refers to it."""
+class _Folder:
+    """A temporary folder that is deleted with this object."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="vidcam-"))
@@ -45,19 +47,24 @@ class FetchedClip(Clip):
         self, url: str, *, start: float | None = None, end: float | None = None, most: int = MOST_BYTES
     ) -> None:
         try:
-            self._folder = _TemporaryFolder()
+            self._folder = _Folder()
             self._open(shown(url), fetched(url, self._folder.path, most), start, end)
         except (OSError, OutputError) as error:
+            cause = error if isinstance(error, OSError) else error.__cause__
+            reason = getattr(cause, "strerror", None) or type(error).__name__  # the messages name the folder
             raise ClipError(
-                f"{shown(url)} cannot be kept in the temporary folder ({error}); free some space"
+                f"{shown(url)} cannot be kept in the temporary folder ({reason}); free some space"
             ) from error
 
     def _open(self, name: str, path: Path, start: float | None, end: float | None) -> None:
-        try:
+        with _naming(path, name):
             super().__init__(path, start=start, end=end)
-        except ClipError as error:
-            raise ClipError(str(error).replace(str(path), name)) from error
         self.name, self.file = name, None
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Decode from the start; see `Clip`."""
+        with _naming(self.path, self.name):
+            yield from super().__iter__()
 
     def reopened(self) -> FetchedClip:
         """Return the same clip once more; it is not fetched again."""
@@ -65,3 +72,12 @@ class FetchedClip(Clip):
         again._folder = self._folder
         again._open(self.name, self.path, self.start, self.end)
         return again
+
+
+@contextmanager
+def _naming(path: Path, name: str) -> Iterator[None]:
+    """Put a name in place of the path of the temporary file in messages."""
+    try:
+        yield
+    except ClipError as error:
+        raise ClipError(str(error).replace(str(path), name)) from error

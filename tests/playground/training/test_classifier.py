@@ -8,8 +8,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vidcam.playground.networks import small_c3d
+from vidcam.playground.training.classifier import (
+    TrainingWindows,
+    start_from_motion,
+    with_batch_norm,
+    without_batch_norm,
+)
 from vidcam.playground.training.recipes import store
-from vidcam.playground.training.classifier import TrainingWindows, start_from_motion, with_batch_norm, without_batch_norm
 
 
 def test_training_windows_are_a_function_of_their_index() -> None:

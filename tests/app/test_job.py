@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vidcam.app import job as module
+from vidcam.app.job import explain
+from vidcam.playground.demo import demo_clip
+from vidcam.results.stored import load_explanation
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "work" / "clip").mkdir(parents=True)
+    shutil.copyfile(demo_clip(), tmp_path / "work" / "clip" / "a.mp4")
+    limits = {"frames": 7200, "seconds": 120, "pixels": 10**6}
+    asked = {"clip": "a.mp4", "archive": "vidcam.zip", "model": "playground-c3d", "target": "top2", "method": "gradcam"}
+    return {"folder": str(tmp_path / "work"), **asked, **limits}
+
+
+@pytest.mark.slow
+def test_a_clip_is_explained_into_its_folder(job: dict[str, Any]) -> None:
+    told: list[dict[str, Any]] = []
+    assert explain(job, told.append) == {}
+    folder = Path(job["folder"])
+    with zipfile.ZipFile(folder / "vidcam.zip") as archive:
+        names = set(archive.namelist())
+    assert {"report.html", "clip/a.mp4"} <= names and sum(name.endswith("summary.json") for name in names) == 2
+    assert all(load_explanation(folder / Path(n).parent).clip == "clip/a.mp4" for n in names if n.endswith("y.json"))
+    shares = [step["share"] for step in told]
+    assert shares == sorted(shares) and shares[0] == 0 and 0.8 <= shares[-1] < 1
+    assert [step["step"] for step in told][-2:] == ["drawing", "drawing"] and told[10]["step"] == "watching"
+    assert Path.cwd() == Path(os.sep)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"clip": "gone.mp4"}, "^gone.mp4 does not exist"),
+        ({"target": "zumba"}, "is not one of the model's 11 classes"),
+        ({"method": "magic"}, "there is no method 'magic'"),
+        ({"frames": 10, "seconds": 1}, r"a.mp4 has more than 10 frames \(1 s at 60 a second\)"),
+        ({"pixels": 100}, "pixels"),
+    ],
+)
+def test_errors_are_for_the_visitor_and_hold_no_path(
+    job: dict[str, Any], changes: dict[str, Any], message: str
+) -> None:
+    answer = explain({**job, **changes}, lambda step: None)
+    assert set(answer) == {"error"} and re.search(message, answer["error"]) and job["folder"] not in answer["error"]
+    assert not (Path(job["folder"]) / "vidcam.zip").exists()
+
+
+def test_what_nobody_thought_of_is_for_the_log(job: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(module, "_model", broken)
+    answer = explain(job, lambda step: None)
+    assert set(answer) == {"unexpected"} and "RuntimeError: broken" in answer["unexpected"]

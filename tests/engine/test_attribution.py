@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vidcam.cam.attribute import class_activation_map
+from vidcam.cam.methods import METHODS
+from vidcam.cam.targets import ScoreFunction
+from vidcam.engine.attribution import Attributor
+from vidcam.engine.loader import Batch
+from vidcam.errors import ModelError
+from vidcam.models.own import own_model
+from vidcam.models.preprocess import Preprocess
+from vidcam.models.registry import Model
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.body = nn.Sequential(
+            nn.Conv3d(3, 6, 3, (1, 2, 2), 1), nn.ReLU(), nn.Conv3d(6, 5, 3, (1, 2, 2), 1), nn.ReLU()
+        )
+        self.fc = nn.Linear(5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.body(x).mean((2, 3, 4)))
+
+
+WINDOWS = torch.randn(3, 3, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def model() -> Model:
+    preprocess = Preprocess((16, 16), (16, 16), (0.0,) * 3, (1.0,) * 3)
+    return own_model(Small(), preprocess=preprocess, frames=4, layer="body")
+
+
+def _alone(model: Model, window: int, target: int | ScoreFunction, layer: str, method: str) -> Tensor:
+    """The map of one window by itself, on its grid."""
+    given = WINDOWS[window : window + 1]
+    return class_activation_map(model.network, given, layer=layer, target=target, method=method)[0]
+
+
+def _on_the_grid(heat: np.ndarray) -> Tensor:
+    volume = torch.from_numpy(heat.copy())[None, None]
+    return nn.functional.interpolate(volume, size=WINDOWS.shape[2:], mode="trilinear", align_corners=False)[0, 0]
+
+
+@pytest.mark.parametrize("methods", [["gradcam++"], ["gradcam", "hirescam", "gradcam++"]])
+def test_each_window_target_layer_and_method_is_what_it_is_alone(model: Model, methods: list[str]) -> None:
+    def difference(output: Tensor) -> Tensor:
+        return output[:, 0] - 2 * output[:, 3]
+
+    layers = ["body.1", "body"]
+    chosen = [[0, difference], [2], [1, 3, difference]]
+    probabilities, maps = Attributor(model, layers, methods).maps(Batch([0, 2, 4], WINDOWS), lambda p: chosen)
+    with torch.no_grad():
+        output = model.network(WINDOWS)
+    np.testing.assert_allclose(probabilities, output.softmax(1), rtol=1e-5)
+    for i, keys in enumerate(chosen):
+        assert set(keys) <= set(maps[i])
+        for key in keys:
+            score = probabilities[i, key] if isinstance(key, int) else difference(output)[i].item()
+            assert maps[i][key].score == pytest.approx(float(score), rel=1e-5)
+            assert set(maps[i][key].heat) == {(m, layer) for layer in layers for m in methods}
+            for (method, layer), heat in maps[i][key].heat.items():
+                expected = _alone(model, i, key, layer, method)
+                torch.testing.assert_close(_on_the_grid(heat), expected, rtol=1e-3, atol=1e-6)
+
+
+def test_targets_are_chosen_by_the_probabilities(model: Model) -> None:
+    seen = []
+
+    def best(probabilities: np.ndarray) -> list[list[int]]:
+        seen.append(probabilities)
+        return [[int(k)] for k in probabilities.argmin(1)]
+
+    probabilities, maps = Attributor(model, ["body"], list(METHODS)).maps(Batch([0, 2, 4], WINDOWS), best)
+    np.testing.assert_array_equal(seen[0], probabilities)
+    assert [list(m) for m in maps] == [[int(k)] for k in probabilities.argmin(1)]
+
+
+def test_scores_that_are_not_finite_are_refused(model: Model) -> None:
+    with torch.no_grad():
+        model.network.fc.bias[2] = float("inf")
+    with pytest.raises(ModelError, match="Small gives scores that are not finite; its weights"):
+        Attributor(model, ["body"], ["gradcam++"]).maps(Batch([0, 2, 4], WINDOWS), lambda p: [[0]] * 3)
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_a_span_is_refused(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Attributor(model, ["body"], ["gradcam++"])
+    expected = whole.maps(Batch([0, 2, 4], WINDOWS), lambda p: [[1]] * len(p))
+    taken = []
+    network = model.network
+
+    def limited(module: nn.Module, given: tuple[Tensor, ...]) -> None:
+        taken.append(len(given[0]))
+        if len(given[0]) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    hook = network.body[0].register_forward_pre_hook(limited)
+    attributor = Attributor(model, ["body"], ["gradcam++"])
+    for _ in range(2):
+        probabilities, maps = attributor.maps(Batch([0, 2, 4], WINDOWS), lambda p: [[1]] * len(p))
+        np.testing.assert_allclose(probabilities, expected[0], rtol=1e-5)
+        for found, known in zip(maps, expected[1], strict=True):
+            np.testing.assert_allclose(
+                found[1].heat["gradcam++", "body"], known[1].heat["gradcam++", "body"], atol=1e-6
+            )
+    assert attributor.max_batch == 1 and taken.count(3) == 1 and max(taken[1:]) <= 2
+    hook.remove()
+
+    def nothing(module: nn.Module, given: tuple[Tensor, ...]) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    network.body[0].register_forward_pre_hook(nothing)
+    with pytest.raises(ModelError, match="does not take a window; free some of it"):
+        attributor.maps(Batch([0], WINDOWS[:1]), lambda p: [[1]])
+    with pytest.raises(ModelError, match="does not take a span of windows; leave out dense"):
+        attributor.maps(Batch([0, 2], WINDOWS[:1], lambda t: t), lambda p: [[1]] * 2)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vidcam.evaluation.inference import Subject, pixels, predict
+from vidcam.evaluation.samples import Sample
+from vidcam.evaluation.sanity import Sanity, _recoded, _runner_up
+from vidcam.explainer import Explainer
+from vidcam.export.measures import sanity_figure
+from vidcam.metrics.sanity import rank_correlation
+from vidcam.models.own import own_model
+from vidcam.models.preprocess import Preprocess
+from vidcam.recipe import Recipe
+
+
+class Coloured(nn.Module):
+    """Scores are the mean red, green and blue: the map of a class is its colour, frame by frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.fc = nn.Conv3d(3, 3, 1, bias=False), nn.Linear(3, 3, bias=False)
+        with torch.no_grad():
+            self.body.weight.copy_(torch.eye(3).view(3, 3, 1, 1, 1))
+            self.fc.weight.copy_(50 * torch.eye(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.body(x).mean((2, 3, 4)))
+
+
+RNG = np.random.default_rng(0)
+# Red, then green; blue is faint, and "nothing" as far as the network has such a class.
+FRAMES = RNG.integers(0, 60, (24, 16, 16, 3), np.uint8) + np.array([150, 90, 0], np.uint8)
+FRAMES[:, :8, :, 0] += 40
+FRAMES[12:, :, 8:, 0] += 9
+SAMPLE = Sample("clip", FRAMES, 10)
+
+
+def _subject(method: str = "gradcam,hirescam", background: str | None = None) -> Subject:
+    preprocess = Preprocess((16, 16), (16, 16), (0.0,) * 3, (1.0,) * 3)
+    model = own_model(
+        Coloured(), preprocess=preprocess, frames=8, frame_rate=10, layer="body", labels=["red", "green", "blue"]
+    )
+    model = replace(model, spec=replace(model.spec, background=background))
+    return Subject.of(Explainer(model, Recipe(method=method, stride=4, dtype="float32")))
+
+
+@pytest.fixture(scope="module")
+def figures() -> dict[str, dict[str, float]]:
+    return Sanity(_subject())(SAMPLE)
+
+
+def test_the_other_class_is_the_runner_up_and_its_map_another(figures: dict[str, dict[str, float]]) -> None:
+    subject = _subject()
+    clip = predict(subject.fast, SAMPLE)
+    assert clip.predicted == 0 and _runner_up(subject.exact.model, clip.window, 0) == 1
+    red, green = (clip.window[..., k].astype(float) for k in (0, 1))
+    for values in figures.values():
+        assert values["other_class"] == pytest.approx(rank_correlation(red, green), abs=0.01)
+        assert abs(values["other_class"]) < 0.2
+
+
+def test_the_runner_up_is_the_background_only_where_there_is_no_other() -> None:
+    assert _runner_up(_subject(background="green").exact.model, FRAMES[:8], 0) == 2
+    assert _runner_up(_subject(background="blue").exact.model, FRAMES[:8], 0) == 1
+    assert pixels(FRAMES[:8]).shape == (3, 8, 16, 16)
+
+
+def test_the_maps_of_a_network_that_sees_single_frames_are_the_same_backward(
+    figures: dict[str, dict[str, float]],
+) -> None:
+    for values in figures.values():
+        assert values["reversed"] == pytest.approx(1, abs=1e-3)
+        assert values["shuffled_evidence"] == pytest.approx(1, abs=0.02)
+        assert values["frozen_evidence"] == pytest.approx(1, abs=0.1)
+    turned = rank_correlation(FRAMES[..., 0].astype(float), FRAMES[::-1, ..., 0].astype(float))
+    assert turned < 0.95, "maps that are not turned back must differ for this to test anything"
+
+
+def test_flicker_noise_and_coding(figures: dict[str, dict[str, float]]) -> None:
+    for values in figures.values():
+        assert values["flicker_frozen"] < 1e-6 and values["flicker"] > 0.01
+        assert 0.9 < values["noise"] < 1 and 0.3 < values["recoded"] < 1
+    again = _recoded(FRAMES)
+    assert again.shape == FRAMES.shape and 0 < np.abs(again.astype(int) - FRAMES).mean() < 40
+
+
+def test_weights_are_drawn_anew_stage_by_stage(figures: dict[str, dict[str, float]]) -> None:
+    for values in figures.values():
+        assert values["randomised_all"] == values["randomised_2"] and "randomised_3" not in values
+        assert values["randomised_1"] != values["randomised_2"] < 0.999
+
+
+@pytest.mark.slow
+def test_sanity_of_one_clip(sample: Sample, subject: Subject) -> None:
+    figures = Sanity(subject)(sample)
+    for values in figures.values():
+        assert values["randomised_all"] == values["randomised_5"] < 0.5
+        assert values["noise"] > 0.7
+        assert values["frozen_score"] < 0.5
+    stages = ["fc", "layer3", "layer2", "layer1", "stem"]
+    sanity_figure([{"clip": "a", "figures": figures}], stages).canvas.draw()

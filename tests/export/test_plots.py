@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+
+from tests.results.test_explanation import explanation
+from vidcam.export.plots import curve_figure, write_curve_csv
+from vidcam.results.explanation import ExplainedTarget, Explanation
+
+
+def _found() -> Explanation:
+    """Five frames at uneven times whose score rises while the evidence, of another unit, falls."""
+    return explanation(
+        np.ones((5, 2, 2)),
+        times=np.array([1.0, 1.1, 1.3, 1.6, 2.0]),
+        scores=np.array([0.1, 0.2, 0.4, 0.7, 0.9], np.float32),
+        evidence=np.array([50.0, 40.0, 30.0, 10.0, 0.0], np.float32),
+    )
+
+
+def outline(axes: Axes) -> np.ndarray:
+    """(n, 2): the points of the one area of some axes, its upper and lower edge."""
+    (area,) = axes.collections
+    points: np.ndarray = area.get_paths()[0].vertices
+    return points
+
+
+def top_of(points: np.ndarray, at: np.ndarray) -> list[float]:
+    """The height of an area at some places."""
+    return [float(points[np.isclose(points[:, 0], x), 1].max()) for x in at]
+
+
+def test_a_row_for_each_frame(tmp_path: Path) -> None:
+    found = _found()
+    write_curve_csv(found, tmp_path / "curve.csv")
+    with (tmp_path / "curve.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [r["frame"] for r in rows] == list("01234")
+    assert [float(r["time_s"]) for r in rows] == pytest.approx(found.times.tolist())
+    assert [float(r["score"]) for r in rows] == pytest.approx(found.scores.tolist())
+    assert [float(r["evidence"]) for r in rows] == pytest.approx(found.evidence.tolist())
+
+
+def test_the_score_is_the_line_and_the_evidence_the_area() -> None:
+    found = _found()
+    front, behind = curve_figure(found).axes
+    (line,) = front.lines
+    np.testing.assert_allclose(line.get_xydata(), np.stack([found.times, found.scores], 1), rtol=1e-6)
+    assert top_of(outline(behind), found.times) == pytest.approx(found.evidence.tolist())
+    assert front.get_ylim() == (0, 1.02) and front.get_xlim() == (1, 2)
+    assert behind.get_ylim() == pytest.approx((0, 52.5))
+    assert front.get_ylabel() == "score" and "evidence" in behind.get_ylabel() and front.get_xlabel() == "time (s)"
+    assert front.get_title("left") == "a <b>  (0.50)" and front.get_title("right") == "m · l · gradcam++"
+
+
+def test_a_function_of_the_output_is_not_bounded() -> None:
+    found = replace(_found(), scores=np.linspace(-3, 7, 5), target=ExplainedTarget(None, "a - b", 2.0))
+    low, high = curve_figure(found).axes[0].get_ylim()
+    assert low <= -3 and high >= 7
+
+
+def test_a_single_frame_without_evidence() -> None:
+    figure = curve_figure(explanation(np.zeros((1, 2, 2))))
+    figure.canvas.draw()
+    assert figure.axes[0].get_xlim() == (0, 1) and figure.axes[1].get_ylim() == pytest.approx((0, 1.05))

@@ -1,0 +1,146 @@
+"""Playback: one decoding of a clip, from which all films and pictures of its results are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import av
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from vidcam.errors import ClipError, SettingsError
+from vidcam.results.explanation import Explanation
+from vidcam.results.result import Result
+from vidcam.video.prefetch import prefetch
+from vidcam.video.reader import Frame
+from vidcam.video.source import FrameSource
+from vidcam.video.writer import FilmWriter, film_frame
+
+_AHEAD = 4  # items that wait between two stages
+
+T = TypeVar("T")
+Look = Callable[[Frame], None]
+"""Takes a frame; the pixels must not be changed."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film with a picture for every explained frame, at the frame's time.
+
+    Attributes:
+        path: the file, an MP4.
+        size: (height, width) of its pictures in pixels, both even.
+        draw: makes a picture (H, W, 3) uint8 RGB of a frame's upright pixels, which it must not change, and its index.
+        begins: seconds on the clip's clock at which the film begins.
+        sound: whether the clip's sound goes along.
+        crf: H.264's constant rate factor.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    draw: Callable[[np.ndarray, int], np.ndarray]
+    begins: float = 0.0
+    sound: bool = True
+    crf: int = 18
+
+
+class Stills(Generic[T]):
+    """Pictures of chosen frames.
+
+    Args:
+        frames: their indices.
+        made: makes a picture of a frame's upright pixels (H, W, 3) uint8 RGB.
+
+    Attributes:
+        found: frame → picture, once the clip was played.
+    """
+
+    def __init__(self, frames: Iterable[int], made: Callable[[np.ndarray], T]) -> None:
+        self._frames, self._made = set(frames), made
+        self.found: dict[int, T] = {}
+
+    def __call__(self, frame: Frame) -> None:
+        """Make a picture of the frame if it is one of those chosen."""
+        if frame.index in self._frames:
+            self.found[frame.index] = self._made(frame.pixels)
+
+
+def clip_of(explanations: Sequence[Explanation]) -> FrameSource:
+    """Open the clip that all of these explanations are of.
+
+    Raises:
+        SettingsError: there is no explanation, or they are of different clips.
+        ClipError: the clip is gone, or can be read once only.
+    """
+    if not explanations:
+        raise SettingsError("there is no explanation to write; give one or more of a clip")
+    if len({(e.clip, e.frames, e.size, e.stretch) for e in explanations}) > 1:
+        raise SettingsError("the explanations are of different clips; give explanations of one clip")
+    return explanations[0].opened()
+
+
+def play(result: Result, clip: FrameSource, films: Sequence[Film] = (), looks: Sequence[Look] = ()) -> None:
+    """Decode a clip once and make all films and pictures of it: decoding, drawing and encoding at the same time.
+
+    Args:
+        result: of the clip.
+        clip: its frames.
+        films: written while the clip is decoded; complete on return.
+        looks: called with every frame in its order, on the thread that draws.
+
+    Raises:
+        ClipError: the clip does not have the frames that were explained.
+        OutputError: a film cannot be written.
+    """
+    # Products of small matrices: the threads that BLAS starts for them would only take the encoder's time.
+    with threadpool_limits(1, "blas"), ExitStack() as stack:
+        writers = [stack.enter_context(_writer(film, clip)) for film in films]
+
+        def drawn() -> Iterator[tuple[FilmWriter, av.VideoFrame, int]]:
+            with closing(explained_frames(result, clip)) as frames:
+                for frame in frames:
+                    for look in looks:
+                        look(frame)
+                    for film, writer in zip(films, writers):
+                        picture = film_frame(film.draw(frame.pixels, frame.index), clip.colour)
+                        yield writer, picture, frame.pts - round(film.begins / clip.time_base)
+
+        for writer, picture, pts in stack.enter_context(closing(prefetch(drawn(), _AHEAD))):
+            writer.encode(picture, pts)
+
+
+def explained_frames(result: Result, clip: FrameSource) -> Generator[Frame]:
+    """Yield the frames that were explained, decoded ahead on a thread.
+
+    Raises:
+        ClipError: the clip does not have exactly these.
+    """
+    size = result.size if isinstance(result, Explanation) else (clip.height, clip.width)
+    found, more = 0, False
+    with closing(prefetch(clip, _AHEAD)) as frames:
+        for frame in frames:
+            more = found == result.frames
+            if more or frame.pixels.shape[:2] != size:
+                break
+            yield frame
+            found += 1
+    if more or found != result.frames:
+        matching = f"it has more than {found} frames" if more else f"{found} of {result.frames} frames match"
+        raise ClipError(f"{clip.name} has changed since it was explained: {matching}; explain it again")
+
+
+def _writer(film: Film, clip: FrameSource) -> FilmWriter:
+    return FilmWriter(
+        film.path,
+        film.size,
+        time_base=clip.time_base,
+        frame_rate=clip.frame_rate,
+        crf=film.crf,
+        colour=clip.colour,
+        audio_from=clip.sound if film.sound else None,
+        audio_shift=clip.sound_shift,
+    )

@@ -1,0 +1,236 @@
+"""Results of a clip as files: explanations in their folders, or a localization, and the page of them, in one decoding."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vidcam.errors import SettingsError
+from vidcam.export import page
+from vidcam.export.annotations import write_chapters, write_detections, write_segments_csv
+from vidcam.export.outputs import all_or_nothing, refuse, refuse_existing
+from vidcam.export.overlay import Overlay
+from vidcam.export.page import Page, PageOutputs
+from vidcam.export.playback import Film, Look, clip_of, play
+from vidcam.export.plots import curve_figure, write_curve_csv
+from vidcam.export.timeline import timeline_figure
+from vidcam.metrics.localization import Truth
+from vidcam.results.explanation import Explanation
+from vidcam.results.localization import Localization
+from vidcam.results.outputs import LocalizationOutputs, Outputs
+from vidcam.untrusted.text import as_json
+from vidcam.video.source import FrameSource
+
+
+@dataclass(frozen=True)
+class Written:
+    """The files of the explanations of a clip, in their order, and their page where one was asked for."""
+
+    explanations: tuple[Outputs, ...]
+    report: Path | None
+
+
+@dataclass(frozen=True)
+class WrittenLocalization:
+    """The files of a localization, and its page where one was asked for."""
+
+    localization: LocalizationOutputs
+    report: Path | None
+
+
+def refuse_explanations(
+    directory: Path, *, classes: int = 1, methods: Sequence[str] = (), layers: Sequence[str] = (), report: bool = True
+) -> None:
+    """Check before the network runs that explanations of a clip will replace no file; see `write_explanations`.
+
+    Args:
+        directory: where they will be written.
+        classes: how many are explained; where there are several, every folder of a class counts, whatever its label.
+        methods, layers: by which and at which they are explained.
+        report: whether the page is written, too.
+
+    Raises:
+        OutputError: one of the files exists, or the directory cannot be one.
+    """
+    places = [f for f in directory.glob("[0-9]*-*") if f.is_dir()] if classes > 1 else [directory]
+    places = [place / _name(m) for place in places for m in methods] if len(methods) > 1 else places
+    places += [place / _name(layer) for place in places for layer in layers] if len(layers) > 1 else []
+    refuse(directory, [*_files(places), *_page_files(directory, report)])
+
+
+def write_explanations(
+    explanations: Sequence[Explanation],
+    directory: Path,
+    *,
+    report: bool = True,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> Written:
+    """Write all outputs of the explanations of a clip, all or none, in one decoding.
+
+    Each explanation has the files of `Explanation.save` in its own of the `folders`; the page lies in the directory.
+
+    Args:
+        explanations: of one clip.
+        directory: made if it does not exist.
+        report: whether report.html is written.
+        overwrite: whether files that exist may be replaced.
+        progress: called with the frames drawn and the frames in all, from another thread.
+
+    Raises:
+        SettingsError: there is no explanation, they are of different clips, or two would lie in one folder.
+        OutputError: a file exists and `overwrite` is not set, or the directory cannot be written.
+        ClipError: the clip has changed, is gone, or can be read once only.
+    """
+    places = [folder for folder, _ in folders(explanations)]
+    if len(set(places)) < len(places):
+        raise SettingsError("two of the explanations have the same class, method and layer; give each once")
+    if not overwrite:
+        refuse(directory, [*_files([directory / p for p in places]), *_page_files(directory, report)])
+    clip = clip_of(explanations)
+    final = tuple(Outputs.within(directory / place, image=clip.is_image) for place in places)
+    with all_or_nothing(directory) as work:
+        began = time.perf_counter()
+        made = Page(explanations, clip, work, directory) if report else None
+        films, looks = (made.films, made.looks) if made is not None else ([], [])
+        looks = [*looks, lambda frame: progress(frame.index + 1, explanations[0].frames)]
+        _draw({work / place: e for place, e in zip(places, explanations)}, clip, films, looks)
+        rendered = {"render_s": round(time.perf_counter() - began, 3)}
+        for place, explanation, names in zip(places, explanations, final):
+            explanation = replace(explanation, timings={**explanation.timings, **rendered})
+            store(explanation, work / place, {"outputs": {name: str(path) for name, path in vars(names).items()}})
+        if made is not None:
+            made.write()
+    return Written(final, PageOutputs.within(directory).page if report else None)
+
+
+def draw(explanation: Explanation, folder: Path) -> None:
+    """Write what is looked at: overlay.mp4, or of a picture overlay.png, and curve.png. The clip is decoded once.
+
+    Raises:
+        ClipError: the clip has changed or is gone.
+        OutputError: the film cannot be written.
+    """
+    _draw({folder: explanation}, explanation.opened())
+
+
+def store(explanation: Explanation, folder: Path, facts: Mapping[str, Any] | None = None) -> None:
+    """Write what is computed with: curve.csv, explanation.npz and summary.json, with more facts in it. No clip is read."""
+    names = Outputs.within(folder)
+    write_curve_csv(explanation, names.curve_csv)
+    np.savez_compressed(names.explanation, **explanation.arrays())  # type: ignore[arg-type]  # numpy 1 takes no allow_pickle
+    summary = {**explanation.summary(), **(facts or {})}
+    names.summary.write_text(as_json(summary, indent=2) + "\n", encoding="utf-8")
+
+
+def folders(explanations: Sequence[Explanation]) -> Iterator[tuple[Path, Explanation]]:
+    """The folder of each explanation of a clip: by target and by method where there are several of them; layers that
+    were fused lie inside the folder of what they were fused to.
+    """
+    labels = list(dict.fromkeys(e.target.label for e in explanations))
+    several = len({e.method for e in explanations}) > 1
+    fused = any("," in e.layer for e in explanations)
+    for explanation in explanations:
+        label = explanation.target.label
+        folder = Path(f"{labels.index(label) + 1}-{_slug(label)}") if len(labels) > 1 else Path()
+        folder = folder / _name(explanation.method) if several else folder
+        yield folder / _name(explanation.layer) if fused and "," not in explanation.layer else folder, explanation
+
+
+def write_localization(
+    found: Localization,
+    directory: Path,
+    *,
+    truths: Sequence[Truth] = (),
+    report: bool = True,
+    overwrite: bool = False,
+) -> WrittenLocalization:
+    """Write the files of `Localization.save` and the page, all or none; the clip is decoded once, for the page alone.
+
+    Args:
+        found: the localization.
+        directory: made if it does not exist.
+        truths: outlined in the timeline; those of other clips are left out.
+        report: whether report.html is written.
+        overwrite: whether files that exist may be replaced.
+
+    Raises:
+        OutputError: a file exists and `overwrite` is not set, or the directory cannot be written.
+        ClipError: the clip has changed, is gone, or can be read once only, and the page is written.
+    """
+    if not overwrite:
+        refuse_existing(directory, LocalizationOutputs, *([PageOutputs] if report else []))
+    clip = found.opened() if report else None
+    with all_or_nothing(directory) as work:
+        part = LocalizationOutputs.within(work)
+        results = {Path(found.clip).stem: found.segments}
+        facts = {"model": found.model, "layer": found.layer, "method": found.method, "curve": found.curve}
+        write_detections(results, part.segments_json, facts)
+        write_segments_csv(results, part.segments_csv)
+        write_chapters(found.segments, part.segments_vtt)
+        timeline_figure(found, truths).savefig(part.timeline)
+        if clip is not None:
+            made = Page(found, clip, work, directory)
+            made.play()
+            made.write()
+    names = LocalizationOutputs.within(directory)
+    return WrittenLocalization(names, PageOutputs.within(directory).page if report else None)
+
+
+def save(result: Explanation | Localization, directory: Path, *, overwrite: bool) -> Outputs | LocalizationOutputs:
+    """Write the files of a result into a directory, all or none; see its `save` and `vidcam.results.exporter`."""
+    if isinstance(result, Localization):
+        return write_localization(result, directory, report=False, overwrite=overwrite).localization
+    return write_explanations([result], directory, report=False, overwrite=overwrite).explanations[0]
+
+
+def notebook_html(result: Explanation | Localization) -> str:
+    """Return the page of a result in a frame, as a notebook shows it; see `vidcam.results.exporter`."""
+    return page.framed(result if isinstance(result, Localization) else [result])
+
+
+def _draw(
+    explanations: Mapping[Path, Explanation], clip: FrameSource, films: Sequence[Film] = (), looks: Sequence[Look] = ()
+) -> None:
+    """Write overlays and curves, each into the folder of its explanation, with more films and looks in the same decoding."""
+    films, looks = [*films], [*looks]
+    for folder, explanation in explanations.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        names = Outputs.within(folder, image=clip.is_image)
+        overlay = Overlay(explanation, float(clip.sample_aspect_ratio))
+        if clip.is_image:
+            looks.append(_picture(overlay, names.overlay))
+        else:
+            films.append(Film(names.overlay, overlay.size, overlay.draw, clip.start or 0.0))
+        curve_figure(explanation).savefig(names.curve_png)
+    play(next(iter(explanations.values())), clip, films, looks)
+
+
+def _picture(overlay: Overlay, path: Path) -> Look:
+    return lambda frame: Image.fromarray(overlay.draw(frame.pixels, frame.index)).save(path)
+
+
+def _files(places: Iterable[Path]) -> list[Path]:
+    """The files of explanations in these folders, of a clip and of a picture."""
+    names = [Outputs.within(place, image=image) for place in places for image in (False, True)]
+    return [path for one in names for path in vars(one).values()]
+
+
+def _page_files(directory: Path, report: bool) -> list[Path]:
+    return list(vars(PageOutputs.within(directory)).values()) if report else []
+
+
+def _slug(label: str) -> str:
+    return re.sub(r"[^\w]+", "-", label).strip("-")[:60] or "class"
+
+
+def _name(text: str) -> str:
+    """A method or a layer as the name of a folder: those that vidcam makes stay as they are, "../.." does not."""
+    return re.sub(r"[^\w.,+-]+", "-", text).strip(".")[:200] or "-"
