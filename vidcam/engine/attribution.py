@@ -179,7 +179,7 @@ def _steps_at(seconds: float, batch: Batch, steps: int) -> tuple[np.ndarray, np.
     if batch.times is None:
         raise TargetError("windows that are not of a clip have no times; explain the class without one")
     away = np.abs(batch.times - seconds)
-    none: np.ndarray = np.isnan(away).all(axis=1)
+    none = np.asarray(np.isnan(away).all(axis=1))
     frame = np.where(none, 0, np.nanargmin(np.where(none[:, None], 0, away), axis=1))
     length = np.nanmedian(np.diff(batch.times, axis=1)) if batch.times.shape[1] > 1 else np.inf
     inside = ~none & (np.take_along_axis(np.nan_to_num(away, nan=np.inf), frame[:, None], 1)[:, 0] <= length)
