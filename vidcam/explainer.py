@@ -38,7 +38,7 @@ from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.results.localization import CURVES, CurveName, Localization
 from vidcam.temporal.curves import Reduction, clip_probabilities, evidence_curve
 from vidcam.temporal.factor import Factor, window_factors
-from vidcam.temporal.segments import SegmentParams
+from vidcam.temporal.segments import INSTANTS, SegmentParams
 from vidcam.temporal.stitch import stitch
 from vidcam.video.source import Source, source_of
 from vidcam.video.windows import Windowing
@@ -93,7 +93,7 @@ def localize(
     weights: str | Path = "default",
     curve: CurveName = "combined",
     evidence: Reduction = "mean",
-    params: SegmentParams = SegmentParams(),
+    params: SegmentParams | None = None,
     progress: Progress = lambda done, announced: None,
     **settings: Unpack[Settings],
 ) -> Localization:
@@ -104,7 +104,7 @@ def localize(
         classes: "top5" for the five classes with the highest curves, or labels or indices.
         curve: what is cut: the score, the evidence, or both combined (`combined_curve`).
         evidence: how a heatmap becomes one number of the curve: its mean, its max, or the mean of its top tenth.
-        params: how it is cut.
+        params: how it is cut; by default `SegmentParams()`, or `INSTANTS` for a network that scores frames.
         **settings: the fields of `vidcam.Recipe`; the stride is a quarter of a window by default.
 
     Raises:
@@ -240,7 +240,7 @@ class Explainer:
         *,
         curve: CurveName = "combined",
         evidence: Reduction = "mean",
-        params: SegmentParams = SegmentParams(),
+        params: SegmentParams | None = None,
         progress: Progress = lambda done, announced: None,
     ) -> list[Localization]:
         """Find when classes happen, in one reading of a clip. Arguments and errors as for `vidcam.localize`.
@@ -253,6 +253,8 @@ class Explainer:
         model = self.model
         if len(self.layers) > 1:
             raise LayerError(f"{len(self.layers)} layers are given ({', '.join(self.layers)}); give one with --layer")
+        if params is None:
+            params = INSTANTS if model.spec.scores_frames else SegmentParams()
         count = top_count(classes) if isinstance(classes, str) else None
         asked = [classes] if isinstance(classes, str) else list(classes)
         fixed = [] if count else list(dict.fromkeys(class_index(c, model.labels) for c in asked))

@@ -95,7 +95,7 @@
     by("segments").replaceChildren(...view.segments.map(([start, end, score]) => {
       const item = document.createElement("li"), button = document.createElement("button");
       button.type = "button";
-      button.textContent = `${start.toFixed(2)} to ${end.toFixed(2)} s (${score.toFixed(2)})`;
+      button.textContent = `${start.toFixed(2)} to ${end.toFixed(2)} s (score ${score.toFixed(3)})`;
       button.addEventListener("click", () => repeat(start, end));
       item.append(button);
       return item;

@@ -41,6 +41,10 @@ class SegmentParams:
     least: float = 0.01
 
 
+INSTANTS = SegmentParams(gap=0.0, shortest=0.0)
+"""For a network that scores frames: an event may last a single one, and two of them may be close."""
+
+
 def segments_of(
     curve: np.ndarray, times: np.ndarray, label: str, params: SegmentParams = SegmentParams()
 ) -> list[Segment]:
@@ -119,11 +123,18 @@ def soft_nms(segments: Sequence[Segment], sigma: float) -> list[Segment]:
     return kept
 
 
+LEAST_SHOWN = 0.15
+"""Score below which a proposal is not shown to people; files of detections hold all, for evaluation."""
+
+
 def distinct(segments: Iterable[Segment]) -> list[Segment]:
-    """The segments, best first, without those that overlap a better one of their class: what people are shown."""
+    """Return the segments that people are shown, best first.
+
+    Proposals that overlap a better one of their class are left out, and so are those of scores below `LEAST_SHOWN`.
+    """
     kept: list[Segment] = []
     for s in sorted(segments, key=lambda s: -s.score):
-        if all(s.label != k.label or _tiou(s, k) == 0 for k in kept):
+        if s.score >= LEAST_SHOWN and all(s.label != k.label or _tiou(s, k) == 0 for k in kept):
             kept.append(s)
     return kept
 
