@@ -87,7 +87,8 @@ def explained(model: Model, scene: Scene, name: str) -> Explained:
 
     attributor = Attributor(model, LAYERS, METHODS)
     for batch in batches(model, sliding_windows(frames, Windowing(model.spec.frames, FINEST))):
-        probabilities, maps = attributor.maps(batch, likely)
+        explained = attributor.maps(batch, likely)
+        probabilities, maps = explained.probabilities, explained.maps
         found.starts += batch.starts
         found.probabilities = np.concatenate([found.probabilities, probabilities])
         for of in maps:

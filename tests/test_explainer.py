@@ -25,7 +25,7 @@ from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model, load_model
 from vidcam.playground.clips import read_truth
 from vidcam.playground.demo import demo_clip, demo_clips
-from vidcam.recipe import Recipe
+from vidcam.recipe import Recipe, Settings
 from vidcam.results.explanation import Explanation
 from vidcam.temporal.curves import clip_probabilities
 from vidcam.temporal.stitch import stitch
@@ -74,6 +74,10 @@ def deep(small: Model) -> Model:
     return replace(small, network=network)
 
 
+PLAIN: Settings = {"factor": "none", "context": False}
+"""Windows of the clip alone, as they are."""
+
+
 def _one_by_one(model: Model, path: Path, target: int, starts: list[int], windowing: Windowing) -> np.ndarray:
     """The stitched maps of a class by plain autograd, a window at a time."""
     frames = [model.spec.preprocess.frame(f.pixels) for f in Clip(path)]
@@ -93,7 +97,7 @@ def _one_by_one(model: Model, path: Path, target: int, starts: list[int], window
 def test_against_a_window_at_a_time(
     small: Model, clip_path: Path, stride: int | None, rate: int | None, target: str | int
 ) -> None:
-    found = vidcam.explain(clip_path, small, target, stride=stride, sampling_rate=rate)
+    found = vidcam.explain(clip_path, small, target, stride=stride, sampling_rate=rate, **PLAIN)
     assert found.frames == 24 and found.maps.shape == (24, 8, 8)
     windowing = Windowing(**found.windowing)
     assert found.target.index is not None
@@ -104,7 +108,7 @@ def test_against_a_window_at_a_time(
 
 def test_a_class_that_comes_to_the_top_late_is_explained_from_the_start(small: Model, tmp_path: Path) -> None:
     path = _late(tmp_path)
-    found = vidcam.explain(path, small, stride=2)
+    found = vidcam.explain(path, small, stride=2, **PLAIN)
     frames = [small.spec.preprocess.frame(f.pixels) for f in Clip(path)]
     first = small.network(small.spec.preprocess.windows([frames[:4]])).argmax().item()
     assert found.target.index != first, "the clip's class must differ from the first window's for this to test anything"
@@ -152,7 +156,7 @@ def test_several_targets_methods_and_layers_in_one_reading_are_each_what_they_ar
         np.testing.assert_allclose(found.window_scores, alone.window_scores, rtol=1e-4)
         assert found.target.probability == pytest.approx(alone.target.probability)
     for fused, first, second in zip(together[::3], together[1::3], together[2::3]):
-        assert np.abs(first.maps - second.maps).max() > 1e-3
+        assert np.abs(first.maps - second.maps).max() > 1e-4
         np.testing.assert_allclose(fused.maps, fuse([first.maps, second.maps]), rtol=1e-5)
     largest = explain(clip_path, deep, "c", layer="body.1,body", fusion="max")
     np.testing.assert_allclose(largest.maps, fuse([e.maps for e in together[1:3]], "max"), rtol=1e-4, atol=1e-6)
@@ -180,12 +184,66 @@ def test_a_list_mixes_ranks_labels_contrasts_and_functions(small: Model, clip_pa
 def test_scores_of_windows_are_the_probabilities_of_the_target(small: Model, clip_path: Path) -> None:
     frames = [small.spec.preprocess.frame(f.pixels) for f in Clip(clip_path)]
     for target in range(4):
-        found = explain(clip_path, small, target, stride=2)
+        found = explain(clip_path, small, target, stride=2, context=False)
         windows = small.spec.preprocess.windows([frames[s : s + 4] for s in found.window_starts])
         expected = small.network(windows).softmax(1).detach().numpy()[:, target]
         np.testing.assert_allclose(found.window_scores, expected, rtol=1e-4)
         scores = stitch(expected[:, None].astype(np.float32), list(found.window_starts), 24, Windowing(4, 2))
         np.testing.assert_allclose(found.scores, scores, rtol=1e-4)
+
+
+@pytest.mark.parametrize("factor", ["probability", "exp"])
+def test_each_window_has_its_factor(small: Model, clip_path: Path, factor: Any) -> None:
+    plain, found = (explain(clip_path, small, "c", stride=4, context=False, factor=of) for of in ("none", factor))
+    frames = [small.spec.preprocess.frame(f.pixels) for f in Clip(clip_path)]
+    windows = small.spec.preprocess.windows([frames[s : s + 4] for s in found.window_starts])
+    scores = small.network(windows).detach()
+    factors = scores.softmax(1)[:, 2] if factor == "probability" else (scores[:, 2] - scores[:, 2].max()).exp()
+    assert factors.max() > 1.2 * factors.min()
+    for start, expected in zip(found.window_starts, factors):  # with a stride of a window no two overlap
+        stretch = slice(start, start + 4)
+        np.testing.assert_allclose(found.maps[stretch], plain.maps[stretch] * float(expected), rtol=1e-3, atol=1e-7)
+    np.testing.assert_allclose(found.scores, plain.scores, rtol=1e-5)
+
+
+def test_the_softmax_always_has_its_own_factor_and_a_function_none(small: Model, clip_path: Path) -> None:
+    def doubled(output: Tensor) -> Tensor:
+        return 2 * output[:, 3]
+
+    plain, found = (
+        Explainer(small, Recipe(method="gradcam++softmax,gradcam", factor=factor)).explain(clip_path, ["c", doubled])
+        for factor in ("none", "probability")
+    )
+    np.testing.assert_allclose(found[0].maps, plain[0].maps, rtol=1e-5)
+    assert np.abs(found[1].maps - plain[1].maps).max() > 0.1 * plain[1].maps.max()
+    for one, other in zip(found[2:], plain[2:]):
+        np.testing.assert_allclose(one.maps, other.maps, rtol=1e-5)
+
+
+def test_context_is_reflected_frames_that_do_not_decide_on_classes(small: Model, clip_path: Path) -> None:
+    whole, cut = (explain(clip_path, small, "c", stride=2, factor="none", context=on) for on in (True, False))
+    frames = [small.spec.preprocess.frame(f.pixels) for f in Clip(clip_path)]
+    reflected = np.stack([frames[i] for i in (2, 1, *range(24), 22, 21)])
+    crops = replace(small, spec=replace(small.spec, preprocess=small.spec.preprocess.of_crops()))
+    around = explain(ArraySource(reflected, 10), crops, "c", stride=2, factor="none", context=False)
+    np.testing.assert_allclose(whole.maps[:22], around.maps[2:-4], rtol=1e-3, atol=1e-6)
+    assert whole.top == cut.top and whole.target == cut.target
+    np.testing.assert_array_equal(whole.window_starts, cut.window_starts)
+    np.testing.assert_allclose(whole.window_scores, cut.window_scores, rtol=1e-5)
+    np.testing.assert_allclose(whole.maps[4:-4], cut.maps[4:-4], rtol=1e-5)
+    assert np.abs(whole.maps[0] - cut.maps[0]).max() > 1e-3
+    assert whole.computation["context"] and not cut.computation["context"]
+
+
+def test_a_class_at_a_time_is_explained_in_the_windows_that_hold_it(small: Model, clip_path: Path) -> None:
+    found = explain(clip_path, small, "c @ 1.52", stride=2, **PLAIN)
+    assert (found.target.index, found.target.label) == (2, "c @ 1.52 s")
+    assert np.flatnonzero(found.maps.any((1, 2))).tolist() == list(
+        range(12, 18 + 1)
+    )  # frame 15 is in windows 12 and 14
+    whole = explain(clip_path, small, "c", stride=2, **PLAIN)
+    np.testing.assert_allclose(found.scores, whole.scores, rtol=1e-5)
+    assert found.target.probability == pytest.approx(float(whole.scores[15]))
 
 
 def _late(folder: Path) -> Path:
@@ -318,7 +376,7 @@ def test_every_method_explains_a_clip(small: Model, clip_path: Path) -> None:
 
 
 def test_why_one_class_and_not_another(small: Model, clip_path: Path) -> None:
-    found = vidcam.explain(clip_path, small, "a - c")
+    found = vidcam.explain(clip_path, small, "a - c", factor="none")
     by_function = vidcam.explain(clip_path, small, lambda output: output[:, 0] - output[:, 2])
     assert (found.target.index, found.target.label) == (None, "a - c")
     np.testing.assert_allclose(found.maps, by_function.maps)
@@ -326,7 +384,7 @@ def test_why_one_class_and_not_another(small: Model, clip_path: Path) -> None:
 
 
 def test_an_image_classifier_sees_a_clip_frame_by_frame(clip_path: Path) -> None:
-    found = vidcam.explain(clip_path, "resnet18", 3, weights="none", dtype="float32")
+    found = vidcam.explain(clip_path, "resnet18", 3, weights="none", dtype="float32", factor="none")
     assert found.frames == 24 and len(found.window_starts) == 24
     model = load_model("resnet18", "none")
     frame = model.spec.preprocess.frame(list(Clip(clip_path))[7].pixels)
@@ -533,7 +591,7 @@ def test_limits_of_pixels_hold_when_a_clip_is_read_again(tmp_path: Path) -> None
     outputs = found.save(tmp_path / "out")
     assert len(list(Clip(outputs.overlay))) == found.frames
     write_report([found], tmp_path, embedded=0)
-    assert len(list(Clip(tmp_path / "clip.mp4"))) == found.frames
+    assert len(list(Clip(tmp_path / "report.mp4"))) == found.frames
 
 
 @pytest.mark.slow

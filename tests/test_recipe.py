@@ -84,7 +84,7 @@ def test_code_in_a_config_is_run_only_where_it_is_trusted(tmp_path: Path) -> Non
 def test_keywords_a_file_and_a_recipe_agree(tmp_path: Path) -> None:
     settings: dict[str, Any] = {
         "layer": "layer2,layer3", "method": "gradcam,layercam", "fusion": "max", "stride": 3, "sampling_rate": 2,
-        "frame_rate": 12.5, "dtype": "float32", "dense": False, "device": "cpu",
+        "frame_rate": 12.5, "factor": "exp", "context": False, "dtype": "float32", "dense": False, "device": "cpu",
     }  # fmt: skip
     assert set(settings) == set(Recipe.model_fields)
     recipe = Recipe(**settings)
@@ -146,7 +146,7 @@ def test_whole_numbers_of_other_packages_are_numbers() -> None:
 
 def test_a_recipe_does_not_change() -> None:
     recipe = Recipe(method="gradcam, gradcam++ ,gradcam", stride=3)
-    assert recipe.methods == ("gradcam", "gradcam++")
+    assert Explainer(recipe=recipe).methods == ("gradcam", "gradcam++")
     with pytest.raises(ValueError, match="frozen"):
         recipe.stride = 2  # type: ignore[misc]
     changed = recipe.changed(stride=5)

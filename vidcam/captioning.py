@@ -66,11 +66,10 @@ def explain_caption(
         words = _most_probable_sentence(opened, captioner, model)
         model = teacher_forced_model(captioner, words)
     *by_word, whole = Explainer(model, recipe).explain(opened, [*range(len(words)), _mean])
-    score = float(whole.scores.mean())
     return Caption(
         words,
         tuple(replace(e, top=()) for e in by_word),
-        replace(whole, top=(), target=ExplainedTarget(None, " ".join(words), score)),
+        replace(whole, top=(), target=ExplainedTarget(None, " ".join(words), whole.target.probability)),
     )
 
 

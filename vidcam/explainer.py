@@ -401,17 +401,19 @@ class _Run:
         """Return the maps (t, h, w) of one target by (method, layer), each with its window's factor; 0 where it has none."""
         of_key = [of_window.get(key) for of_window in maps]
         known = [m for m in of_key if m is not None]
-        factor: Factor = "probability" if place[0] == "gradcam++softmax" else self._factor
         probabilities = [m.probability for m in known]
         factors = iter(
             window_factors(
-                factor,
+                self._factor_of(place[0]),
                 np.array([m.raw for m in known]),
                 None if None in probabilities else np.array(probabilities, np.float32),
             )
         )
         none = np.zeros_like(known[0].heat[place])
         return [none if m is None else m.heat[place] * next(factors) for m in of_key]
+
+    def _factor_of(self, method: str) -> Factor:
+        return "probability" if method == "gradcam++softmax" else self._factor
 
     def stitched(self, values: Sequence[np.ndarray] | np.ndarray, starts: list[int]) -> np.ndarray:
         """Bring a value or map of each window to each frame."""
@@ -436,7 +438,12 @@ class _Run:
             label = key.label if isinstance(key, Contrast) else getattr(key, "__name__", "function")
             target = ExplainedTarget(None, label, float(window_scores[inside].mean()))
         agreement = None if self._agreement is None else self._agreement.correlation
-        computation = {"dtype": model.dtype or "float32", "fidelity": model.fidelity, "dense": agreement is not None}
+        computation = {
+            "dtype": model.dtype or "float32",
+            "fidelity": model.fidelity,
+            "dense": agreement is not None,
+            "context": self._loader.context,
+        }
         return Explanation(
             clip=source.name,
             model=model.spec.name,

@@ -152,17 +152,46 @@ def _slow(method: str, a: Tensor, g: Tensor) -> Tensor:
                     weight = max(g[k][place].item(), 0.0)
                 case "xgradcam":
                     weight = sum(g[k].flatten() * a[k].flatten()) / a[k].sum()
+                case "gradcam-t":
+                    weight = sum(g[k][place[0]].flatten().tolist()) / g[k][place[0]].numel()
+                case "gradcam++t":
+                    weight = 0.0
+                    for value in g[k][place[0]].flatten().tolist():
+                        denominator = 2 + value * a[k].sum().item()
+                        alpha = 1 / denominator if value != 0 and denominator != 0 else 0.0
+                        weight += alpha * max(value, 0.0)
             heat[place] += weight * a[k][place]
     return torch.where(heat > 0, heat, 0.0)
 
 
-@pytest.mark.parametrize("method", ["gradcam", "gradcam+", "hirescam", "layercam", "xgradcam"])
+@pytest.mark.parametrize(
+    "method", ["gradcam", "gradcam+", "hirescam", "layercam", "xgradcam", "gradcam-t", "gradcam++t"]
+)
 @pytest.mark.parametrize("kind", [Pooled, Connected, Deep])
 def test_against_a_slow_loop(method: str, kind: type[nn.Module]) -> None:
     activation, gradient, _, _ = _captured(kind)
     expected = _slow(method, activation[0], gradient[0])
     assert expected.max() > 0
     torch.testing.assert_close(METHODS[method](activation, gradient)[0], expected, rtol=1e-9, atol=0)
+
+
+def test_weights_in_time_are_those_of_the_window_where_the_head_pools() -> None:
+    activation, gradient, _, _ = _captured(Pooled)
+    steps = activation.shape[2]
+    torch.testing.assert_close(METHODS["gradcam-t"](activation, gradient), gradcam(activation, gradient))
+    torch.testing.assert_close(
+        METHODS["gradcam++t"](activation, gradient) * steps, gradcam_plus_plus(activation, gradient)
+    )
+
+
+def test_weights_in_time_tell_when_by_hand() -> None:
+    # One channel, alike at both steps; the score depends on the second alone.
+    a = torch.ones(1, 1, 2, 1, 1)
+    g = torch.tensor([0.0, 4.0]).view(1, 1, 2, 1, 1)
+    assert gradcam(a, g).flatten().tolist() == [2, 2] and METHODS["gradcam-t"](a, g).flatten().tolist() == [0, 4]
+    # alpha = 1 / (2 + 4 * 2), times the gradient
+    assert METHODS["gradcam++t"](a, g).flatten().tolist() == pytest.approx([0, 0.4])
+    assert gradcam_plus_plus(a, g).flatten().tolist() == pytest.approx([0.4, 0.4])
 
 
 def test_a_channel_that_is_silent_has_no_weight_in_xgradcam() -> None:

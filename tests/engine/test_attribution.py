@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from vidcam.cam.attribute import class_activation_map
 from vidcam.cam.methods import METHODS
-from vidcam.cam.targets import ScoreFunction
+from vidcam.cam.targets import Contrast, InTime, ScoreFunction
 from vidcam.engine.attribution import Attributor
 from vidcam.engine.loader import Batch
-from vidcam.errors import ModelError
+from vidcam.errors import ModelError, TargetError
 from vidcam.models.own import own_model
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model
@@ -56,7 +56,8 @@ def test_each_window_target_layer_and_method_is_what_it_is_alone(model: Model, m
 
     layers = ["body.1", "body"]
     chosen = [[0, difference], [2], [1, 3, difference]]
-    probabilities, maps = Attributor(model, layers, methods).maps(Batch([0, 2, 4], WINDOWS), lambda p: chosen)
+    found = Attributor(model, layers, methods).maps(Batch([0, 2, 4], WINDOWS), lambda p: chosen)
+    probabilities, maps = found.probabilities, found.maps
     with torch.no_grad():
         output = model.network(WINDOWS)
     np.testing.assert_allclose(probabilities, output.softmax(1), rtol=1e-5)
@@ -64,7 +65,10 @@ def test_each_window_target_layer_and_method_is_what_it_is_alone(model: Model, m
         assert set(keys) <= set(maps[i])
         for key in keys:
             score = probabilities[i, key] if isinstance(key, int) else difference(output)[i].item()
-            assert maps[i][key].score == pytest.approx(float(score), rel=1e-5)
+            assert maps[i][key].curve.tolist() == [pytest.approx(float(score), rel=1e-5)]
+            assert (maps[i][key].probability is None) == (key is difference)
+            raw = output[i, key].item() if isinstance(key, int) else float(score)
+            assert maps[i][key].raw == pytest.approx(raw, rel=1e-5)
             assert set(maps[i][key].heat) == {(m, layer) for layer in layers for m in methods}
             for (method, layer), heat in maps[i][key].heat.items():
                 expected = _alone(model, i, key, layer, method)
@@ -78,7 +82,8 @@ def test_targets_are_chosen_by_the_probabilities(model: Model) -> None:
         seen.append(probabilities)
         return [[int(k)] for k in probabilities.argmin(1)]
 
-    probabilities, maps = Attributor(model, ["body"], list(METHODS)).maps(Batch([0, 2, 4], WINDOWS), best)
+    explained = Attributor(model, ["body"], list(METHODS)).maps(Batch([0, 2, 4], WINDOWS), best)
+    probabilities, maps = explained.probabilities, explained.maps
     np.testing.assert_array_equal(seen[0], probabilities)
     assert [list(m) for m in maps] == [[int(k)] for k in probabilities.argmin(1)]
 
@@ -106,9 +111,10 @@ def test_a_batch_that_does_not_fit_is_halved_and_a_span_is_refused(
     hook = network.body[0].register_forward_pre_hook(limited)
     attributor = Attributor(model, ["body"], ["gradcam++"])
     for _ in range(2):
-        probabilities, maps = attributor.maps(Batch([0, 2, 4], WINDOWS), lambda p: [[1]] * len(p))
-        np.testing.assert_allclose(probabilities, expected[0], rtol=1e-5)
-        for found, known in zip(maps, expected[1], strict=True):
+        halved = attributor.maps(Batch([0, 2, 4], WINDOWS), lambda p: [[1]] * len(p))
+        np.testing.assert_allclose(halved.probabilities, expected.probabilities, rtol=1e-5)
+        np.testing.assert_allclose(halved.curves, expected.curves, rtol=1e-5)
+        for found, known in zip(halved.maps, expected.maps, strict=True):
             np.testing.assert_allclose(
                 found[1].heat["gradcam++", "body"], known[1].heat["gradcam++", "body"], atol=1e-6
             )
@@ -123,3 +129,75 @@ def test_a_batch_that_does_not_fit_is_halved_and_a_span_is_refused(
         attributor.maps(Batch([0], WINDOWS[:1]), lambda p: [[1]])
     with pytest.raises(ModelError, match="does not take a span of windows; leave out dense"):
         attributor.maps(Batch([0, 2], WINDOWS[:1], lambda t: t), lambda p: [[1]] * 2)
+
+
+class Framed(nn.Module):
+    """Scores of two classes at each of four steps: the mean over space of two channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.ReLU()
+
+    def forward(self, windows: Tensor) -> Tensor:
+        return self.layer(windows[:, :2]).mean((3, 4))  # (N, C, T)
+
+
+@pytest.fixture
+def framed() -> Model:
+    preprocess = Preprocess((2, 2), (2, 2), (0.0,) * 3, (1.0,) * 3, scale=1.0)
+    return own_model(
+        Framed(),
+        preprocess=preprocess,
+        frames=4,
+        layer="layer",
+        labels=["a", "b"],
+        scores="n c t",
+        probabilities="sigmoid",
+    )
+
+
+def test_a_class_at_a_time_is_explained_at_its_step_where_the_window_holds_it(framed: Model) -> None:
+    windows = torch.rand(3, 3, 4, 2, 2)
+    times = np.array([[0, 1, 2, 3], [2, 3, 4, 5], [np.nan, np.nan, 0, 1]]) / 10
+    key = InTime(1, 0.31, "b @ 0.31 s")
+    found = Attributor(framed, ["layer"], ["hirescam"]).maps(
+        Batch([0, 2, -2], windows, times=times), lambda p: [[key]] * len(p)
+    )
+    first, second, third = (maps[key] for maps in found.maps)
+    heat = first.heat["hirescam", "layer"]
+    assert np.flatnonzero(heat.sum((1, 2))).tolist() == [3]
+    assert np.flatnonzero(second.heat["hirescam", "layer"].sum((1, 2))).tolist() == [1]
+    assert not third.heat["hirescam", "layer"].any() and third.raw == -np.inf and third.probability == 0
+    expected = torch.sigmoid(windows[0, 1].mean((1, 2)))
+    np.testing.assert_allclose(first.curve, expected, rtol=1e-5)
+    assert first.raw == pytest.approx(windows[0, 1, 3].mean().item(), rel=1e-5)
+    np.testing.assert_allclose(heat[3], windows[0, 1, 3] / 4, rtol=1e-5)
+
+
+def test_scores_of_frames_are_one_of_the_window_by_logsumexp(framed: Model) -> None:
+    windows = torch.rand(2, 3, 4, 2, 2)
+    found = Attributor(framed, ["layer"], ["hirescam"]).maps(Batch([0, 1], windows), lambda p: [[0]] * len(p))
+    scores = windows[:, 0].mean((2, 3))
+    np.testing.assert_allclose(found.probabilities[:, 0], scores.logsumexp(1).sigmoid(), rtol=1e-5)
+    np.testing.assert_allclose(found.curves[:, :, 0], scores.sigmoid(), rtol=1e-5)
+    weights = scores.softmax(1)[:, :, None, None] / 4
+    heats = np.stack([maps[0].heat["hirescam", "layer"] for maps in found.maps])
+    np.testing.assert_allclose(heats, windows[:, 0] * weights, rtol=1e-5)
+
+
+def test_windows_without_times_have_no_class_at_a_time(framed: Model) -> None:
+    with pytest.raises(TargetError, match="have no times"):
+        Attributor(framed, ["layer"], ["hirescam"]).maps(
+            Batch([0], torch.rand(1, 3, 4, 2, 2)), lambda p: [[InTime(0, 1.0, "a")]]
+        )
+
+
+def test_a_contrast_has_the_probability_of_the_class_that_it_speaks_for(framed: Model) -> None:
+    contrast = Contrast(1, 0, "b - a", "n c t")
+    windows = torch.rand(2, 3, 4, 2, 2)
+    found = Attributor(framed, ["layer"], ["gradcam"]).maps(Batch([0, 1], windows), lambda p: [[contrast, 0]] * len(p))
+    for i, maps in enumerate(found.maps):
+        assert maps[contrast].probability == pytest.approx(found.probabilities[i, 1])
+        assert maps[0].probability == pytest.approx(found.probabilities[i, 0])
+        scores = windows[i, :2].mean((2, 3)).logsumexp(1)
+        assert maps[contrast].raw == pytest.approx((scores[1] - scores[0]).item(), abs=1e-5)

@@ -59,7 +59,7 @@ def test_dense_is_window_by_window_where_no_zeros_pad(
     long_clip: Path, every: int, stride: int, rate: int, target: str | int
 ) -> None:
     model = _model(Pooled(every))
-    exact = explain(long_clip, model, target, stride=stride, sampling_rate=rate)
+    exact = explain(long_clip, model, target, stride=stride, sampling_rate=rate, context=False)
     dense = explain(long_clip, model, target, stride=stride, sampling_rate=rate, dense=True)
     assert dense.window_starts.tolist() == exact.window_starts.tolist()
     assert dense.target.index == exact.target.index
@@ -75,13 +75,13 @@ def test_dense_is_window_by_window_where_no_zeros_pad(
 
 def test_a_short_clip_is_padded_alike(tmp_path: Path) -> None:
     path = write_video(tmp_path / "short.mp4", [np.full((32, 32, 3), 40 * n, np.uint8) for n in range(3)])
-    exact, dense = (explain(path, _model(Pooled(1)), 1, dense=dense) for dense in (False, True))
+    exact, dense = (explain(path, _model(Pooled(1)), 1, dense=dense, context=False) for dense in (False, True))
     np.testing.assert_allclose(dense.maps, exact.maps, rtol=1e-3, atol=1e-5)
     assert any("fewer than one window" in note for note in dense.warnings)
 
 
 def test_localize_is_the_same(long_clip: Path) -> None:
-    exact, dense = (localize(long_clip, _model(Pooled(1)), dense=dense) for dense in (False, True))
+    exact, dense = (localize(long_clip, _model(Pooled(1)), dense=dense, context=False) for dense in (False, True))
     assert dense.labels == exact.labels
     np.testing.assert_allclose(dense.curves(), exact.curves(), rtol=1e-3, atol=1e-5)
     assert any(note.startswith("dense: ") for note in dense.warnings)
@@ -98,7 +98,10 @@ class Edged(Pooled):
 def test_the_agreement_is_that_of_the_first_two_windows_with_those_window_by_window(long_clip: Path) -> None:
     model = _model(Edged())
     target = int(model.network.fc.weight.sum(1).argmax())  # Grad-CAM++ sees nothing of a class without positive weights
-    exact, dense = (explain(long_clip, model, target, stride=4, dense=dense) for dense in (False, True))
+    exact, dense = (
+        explain(long_clip, model, target, stride=4, dense=dense, context=False, factor="none")
+        for dense in (False, True)
+    )
     told = dense.computation["dense_agreement"]
     first = np.corrcoef(exact.maps[:4].ravel(), dense.maps[:4].ravel())[0, 1]  # frames of the first window alone
     assert told < 0.999 and abs(told - first) < 0.05
@@ -108,16 +111,16 @@ def test_the_agreement_is_that_of_the_first_two_windows_with_those_window_by_win
     attributor = Attributor(model, ["body"], ["gradcam++"])
     with closing(loader.batches(model)) as batches:
         batch = next(batches)
-    probabilities, maps = attributor.maps(batch, lambda p: [[target]] * len(p))
+    dense = attributor.maps(batch, lambda p: [[target]] * len(p))
     singly = attributor.maps(
         Batch([0, 4], network_input(model, [w.frames for w in loader.first(2)])), lambda p: [[target]] * len(p)
     )
-    stacks = [np.stack([m[target].heat["gradcam++", "body"] for m in some[:2]]) for some in (maps, singly[1])]
-    found = dense_agreement(loader, attributor, batch, (probabilities, maps))
+    stacks = [np.stack([m[target].heat["gradcam++", "body"] for m in some[:2]]) for some in (dense.maps, singly.maps)]
+    found = dense_agreement(loader, attributor, batch, dense)
     assert found.correlation == pytest.approx(np.corrcoef(*(s.ravel() for s in stacks))[0, 1], abs=1e-5)
     assert found.correlation == pytest.approx(told, abs=1e-5)
     assert found.same_top
-    other = dense_agreement(loader, attributor, batch, (probabilities[:, ::-1], maps))
+    other = dense_agreement(loader, attributor, batch, replace(dense, probabilities=dense.probabilities[:, ::-1]))
     assert not other.same_top and other.correlation == found.correlation
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.video.test_windows import windowings
 from vidcam.temporal.stitch import stitch
-from vidcam.video.windows import Windowing, sliding_windows
+from vidcam.video.windows import Windowing, sliding_windows, windows_with_context
 
 
 def _starts(frames: int, windowing: Windowing) -> list[int]:
@@ -46,6 +46,23 @@ def test_frames_between_sampled_ones_lie_between_by_hand() -> None:
     # Two steps over a window of two frames, two source frames apart: the frame between is their mean.
     stitched = stitch(np.array([[1.0, 3.0]]), [0], 3, Windowing(2, 1, 2))
     np.testing.assert_allclose(stitched, [1, 2, 3])
+
+
+@given(windowings(), st.integers(2, 60))
+@settings(deadline=None)
+def test_windows_that_begin_before_the_clip_count_where_they_lie_in_it(windowing: Windowing, frames: int) -> None:
+    rng = np.random.default_rng(frames)
+    starts = [w.start for w in windows_with_context(range(frames), windowing)]
+    values = rng.random((len(starts), 3))
+    total, norm = np.zeros(frames), np.zeros(frames)
+    for window, start in zip(values, starts):
+        for step in range(windowing.span):
+            if 0 <= start + step < frames:
+                weight = min(step + 1, windowing.span - step)
+                at = np.clip((step / windowing.sampling_rate + 0.5) * 3 / windowing.length - 0.5, 0, 2)
+                total[start + step] += weight * np.interp(at, [0, 1, 2], window)
+                norm[start + step] += weight
+    np.testing.assert_allclose(stitch(values, starts, frames, windowing), total / norm, rtol=1e-5)
 
 
 def test_steps_on_padding_are_dropped() -> None:

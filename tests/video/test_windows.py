@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidcam.errors import SettingsError
-from vidcam.video.windows import Windowing, long_spans, sliding_windows
+from vidcam.video.windows import Windowing, long_spans, sliding_windows, windows_with_context
 
 
 @st.composite
@@ -39,6 +39,41 @@ def test_windows_against_slices_of_a_list(windowing: Windowing, count: int) -> N
 
 def test_an_empty_stream_has_no_window() -> None:
     assert list(sliding_windows([], Windowing(4, 2))) == []
+    assert list(windows_with_context([], Windowing(4, 2))) == []
+
+
+def _mirrored(index: int, count: int) -> int:
+    """The frame at a position of a clip that goes on in a mirror at both ends, step by step."""
+    position, step = 0, 1 if index > 0 else -1
+    for _ in range(abs(index)):
+        if not 0 <= position + step < count:
+            step = -step
+        position += step
+    return position
+
+
+@given(windowings(), st.integers(2, 80))
+def test_windows_with_context_against_a_walk_between_mirrors(windowing: Windowing, count: int) -> None:
+    inside = list(sliding_windows(range(count), windowing))
+    found = list(windows_with_context(iter(range(count)), windowing))
+    starts = [window.start for window in found]
+    assert starts == sorted(set(starts))
+    assert [window for window in found if 0 <= window.start <= max(0, count - windowing.span)] == inside
+    half, rate = windowing.span // 2, windowing.sampling_rate
+    for window in found:
+        assert -half <= window.start < count
+        if not 0 <= window.start <= max(0, count - windowing.span):
+            positions = [window.start + step * rate for step in range(windowing.length)]
+            assert list(window.frames) == [_mirrored(position, count) for position in positions]
+    if half:
+        assert starts[0] == -half
+    if half and half < count and count >= windowing.span:
+        assert starts[-1] == count - windowing.span + half
+
+
+def test_a_single_frame_has_no_context() -> None:
+    windowing = Windowing(4, 2)
+    assert list(windows_with_context([7], windowing)) == list(sliding_windows([7], windowing))
 
 
 @pytest.mark.parametrize(

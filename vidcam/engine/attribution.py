@@ -181,6 +181,6 @@ def _steps_at(seconds: float, batch: Batch, steps: int) -> tuple[np.ndarray, np.
     away = np.abs(batch.times - seconds)
     none = np.asarray(np.isnan(away).all(axis=1))
     frame = np.where(none, 0, np.nanargmin(np.where(none[:, None], 0, away), axis=1))
-    length = np.nanmedian(np.diff(batch.times, axis=1)) if batch.times.shape[1] > 1 else np.inf
-    inside = ~none & (np.take_along_axis(np.nan_to_num(away, nan=np.inf), frame[:, None], 1)[:, 0] <= length)
+    half = np.nanmedian(np.diff(batch.times, axis=1)) * 0.501 if batch.times.shape[1] > 1 else np.inf
+    inside = ~none & (np.take_along_axis(np.nan_to_num(away, nan=np.inf), frame[:, None], 1)[:, 0] <= half)
     return frame * steps // batch.times.shape[1], inside

@@ -67,7 +67,7 @@ class WindowLoader:
         context: whether windows begin before the source and end behind it, see `windows_with_context`.
 
     Attributes:
-        source, windowing: as given.
+        source, windowing, context: as given.
         times: seconds of the frames of the last reading.
         padded: repeated frames in its last window.
         began: when the loader was made, on `time.perf_counter`.
@@ -87,6 +87,7 @@ class WindowLoader:
         self.padded = 0
         self.began = time.perf_counter()
         self._spec, self._progress = spec, progress
+        self.context = context
         self._cut = windows_with_context if context else sliding_windows
         self._frames = ResizedFrames(source, spec.preprocess)
 
@@ -197,5 +198,5 @@ def network_input(model: Model, frames: Sequence[Sequence[np.ndarray]]) -> Tenso
 
 def normalised(model: Model, pixels: Tensor) -> Tensor:
     """Normalise windows of pixels (N, 3, T, H, W) in 0..255, on the network's device and in its dtype."""
-    given = model.spec.preprocess.normalized(pixels).to(model.device, next(model.network.parameters()).dtype)
+    given = model.spec.preprocess.normalized(pixels).to(model.device, model.float_dtype)
     return given.contiguous(memory_format=torch.channels_last_3d)

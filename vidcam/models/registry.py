@@ -115,6 +115,11 @@ class Model:
         return next(self.network.parameters(), torch.zeros(())).device
 
     @property
+    def float_dtype(self) -> torch.dtype:
+        """The dtype that its network takes windows in: that of its first parameter."""
+        return next(self.network.parameters(), torch.zeros(())).dtype
+
+    @property
     def background(self) -> int | None:
         """Index of the class that means "none of the others", or None."""
         return self.labels.index(self.spec.background) if self.spec.background in self.labels else None
