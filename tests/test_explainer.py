@@ -533,7 +533,7 @@ def test_limits_of_pixels_hold_when_a_clip_is_read_again(tmp_path: Path) -> None
     outputs = found.save(tmp_path / "out")
     assert len(list(Clip(outputs.overlay))) == found.frames
     write_report([found], tmp_path, embedded=0)
-    assert len(list(Clip(tmp_path / "clip.mp4"))) == found.frames
+    assert len(list(Clip(tmp_path / "report.mp4"))) == found.frames
 
 
 @pytest.mark.slow

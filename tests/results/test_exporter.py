@@ -8,7 +8,7 @@ import pytest
 
 import vidcam
 from tests.results.test_explanation import explanation
-from vidcam.export import writers
+from vidcam.export import results as writers
 from vidcam.results import exporter
 
 
