@@ -40,7 +40,7 @@ def main() -> None:
     for seed in range(7001, 7001 + given.seeds):
         settings = {"model": given.model, "methods": METHODS, "seed": seed}
         clips = sources("playground", seed, given.count, crowd_scene)
-        records = measured(measure, explainer.model, clips, settings, given.out / str(seed))
+        records = measured(measure, explainer.model.spec.preprocess, clips, settings, given.out / str(seed))
         by_seed.append([r for r in records if "figures" in r])
     print("mean over seeds ± deviation between seeds")
     print("| | " + " | ".join(METHODS) + " |")

@@ -36,7 +36,9 @@ def main() -> None:
     for seed in range(8001, 8001 + given.seeds):
         settings = {"model": given.model, "method": given.method, "seed": seed}
         clips = sources("playground", seed, given.count, hard_scene)
-        records = measured(measure, explainer.model, clips, settings, given.out / f"{given.method}-{seed}")
+        records = measured(
+            measure, explainer.model.spec.preprocess, clips, settings, given.out / f"{given.method}-{seed}"
+        )
         by_seed.append(summed_up(errors_of(records), len(records)))
     for name in by_seed[0]:
         print(f"| {name} | {between_seeds([found[name] for found in by_seed])} |")

@@ -50,7 +50,7 @@ def main() -> None:
     subject = Subject.of(Explainer(model, Recipe(dtype="float32")))
     tally = Tally()
     for source in track(sources("playground", options.seed, options.count), "clips", transient=True):
-        sample = source.read(model)
+        sample = source.read(model.spec.preprocess)
         clip = predict(subject.exact, sample)
         tally.update(alpha_figures(model, clip.window, clip.predicted))
     print(f"alpha of {model.spec.name} at {model.spec.layer}, {options.count} clips of seed {options.seed}")

@@ -35,7 +35,7 @@ def test_a_clip_is_explained_into_its_folder(job: dict[str, Any]) -> None:
     assert {"report.html", "clip/a.mp4"} <= names and sum(name.endswith("summary.json") for name in names) == 2
     assert all(load_explanation(folder / Path(n).parent).clip == "clip/a.mp4" for n in names if n.endswith("y.json"))
     shares = [step["share"] for step in told]
-    assert shares == sorted(shares) and shares[0] == 0 and 0.8 <= shares[-1] < 1
+    assert shares == sorted(shares) and shares[0] == 0 and 0.8 <= shares[-1] <= 1
     assert [step["step"] for step in told][-2:] == ["drawing", "drawing"] and told[10]["step"] == "watching"
     assert Path.cwd() == Path(os.sep)
 

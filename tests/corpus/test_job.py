@@ -6,13 +6,14 @@ import pytest
 
 from vidcam.corpus.job import Job, Limits, failed, of_manifest
 from vidcam.corpus.manifest import BadRow, Entry
+from vidcam.errors import SettingsError
 from vidcam.recipe import ExplainConfig
 
 
 @pytest.mark.parametrize("name", Limits.model_fields)
 def test_limits_are_positive(name: str) -> None:
     assert getattr(Limits(**{name: 1}), name) == 1
-    with pytest.raises(ValueError, match=name):
+    with pytest.raises(SettingsError, match=name):
         Limits(**{name: 0})
 
 

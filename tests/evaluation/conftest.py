@@ -30,7 +30,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def sample(path: Path, model: Model) -> Sample:
-    return read_sample(path, model)
+    return read_sample(path, model.spec.preprocess)
 
 
 @pytest.fixture(scope="package")

@@ -31,7 +31,7 @@ def test_a_crowd_does_one_thing() -> None:
 def test_the_actors_of_rendered_clips_are_found(model: Model) -> None:
     methods = ["gradcam++", "gradcam"]
     measure = MultiActor(Subject.of(Explainer(model, Recipe(method=",".join(methods)))), TubeParams())
-    records = measured(measure, model, sources("playground", 100, 6, crowd_scene), {})
+    records = measured(measure, model.spec.preprocess, sources("playground", 100, 6, crowd_scene), {})
     summary = summed_up(records, {}, methods)
     assert summary.methods["gradcam++"]["found_0.25"].mean > 0.7
     assert summary.methods["gradcam++"]["found_0.25_of_3"].count == 2

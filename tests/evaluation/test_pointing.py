@@ -11,7 +11,7 @@ from vidcam.evaluation.inference import Subject
 from vidcam.evaluation.pointing import Pointing, _measured
 from vidcam.evaluation.samples import Sample
 from vidcam.explainer import Explainer
-from vidcam.export.measures import place_figure
+from vidcam.export.measures import pointing_figure
 from vidcam.metrics.baselines import BASELINES
 from vidcam.models.registry import Model
 from vidcam.recipe import Recipe
@@ -23,7 +23,7 @@ def test_a_method_beats_the_trivial_explanations_on_a_clip_it_understands(sample
     best = max(figures[name]["pointing_game"] for name in BASELINES)
     assert figures["gradcam++"]["pointing_game"] > best
     assert all(0 <= value <= 1 for values in figures.values() for value in values.values())
-    place_figure([{"clip": "a", "figures": figures}]).canvas.draw()
+    pointing_figure([{"clip": "a", "figures": figures}]).canvas.draw()
 
 
 def test_a_map_that_is_the_mask_is_perfect_and_one_a_frame_late_is_not() -> None:

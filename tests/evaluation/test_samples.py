@@ -17,7 +17,7 @@ def test_a_folder_of_clips_comes_with_its_truth_where_there_is_one(tmp_path: Pat
     write_clip(untrimmed_scene(5, 0, 32), tmp_path / "a.mp4")
     found = sources(str(tmp_path), 0, 10)
     assert [source.name for source in found] == ["a.mp4", "clip.mp4"]
-    known, unknown = (source.read(load_model("playground-c3d")) for source in found)
+    known, unknown = (source.read(load_model("playground-c3d").spec.preprocess) for source in found)
     assert unknown.label is None and unknown.mask is None and unknown.frames.shape == (24, 112, 112, 3)
     truth = read_truth(tmp_path / "a.json")
     (action,) = truth.actions
@@ -32,7 +32,7 @@ def test_a_folder_of_clips_comes_with_its_truth_where_there_is_one(tmp_path: Pat
 
 def test_the_playground_is_the_same_every_time() -> None:
     model = load_model("playground-c3d")
-    first, again = (sources("playground", 8, 2)[1].read(model) for _ in range(2))
+    first, again = (sources("playground", 8, 2)[1].read(model.spec.preprocess) for _ in range(2))
     assert first.name == "8-0001.mp4" or first.name == "8-0001"
     np.testing.assert_array_equal(first.frames, again.frames)
 
@@ -47,20 +47,20 @@ def test_no_clips(tmp_path: Path) -> None:
 def test_labels_of_a_folder(tmp_path: Path) -> None:
     model = load_model("playground-c3d")
     clips = [write_video(tmp_path / f"{n}.mp4", [numbered(i, 32, 32) for i in range(8)]) for n in ("a", "b", "c")]
-    assert read_sample(clips[0], model).label is None
+    assert read_sample(clips[0], model.spec.preprocess).label is None
     (tmp_path / "labels.csv").write_text(
         "clip,label\nb.mp4,kicking\n\n a.mp4 , waving \na.mp4,late\n", encoding="utf-8"
     )
-    assert [read_sample(clip, model).label for clip in clips] == ["waving", "kicking", None]
+    assert [read_sample(clip, model.spec.preprocess).label for clip in clips] == ["waving", "kicking", None]
     (tmp_path / "labels.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ClipError, match="cannot be read"):
-        read_sample(clips[0], model)
+        read_sample(clips[0], model.spec.preprocess)
 
 
 def test_masks_lie_on_the_frames_of_the_act(tmp_path: Path) -> None:
     """What is seen of the actor, drawn alone: the same pixels, frame by frame."""
     write_clip(untrimmed_scene(5, 1, 40), tmp_path / "a.mp4")
-    found = read_sample(tmp_path / "a.mp4", load_model("playground-c3d"))
+    found = read_sample(tmp_path / "a.mp4", load_model("playground-c3d").spec.preprocess)
     truth = read_truth(tmp_path / "a.json")
     (action,) = truth.actions
     assert found.mask is not None and len(found.actors) == 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from vidcam.export.measures import faithfulness_figure, place_figure, sanity_figure
+from vidcam.export.measures import faithfulness_figure, pointing_figure, sanity_figure
 
 NAMES = ["gradcam++", "layercam", "centre"]  # two methods and a baseline
 
@@ -67,7 +67,7 @@ def test_methods_are_in_colour_and_baselines_grey_and_dashed() -> None:
 
 def test_pointing_energy_and_overlap() -> None:
     records = _records(["pointing_game", "energy_inside", "saliency_iou"])
-    axes = place_figure(records).axes
+    axes = pointing_figure(records).axes
     titles = {
         "pointing game, share of frames": "pointing_game",
         "energy inside the acting figure": "energy_inside",

@@ -81,10 +81,9 @@ class Explaining:
         """
         config = self.job.config
         try:
-            tried = self.explainer
-            if not config.dense:
-                tried = Explainer(tried.model, config.changed(method="gradcam++", device=None))
-            tried.explain(np.zeros((4, 48, 64, 3), np.uint8))
+            method = config.method if config.dense else "gradcam++"
+            any_clip = config.changed(method=method, stride=None, device=None)  # a stride may fit other clips alone
+            Explainer(self.explainer.model, any_clip).explain(np.zeros((4, 48, 64, 3), np.uint8))
         except VidcamError:
             raise
         except Exception:  # nosec B110 # the network's own code may not take black frames
