@@ -1,6 +1,6 @@
 """The local page: drop a clip, choose a class, see the report, download everything.
 
-The names here are loaded when they are used, so that the process that explains clips does not load the web server.
+The names here are imported on first use, so that the process that explains clips does not import the web server.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The page itself: its parts, and the functions that its events call."""
+"""The page in the browser: its components, and the functions that its events call."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ addEventListener("message", ({ source, data }) => {
 
 
 def page(explainer: Explainer, limits: Limits, left: Callable[[str], None]) -> gr.Blocks:
-    """The page.
+    """Return the page.
 
     Args:
-        explainer: what explains clips.
+        explainer: explains clips.
         limits: of the page.
-        left: is called with a session that ended.
+        left: called with the internal name of a session that has ended.
     """
 
     def explained(_: None, model: str, target: str, method: str, request: gr.Request, told: Any = gr.Progress()) -> str:
@@ -92,7 +92,7 @@ def page(explainer: Explainer, limits: Limits, left: Callable[[str], None]) -> g
 
 
 def queued(blocks: gr.Blocks) -> list[Job]:
-    """The clips that wait or are explained."""
+    """Return the jobs in the page's queue, those being explained included."""
     queue = blocks._queue
     waiting = [event for each in queue.event_queue_per_concurrency_id.values() for event in each.queue]
     running = [event for job in queue.active_jobs if job is not None for event in job]
@@ -101,7 +101,12 @@ def queued(blocks: gr.Blocks) -> list[Job]:
 
 
 def speaks(blocks: gr.Blocks, session: str) -> bool:
-    """Whether there may be messages for a session."""
+    """Return True if there may be messages for a session.
+
+    Args:
+        blocks: the page.
+        session: the internal name of the session.
+    """
     return session in blocks._queue.pending_messages_per_session
 
 

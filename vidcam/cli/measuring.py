@@ -38,7 +38,7 @@ class Data(Validated):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What figures depend on."""
+        """Settings that the figures depend on, ready for JSON."""
         return {"data": self.data, "seed": self.seed} if self.data == "playground" else {"data": self.data}
 
 
@@ -52,7 +52,7 @@ def evaluate_temporal(
     ] = "activitynet",
     as_json: Json = False,
 ) -> None:
-    """mAP of detections in time, by ActivityNet's protocol."""
+    """Compute the mAP of detections in time, by ActivityNet's protocol."""
     from vidcam.export.annotations import read_detections, read_truths
     from vidcam.metrics.localization import ACTIVITYNET_TIOU, THUMOS_TIOU, mean_average_precision
 
@@ -122,7 +122,7 @@ def evaluate_faithfulness(
     out: Records = None,
     as_json: Json = False,
 ) -> None:
-    """Whether the network keeps its answer where the map points: Average Drop, deletion, insertion."""
+    """Test that the network keeps its answer where the map points: Average Drop, deletion, insertion."""
     from vidcam.evaluation.faithfulness import Faithfulness
     from vidcam.export.measures import faithfulness_figure
     from vidcam.metrics.faithfulness import Fill
@@ -147,7 +147,7 @@ def evaluate_faithfulness(
 @with_config(without=("target",), method=_METHODS)
 @with_fields("data", Data)
 def evaluate_localization(config: ExplainConfig, data: Data, out: Records = None, as_json: Json = False) -> None:
-    """Whether the map lies on who acts: pointing game, energy, overlap. Needs clips of `vidcam playground render`."""
+    """Test that the map lies on who acts: pointing game, energy, overlap. Needs clips of `vidcam playground render`."""
     from vidcam.evaluation.pointing import Pointing
     from vidcam.export.measures import pointing_figure
 
@@ -160,7 +160,7 @@ def evaluate_localization(config: ExplainConfig, data: Data, out: Records = None
 @with_config(without=("target",), method=_METHODS)
 @with_fields("data", Data)
 def evaluate_sanity(config: ExplainConfig, data: Data, out: Records = None, as_json: Json = False) -> None:
-    """Whether the map depends on the weights, the class and the order of frames, and withstands noise."""
+    """Test that the map depends on the weights, the class and the order of frames, and withstands noise."""
     from vidcam.evaluation.sanity import Sanity
     from vidcam.export.measures import sanity_figure
     from vidcam.metrics.sanity import stages

@@ -1,4 +1,4 @@
-"""Commands of rendered clips and the networks trained on them."""
+"""Commands for rendered clips and the networks trained on them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def playground_accuracy(
     count: Annotated[int, typer.Option(min=1)] = 300,
     weights: Annotated[str, typer.Option(help="default, or a file.")] = "default",
 ) -> None:
-    """Top-1 accuracy of a bundled network on freshly rendered windows."""
+    """Print the top-1 accuracy of a bundled network on freshly rendered windows."""
     from vidcam.models.registry import load_model
     from vidcam.playground.training.recipes import accuracy
 

@@ -1,4 +1,4 @@
-"""Where a run's clips are worked on: by processes of this machine, or on a Ray cluster."""
+"""Engines that run the clips of a corpus: processes of this machine, or a Ray cluster."""
 
 from __future__ import annotations
 
@@ -30,7 +30,11 @@ _PROBES = 20  # clips that are tried until one tells what may be computed in
 
 
 def local(workers: int | None = None) -> Engine:
-    """Processes of this machine; by default one for each GPU, or for each core as far as the memory goes."""
+    """Return the engine that runs clips in processes of this machine.
+
+    Args:
+        workers: number of processes; by default one per GPU, or one per core as far as the memory allows.
+    """
 
     def run(job: Job, results: Results, entries: Iterable[Entry]) -> Generator[Record]:
         stopping, taking, source = Event(), Lock(), iter(entries)
@@ -78,9 +82,11 @@ def _default_workers() -> int:
 
 
 def ray(address: str | None = None, workers: int | None = None) -> Engine:
-    """A Ray cluster, or Ray on this machine where there is no address; the directory of the results is one all share.
+    """Return the engine that runs clips on a Ray cluster; all nodes must share the directory of the results.
 
-    By default one worker for each GPU of the cluster, or for each of its cores.
+    Args:
+        address: host:port of the cluster; by default Ray on this machine.
+        workers: number of workers; by default one per GPU of the cluster, or one per core.
 
     Raises:
         SettingsError: Ray is not installed, or there is no cluster at that address.
@@ -125,14 +131,18 @@ def ray(address: str | None = None, workers: int | None = None) -> Engine:
 
 
 def _reached(address: str | None) -> None:
-    """Raise an OSError where nobody listens at host:port; Ray itself would try for a quarter of an hour."""
+    """Connect to host:port for a moment; Ray itself would retry for a quarter of an hour.
+
+    Raises:
+        OSError: nothing listens there.
+    """
     match = re.fullmatch(r"(?:ray://)?([^/:]+):(\d+)", address or "")
     if match:
         socket.create_connection((match[1], int(match[2])), timeout=10).close()
 
 
 class _Actor:
-    """Holds a worker on a node of the cluster."""
+    """A worker on a node of the cluster."""
 
     def __init__(self, job: Job, results: Results) -> None:
         self._results, self._worker = results, Worker(job, Event())
@@ -149,10 +159,10 @@ class _Actor:
 
 
 def probed(worker: Worker, entries: Iterable[Entry], results: Results) -> str:
-    """What every clip of a run is computed in: what is quick on this machine, if the first clip that tells stays the same.
+    """Return the dtype for every clip of a run: this machine's fastest one if the first usable clip allows it.
 
     Raises:
-        VidcamError: the network cannot be had.
+        VidcamError: the network cannot be loaded.
     """
     for entry in islice(entries, _PROBES):
         if found := worker.dtype(entry, results):

@@ -1,4 +1,4 @@
-"""A job with its network loaded: a clip in, its results and its record out."""
+"""A job with its network loaded: explains a clip, writes its results and returns its record."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Explaining:
         made_by: the versions and weights that its results come from.
 
     Raises:
-        VidcamError: something in the job is wrong, whatever the clip.
+        VidcamError: a setting of the job is wrong for every clip.
     """
 
     def __init__(self, job: Job) -> None:
@@ -72,12 +72,12 @@ class Explaining:
             raise TargetError(f"target {target!r} is several classes, and each clip is explained for one; give top")
 
     def tried(self) -> Provenance:
-        """Explain a few black frames, so that what is wrong whatever the clip is found before the first one.
+        """Explain a few black frames to find errors that do not depend on the clip; return versions and weights.
 
-        Masked methods take long, so that they are not tried but with dense, which they exclude.
+        Masked methods are slow and are only tried together with `dense`, which they exclude.
 
         Raises:
-            VidcamError: no clip can be explained like that.
+            VidcamError: no clip can be explained with these settings.
         """
         config = self.job.config
         try:
@@ -92,11 +92,11 @@ class Explaining:
         return self.made_by
 
     def dtype(self, entry: Entry, folder: Path) -> str:
-        """What the trunk may compute in without changing the explanation, as a clip's first window has it.
+        """Return the name of the shortest dtype that does not change the explanation, tested on a clip's first window.
 
         Args:
             entry: the clip.
-            folder: where it may be fetched to.
+            folder: a clip at a URL is fetched into it.
 
         Raises:
             VidcamError: the clip cannot be used.
@@ -104,7 +104,7 @@ class Explaining:
         return self.explainer.shortest_dtype(self._clip(self._at_hand(entry, folder), entry))
 
     def record(self, entry: Entry, folder: Path) -> Record:
-        """Explain a clip into a folder that is its own, and say what was found.
+        """Explain a clip into its own folder and return its record.
 
         Raises:
             OutputError: the folder cannot be written, whatever the clip.
@@ -152,7 +152,7 @@ class Explaining:
         return explanation
 
     def _at_hand(self, entry: Entry, folder: Path) -> Path:
-        """A clip's file: where it lies, or where it was fetched to, inside a folder."""
+        """Return the path of a clip's file; a clip at a URL is fetched into the folder first."""
         place = located(entry, self.job.folder)
         if isinstance(place, Path):
             return place
@@ -175,9 +175,12 @@ class Explaining:
 
 @contextmanager
 def _its_own_fault(entry: Entry) -> Iterator[None]:
-    """Make what the system says of a clip's file, or of its times, an error of the clip: its name may be too long, say.
+    """Raise a system error about a clip's file or times, such as a name that is too long, as a ClipError.
 
-    The message holds nothing of the system's but its own words for the kind of failure.
+    The message holds only the kind of failure in the system's words.
+
+    Raises:
+        ClipError: in place of an OSError or OverflowError.
     """
     try:
         yield
@@ -188,7 +191,7 @@ def _its_own_fault(entry: Entry) -> Iterator[None]:
 
 
 def _ends_the_run(error: BaseException | None) -> bool:
-    """Whether the disk with the results is why an output could not be written, and no other clip's could be, either."""
+    """Return True if an output could not be written because of the disk, so that every other clip would fail too."""
     if not isinstance(error, OutputError):
         return False
     cause: BaseException | None = error
@@ -200,7 +203,13 @@ def _ends_the_run(error: BaseException | None) -> bool:
 
 
 def found(entry: Entry, explanation: Explanation, timings: dict[str, float]) -> Record:
-    """The record of a clip that was explained."""
+    """Return the record of a clip that was explained.
+
+    Args:
+        entry: the clip's row.
+        explanation: of the clip.
+        timings: seconds by stage.
+    """
     target = explanation.target
     edges = frame_edges(explanation.times)
     return {
@@ -219,9 +228,10 @@ def found(entry: Entry, explanation: Explanation, timings: dict[str, float]) -> 
 
 
 def segments(explanation: Explanation) -> list[dict[str, Any]]:
-    """When the explained target happens, best first: start and end in seconds, and a score.
+    """Return the segments of the explained target, best first: start and end in seconds, and a score.
 
-    Cut from score and evidence combined (`combined_curve`); what is no class has no score, its evidence alone is cut.
+    They are cut from score and evidence combined (`combined_curve`). A target that is no class has no score: its segments
+    are cut from the evidence alone.
     """
     is_class = explanation.target.index is not None
     curve = combined_curve(explanation.scores if is_class else np.ones_like(explanation.evidence), explanation.evidence)

@@ -1,4 +1,4 @@
-"""What a run does with each of its clips, and what is put down about one that failed."""
+"""The job of a run, which every worker gets, and the records of clips that failed."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Record = dict[str, Any]
 
 
 class Job(BaseModel):
-    """What every worker of a run is told.
+    """The job of a run, which every worker gets.
 
     Attributes:
-        config: the explanation; paths in it are absolute.
-        dtype: what the trunk computes in, on every machine.
-        limits: of a clip.
-        films: whether a film of each clip is drawn.
-        folder: the manifest's, in which relative paths begin.
-        directory: where a factory is looked for.
+        config: settings of the explanation; paths in it are absolute.
+        dtype: the trunk's dtype, the same on every machine.
+        limits: of one clip.
+        films: True to draw a film of each clip.
+        folder: folder of the manifest; its relative paths begin there.
+        directory: directory from which a factory of a network is imported.
         made_by: versions and weights of the run, which every worker must have; see `vidcam.corpus.provenance`.
     """
 
@@ -43,7 +43,14 @@ class Job(BaseModel):
 
 
 def failed(row: Row, kind: str, message: str, timings: dict[str, float] | None = None) -> Record:
-    """The record of a row that could not be explained."""
+    """Return the record of a row that could not be explained; the message is stored without secrets of URLs.
+
+    Args:
+        row: of the manifest.
+        kind: name of the error's class, or of the limit.
+        message: the error.
+        timings: seconds by stage.
+    """
     text = without_secrets(message) if isinstance(row, BadRow) else message
     if isinstance(row, Entry):
         if isinstance(row.target, str) and is_url(row.target):
@@ -58,14 +65,14 @@ def failed(row: Row, kind: str, message: str, timings: dict[str, float] | None =
 
 
 def of_manifest(row: Row) -> Record:
-    """What of a record is known before its clip is looked at."""
+    """Return the columns of a record that come from the manifest."""
     if isinstance(row, BadRow):
         return {"id": row.id, "clip": row.shown, "target": None, "start": None, "end": None}
     return {"id": row.id, "clip": row.shown, "target": _target(row), "start": row.start, "end": row.end}
 
 
 def _target(row: Entry) -> str | None:
-    """A row's target as it may be written down: it may hold what belongs in another column."""
+    """Return a row's target without secrets of URLs: it may hold the value of another column."""
     if row.target is None:
         return None
     text = str(row.target)

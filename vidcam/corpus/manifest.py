@@ -1,4 +1,4 @@
-"""The manifest of a corpus: which clips, and what of each is explained."""
+"""The manifest of a corpus: its clips, and the target and stretch to explain of each."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _COLUMNS = "columns are path, and where wanted target, start, end"
 
 
 class ManifestError(VidcamError):
-    """A row of a manifest cannot be used."""
+    """A row of a manifest that cannot be used."""
 
 
 def _path(given: object) -> str:
@@ -76,8 +76,12 @@ class Entry(BaseModel):
 
     Attributes:
         path: a file, relative to the manifest's folder or absolute, or a URL that fsspec reads.
-        target: what is explained, in place of what the run says; as for `vidcam.explain`.
-        start, end: seconds on the clip's clock, of the stretch that is explained; by default all of it.
+        target: the target to explain instead of the run's own, as for `vidcam.explain`; None for the run's own.
+        start, end: seconds on the clip's clock of the stretch to explain; by default the whole clip.
+
+    Example:
+        >>> Entry(path="clips/wave.mp4", target="wave", end=2).target
+        'wave'
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -95,12 +99,12 @@ class Entry(BaseModel):
 
     @property
     def shown(self) -> str:
-        """The path as it may be written down: printable, and a URL without what gives access to it."""
+        """The path for records and messages: printable, and of a URL no user, password or query."""
         return shown(self.path)
 
     @cached_property
     def id(self) -> str:
-        """A name for the clip's folder, the same in every run: no two rows that differ share it, whatever they hold."""
+        """Name of the clip's folder: the same in every run, and different for rows that differ."""
         stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(self.shown).stem).strip("-")[:40]
         digest = _digest(json.dumps([unsigned(self.path), self.target, self.start, self.end]))
         return f"{stem}-{digest}" if stem else digest
@@ -108,10 +112,10 @@ class Entry(BaseModel):
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row of a manifest that cannot be used. It stands in the table with its reason.
+    """A row of a manifest that cannot be used; the table has it with its error.
 
     Attributes:
-        shown: the clip it names, or which row it is, as it may be written down.
+        shown: the clip it names, or the number of the row, without secrets.
         error: what is wrong with it.
         id: the same in every run, for the same content.
     """
@@ -126,17 +130,21 @@ Row = Entry | BadRow
 
 @dataclass(frozen=True)
 class Shard:
-    """The part of a manifest that one of several machines takes: every `of`-th row, from the `index`-th on."""
+    """The part of a manifest for one of several machines: every `of`-th row, from the `index`-th on."""
 
     index: int = 1
     of: int = 1
 
     @classmethod
     def parsed(cls, text: str) -> Shard:
-        """From "i/n".
+        """Return the shard of a text "i/n".
 
         Raises:
             SettingsError: it is not of that form, or i is not one of 1 to n.
+
+        Example:
+            >>> Shard.parsed("2/3")
+            Shard(index=2, of=3)
         """
         match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
         if not match or not 1 <= int(match[1]) <= int(match[2]):
@@ -147,21 +155,21 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """For files that belong to this part."""
+        """Name of the shard in the names of its files."""
         return f"{self.index}-of-{self.of}"
 
 
 def read_manifest(path: Path, shard: Shard = Shard()) -> Iterator[Row]:
-    """The rows of a manifest that belong to a shard, in their order and never all at once.
+    """Yield the rows of a manifest that belong to a shard, in their order, without reading all of them at once.
 
     Args:
-        path: CSV with a header, JSON lines, or Parquet, by its suffix. Columns: path, and where wanted target, start
-            and end (`Entry`); others are left alone. Text is UTF-8; in CSV and JSON lines, other bytes of a path are
+        path: CSV with a header, JSON lines, or Parquet, by its suffix. Columns: path, and optionally target, start
+            and end (`Entry`); others are ignored. Text is UTF-8; in CSV and JSON lines, other bytes of a path are
             kept as the bytes of its name.
-        shard: which part.
+        shard: the part to read.
 
     Raises:
-        SettingsError: it cannot be read as a whole, has no column `path`, or one of its columns twice. A row that cannot
+        SettingsError: the file cannot be read, has no column `path`, or has one of these columns twice. A row that cannot
             be used is a `BadRow`.
     """
     kinds = {".csv": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines, ".parquet": _parquet}
@@ -185,9 +193,9 @@ class _Found(NamedTuple):
     """A row as its file holds it.
 
     Attributes:
-        content: all of it, or what stands for it.
-        values: by column; None where it has none.
-        fault: why it has none.
+        content: the whole content, or a digest of it.
+        values: by column; None if it has none.
+        fault: the reason why it has none.
     """
 
     content: str
@@ -196,7 +204,7 @@ class _Found(NamedTuple):
 
 
 class _Refused(Exception):
-    """The manifest cannot be used; the message says why, and what to do."""
+    """A manifest that cannot be used; the message says why, and what to do."""
 
 
 def _row(found: _Found, number: int) -> Row:
@@ -215,9 +223,12 @@ def _row(found: _Found, number: int) -> Row:
 
 
 def _check_columns(columns: list[str]) -> None:
-    """Refuse a header without `path`, or with a column of ours twice: nobody knows which of the two is meant.
+    """Check that a header has a column `path` and none of vidcam's columns twice.
 
-    Where a header is missing, its columns are the first row, with all that may be secret in it.
+    The error does not quote the header: if the file has none, it is the first row, which may hold secrets.
+
+    Raises:
+        _Refused: the header cannot be used.
     """
     if "path" not in columns:
         listed = shortened(", ".join(map(shown, columns))) if columns else "none"
@@ -232,7 +243,7 @@ def _digest(text: str) -> str:
 
 
 class _Line(NamedTuple):
-    """A line of a text file; of one that is too long a digest."""
+    """A line of a text file; a line that is too long is replaced by its digest."""
 
     text: str
     too_long: bool = False
@@ -295,11 +306,11 @@ def _csv(path: Path) -> Iterator[_Found]:
 
 
 class _LongRow(Exception):
-    """A row of a CSV file has too many characters."""
+    """A row of a CSV file with too many characters."""
 
 
 def _each(lines: list[_Line], fault: str) -> Iterator[_Found]:
-    """Lines that make no row, such as those behind a quote that nothing closes: each is a row without values."""
+    """Yield each line as a row without values: lines that make no row, such as those after a quote that is never closed."""
     for index, line in enumerate(lines):
         if index == 0:
             yield _Found(line.text, None, fault)
@@ -321,7 +332,7 @@ class _Object(dict[str, Any]):
     """A JSON object.
 
     Attributes:
-        twice: a name that stands twice in it, or "".
+        twice: a name that appears twice in it, or "".
     """
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
@@ -376,7 +387,11 @@ def _parquet_rows(path: Path) -> Iterator[_Found]:
 
 
 def _is_text(name: str, kind: Any) -> bool:
-    """Whether a column holds texts; one that holds neither texts nor numbers is refused."""
+    """Return True if a column holds texts, False if it holds numbers.
+
+    Raises:
+        _Refused: it holds neither.
+    """
     from pyarrow import types
 
     if types.is_dictionary(kind):
@@ -391,7 +406,11 @@ def _is_text(name: str, kind: Any) -> bool:
 
 
 def _check_size(metadata: Any, columns: list[str]) -> None:
-    """Refuse row groups that would take much memory, however few bytes they are compressed to."""
+    """Check that no row group takes much memory, however few bytes it is compressed to.
+
+    Raises:
+        _Refused: one does.
+    """
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)
         chunks = [group.column(i) for i in range(group.num_columns)]
@@ -405,11 +424,11 @@ def _check_size(metadata: Any, columns: list[str]) -> None:
 
 
 class _Fault(NamedTuple):
-    """A value that is none.
+    """An invalid value of a cell.
 
     Attributes:
-        content: what stands for it.
-        why: it is none.
+        content: a text that stands for it.
+        why: the reason.
     """
 
     content: str
@@ -417,7 +436,7 @@ class _Fault(NamedTuple):
 
 
 def _cells(column: Any) -> list[Any]:
-    """The values of a column; one that cannot be had is a `_Fault`."""
+    """Return the values of a column; an invalid one is a `_Fault`."""
     from pyarrow import DictionaryArray
 
     if isinstance(column, DictionaryArray):
@@ -450,7 +469,7 @@ def _from_parquet(values: dict[str, Any]) -> _Found:
 
 
 def located(entry: Entry, folder: Path) -> str | Path:
-    """Where a clip is: a URL, or a file, of which relative ones lie in a folder, the manifest's."""
+    """Return the URL of a clip, or the path of its file; relative paths begin in `folder`, the manifest's."""
     if is_url(entry.path):
         return entry.path
     return folder / re.sub("^file://", "", entry.path, flags=re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""Explaining a corpus: the clips of a manifest, each exactly once, whatever happens on the way."""
+"""The run of a corpus: explains the clips of a manifest, each exactly once, and resumes after an interruption."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _PIECE = 2**20  # bytes of a file that are read at once
 
 @dataclass(frozen=True)
 class Tally:
-    """What became of a manifest's rows.
+    """Counts of a manifest's rows after a run.
 
     Attributes:
-        table: the table of all rows.
-        rows: of the manifest, or of the shard; each is either explained or failed.
-        explained: rows that have an explanation.
-        failed: rows that have none, but a reason.
-        done: clips that were worked on in this run; the others had been before.
-        first_error: of the first row that failed.
+        table: path of the table of all rows.
+        rows: number of rows of the manifest, or of the shard; each is either explained or failed.
+        explained: number of rows with an explanation.
+        failed: number of rows with an error.
+        done: number of clips that this run worked on; the others were done before.
+        first_error: the error of the first row that failed, or "".
     """
 
     table: Path
@@ -63,25 +63,35 @@ def run_corpus(
 ) -> Tally:
     """Explain every clip of a manifest into a folder of its own, and write a table of all.
 
-    A run that was ended, by whatever, goes on where it was when it is started again. A row that fails, of whatever is
-    in it, leaves its reason and does not stop the others.
+    If interrupted, run it again with the same arguments to resume. A row that fails is recorded with its error, and the
+    other rows go on.
 
     Args:
         manifest: CSV, JSON lines or Parquet, see `read_manifest`.
         out: directory of the results, see `Results`; machines that share a run share it.
-        config: what is explained, as for one clip; a row's own target goes before its target.
+        config: settings of the explanation, as for one clip; a row's own target takes precedence over its target.
         limits: of each clip.
-        engine: where it is worked on; by default in processes of this machine.
-        shard: which part of the manifest.
-        films: draw an overlay film and the curve of each clip, too.
-        retry_failed: do those clips again that failed.
-        overwrite: start anew where the directory holds results of other settings, versions or weights.
-        accept_changes: go on where it holds results of other versions or weights; the new rows say what differs.
-        progress: told how many clips are done, of how many.
+        engine: runs the clips; processes of this machine by default.
+        shard: the part of the manifest to run.
+        films: True to also draw an overlay film and the curve of each clip.
+        retry_failed: True to run clips again that failed.
+        overwrite: True to delete results of other settings, versions or weights, and to begin anew.
+        accept_changes: True to add to results of other versions or weights; the new rows are marked with the changes.
+        progress: called with the number of clips done and the number of all.
+
+    Returns:
+        The counts of explained and failed rows, and the path of the table.
 
     Raises:
-        VidcamError: the manifest cannot be read or has no valid row, a setting is wrong, the network cannot be had, the
-            directory holds results of other settings or is in use, or cannot be written. What was done stays.
+        SettingsError: the manifest cannot be read or has no valid row, or a setting is wrong.
+        ModelError: the network or its weights cannot be loaded.
+        OutputError: the directory holds results of other settings, is in use by another run, or cannot be written.
+        VidcamError: a worker could not load the network. Clips that are done stay done.
+
+    Example:
+        >>> tally = run_corpus(Path("clips.csv"), Path("results"))      # doctest: +SKIP
+        >>> tally.explained, tally.failed                               # doctest: +SKIP
+        (10, 0)
     """
     rows = _checked(manifest, shard)
     results = Results(out.absolute(), shard)
@@ -131,7 +141,11 @@ def run_corpus(
 
 
 def _checked(manifest: Path, shard: Shard) -> int:
-    """How many rows of a manifest belong to a shard, once it is known that they can be read."""
+    """Return the number of rows of a manifest that belong to a shard.
+
+    Raises:
+        SettingsError: the manifest cannot be read, is empty, or has no row that can be used.
+    """
     rows, first_bad, valid, number = 0, "", False, -1
     for number, row in enumerate(read_manifest(manifest)):
         rows += number % shard.of == shard.index - 1
@@ -150,7 +164,7 @@ def _entries(rows: Iterable[Row]) -> Iterator[Entry]:
 
 
 def _files(config: ExplainConfig) -> dict[str, str]:
-    """The files a config names, absolute, by the names of their settings."""
+    """Return the absolute paths of the files that a config names, by setting."""
     named = {} if config.weights in ("default", "none") else {"weights": config.weights}
     if config.labels is not None:
         named["labels"] = config.labels
@@ -158,7 +172,7 @@ def _files(config: ExplainConfig) -> dict[str, str]:
 
 
 def _settings(config: ExplainConfig, films: bool) -> dict[str, Any]:
-    """What results depend on: the explanation, what is in the files it names, and whether there are films."""
+    """Return the settings that results depend on: the explanation's, digests of the files they name, and `films`."""
     digests = {path: _digest(path) for path in _files(config).values()}
     return {**config.model_dump(mode="json"), "films": films, "sha256": digests}
 

@@ -1,4 +1,4 @@
-"""A process that explains clips and may die of them, and the one that watches it."""
+"""A worker process that explains clips, and its supervisor, which survives its crashes."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # a sum is the s
 
 
 class Stopped(Exception):
-    """The run ends; the clip that was being worked on is left for the next one."""
+    """The end of the run on request; the clip in progress is left for the next run."""
 
 
 class Worker:
-    """One process with the network in it, and its clips, one after the other.
+    """One process with the network loaded, which explains clips one after the other.
 
-    A clip that crashes, hangs or grows beyond the limits takes the process with it and nothing else: its record says
-    what happened, and the next clip gets a new process.
+    A clip that crashes, hangs or exceeds a limit ends only this process: its record holds the error, and the next clip
+    gets a new process.
 
     Args:
-        job: what is done.
-        stopping: set by whoever wants it to end.
-        index: of several workers on one machine; it says which of its GPUs is taken.
+        job: the settings of the run.
+        stopping: event that ends the work when it is set.
+        index: number of the worker on its machine, which selects one of several GPUs.
     """
 
     def __init__(self, job: Job, stopping: Event, index: int = 0) -> None:
@@ -47,15 +47,15 @@ class Worker:
 
     @property
     def process(self) -> int | None:
-        """The process's number in the system, while it runs."""
+        """The process's number in the system, or None while it does not run."""
         return self._process.number
 
     def finish(self, entry: Entry, results: Results) -> Record:
-        """Explain a clip, or find out why that cannot be, and put it down.
+        """Explain a clip, write its results or its error, and return its record.
 
         Raises:
-            VidcamError: the run cannot go on, whatever the clip: the network cannot be had, or the disk is full.
-            Stopped: it was wanted.
+            VidcamError: the run cannot go on with any clip: the network cannot be loaded, or the disk is full.
+            Stopped: the run is to end.
         """
         for last in (False, True):  # a process may have been killed by somebody; the second time it was the clip
             with results.place(entry) as work:
@@ -65,10 +65,10 @@ class Worker:
         raise AssertionError("the last try gives a record")
 
     def tried(self) -> Provenance:
-        """Load the network, and find out if the job can be done at all, see `Explaining.tried`; what it is done by.
+        """Load the network, test the job on black frames, see `Explaining.tried`, and return versions and weights.
 
         Raises:
-            VidcamError: it cannot.
+            VidcamError: the job cannot be done with any clip.
         """
         self._load()
         try:
@@ -80,7 +80,7 @@ class Worker:
             ) from ended
 
     def dtype(self, entry: Entry, results: Results) -> str | None:
-        """What the trunk may compute in, see `Explaining.dtype`; None where a clip cannot tell."""
+        """Return the name of the dtype that a clip allows, see `Explaining.dtype`; None if the clip cannot be used."""
         with results.place(entry) as work:  # what a killed process leaves of a fetched clip is swept
             answer = self._record({"dtype_of": entry.model_dump(), "folder": str(work)}, entry, retry=False)
         return (answer or {}).get("dtype")
@@ -90,7 +90,7 @@ class Worker:
         self._process.close()
 
     def _record(self, question: dict[str, Any], entry: Entry, retry: bool) -> Record | None:
-        """The answer; where the process ended without one a record that says so, or None if it is to be tried again."""
+        """Return the worker's answer; if the process ended without one, a record of that, or None if it should be retried."""
         self._load()
         limits = self._job.limits
         try:
@@ -111,7 +111,7 @@ class Worker:
         return answer
 
     def _load(self) -> None:
-        """Start the process and load the network, where that is not done."""
+        """Start the process and load the network, unless that is done."""
         if self.process is not None:
             return
         job = self._job.model_dump(mode="json")
@@ -145,7 +145,7 @@ def _how(ended: Ended) -> str:
 
 
 def _committed(entry: Entry, record: Record, work: Path, results: Results) -> Record:
-    """The record as it was put down: where it cannot be, one that says so."""
+    """Write a clip's results and return its record; a record that cannot be written is replaced by one that says so."""
     try:
         results.commit(entry, record, work)
     except VidcamError:
@@ -157,13 +157,13 @@ def _committed(entry: Entry, record: Record, work: Path, results: Results) -> Re
 
 
 class _Answers:
-    """In the process: load the network that the first question asks for, then work on clips."""
+    """The worker's side of the dialogue: loads the network for the first question, then explains clips."""
 
     def __init__(self) -> None:
         self._explaining: Explaining | None = None
 
     def __call__(self, question: dict[str, Any], _: Callable[[Any], None]) -> dict[str, Any]:
-        """Answer a question."""
+        """Return the answer to a question."""
         if self._explaining is not None:
             return _answered(self._explaining, question)
         try:
