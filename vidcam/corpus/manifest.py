@@ -310,7 +310,7 @@ class _LongRow(Exception):
 
 
 def _each(lines: list[_Line], fault: str) -> Iterator[_Found]:
-    """Yield each line as a row without values: lines that make no row, such as those after a quote that is never closed."""
+    """Yield each line as a row without values: lines that make no row, such as those after a quote that never ends."""
     for index, line in enumerate(lines):
         if index == 0:
             yield _Found(line.text, None, fault)

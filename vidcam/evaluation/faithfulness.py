@@ -1,7 +1,7 @@
-"""Faithfulness of the explanations of one clip: what the network says of it when it sees only, or all but, their places.
+"""Faithfulness of the explanations of one clip: the network's confidence when it sees only, or all but, the evidence.
 
-Measured on one window, the one in which the network is surest of the clip's class, as the paper measures windows of 16
-frames. Trivial explanations are brought to the grid of the target layer, so that all have the same resolution.
+Measured on one window, the one with the highest confidence in the clip's class, as the paper measures windows of 16
+frames. Baselines are brought to the grid of the target layer, so that all have the same resolution.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ SHARES = (0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """How faithfulness is measured.
+    """The measure of faithfulness of a clip's explanations.
 
     Attributes:
-        subject: the network; its fast copy judges perturbed clips.
-        fill: what stands where a map hides the clip.
-        steps: of deletion and insertion.
+        subject: the network; its fast copy classifies perturbed clips.
+        fill: replaces the pixels that a map hides.
+        steps: number of steps of deletion and of insertion.
     """
 
     subject: Subject
@@ -51,8 +51,10 @@ class Faithfulness:
     steps: int = 10
 
     def __call__(self, sample: Sample) -> dict[str, dict[str, Any]]:
-        """Explanation → its figures, of methods and of trivial explanations; for a clip that is misunderstood also
-        what restores its true class.
+        """Measure the methods and the baselines on a clip; if it is misclassified, also the recovery of its true class.
+
+        Returns:
+            Method or baseline → figure → its value, or a curve as a list.
         """
         clip = predict(self.subject.fast, sample)
         labels, predicted = self.subject.labels, clip.predicted
@@ -67,7 +69,7 @@ class Faithfulness:
         return figures
 
     def _explanations(self, clip: Prediction, target: int) -> dict[str, np.ndarray]:
-        """Name → map (t, h, w), 0 or more."""
+        """Return the map (t, h, w), 0 or more, of each method and baseline."""
         found = self.subject.window_maps(clip.window, target)
         grid = next(iter(found.values())).shape
         for name, baseline in BASELINES.items():
@@ -111,6 +113,6 @@ class Faithfulness:
 
 
 def _mask(heat: np.ndarray, size: torch.Size) -> Tensor:
-    """A map on the grid of pixels, scaled by its largest value to [0, 1]."""
+    """Return a map on the grid of pixels, (T, H, W), divided by its largest value to [0, 1]."""
     mask = upsampled(heat, size[1], size[2], size[0])
     return mask / (mask.max() or 1.0)

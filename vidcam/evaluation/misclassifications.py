@@ -1,6 +1,6 @@
-"""A clip the network gets wrong: why it said what it said, what speaks for the right class, and how little restores it.
+"""Misclassified clips: the evidence for the true and the predicted class, and the smallest change that corrects the network.
 
-Measured on the window in which the network is surest of the wrong class.
+Measured on the window with the highest confidence in the predicted class.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _STEPS = 10  # of insertion
 
 @dataclass(frozen=True)
 class Misclassifications:
-    """How a clip is looked into, for `vidcam.evaluation.run.measured`.
+    """The measure of a clip's misclassification, for `vidcam.evaluation.run.measured`.
 
     Attributes:
         subject: the network; its fast copy predicts and explains.
@@ -43,10 +43,13 @@ class Misclassifications:
     subject: Subject
 
     def __call__(self, sample: Sample) -> dict[str, dict[str, Any]]:
-        """Whether the clip is understood, and what there is to say where it is not.
+        """Classify a clip, and explain both classes if the network is wrong.
+
+        Returns:
+            {"clip": {"right": 1 or 0}}, and if it is 0 the fields of a `Misclassified` under "error".
 
         Raises:
-            ClipError: as for `understood`.
+            ClipError: as by `understood`.
         """
         if understood(self.subject, sample):
             return {"clip": {"right": 1.0}}
@@ -54,7 +57,7 @@ class Misclassifications:
 
 
 def errors_of(records: Sequence[Mapping[str, Any]]) -> list[Misclassified]:
-    """The errors in the records of clips."""
+    """Return the misclassifications in the records of clips."""
     found = []
     for record in records:
         if facts := record.get("figures", {}).get("error"):
@@ -64,23 +67,23 @@ def errors_of(records: Sequence[Mapping[str, Any]]) -> list[Misclassified]:
 
 
 def understood(subject: Subject, sample: Sample) -> bool:
-    """Whether the network names the clip rightly.
+    """Return True if the network predicts the clip's label.
 
     Raises:
-        ClipError: it is not known what happens in the clip, or the network has no such class.
+        ClipError: the label of the clip is not known, or the network has no such class.
     """
     return subject.labels[predict(subject.fast, sample).predicted] == _label(subject.fast.model, sample)
 
 
 def misclassified(subject: Subject, sample: Sample) -> Misclassified:
-    """Explain both classes of a clip that the network gets wrong, by the first method of the recipe.
+    """Explain both classes of a misclassified clip, by the first method of the recipe, and return the figures.
 
     Args:
         subject: the network.
         sample: the clip.
 
     Raises:
-        ClipError: as for `understood`.
+        ClipError: as by `understood`.
     """
     model, method = subject.fast.model, subject.fast.recipe.methods[0]
     true = model.labels.index(_label(model, sample))

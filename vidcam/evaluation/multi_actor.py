@@ -1,4 +1,4 @@
-"""Whether a map covers everybody who performs an action, and how well tubes find them."""
+"""Clips with several actors: the share of them that a map covers, and the tubes that find them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ THRESHOLDS = (0.25, 0.5)
 
 @dataclass(frozen=True)
 class MultiActor:
-    """How clips of several actors are measured.
+    """The measure of clips with several actors.
 
     Attributes:
         subject: the network.
@@ -35,10 +35,14 @@ class MultiActor:
     params: TubeParams
 
     def __call__(self, sample: Sample) -> dict[str, dict[str, Any]]:
-        """Method → its figures, those of actors named by how many there are, and the tubes themselves.
+        """Measure the maps and tubes of a clip's class against the masks of its actors.
+
+        Returns:
+            Method → figure → its value; the names of figures per actor end in the number of actors. "tubes" and "truth" hold
+            the tubes and the actors' boxes, for `video_maps`.
 
         Raises:
-            ClipError: it is not known who acts in the clip.
+            ClipError: the actors of the clip are not known.
         """
         labels = self.subject.labels
         if sample.mask is None or not sample.actors or sample.label not in labels:
@@ -69,7 +73,13 @@ class MultiActor:
 def video_maps(
     records: Sequence[Mapping[str, Any]], method: str, thresholds: Sequence[float] = (0.2, 0.5)
 ) -> np.ndarray:
-    """Video-mAP at thresholds of overlap, of one method over the records of clips; actions are one class."""
+    """Return the video-mAP of one method over the records of clips, (thresholds,); all actions count as one class.
+
+    Args:
+        records: of `MultiActor`.
+        method: whose tubes.
+        thresholds: of the overlap `tube_iou`.
+    """
     truths, detections = [], []
     for record in records:
         figures = record["figures"][method]
@@ -81,7 +91,7 @@ def video_maps(
 
 
 def _boxes(actor: np.ndarray) -> tuple[int, list[list[float]]]:
-    """The first frame of an actor, and the boxes up to the last; where one is hidden, the box before stays."""
+    """Return an actor's first frame, and a box for each frame up to the last; a hidden actor keeps the box before."""
     frames = np.nonzero(actor.any(axis=(1, 2)))[0]
     boxes: list[list[float]] = []
     for mask in actor[frames[0] : frames[-1] + 1]:
@@ -93,7 +103,7 @@ def _boxes(actor: np.ndarray) -> tuple[int, list[list[float]]]:
 
 
 def _best_box_iou(actor: np.ndarray, tubes: Sequence[Tube]) -> float:
-    """Mean over an actor's frames of the IoU with the tube that overlaps their box most in that frame."""
+    """Return the mean over an actor's frames of the IoU with the tube that overlaps the box most in that frame."""
     start, boxes = _boxes(actor)
     best = []
     for frame, box in enumerate(boxes, start):

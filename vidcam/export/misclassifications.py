@@ -1,4 +1,4 @@
-"""The page of what a network gets wrong: confusions by how often they happen, each with its films and figures."""
+"""The page of misclassifications: confusions by frequency, each with its films and figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ NAME = "errors.html"
 
 @dataclass(frozen=True)
 class Confusion:
-    """Clips of one class that are taken for another, the surest first; `sure` is the mean probability of the wrong one."""
+    """Clips of one class that the network takes for another.
+
+    Attributes:
+        true, predicted: labels of the two classes.
+        errors: the clips, the most confident first.
+    """
 
     true: str
     predicted: str
@@ -28,12 +33,12 @@ class Confusion:
 
     @property
     def sure(self) -> float:
-        """Mean probability of the predicted class in the windows that were looked into."""
+        """Mean probability of the predicted class in the explained windows."""
         return float(np.mean([e.predicted.probability for e in self.errors]))
 
 
 def confusions(errors: Sequence[Misclassified]) -> list[Confusion]:
-    """Errors by what is taken for what: the most frequent first, among equals the one the network is surest of."""
+    """Return the errors grouped by true and predicted class: the most frequent first, then the most confident."""
     pairs = dict.fromkeys((e.true.label, e.predicted.label) for e in errors)
     found = []
     for true, predicted in pairs:
@@ -43,9 +48,13 @@ def confusions(errors: Sequence[Misclassified]) -> list[Confusion]:
 
 
 def summed_up(errors: Sequence[Misclassified], clips: int) -> dict[str, float]:
-    """Accuracy, and means over the errors: of both classes' figures, and of what restores the right answer.
+    """Return the accuracy, and means over the errors: of both classes' figures, and of the shares that restore the answer.
 
-    A share that does not exist counts as 1; `restored` is how many errors have one.
+    A share that does not exist counts as 1; `restored` is the share of errors that have one.
+
+    Args:
+        errors: of the clips.
+        clips: number of all clips.
     """
     found: dict[str, float] = {"clips": clips, "errors": len(errors), "accuracy": 1 - len(errors) / max(1, clips)}
     if errors:
@@ -69,20 +78,17 @@ def save_errors(
     films: int,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Path:
-    """Write errors.html, and for the worst confusions the films of both classes side by side.
+    """Write errors.html, and for the worst confusions the films of both classes side by side; return the page's path.
 
     Args:
         errors: of the clips.
-        clips: number of clips in all.
-        directory: for the page, and a folder of films within; films that are there stay.
-        explained: gives the explanations of the true and of the predicted class of a clip.
-        model: its name.
+        clips: number of all clips.
+        directory: for the page, and a folder of films within; films that exist are kept.
+        explained: returns the explanations of the true and of the predicted class of a clip.
+        model: name of the network.
         how: the method and the layers.
-        films: how many at most.
-        progress: called with the films done and those to do.
-
-    Returns:
-        The page.
+        films: maximum number of films.
+        progress: called with the number of films done and the number of all.
 
     Raises:
         OutputError: the directory cannot be written.
@@ -105,10 +111,10 @@ def errors_page(errors: Sequence[Misclassified], films: Mapping[str, str], *, cl
     """Return the page as HTML.
 
     Args:
-        errors: what is shown.
+        errors: of the clips.
         films: clip → its film, a path relative to the page with "/" between its parts.
-        clips: number of clips in all.
-        model: its name.
+        clips: number of all clips.
+        model: name of the network.
         how: the method and the layers.
     """
     return templated(

@@ -1,4 +1,4 @@
-"""The pointing game in space and time: does the brightest place lie on what there is to see?
+"""The pointing game in space and time: the share of peaks of a map that lie on the truth.
 
 Maps are (F, H, W) and 0 or more, the truth is a mask (F, H, W), both on the same grid of pixels.
 """
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def near(mask: np.ndarray, tolerance: float) -> np.ndarray:
-    """Pixels of (H, W) within so many pixels of a mask."""
+    """Return the pixels (H, W) bool within `tolerance` pixels of a mask (H, W)."""
     if not mask.any():
         return np.zeros_like(mask)
     distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -18,10 +18,10 @@ def near(mask: np.ndarray, tolerance: float) -> np.ndarray:
 
 
 def frame_hits(heat: np.ndarray, mask: np.ndarray, tolerance: float) -> np.ndarray:
-    """For each frame that has something in its mask: whether the map's peak lies on it, up to a tolerance.
+    """Return the pointing game of each frame that has a mask: 1 if the map's peak lies on it within the tolerance, else 0.
 
-    Zhang et al. 2016 (arXiv 1608.00507, section 4.1), frame by frame. Where several pixels share the peak, the share of
-    them that hit counts, so that a map without an opinion gets what chance would give it.
+    Zhang et al. 2016 (arXiv 1608.00507, section 4.1), frame by frame. If several pixels share the peak, the share of
+    them that hit counts, so that a constant map scores at chance level.
 
     Args:
         heat, mask: (F, H, W).
@@ -35,7 +35,12 @@ def frame_hits(heat: np.ndarray, mask: np.ndarray, tolerance: float) -> np.ndarr
 
 
 def clip_hit(heat: np.ndarray, mask: np.ndarray, tolerance: float) -> float:
-    """Whether the peak of the whole clip lies on its mask, in space and in time; shared among equals as above."""
+    """Return 1 if the peak of the whole clip lies on its mask in space and time, else 0; shared among equal peaks.
+
+    Args:
+        heat, mask: (F, H, W).
+        tolerance: in pixels.
+    """
     hits, voxels = 0, 0
     for frame in np.nonzero(heat.max(axis=(1, 2)) == heat.max())[0]:
         brightest = heat[frame] == heat.max()
