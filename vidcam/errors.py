@@ -19,9 +19,9 @@ class VidcamError(Exception):
 
     Example:
         >>> import vidcam
-        >>> vidcam.Recipe(method="gradcam+++")
+        >>> vidcam.load_model("r2plus1d")
         Traceback (most recent call last):
-        vidcam.errors.SettingsError: ...
+        vidcam.errors.ModelError: ...
     """
 
 

@@ -48,9 +48,9 @@ def confusions(errors: Sequence[Misclassified]) -> list[Confusion]:
 
 
 def summed_up(errors: Sequence[Misclassified], clips: int) -> dict[str, float]:
-    """Return the accuracy, and means over the errors: of both classes' figures, and of the shares that restore the answer.
+    """Return the accuracy, and means over the errors: of both classes' figures, and of the shares that correct the network.
 
-    A share that does not exist counts as 1; `restored` is the share of errors that have one.
+    A share that does not exist counts as 1; `*_possible` is the fraction of errors that have one.
 
     Args:
         errors: of the clips.

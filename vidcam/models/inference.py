@@ -1,4 +1,4 @@
-"""A network made quick without changing its answer: batch normalisation folded, its trunk in a shorter float."""
+"""Optimization of a network for inference: batch normalisation folded, the trunk in reduced precision."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _MOST = {"cpu": 4, "cuda": 32}  # windows beyond which a batch is no quicker
 
 
 def prepared(model: Model, dtype: torch.dtype, layers: Sequence[str]) -> Model:
-    """A copy of a model for inference.
+    """Return a copy of a model optimized for inference.
 
-    Batch normalisation is folded into the convolution before it wherever the network runs one directly after the
-    other and nothing else sees what is between them, except at the target layers. The trunk, up to the last target
-    layer, computes in `dtype`; what that layer gives, and the head behind it, are float32.
+    Batch normalisation is folded into the convolution before it if the network runs the two directly after one another
+    and uses the values between them nowhere else; target layers are not folded. The trunk, up to the last target layer,
+    computes in `dtype`; that layer's output, and the head behind it, are float32.
 
     Args:
         model: in evaluation mode, float32.
@@ -60,9 +60,9 @@ def prepared(model: Model, dtype: torch.dtype, layers: Sequence[str]) -> Model:
 
 @cache
 def quickest_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where this device multiplies matrices in it clearly faster than in float32, else float32.
+    """Return bfloat16 if this device multiplies matrices in it clearly faster than in float32, else float32.
 
-    Measured once in a process, on 1024x1024 matrices, in turns, the best of seven.
+    Measured once in a process: 1024x1024 matrices, both types in turns, the best of seven.
     """
     seconds = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
     for _ in range(7):
@@ -75,7 +75,7 @@ def quickest_dtype(device: torch.device) -> torch.dtype:
 
 
 def windows_at_once(model: Model) -> int:
-    """How many windows a batch holds: as many as make the device quick, fewer where its free memory does not take them."""
+    """Return the largest useful batch size in windows, reduced to what fits into the device's free memory."""
     kind = model.device.type
     free = torch.cuda.mem_get_info(model.device)[0] if kind == "cuda" else psutil.virtual_memory().available
     room = int(free * _SHARE_OF_MEMORY) // max(1, model.window_bytes)
@@ -83,7 +83,7 @@ def windows_at_once(model: Model) -> int:
 
 
 def steps_of(model: Model, layer: str) -> int:
-    """Steps in time that a layer, channels first, gives for one window."""
+    """Return the number of steps in time of a layer's output, channels first, for one window."""
     return _looked_through(model, [layer]).steps
 
 
@@ -94,7 +94,7 @@ def _lengthened(_module: nn.Module, _: Any, output: Any) -> Any:
 
 
 def _lengthen_inputs(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What reaches the head past the last target layer, from a second pathway or an earlier target, in its own float."""
+    """Convert inputs of the head that bypass the last target layer, from another pathway or target, to float32."""
     return tuple(x.float() if isinstance(x, Tensor) and x.is_floating_point() else x for x in inputs)
 
 
@@ -116,14 +116,14 @@ def _fold(network: nn.Module, convolution: str, normalisation: str) -> None:
 
 @dataclass
 class _Seen:
-    """What one run of a network shows of its structure.
+    """The structure of a network, observed in one run.
 
     Attributes:
         pairs: (convolution, batch normalisation) that can be folded.
-        last: of the target layers, the one that gives its output last.
-        head: modules that are called after the last target layer has given its output.
-        steps: in time, that the last target layer gives.
-        bytes_at_once: a bound of the memory of a window's activations while it passes.
+        last: name of the target layer that returns last.
+        head: names of the modules that are called after the last target layer has returned.
+        steps: number of steps in time of the last target layer's output.
+        bytes_at_once: upper bound of the memory of one window's activations during the run.
     """
 
     pairs: list[tuple[str, str]] = field(default_factory=list)
@@ -134,7 +134,7 @@ class _Seen:
 
 
 class _Uses(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts how often each tensor is given to an operation."""
+    """A counter of how often each tensor is the input of an operation."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -150,7 +150,7 @@ class _Uses(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _looked_through(model: Model, layers: Sequence[str]) -> _Seen:
-    """Run a network once and see what it is made of: without computing anything, where it can be run that way."""
+    """Run a network once and return its structure; on the meta device, without computing, if it can be run there."""
     tensors = [*model.network.parameters(), *model.network.buffers()]
     emptied: dict[int, Any] = {id(t): torch.empty_like(t, device="meta") for t in tensors}
     emptied |= {id(t): nn.Parameter(emptied[id(t)]) for t in tensors if isinstance(t, nn.Parameter)}

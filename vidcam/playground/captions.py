@@ -1,10 +1,10 @@
-"""Scenes that a sentence tells: who acts, how they look, where they stand, what they do and how often.
+"""Captioned scenes: the sentence names who acts, their look and place, the action and its count.
 
 Two or three figures stand apart from each other; one of them performs an action a whole number of times. A sentence is
 
     the tall red figure on the left waves twice while the others stand
 
-and of each of its words it is known what it speaks of.
+and the property that each of its words names is known.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class Described:
 
     Attributes:
         scene: of `FRAMES` frames.
-        words: of the sentence, without its full stop.
-        about: for each word "size", "colour", "place", "action" or "count", or "" where it speaks of none of them.
+        words: the sentence, without its full stop.
+        about: the property that each word names: "size", "colour", "place", "action" or "count", or "" for none.
     """
 
     scene: Scene
@@ -71,12 +71,17 @@ class Described:
 
     @property
     def act(self) -> Act:
-        """What happens: who acts, from when until when."""
+        """The action of the scene: its figure, first and last frame."""
         return self.scene.acts[0]
 
 
 def described_scene(seed: int, index: int, clutter: float = 1.0) -> Described:
-    """Scene `index` of `seed` and its sentence. A function of its arguments alone."""
+    """Return scene `index` of `seed` and its sentence; a function of its arguments alone.
+
+    Args:
+        seed, index: of the scene.
+        clutter: 1 for all distractors; towards 0 they become rare.
+    """
     rng = np.random.default_rng((seed, index, 5))
     count = int(rng.integers(2, 4))
     places = [str(p) for p in rng.permutation(list(PLACES))[:count]]
@@ -122,7 +127,7 @@ def _figure(rng: np.random.Generator, place: str, colour: str, size: str) -> Fig
 
 
 def _act(rng: np.random.Generator) -> tuple[Act, int]:
-    """An action of the first figure, and how many times it is done."""
+    """Return an action of the first figure, and its number of repetitions."""
     label = str(rng.choice(list(VERBS)))
     once = max(_LEAST_PERIOD, ACTIONS[label].period / _TIMES_PER_CYCLE.get(label, 1)) * rng.uniform(0.95, 1.15)
     most = int((FRAMES - _ROOM) / FPS / once)

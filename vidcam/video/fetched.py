@@ -25,12 +25,12 @@ class _Folder:
 
 
 class FetchedClip(Clip):
-    """A video file that was fetched from a URL.
+    """A video file at a URL, fetched once.
 
     Args:
-        url: what fsspec reads: https, s3, gs, ...
+        url: a URL that fsspec reads: https, s3, gs, ...
         start, end: as for `Clip`.
-        most: bytes that are fetched.
+        most: largest size in bytes.
 
     Attributes:
         name: the URL without user, password and query.
@@ -62,12 +62,12 @@ class FetchedClip(Clip):
         self.name, self.file = name, None
 
     def __iter__(self) -> Iterator[Frame]:
-        """Decode from the start; see `Clip`."""
+        """Yield the frames from the start; see `Clip`."""
         with _naming(self.path, self.name):
             yield from super().__iter__()
 
     def reopened(self) -> FetchedClip:
-        """Return the same clip once more; it is not fetched again."""
+        """Return the same clip for another reading; it is not fetched again."""
         again = FetchedClip.__new__(FetchedClip)
         again._folder = self._folder
         again._open(self.name, self.path, self.start, self.end)
@@ -76,7 +76,7 @@ class FetchedClip(Clip):
 
 @contextmanager
 def _naming(path: Path, name: str) -> Iterator[None]:
-    """Put a name in place of the path of the temporary file in messages."""
+    """Replace the path of the temporary file in messages by a name."""
     try:
         yield
     except ClipError as error:
