@@ -72,7 +72,7 @@ class Explaining:
             raise TargetError(f"target {target!r} is several classes, and each clip is explained for one; give top")
 
     def tried(self) -> Provenance:
-        """Explain a few black frames to find errors that do not depend on the clip; return versions and weights.
+        """Explain a few black frames to find errors that do not depend on the clip, and return versions and weights.
 
         Masked methods are slow and are only tried together with `dense`, which they exclude.
 

@@ -78,7 +78,7 @@ def save_errors(
     films: int,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Path:
-    """Write errors.html, and for the worst confusions the films of both classes side by side; return the page's path.
+    """Write errors.html and the films of both classes for the worst confusions, and return the page's path.
 
     Args:
         errors: of the clips.
