@@ -64,11 +64,11 @@ def explain_caption(
                 f"a sentence of {len(words)} words is given; 1 to {captioner.longest - 1} can be explained"
             )
     model = teacher_forced_model(captioner, words or [captioner.end])
-    opened = Explainer(model, recipe).opened(clip, progress=progress)
+    loader = Explainer(model, recipe).opened(clip, progress=progress)
     if not words:
-        words = _most_probable_sentence(opened, captioner, model)
+        words = _most_probable_sentence(loader, captioner, model)
         model = teacher_forced_model(captioner, words)
-    *by_word, whole = Explainer(model, recipe).explain(opened, [*range(len(words)), _mean])
+    *by_word, whole = Explainer(model, recipe).explain(loader, [*range(len(words)), _mean])
     score = float(whole.scores.mean())
     return Caption(
         words,
@@ -108,11 +108,11 @@ def _mean(output: Tensor) -> Tensor:
     return output.mean(1)
 
 
-def _most_probable_sentence(opened: WindowLoader, captioner: Captioner, model: Model) -> tuple[str, ...]:
+def _most_probable_sentence(loader: WindowLoader, captioner: Captioner, model: Model) -> tuple[str, ...]:
     """Return the sentence with the highest mean log-probability of its words, of the sentences of all windows."""
     best = float("-inf")
     sentence: tuple[str, ...] = ()
-    with closing(opened.batches(model)) as batches, torch.inference_mode():
+    with closing(loader.batches(model)) as batches, torch.inference_mode():
         for batch in batches:
             for window, words in zip(batch.given, captioner.describe(batch.given)):
                 if words:
@@ -121,6 +121,6 @@ def _most_probable_sentence(opened: WindowLoader, captioner: Captioner, model: M
                         best, sentence = probable, words
     if not sentence:
         raise ModelError(
-            f"the captioner has nothing to say about {Path(opened.source.name).name}; give a sentence to explain"
+            f"the captioner has nothing to say about {Path(loader.source.name).name}; give a sentence to explain"
         )
     return sentence

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from vidcam.corpus.manifest import BadRow, Entry, Shard, located, read_manifest
+from vidcam.corpus.manifest import BadRow, Entry, Shard, clip_location, read_manifest
 from vidcam.corpus.results import Results
 from vidcam.errors import SettingsError
 
@@ -298,17 +298,17 @@ def test_shards_part_a_manifest(tmp_path_factory: pytest.TempPathFactory, rows: 
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/0", "-1/2"])
 def test_shards_that_are_none(text: str) -> None:
-    assert Shard.parsed("3/4") == Shard(3, 4)
+    assert Shard.parse("3/4") == Shard(3, 4)
     with pytest.raises(SettingsError, match="there is no shard"):
-        Shard.parsed(text)
+        Shard.parse(text)
 
 
 def test_where_clips_are(tmp_path: Path) -> None:
-    assert located(Entry(path="a.mp4"), tmp_path) == tmp_path / "a.mp4"
-    assert located(Entry(path="/b.mp4"), tmp_path) == Path("/b.mp4")
-    assert located(Entry(path="file:///b.mp4"), tmp_path) == Path("/b.mp4")
-    assert located(Entry(path="FILE:///b.mp4"), tmp_path) == Path("/b.mp4")
-    assert located(Entry(path="s3://bucket/c.mp4"), tmp_path) == "s3://bucket/c.mp4"
+    assert clip_location(Entry(path="a.mp4"), tmp_path) == tmp_path / "a.mp4"
+    assert clip_location(Entry(path="/b.mp4"), tmp_path) == Path("/b.mp4")
+    assert clip_location(Entry(path="file:///b.mp4"), tmp_path) == Path("/b.mp4")
+    assert clip_location(Entry(path="FILE:///b.mp4"), tmp_path) == Path("/b.mp4")
+    assert clip_location(Entry(path="s3://bucket/c.mp4"), tmp_path) == "s3://bucket/c.mp4"
 
 
 def test_entries_do_not_change() -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from vidcam.app.limits import Limits
 
 if TYPE_CHECKING:
-    from vidcam.app.server import serve, served
+    from vidcam.app.server import application, serve
 
-__all__ = ["Limits", "serve", "served"]
+__all__ = ["Limits", "application", "serve"]
 
 
 def __getattr__(name: str) -> Any:

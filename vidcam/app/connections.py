@@ -49,11 +49,11 @@ class Connection(H11Protocol):
             transport.write(_answer(b"429 Too Many Requests", _CROWDED))
             transport.close()
         else:
-            self._wait()
+            self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer."""
-        self._asked()
+        self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -66,11 +66,11 @@ class Connection(H11Protocol):
         """Handle what was parsed, and stop the timer if a request is complete."""
         super().handle_events()
         if self.cycle is not None and not self.cycle.response_complete:
-            self._asked()
+            self._stop_timer()
 
     def on_response_complete(self) -> None:
         """Start the timer for the next request; the rest of the last request's body does not stop it."""
-        self._wait()
+        self._start_timer()
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -84,11 +84,11 @@ class Connection(H11Protocol):
         else:
             super().send_400_response(msg)
 
-    def _wait(self) -> None:
-        self._asked()
+    def _start_timer(self) -> None:
+        self._stop_timer()
         self._deadline = self.loop.call_later(TO_ASK, self.transport.close)
 
-    def _asked(self) -> None:
+    def _stop_timer(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

@@ -73,7 +73,7 @@ class Sessions:
         return hmac.new(self.secret, text.encode(), hashlib.sha256).hexdigest()[:32]
 
 
-class Passed:
+class PassThrough:
     """A route that passes requests on to Gradio without their query, headers and body."""
 
     def __init__(self, gradio: ASGIApp) -> None:
@@ -96,8 +96,8 @@ class Streams:
         has_messages: tells if a session, given by internal name, may have messages.
     """
 
-    def __init__(self, gradio: ASGIApp, sessions: Sessions, speaks: Callable[[str], bool]) -> None:
-        self._gradio, self._sessions, self._speaks = gradio, sessions, speaks
+    def __init__(self, gradio: ASGIApp, sessions: Sessions, has_messages: Callable[[str], bool]) -> None:
+        self._gradio, self._sessions, self._has_messages = gradio, sessions, has_messages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -109,7 +109,7 @@ class Streams:
         name = self._sessions.name(scope, given)
         if "session" in request.path_params:
             await pass_on(self._gradio, scope, receive, send, path=f"/gradio_api/heartbeat/{name}")
-        elif not self._speaks(name):
+        elif not self._has_messages(name):
             await PlainTextResponse("Not Found", 404)(scope, receive, send)
         else:
             await pass_on(self._gradio, scope, receive, send, query=f"session_hash={name}")

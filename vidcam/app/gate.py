@@ -75,7 +75,7 @@ class Gate:
         name = f"vidcam-{(scope.get('server') or ('', 0))[1]}"
         visitor = self._visitor(headers, name)
         if scope["path"] == "/" and not visitor and headers.get("sec-fetch-site") in _ELSEWHERE:
-            await _from_elsewhere(headers)(scope, receive, _protected(scope, send, None))
+            await _cross_site_response(headers)(scope, receive, _protected(scope, send, None))
             return
         by_token = self._shows_token(scope, headers)
         if self._token is not None and not (visitor or by_token or scope["path"].startswith(_RESULTS)):
@@ -144,7 +144,7 @@ def _is_local(host: str) -> bool:
     return named is not None and is_loopback(named[1])
 
 
-def _from_elsewhere(headers: Headers) -> Response:
+def _cross_site_response(headers: Headers) -> Response:
     """Return the answer to a request from another site, which carries no cookie of the visitor.
 
     A new cookie would replace the one of a page that is open.

@@ -91,7 +91,7 @@ def page(explainer: Explainer, limits: Limits, left: Callable[[str], None]) -> g
     return blocks.queue(max_size=limits.waiting)
 
 
-def queued(blocks: gr.Blocks) -> list[Job]:
+def queued_jobs(blocks: gr.Blocks) -> list[Job]:
     """Return the jobs in the page's queue, those being explained included."""
     queue = blocks._queue
     waiting = [event for each in queue.event_queue_per_concurrency_id.values() for event in each.queue]
@@ -100,7 +100,7 @@ def queued(blocks: gr.Blocks) -> list[Job]:
     return [Job(session, address_of(scope), scope.get(CLIP)) for session, scope in asked]
 
 
-def speaks(blocks: gr.Blocks, session: str) -> bool:
+def has_messages(blocks: gr.Blocks, session: str) -> bool:
     """Return True if there may be messages for a session.
 
     Args:

@@ -32,13 +32,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from vidcam.app.connections import Connection
-from vidcam.app.events import Events, Passed, Sessions, Streams, address_of
+from vidcam.app.events import Events, PassThrough, Sessions, Streams, address_of
 from vidcam.app.explainer import Explainer
 from vidcam.app.gate import LONGEST_HEAD, Gate, address_with, is_loopback
 from vidcam.app.jobs import Jobs
 from vidcam.app.limits import Limits
 from vidcam.app.names import BINARY
-from vidcam.app.page import HEAD, page, queued, speaks
+from vidcam.app.page import HEAD, has_messages, page, queued_jobs
 from vidcam.app.results import Results
 from vidcam.app.uploads import Refused, Uploads
 from vidcam.cam.methods import METHODS
@@ -50,7 +50,7 @@ _SWEEP = 5  # seconds between two looks for what is too old
 
 
 @contextmanager
-def served(host: str, limits: Limits, token: str | None = None) -> Iterator[ASGIApp]:
+def application(host: str, limits: Limits, token: str | None = None) -> Iterator[ASGIApp]:
     """Yield the page as a web application, with a folder for its visitors that is deleted at the end.
 
     Args:
@@ -121,8 +121,8 @@ def _application(host: str, limits: Limits, uploads: Uploads, results: Results, 
     blocks = page(explainer, limits, left)
     gradio = _mounted(host, limits, blocks)
     sessions = Sessions.new()
-    jobs = Jobs(partial(queued, blocks), limits)
-    passed, streams = Passed(gradio), Streams(gradio, sessions, partial(speaks, blocks))
+    jobs = Jobs(partial(queued_jobs, blocks), limits)
+    passed, streams = PassThrough(gradio), Streams(gradio, sessions, partial(has_messages, blocks))
 
     def events(through_queue: bool) -> Events:
         return Events(gradio, sessions, uploads, model_names(), METHODS, jobs, through_queue)
@@ -185,7 +185,7 @@ def serve(host: str = _LOOPBACK, port: int = 7860, limits: Limits = Limits()) ->
     with listening_at(host, port) as listening:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the directory is deleted then, too
         token = None if is_loopback(host) else secrets.token_urlsafe()
-        with served(host, limits, token) as app:
+        with application(host, limits, token) as app:
             print(f"{address_with(token, host, listening.getsockname()[1])}  (Ctrl-C ends it)", flush=True)
             uvicorn.Server(configuration(app)).run(sockets=[listening])
 

@@ -53,7 +53,7 @@ def corpus_run(
     from vidcam.corpus.manifest import Shard
     from vidcam.corpus.run import run_corpus
 
-    part = Shard.parsed(shard)
+    part = Shard.parse(shard)
     one_of(engine, ("local", "ray"), "engine")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what clusters send; it ends like Ctrl-C
     with progress_bar(manifest.name) as progress:

@@ -99,7 +99,7 @@ def ray(address: str | None = None, workers: int | None = None) -> Engine:
 
     def run(job: Job, results: Results, entries: Iterable[Entry]) -> Generator[Record]:
         try:
-            _reached(address)
+            _check_address(address)
             cluster.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
         except (OSError, RuntimeError, ValueError) as error:
             raise SettingsError(f"there is no Ray cluster at {address} ({error}); give another --address") from error
@@ -130,7 +130,7 @@ def ray(address: str | None = None, workers: int | None = None) -> Engine:
     return run
 
 
-def _reached(address: str | None) -> None:
+def _check_address(address: str | None) -> None:
     """Connect to host:port for a moment; Ray itself would retry for a quarter of an hour.
 
     Raises:
@@ -158,7 +158,7 @@ class _Actor:
         self._worker.close()
 
 
-def probed(worker: Worker, entries: Iterable[Entry], results: Results) -> str:
+def common_dtype(worker: Worker, entries: Iterable[Entry], results: Results) -> str:
     """Return the dtype for every clip of a run: this machine's fastest one if the first usable clip allows it.
 
     Raises:

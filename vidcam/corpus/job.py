@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from vidcam.corpus.limits import Limits
 from vidcam.corpus.manifest import BadRow, Entry, Row
 from vidcam.recipe import ExplainConfig
-from vidcam.video.urls import is_url, shown, without_secrets
+from vidcam.video.urls import is_url, redacted, without_secrets
 
 _LONGEST = 4000  # characters of a message
 
@@ -42,7 +42,7 @@ class Job(BaseModel):
     made_by: dict[str, Any] | None = None
 
 
-def failed(row: Row, kind: str, message: str, timings: dict[str, float] | None = None) -> Record:
+def failure_record(row: Row, kind: str, message: str, timings: dict[str, float] | None = None) -> Record:
     """Return the record of a row that could not be explained; the message is stored without secrets of URLs.
 
     Args:
@@ -57,14 +57,14 @@ def failed(row: Row, kind: str, message: str, timings: dict[str, float] | None =
             text = without_secrets(text, row.target)
         text = without_secrets(text, row.path)
     return {
-        **of_manifest(row),
+        **manifest_columns(row),
         "error": text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…",
         "error_kind": kind,
         "timings": timings or {},
     }
 
 
-def of_manifest(row: Row) -> Record:
+def manifest_columns(row: Row) -> Record:
     """Return the columns of a record that come from the manifest."""
     if isinstance(row, BadRow):
         return {"id": row.id, "clip": row.shown, "target": None, "start": None, "end": None}
@@ -76,4 +76,4 @@ def _target(row: Entry) -> str | None:
     if row.target is None:
         return None
     text = str(row.target)
-    return shown(text) if is_url(text) else without_secrets(text)
+    return redacted(text) if is_url(text) else without_secrets(text)

@@ -20,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 from vidcam.errors import SettingsError, VidcamError
 from vidcam.untrusted.files import open_regular
 from vidcam.untrusted.text import printable, shortened
-from vidcam.video.urls import is_url, shown, unsigned
+from vidcam.video.urls import is_url, redacted, unsigned
 
 _LONGEST_LINE = 2**20
 _LINE_END = "\r\n"
@@ -100,7 +100,7 @@ class Entry(BaseModel):
     @property
     def shown(self) -> str:
         """The path for records and messages: printable, and of a URL no user, password or query."""
-        return shown(self.path)
+        return redacted(self.path)
 
     @cached_property
     def id(self) -> str:
@@ -136,7 +136,7 @@ class Shard:
     of: int = 1
 
     @classmethod
-    def parsed(cls, text: str) -> Shard:
+    def parse(cls, text: str) -> Shard:
         """Return the shard of a text "i/n".
 
         Raises:
@@ -189,7 +189,7 @@ def read_manifest(path: Path, shard: Shard = Shard()) -> Iterator[Row]:
         ) from error
 
 
-class _Found(NamedTuple):
+class _RawRow(NamedTuple):
     """A row as its file holds it.
 
     Attributes:
@@ -207,7 +207,7 @@ class _Refused(Exception):
     """A manifest that cannot be used; the message says why, and what to do."""
 
 
-def _row(found: _Found, number: int) -> Row:
+def _row(found: _RawRow, number: int) -> Row:
     values, fault = found.values, found.fault
     if values is not None:
         try:
@@ -218,7 +218,7 @@ def _row(found: _Found, number: int) -> Row:
             fault = f"{column}: {first['msg'].removeprefix('Value error, ')}; {_COLUMNS}"
     path = (values or {}).get("path")
     named = isinstance(path, str) and 0 < len(path) <= _LONGEST_PATH
-    clip = shown(str(path)) if named else f"row {number}"
+    clip = redacted(str(path)) if named else f"row {number}"
     return BadRow(clip, f"row {number}: {fault}", f"row-{_digest(found.content.rstrip(_LINE_END))}")
 
 
@@ -231,7 +231,7 @@ def _check_columns(columns: list[str]) -> None:
         _Refused: the header cannot be used.
     """
     if "path" not in columns:
-        listed = shortened(", ".join(map(shown, columns))) if columns else "none"
+        listed = shortened(", ".join(map(redacted, columns))) if columns else "none"
         raise _Refused(f"has no column path (it has {listed}); {_COLUMNS}")
     for name in Entry.model_fields:
         if columns.count(name) > 1:
@@ -269,7 +269,7 @@ def _opened(path: Path, newline: str | None) -> TextIOWrapper:
     return TextIOWrapper(open_regular(path), "utf-8-sig", "surrogateescape", newline)
 
 
-def _csv(path: Path) -> Iterator[_Found]:
+def _csv(path: Path) -> Iterator[_RawRow]:
     with _opened(path, newline="") as file:
         source, taken = _lines(file), list[_Line]()
 
@@ -302,28 +302,28 @@ def _csv(path: Path) -> Iterator[_Found]:
                 yield from _each(taken, fault)
                 continue
             if row:
-                yield _Found("".join(line.text for line in taken), dict(zip(header, row, strict=False)))
+                yield _RawRow("".join(line.text for line in taken), dict(zip(header, row, strict=False)))
 
 
 class _LongRow(Exception):
     """A row of a CSV file with too many characters."""
 
 
-def _each(lines: list[_Line], fault: str) -> Iterator[_Found]:
+def _each(lines: list[_Line], fault: str) -> Iterator[_RawRow]:
     """Yield each line as a row without values: lines that make no row, such as those after a quote that never ends."""
     for index, line in enumerate(lines):
         if index == 0:
-            yield _Found(line.text, None, fault)
+            yield _RawRow(line.text, None, fault)
         elif line.text.strip():
             behind = "" if index == 1 else f"{index} lines "
-            yield _Found(line.text, None, f"it was taken for a part of the row {behind}before it: {fault}")
+            yield _RawRow(line.text, None, f"it was taken for a part of the row {behind}before it: {fault}")
 
 
-def _json_lines(path: Path) -> Iterator[_Found]:
+def _json_lines(path: Path) -> Iterator[_RawRow]:
     with _opened(path, newline=None) as file:
         for line in _lines(file):
             if line.too_long:
-                yield _Found(line.text, None, _TOO_LONG)
+                yield _RawRow(line.text, None, _TOO_LONG)
             elif line.text.strip():
                 yield _from_json(line.text)
 
@@ -343,24 +343,24 @@ class _Object(dict[str, Any]):
             self.twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
 
 
-def _from_json(text: str) -> _Found:
+def _from_json(text: str) -> _RawRow:
     wanted = "give an object with path, target, start, end"
     try:
         values = json.loads(text, object_pairs_hook=_Object)
     except RecursionError:
-        return _Found(text, None, f"its values are nested too deeply; {wanted}")
+        return _RawRow(text, None, f"its values are nested too deeply; {wanted}")
     except json.JSONDecodeError as error:
-        return _Found(text, None, f"it is not JSON ({error.msg}, column {error.colno}); {wanted}")
+        return _RawRow(text, None, f"it is not JSON ({error.msg}, column {error.colno}); {wanted}")
     except ValueError:  # a number of thousands of digits
-        return _Found(text, None, f"it holds a number that is too long; {wanted}")
+        return _RawRow(text, None, f"it holds a number that is too long; {wanted}")
     if not isinstance(values, dict):
-        return _Found(text, None, f"it holds a {type(values).__name__}; {wanted}")
+        return _RawRow(text, None, f"it holds a {type(values).__name__}; {wanted}")
     if isinstance(values, _Object) and values.twice:
-        return _Found(text, None, f"it has {shortened(shown(values.twice))} twice; {wanted}")
-    return _Found(text, values)
+        return _RawRow(text, None, f"it has {shortened(redacted(values.twice))} twice; {wanted}")
+    return _RawRow(text, values)
 
 
-def _parquet(path: Path) -> Iterator[_Found]:
+def _parquet(path: Path) -> Iterator[_RawRow]:
     try:
         yield from _parquet_rows(path)
     except (_Refused, OSError):
@@ -369,7 +369,7 @@ def _parquet(path: Path) -> Iterator[_Found]:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
-def _parquet_rows(path: Path) -> Iterator[_Found]:
+def _parquet_rows(path: Path) -> Iterator[_RawRow]:
     from pyarrow.parquet import ParquetFile
 
     with open_regular(path) as opened:
@@ -461,14 +461,14 @@ def _cell(value: Any) -> Any:
         return _Fault(type(error).__name__, f"it cannot be read ({type(error).__name__})")
 
 
-def _from_parquet(values: dict[str, Any]) -> _Found:
+def _from_parquet(values: dict[str, Any]) -> _RawRow:
     for name, value in values.items():
         if isinstance(value, _Fault):
-            return _Found(repr(values), None, f"{name}: {value.why}; {_COLUMNS}")
-    return _Found(repr(values), values)
+            return _RawRow(repr(values), None, f"{name}: {value.why}; {_COLUMNS}")
+    return _RawRow(repr(values), values)
 
 
-def located(entry: Entry, folder: Path) -> str | Path:
+def clip_location(entry: Entry, folder: Path) -> str | Path:
     """Return the URL of a clip, or the path of its file; relative paths begin in `folder`, the manifest's."""
     if is_url(entry.path):
         return entry.path

@@ -70,7 +70,7 @@ class Results:
         shard: the shard whose table is written and whose unfinished work is deleted.
 
     Attributes:
-        changes: mark of this run's rows, see `settled`; None if they need no mark.
+        changes: mark of this run's rows, see `adopt_settings`; None if they need no mark.
     """
 
     def __init__(self, out: Path, shard: Shard = Shard()) -> None:
@@ -79,7 +79,7 @@ class Results:
         self._work = out / f".work-{shard.name}"
 
     @contextmanager
-    def claimed(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Hold the directory for one run of its shard.
 
         Raises:
@@ -100,7 +100,7 @@ class Results:
             shutil.rmtree(self._work, ignore_errors=True)
             lock.release()
 
-    def settled(
+    def adopt_settings(
         self,
         settings: Mapping[str, Any],
         decide: Callable[[], Mapping[str, Any]],

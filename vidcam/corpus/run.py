@@ -12,8 +12,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from vidcam.corpus.engines import Engine, local, probed
-from vidcam.corpus.job import Job, failed
+from vidcam.corpus.engines import Engine, common_dtype, local
+from vidcam.corpus.job import Job, failure_record
 from vidcam.corpus.limits import Limits
 from vidcam.corpus.manifest import BadRow, Entry, ManifestError, Row, Shard, read_manifest
 from vidcam.corpus.results import Results
@@ -93,28 +93,28 @@ def run_corpus(
         >>> tally.explained, tally.failed                               # doctest: +SKIP
         (10, 0)
     """
-    rows = _checked(manifest, shard)
+    rows = _count_rows(manifest, shard)
     results = Results(out.absolute(), shard)
     config = config.model_copy(update=_files(config))
     job = Job(config=config, limits=limits, films=films, folder=manifest.absolute().parent, directory=Path.cwd())
     settings = _settings(config, films)
-    with results.claimed():
+    with results.lock():
         with closing(Worker(job.model_copy(update={"dtype": "auto"}), Event())) as trial:
-            made_by = trial.tried()
+            made_by = trial.check()
 
             def decide() -> dict[str, str]:
                 if config.dtype != "auto":
                     return {"computes_in": config.dtype}
-                return {"computes_in": probed(trial, _entries(read_manifest(manifest)), results)}
+                return {"computes_in": common_dtype(trial, _entries(read_manifest(manifest)), results)}
 
-            settled = results.settled(
+            stored = results.adopt_settings(
                 settings,
                 decide,
                 overwrite=overwrite,
                 made_by=made_by,
                 accept_changes=accept_changes,
             )
-        job = job.model_copy(update={"dtype": settled["computes_in"], "made_by": made_by})
+        job = job.model_copy(update={"dtype": stored["computes_in"], "made_by": made_by})
 
         def pending() -> Iterator[Row]:
             return results.pending(read_manifest(manifest, shard), retry_failed)
@@ -123,7 +123,7 @@ def run_corpus(
         for row in pending():
             if isinstance(row, BadRow):
                 with results.place(row) as work:
-                    results.commit(row, failed(row, ManifestError.__name__, row.error), work)
+                    results.commit(row, failure_record(row, ManifestError.__name__, row.error), work)
                 done += 1
             else:
                 waiting += 1
@@ -140,7 +140,7 @@ def run_corpus(
     return Tally(table, len(column), len(column) - len(errors), len(errors), done, first)
 
 
-def _checked(manifest: Path, shard: Shard) -> int:
+def _count_rows(manifest: Path, shard: Shard) -> int:
     """Return the number of rows of a manifest that belong to a shard.
 
     Raises:

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from vidcam.corpus.job import Job, Record, failed
+from vidcam.corpus.job import Job, Record, failure_record
 from vidcam.corpus.manifest import Entry
 from vidcam.corpus.results import Results
 from vidcam.errors import SettingsError, VidcamError
@@ -18,7 +18,7 @@ from vidcam.process import Ended, Process, answer_questions
 from vidcam.video.urls import is_url
 
 if TYPE_CHECKING:
-    from vidcam.corpus.explaining import Explaining
+    from vidcam.corpus.explaining import ClipExplainer
     from vidcam.corpus.provenance import Provenance
 
 _TO_LOAD = 600  # seconds a network may take to load
@@ -61,18 +61,18 @@ class Worker:
             with results.place(entry) as work:
                 record = self._record({"entry": entry.model_dump(), "folder": str(work)}, entry, retry=not last)
                 if record is not None:
-                    return _committed(entry, record, work, results)
+                    return _commit(entry, record, work, results)
         raise AssertionError("the last try gives a record")
 
-    def tried(self) -> Provenance:
-        """Load the network, test the job on black frames, see `Explaining.tried`, and return versions and weights.
+    def check(self) -> Provenance:
+        """Load the network, test the job on black frames, see `Explaining.check`, and return versions and weights.
 
         Raises:
             VidcamError: the job cannot be done with any clip.
         """
         self._load()
         try:
-            return self._asked({"try": True}, _TO_LOAD, inf)
+            return self._ask({"try": True}, _TO_LOAD, inf)
         except Ended as ended:
             raise VidcamError(
                 f"the process that tried the network on black frames ended ({_how(ended)}); is there memory for it? "
@@ -94,20 +94,24 @@ class Worker:
         self._load()
         limits = self._job.limits
         try:
-            answer = self._asked(question, limits.seconds, limits.memory << 20)
+            answer = self._ask(question, limits.seconds, limits.memory << 20)
         except Ended as ended:
             match ended.reason:
                 case "time":
-                    return failed(entry, "time", f"{entry.shown} took more than {limits.seconds:g} s and was ended")
+                    return failure_record(
+                        entry, "time", f"{entry.shown} took more than {limits.seconds:g} s and was ended"
+                    )
                 case "memory":
-                    return failed(entry, "memory", f"{entry.shown} took more than {limits.memory} MiB and was ended")
+                    return failure_record(
+                        entry, "memory", f"{entry.shown} took more than {limits.memory} MiB and was ended"
+                    )
             if retry:
                 return None
             how = f" ({ended.signal})" if ended.signal else ""
-            return failed(entry, "crash", f"the process that worked on {entry.shown} died{how}, twice")
+            return failure_record(entry, "crash", f"the process that worked on {entry.shown} died{how}, twice")
         if "unexpected" in answer:  # the process is not used again: it may be in any state
             self.close()
-            return failed(entry, answer["unexpected"], answer["message"])
+            return failure_record(entry, answer["unexpected"], answer["message"])
         return answer
 
     def _load(self) -> None:
@@ -116,7 +120,7 @@ class Worker:
             return
         job = self._job.model_dump(mode="json")
         try:
-            answer = self._asked({"job": job, "index": self._index}, _TO_LOAD, inf)
+            answer = self._ask({"job": job, "index": self._index}, _TO_LOAD, inf)
         except Ended as ended:
             raise VidcamError(
                 f"the process that was to load the network ended ({_how(ended)}); is there memory for it? "
@@ -126,7 +130,7 @@ class Worker:
             self.close()
             raise VidcamError(str(answer["unusable"]))
 
-    def _asked(self, question: dict[str, Any], seconds: float, memory: float) -> dict[str, Any]:
+    def _ask(self, question: dict[str, Any], seconds: float, memory: float) -> dict[str, Any]:
         try:
             answer: dict[str, Any] = self._process.ask(
                 question, seconds=seconds, memory=memory, stopping=self._stopping
@@ -144,14 +148,14 @@ def _how(ended: Ended) -> str:
     return ended.signal or ended.reason
 
 
-def _committed(entry: Entry, record: Record, work: Path, results: Results) -> Record:
+def _commit(entry: Entry, record: Record, work: Path, results: Results) -> Record:
     """Write a clip's results and return its record; a record that cannot be written is replaced by one that says so."""
     try:
         results.commit(entry, record, work)
     except VidcamError:
         raise
     except Exception as error:  # of a clip nobody thought of
-        record = failed(entry, type(error).__name__, f"its results cannot be put down ({type(error).__name__})")
+        record = failure_record(entry, type(error).__name__, f"its results cannot be put down ({type(error).__name__})")
         results.commit(entry, record, work)
     return record
 
@@ -160,23 +164,23 @@ class _Answers:
     """The worker's side of the dialogue: loads the network for the first question, then explains clips."""
 
     def __init__(self) -> None:
-        self._explaining: Explaining | None = None
+        self._explaining: ClipExplainer | None = None
 
     def __call__(self, question: dict[str, Any], _: Callable[[Any], None]) -> dict[str, Any]:
         """Return the answer to a question."""
         if self._explaining is not None:
-            return _answered(self._explaining, question)
+            return _answer(self._explaining, question)
         try:
-            self._explaining = _loaded(Job.model_validate(question["job"]), question["index"])
+            self._explaining = _load_job(Job.model_validate(question["job"]), question["index"])
         except Exception as error:  # whatever it is, the run is told
             return {"unusable": str(error) if isinstance(error, VidcamError) else f"{type(error).__name__}: {error}"}
         return {"ready": True}
 
 
-def _loaded(job: Job, index: int) -> Explaining:
+def _load_job(job: Job, index: int) -> ClipExplainer:
     import torch
 
-    from vidcam.corpus.explaining import Explaining
+    from vidcam.corpus.explaining import ClipExplainer
     from vidcam.corpus.provenance import differences
     from vidcam.engine.memory import keep_freed_memory
 
@@ -185,7 +189,7 @@ def _loaded(job: Job, index: int) -> Explaining:
         torch.cuda.set_device(index % torch.cuda.device_count())
     with suppress(FileNotFoundError):  # on another machine
         os.chdir(job.directory)
-    explaining = Explaining(job)
+    explaining = ClipExplainer(job)
     if job.made_by and (other := differences(job.made_by, explaining.made_by)):
         raise SettingsError(
             f"a process of the run does not compute what the others do ({other}); install the same versions on every "
@@ -194,11 +198,11 @@ def _loaded(job: Job, index: int) -> Explaining:
     return explaining
 
 
-def _answered(explaining: Explaining, question: dict[str, Any]) -> dict[str, Any]:
+def _answer(explaining: ClipExplainer, question: dict[str, Any]) -> dict[str, Any]:
     path = ""
     try:
         if "try" in question:
-            return explaining.tried()
+            return explaining.check()
         if "dtype_of" in question:
             return _dtype(explaining, Entry.model_validate(question["dtype_of"]), Path(question["folder"]))
         entry = Entry.model_validate(question["entry"])
@@ -211,7 +215,7 @@ def _answered(explaining: Explaining, question: dict[str, Any]) -> dict[str, Any
         return {"unexpected": kind, "message": kind if is_url(path) else f"{kind}: {error}"}
 
 
-def _dtype(explaining: Explaining, entry: Entry, folder: Path) -> dict[str, Any]:
+def _dtype(explaining: ClipExplainer, entry: Entry, folder: Path) -> dict[str, Any]:
     try:
         return {"dtype": explaining.dtype(entry, folder)}
     except VidcamError:

@@ -61,11 +61,11 @@ class Faithfulness:
         frames = pixels(clip.window)
         whole = float(self._confidence(frames[None], predicted)[0])
         found = self._explanations(clip, predicted)
-        figures = {name: self._judged(frames, heat, whole, predicted) for name, heat in found.items()}
+        figures = {name: self._figures(frames, heat, whole, predicted) for name, heat in found.items()}
         if sample.label in labels and (true := labels.index(sample.label)) != predicted:
             of_true = predict(self.subject.fast, sample, of=true)
             for name, heat in self._explanations(of_true, true).items():
-                figures[name] |= self._restored(pixels(of_true.window), heat, true)
+                figures[name] |= self._recovery(pixels(of_true.window), heat, true)
         return figures
 
     def _explanations(self, clip: Prediction, target: int) -> dict[str, np.ndarray]:
@@ -77,7 +77,7 @@ class Faithfulness:
             found[name] = torch.nn.functional.adaptive_avg_pool3d(full[None], grid)[0].numpy()
         return found
 
-    def _judged(self, frames: Tensor, heat: np.ndarray, whole: float, target: int) -> dict[str, Any]:
+    def _figures(self, frames: Tensor, heat: np.ndarray, whole: float, target: int) -> dict[str, Any]:
         size = frames.shape[1:]
         hidden, blurred = filling(frames, self.fill), filling(frames, "blur")
         masks = [_mask(values, size) for values in (heat, rearranged(heat, seed=0))]
@@ -101,7 +101,7 @@ class Faithfulness:
             "insertion_curve": [round(float(v), 5) for v in insertion],
         }
 
-    def _restored(self, frames: Tensor, heat: np.ndarray, true: int) -> dict[str, float]:
+    def _recovery(self, frames: Tensor, heat: np.ndarray, true: int) -> dict[str, float]:
         size = frames.shape[1:]
         kept = self._confidence(kept_frames(frames, ranks(upsampled(heat, size[1], size[2], size[0]))), true)
         ends = self._confidence(torch.stack([torch.zeros_like(frames), frames]), true)

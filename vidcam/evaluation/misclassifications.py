@@ -27,14 +27,14 @@ from vidcam.metrics.perturbation import (
     strongest,
 )
 from vidcam.models.registry import Model
-from vidcam.results.misclassification import Misclassified, Side
+from vidcam.results.misclassification import Misclassification, Side
 
 _STEPS = 10  # of insertion
 
 
 @dataclass(frozen=True)
 class Misclassifications:
-    """The measure of a clip's misclassification, for `vidcam.evaluation.run.measured`.
+    """The measure of a clip's misclassification, for `vidcam.evaluation.run.measure_clips`.
 
     Attributes:
         subject: the network; its fast copy predicts and explains.
@@ -46,27 +46,27 @@ class Misclassifications:
         """Classify a clip, and explain both classes if the network is wrong.
 
         Returns:
-            {"clip": {"right": 1 or 0}}, and if it is 0 the fields of a `Misclassified` under "error".
+            {"clip": {"right": 1 or 0}}, and if it is 0 the fields of a `Misclassification` under "error".
 
         Raises:
-            ClipError: as by `understood`.
+            ClipError: as by `is_correct`.
         """
-        if understood(self.subject, sample):
+        if is_correct(self.subject, sample):
             return {"clip": {"right": 1.0}}
-        return {"clip": {"right": 0.0}, "error": asdict(misclassified(self.subject, sample))}
+        return {"clip": {"right": 0.0}, "error": asdict(explain_misclassification(self.subject, sample))}
 
 
-def errors_of(records: Sequence[Mapping[str, Any]]) -> list[Misclassified]:
+def errors_of(records: Sequence[Mapping[str, Any]]) -> list[Misclassification]:
     """Return the misclassifications in the records of clips."""
     found = []
     for record in records:
         if facts := record.get("figures", {}).get("error"):
             sides = {"true": Side(**facts["true"]), "predicted": Side(**facts["predicted"])}
-            found.append(Misclassified(**{**facts, **sides}))
+            found.append(Misclassification(**{**facts, **sides}))
     return found
 
 
-def understood(subject: Subject, sample: Sample) -> bool:
+def is_correct(subject: Subject, sample: Sample) -> bool:
     """Return True if the network predicts the clip's label.
 
     Raises:
@@ -75,7 +75,7 @@ def understood(subject: Subject, sample: Sample) -> bool:
     return subject.labels[predict(subject.fast, sample).predicted] == _label(subject.fast.model, sample)
 
 
-def misclassified(subject: Subject, sample: Sample) -> Misclassified:
+def explain_misclassification(subject: Subject, sample: Sample) -> Misclassification:
     """Explain both classes of a misclassified clip, by the first method of the recipe, and return the figures.
 
     Args:
@@ -83,7 +83,7 @@ def misclassified(subject: Subject, sample: Sample) -> Misclassified:
         sample: the clip.
 
     Raises:
-        ClipError: as by `understood`.
+        ClipError: as by `is_correct`.
     """
     model, method = subject.fast.model, subject.fast.recipe.methods[0]
     true = model.labels.index(_label(model, sample))
@@ -97,7 +97,7 @@ def misclassified(subject: Subject, sample: Sample) -> Misclassified:
     shares = [i / KEPT_STEPS for i in range(1, KEPT_STEPS)]
     kept = strongest(frames, orders[true], shares, blurred)
     removed = strongest(blurred, orders[clip.predicted], shares, frames)
-    return Misclassified(
+    return Misclassification(
         clip=sample.name,
         start=clip.start,
         true=_side(model, frames, blurred, orders[true], true),

@@ -12,7 +12,7 @@ from vidcam.errors import ClipError
 from vidcam.evaluation.inference import Subject, upsampled
 from vidcam.evaluation.samples import Sample
 from vidcam.metrics.overlap import tube_localization, tube_of
-from vidcam.metrics.tubes import TubeDetection, TubeTruth, covered, video_map
+from vidcam.metrics.tubes import TubeDetection, TubeTruth, coverage, video_map
 from vidcam.temporal.tubes import Tube, TubeParams, box_iou, tubes_of
 
 COVERED = 0.25
@@ -63,7 +63,7 @@ class MultiActor:
             # large as what is seen of the actors.
             alike = float(np.quantile(heat, 1 - np.mean(sample.mask))) / (float(heat.max()) or 1.0)
             for threshold, level in {**{f"{t:g}": t for t in THRESHOLDS}, "same_area": alike}.items():
-                found_ = float(np.mean([covered(heat, actor, level) >= COVERED for actor in sample.actors]))
+                found_ = float(np.mean([coverage(heat, actor, level) >= COVERED for actor in sample.actors]))
                 figures[name] |= {f"found_{threshold}_of_{count}": found_, f"found_{threshold}": found_}
             for level in THRESHOLDS:
                 figures[name][f"loc_{level:g}"] = tube_localization(heat, whole, level)

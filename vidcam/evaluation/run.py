@@ -30,7 +30,7 @@ Figures = dict[str, dict[str, Estimate]]
 """Explanation → figure → its mean over the clips."""
 
 
-def measured(
+def measure_clips(
     measure: Measure,
     preprocess: Preprocess,
     sources: Sequence[Source],
@@ -53,7 +53,7 @@ def measured(
         OutputError: the directory holds records of other settings, or cannot be written.
         ClipError: no clip could be measured.
     """
-    records = {} if out is None else _resumed(out, settings)
+    records = {} if out is None else _stored_records(out, settings)
     try:
         with nullcontext() if out is None else (out / "records.jsonl").open("a", encoding="utf-8") as file:
             for done, source in enumerate(sources):
@@ -84,7 +84,7 @@ def _append(file: TextIO | None, record: Record) -> None:
         file.flush()
 
 
-def _resumed(out: Path, settings: Mapping[str, Any]) -> dict[str, Record]:
+def _stored_records(out: Path, settings: Mapping[str, Any]) -> dict[str, Record]:
     """Return the records of a directory, by clip; an incomplete last line is removed from the file.
 
     Raises:
@@ -101,14 +101,14 @@ def _resumed(out: Path, settings: Mapping[str, Any]) -> dict[str, Record]:
         whole = text[: text.rfind("\n") + 1]
         if len(whole) < len(text):
             kept.write_text(whole, encoding="utf-8")
-        records = [_checked(json.loads(line)) for line in whole.split("\n")[:-1]]
+        records = [_validated(json.loads(line)) for line in whole.split("\n")[:-1]]
         return {record["clip"]: record for record in records}
     except (OSError, ValueError, RecursionError) as error:
         reason = fitted(str(error), 300)
         raise OutputError(f"{out} cannot be used ({reason}); give another --out") from error
 
 
-def _checked(record: Any) -> Record:
+def _validated(record: Any) -> Record:
     """Return a record that has the form `_record` gives: figures by explanation and name, or an error.
 
     Raises:
@@ -163,11 +163,11 @@ def _plain(figures: Mapping[str, Estimate]) -> dict[str, Any]:
     return plain
 
 
-def summed_up(records: Sequence[Record], settings: Mapping[str, Any], methods: Sequence[str]) -> Summary:
+def summarize(records: Sequence[Record], settings: Mapping[str, Any], methods: Sequence[str]) -> Summary:
     """Return the means of all figures over the clips; for faithfulness also the share of clips that each method wins.
 
     Args:
-        records: of `measured`.
+        records: of `measure_clips`.
         settings: settings that the figures depend on.
         methods: names of the methods among the explanations; the others are baselines.
     """
@@ -191,7 +191,7 @@ def differences(records: Sequence[Record], first: str, second: str) -> Iterator[
     """Yield each figure's mean paired difference first - second over the clips, with its interval.
 
     Args:
-        records: of `measured`.
+        records: of `measure_clips`.
         first, second: names of two explanations.
     """
     good = [r["figures"] for r in records if "figures" in r]

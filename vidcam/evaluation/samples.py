@@ -81,7 +81,7 @@ def sources(data: str, seed: int, count: int, scene: Callable[[int, int], Scene]
         SettingsError: there is no such folder, or no clip in it.
     """
     if data == "playground":
-        return [Source(f"{seed}-{index:04d}", partial(_rendered, scene, seed, index)) for index in range(count)]
+        return [Source(f"{seed}-{index:04d}", partial(_render, scene, seed, index)) for index in range(count)]
     folder = Path(data)
     if not folder.is_dir():
         raise SettingsError(f"--data {data} is not a folder; give a folder of clips, or playground")
@@ -91,14 +91,14 @@ def sources(data: str, seed: int, count: int, scene: Callable[[int, int], Scene]
     return [Source(path.name, partial(read_sample, path)) for path in paths[:count]]
 
 
-def _rendered(scene: Callable[[int, int], Scene], seed: int, index: int, preprocess: Preprocess) -> Sample:
+def _render(scene: Callable[[int, int], Scene], seed: int, index: int, preprocess: Preprocess) -> Sample:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{seed}-{index:04d}.mp4"
         write_clip(scene(seed, index), path)
         return read_sample(path, preprocess)
 
 
-def rendered(scene: Callable[[int, int], Scene], seed: int, count: int, folder: Path) -> Path:
+def render_clips(scene: Callable[[int, int], Scene], seed: int, count: int, folder: Path) -> Path:
     """Render the clips of a seed into a folder and return the folder; clips that exist are kept.
 
     Args:
@@ -134,7 +134,7 @@ def read_sample(path: Path, preprocess: Preprocess) -> Sample:
     rate = float(clip.frame_rate)
     sidecar = path.with_suffix(".json")
     if not sidecar.exists():
-        return Sample(path.name, frames, rate, _listed(path))
+        return Sample(path.name, frames, rate, _label_in_table(path))
     truth = read_truth(sidecar)
     actors = {a["figure"]: np.zeros((len(frames), *frames.shape[1:3]), bool) for a in truth.actions}
     for action in truth.actions:
@@ -150,7 +150,7 @@ def read_sample(path: Path, preprocess: Preprocess) -> Sample:
     return Sample(path.name, frames, rate, truth.label, mask, tuple(a for a in actors.values() if a.any()))
 
 
-def _listed(path: Path) -> str | None:
+def _label_in_table(path: Path) -> str | None:
     """Return the label of a clip in the labels.csv of its folder, of rows `clip,label`; None if it has none."""
     table = path.with_name("labels.csv")
     try:

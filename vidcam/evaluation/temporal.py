@@ -33,7 +33,7 @@ METHODS = ("gradcam++", "gradcam")
 
 
 @dataclass(frozen=True)
-class Localized:
+class LocalizedClip:
     """A rendered clip with its localizations.
 
     Attributes:
@@ -47,7 +47,7 @@ class Localized:
 
 def localized_clips(
     model: Model, seed: int, count: int, progress: Callable[[int, int], None] = lambda done, of: None
-) -> Iterator[Localized]:
+) -> Iterator[LocalizedClip]:
     """Render the eventful clips of a seed one after the other, and yield each with its localization by both methods.
 
     Args:
@@ -64,7 +64,7 @@ def localized_clips(
             _film([scene], path)
             found = explainer.localize(path)
             path.unlink()
-            yield Localized(truths_of(scene, path.stem), {f.method: f for f in found})
+            yield LocalizedClip(truths_of(scene, path.stem), {f.method: f for f in found})
             progress(index + 1, count)
 
 
@@ -85,7 +85,7 @@ def truths_of(scene: Scene, video: str) -> tuple[Truth, ...]:
     return tuple(Truth(video, act.label, act.start / FPS, act.end / FPS) for act in scene.acts)
 
 
-def temporal_table(clips: list[Localized], params: SegmentParams = SegmentParams()) -> dict[str, dict[str, Any]]:
+def temporal_table(clips: list[LocalizedClip], params: SegmentParams = SegmentParams()) -> dict[str, dict[str, Any]]:
     """Return the measures of every curve by every method; those of "gradcam++ combined" also under "default".
 
     mAP at tIoU 0.1 to 0.7, its mean over 0.3 to 0.7, recall of the ten best proposals, share of the classes' highest
@@ -99,7 +99,7 @@ def temporal_table(clips: list[Localized], params: SegmentParams = SegmentParams
     return {"default": rows["gradcam++ combined"], **rows}
 
 
-def _measures(clips: list[Localized], method: str, curve: CurveName, params: SegmentParams) -> dict[str, Any]:
+def _measures(clips: list[LocalizedClip], method: str, curve: CurveName, params: SegmentParams) -> dict[str, Any]:
     truths = [truth for clip in clips for truth in clip.truths]
     detections, peaks = [], []
     for clip in clips:

@@ -11,9 +11,9 @@ import numpy as np
 
 from vidcam.export.compare import ComparisonOutputs, compare
 from vidcam.export.outputs import all_or_nothing
-from vidcam.export.page import templated
+from vidcam.export.page import render_template
 from vidcam.results.explanation import Explanation
-from vidcam.results.misclassification import Misclassified
+from vidcam.results.misclassification import Misclassification
 
 NAME = "errors.html"
 
@@ -29,7 +29,7 @@ class Confusion:
 
     true: str
     predicted: str
-    errors: Sequence[Misclassified]
+    errors: Sequence[Misclassification]
 
     @property
     def sure(self) -> float:
@@ -37,7 +37,7 @@ class Confusion:
         return float(np.mean([e.predicted.probability for e in self.errors]))
 
 
-def confusions(errors: Sequence[Misclassified]) -> list[Confusion]:
+def confusions(errors: Sequence[Misclassification]) -> list[Confusion]:
     """Return the errors grouped by true and predicted class: the most frequent first, then the most confident."""
     pairs = dict.fromkeys((e.true.label, e.predicted.label) for e in errors)
     found = []
@@ -47,7 +47,7 @@ def confusions(errors: Sequence[Misclassified]) -> list[Confusion]:
     return sorted(found, key=lambda c: (-len(c.errors), -c.sure))
 
 
-def summed_up(errors: Sequence[Misclassified], clips: int) -> dict[str, float]:
+def summarize(errors: Sequence[Misclassification], clips: int) -> dict[str, float]:
     """Return the accuracy, and means over the errors: of both classes' figures, and of the shares that correct the network.
 
     A share that does not exist counts as 1; `*_possible` is the fraction of errors that have one.
@@ -69,10 +69,10 @@ def summed_up(errors: Sequence[Misclassified], clips: int) -> dict[str, float]:
 
 
 def save_errors(
-    errors: Sequence[Misclassified],
+    errors: Sequence[Misclassification],
     clips: int,
     directory: Path,
-    explained: Callable[[Misclassified], Sequence[Explanation]],
+    explained: Callable[[Misclassification], Sequence[Explanation]],
     model: str,
     how: str,
     films: int,
@@ -94,20 +94,22 @@ def save_errors(
         OutputError: the directory cannot be written.
     """
     ranked = [error for confusion in confusions(errors) for error in confusion.errors]
-    made: dict[str, str] = {}
+    film_paths: dict[str, str] = {}
     for number, error in enumerate(ranked[:films]):
         progress(number, min(films, len(ranked)))
         place = directory / "films" / Path(error.clip).stem
         film = ComparisonOutputs.within(place).film
         if not film.exists():
             compare(explained(error), place, overwrite=True)
-        made[error.clip] = film.relative_to(directory).as_posix()
+        film_paths[error.clip] = film.relative_to(directory).as_posix()
     with all_or_nothing(directory) as work:
-        (work / NAME).write_text(errors_page(errors, made, clips=clips, model=model, how=how), encoding="utf-8")
+        (work / NAME).write_text(errors_page(errors, film_paths, clips=clips, model=model, how=how), encoding="utf-8")
     return directory / NAME
 
 
-def errors_page(errors: Sequence[Misclassified], films: Mapping[str, str], *, clips: int, model: str, how: str) -> str:
+def errors_page(
+    errors: Sequence[Misclassification], films: Mapping[str, str], *, clips: int, model: str, how: str
+) -> str:
     """Return the page as HTML.
 
     Args:
@@ -117,7 +119,7 @@ def errors_page(errors: Sequence[Misclassified], films: Mapping[str, str], *, cl
         model: name of the network.
         how: the method and the layers.
     """
-    return templated(
+    return render_template(
         "errors.html.j2",
         confusions=[
             {"true": c.true, "predicted": c.predicted, "sure": c.sure, "errors": [asdict(e) for e in c.errors]}

@@ -132,7 +132,7 @@ def write_report(
     return PageOutputs.within(directory).page
 
 
-def framed(found: Sequence[Explanation] | Localization) -> str:
+def iframe(found: Sequence[Explanation] | Localization) -> str:
     """Return the page, its film embedded, as an HTML frame inside another page, such as a notebook.
 
     Raises:
@@ -212,7 +212,7 @@ class Page:
                 name: _coded(matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]) for name in COLORMAPS
             },
         }
-        return templated(
+        return render_template(
             "page.html.j2",
             name=Path(self._first.clip).name,
             film=film,
@@ -254,7 +254,7 @@ def _clip(found: Sequence[Explanation] | Localization) -> FrameSource:
     return found.opened() if isinstance(found, Localization) else clip_of(found)
 
 
-def templated(template: str, **values: Any) -> str:
+def render_template(template: str, **values: Any) -> str:
     """Return a page rendered from one of the templates here, with their common style; text among the values is escaped."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=_without_controls

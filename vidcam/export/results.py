@@ -98,16 +98,16 @@ def write_explanations(
     final = tuple(Outputs.within(directory / place, image=clip.is_image) for place in places)
     with all_or_nothing(directory) as work:
         began = time.perf_counter()
-        made = Page(explanations, clip, work, directory) if report else None
-        films, looks = (made.films, made.looks) if made is not None else ([], [])
+        html = Page(explanations, clip, work, directory) if report else None
+        films, looks = (html.films, html.looks) if html is not None else ([], [])
         looks = [*looks, lambda frame: progress(frame.index + 1, explanations[0].frames)]
         _draw({work / place: e for place, e in zip(places, explanations)}, clip, films, looks)
         rendered = {"render_s": round(time.perf_counter() - began, 3)}
         for place, explanation, names in zip(places, explanations, final):
             explanation = replace(explanation, timings={**explanation.timings, **rendered})
             store(explanation, work / place, {"outputs": {name: str(path) for name, path in vars(names).items()}})
-        if made is not None:
-            made.write()
+        if html is not None:
+            html.write()
     return Written(final, PageOutputs.within(directory).page if report else None)
 
 
@@ -186,9 +186,9 @@ def write_localization(
         write_chapters(found.segments, part.segments_vtt)
         timeline_figure(found, truths).savefig(part.timeline)
         if clip is not None:
-            made = Page(found, clip, work, directory)
-            made.play()
-            made.write()
+            html = Page(found, clip, work, directory)
+            html.play()
+            html.write()
     names = LocalizationOutputs.within(directory)
     return WrittenLocalization(names, PageOutputs.within(directory).page if report else None)
 
@@ -207,7 +207,7 @@ def save(result: Explanation | Localization, directory: Path, *, overwrite: bool
 
 def notebook_html(result: Explanation | Localization) -> str:
     """Return the page of a result in a frame, as a notebook shows it; `vidcam.results.exporter` calls it."""
-    return page.framed(result if isinstance(result, Localization) else [result])
+    return page.iframe(result if isinstance(result, Localization) else [result])
 
 
 def _draw(

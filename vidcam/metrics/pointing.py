@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 
-def near(mask: np.ndarray, tolerance: float) -> np.ndarray:
+def dilate(mask: np.ndarray, tolerance: float) -> np.ndarray:
     """Return the pixels (H, W) bool within `tolerance` pixels of a mask (H, W)."""
     if not mask.any():
         return np.zeros_like(mask)
@@ -31,7 +31,7 @@ def frame_hits(heat: np.ndarray, mask: np.ndarray, tolerance: float) -> np.ndarr
         (frames with a mask,) in [0, 1].
     """
     frames = np.nonzero(mask.any(axis=(1, 2)))[0]
-    return np.array([near(mask[f], tolerance)[heat[f] == heat[f].max()].mean() for f in frames])
+    return np.array([dilate(mask[f], tolerance)[heat[f] == heat[f].max()].mean() for f in frames])
 
 
 def clip_hit(heat: np.ndarray, mask: np.ndarray, tolerance: float) -> float:
@@ -44,6 +44,6 @@ def clip_hit(heat: np.ndarray, mask: np.ndarray, tolerance: float) -> float:
     hits, voxels = 0, 0
     for frame in np.nonzero(heat.max(axis=(1, 2)) == heat.max())[0]:
         brightest = heat[frame] == heat.max()
-        hits += int(near(mask[frame], tolerance)[brightest].sum())
+        hits += int(dilate(mask[frame], tolerance)[brightest].sum())
         voxels += int(brightest.sum())
     return hits / voxels

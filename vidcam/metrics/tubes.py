@@ -69,7 +69,7 @@ def video_map(
     return np.mean(rows, axis=0)
 
 
-def covered(heat: np.ndarray, mask: np.ndarray, threshold: float) -> float:
+def coverage(heat: np.ndarray, mask: np.ndarray, threshold: float) -> float:
     """Return the share of an actor's visible pixels whose heat is at least `threshold` of the map's largest value.
 
     Args:

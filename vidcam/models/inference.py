@@ -38,23 +38,23 @@ def prepared(model: Model, dtype: torch.dtype, layers: Sequence[str]) -> Model:
         dtype: torch.float32, torch.bfloat16 or torch.float16.
         layers: names of the target layers.
     """
-    seen = _looked_through(model, layers)
+    structure = _structure_of(model, layers)
     network = copy.deepcopy(model.network)
-    for convolution, normalisation in seen.pairs:
+    for convolution, normalisation in structure.pairs:
         _fold(network, convolution, normalisation)
-    head = {network.get_submodule(name) for name in seen.head}
+    head = {network.get_submodule(name) for name in structure.head}
     if dtype != torch.float32:
         for module in network.modules():
             if module not in head:
                 for tensor in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
                     if tensor.is_floating_point():
                         tensor.data = tensor.data.to(dtype)
-        network.get_submodule(seen.last).register_forward_hook(_lengthened)
+        network.get_submodule(structure.last).register_forward_hook(_lengthened)
         for module in head:
             if not list(module.children()):
                 module.register_forward_pre_hook(_lengthen_inputs)
     prepare(network)
-    window = seen.bytes_at_once * dtype.itemsize // torch.float32.itemsize
+    window = structure.window_bytes * dtype.itemsize // torch.float32.itemsize
     return replace(model, network=network, dtype=str(dtype).removeprefix("torch."), window_bytes=window)
 
 
@@ -84,7 +84,7 @@ def windows_at_once(model: Model) -> int:
 
 def steps_of(model: Model, layer: str) -> int:
     """Return the number of steps in time of a layer's output, channels first, for one window."""
-    return _looked_through(model, [layer]).steps
+    return _structure_of(model, [layer]).steps
 
 
 def _lengthened(_module: nn.Module, _: Any, output: Any) -> Any:
@@ -115,7 +115,7 @@ def _fold(network: nn.Module, convolution: str, normalisation: str) -> None:
 
 
 @dataclass
-class _Seen:
+class _Structure:
     """The structure of a network, observed in one run.
 
     Attributes:
@@ -130,7 +130,7 @@ class _Seen:
     last: str = ""
     head: set[str] = field(default_factory=set)
     steps: int = 1
-    bytes_at_once: int = 0
+    window_bytes: int = 0
 
 
 class _Uses(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -149,7 +149,7 @@ class _Uses(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return found
 
 
-def _looked_through(model: Model, layers: Sequence[str]) -> _Seen:
+def _structure_of(model: Model, layers: Sequence[str]) -> _Structure:
     """Run a network once and return its structure; on the meta device, without computing, if it can be run there."""
     tensors = [*model.network.parameters(), *model.network.buffers()]
     emptied: dict[int, Any] = {id(t): torch.empty_like(t, device="meta") for t in tensors}
@@ -160,17 +160,17 @@ def _looked_through(model: Model, layers: Sequence[str]) -> _Seen:
         return _run(model, model.network, model.device, layers)
 
 
-def _run(model: Model, network: nn.Module, device: torch.device | str, layers: Sequence[str]) -> _Seen:
+def _run(model: Model, network: nn.Module, device: torch.device | str, layers: Sequence[str]) -> _Structure:
     names = {module: name for name, module in network.named_modules()}
     targets = {network.get_submodule(name) for name in layers}
-    seen = _Seen()
+    structure = _Structure()
     calls: Counter[nn.Module] = Counter()
     convolved: dict[int, tuple[nn.Module, Tensor]] = {}
     found: list[tuple[nn.Module, nn.Module, Tensor]] = []
 
     def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
         calls[module] += 1
-        seen.head.add(names[module])
+        structure.head.add(names[module])
         if isinstance(module, _Normalisation) and module.track_running_stats and id(inputs[0]) in convolved:
             found.append((convolved[id(inputs[0])][0], module, inputs[0]))
 
@@ -179,11 +179,11 @@ def _run(model: Model, network: nn.Module, device: torch.device | str, layers: S
             convolved[id(output)] = module, output
         if not list(module.children()):
             passing = [leaf for leaf in tree_leaves((inputs, output)) if isinstance(leaf, Tensor)]
-            seen.bytes_at_once = max(seen.bytes_at_once, 2 * sum(t.numel() * t.element_size() for t in passing))
+            structure.window_bytes = max(structure.window_bytes, 2 * sum(t.numel() * t.element_size() for t in passing))
         if module in targets:
-            seen.head.clear()
-            seen.last = names[module]
-            seen.steps = output.shape[2] if isinstance(output, Tensor) and output.ndim == 5 else 1
+            structure.head.clear()
+            structure.last = names[module]
+            structure.steps = output.shape[2] if isinstance(output, Tensor) and output.ndim == 5 else 1
 
     window = torch.zeros(1, 3, model.spec.frames, *model.spec.preprocess.crop, device=device)
     window = window.to(next(network.parameters(), window).dtype)
@@ -192,8 +192,8 @@ def _run(model: Model, network: nn.Module, device: torch.device | str, layers: S
     for convolution, normalisation, between in found:
         once = calls[convolution] == calls[normalisation] == uses.count[id(between)] == 1
         if once and not targets & {convolution, normalisation}:
-            seen.pairs.append((names[convolution], names[normalisation]))
-    return seen
+            structure.pairs.append((names[convolution], names[normalisation]))
+    return structure
 
 
 @contextmanager

@@ -58,7 +58,7 @@ class Captioner(nn.Module):
         layer = nn.TransformerDecoderLayer(_WIDTH, 4, 2 * _WIDTH, dropout=0.0, batch_first=True, norm_first=True)
         self.writer = nn.TransformerDecoder(layer, 2, nn.LayerNorm(_WIDTH))
 
-    def attended(self, windows: Tensor) -> Tensor:
+    def features(self, windows: Tensor) -> Tensor:
         """Return the features that the decoder attends to, (N, T' x 49, width)."""
         both = self.acts_evenly(self.encoder(windows)) + self.looks_evenly(self.looks(windows))
         features = self.pool(self.seen(both))
@@ -76,22 +76,22 @@ class Captioner(nn.Module):
         Returns:
             (N, L, len(vocabulary)).
         """
-        return self.written(self.attended(windows), words)
+        return self.decode(self.features(windows), words)
 
-    def written(self, attended: Tensor, words: Tensor) -> Tensor:
-        """Return the log-probabilities of `forward` from the features of `attended`."""
+    def decode(self, features: Tensor, words: Tensor) -> Tensor:
+        """Return the log-probabilities of `forward` from the features of `features`."""
         length = words.shape[1]
         ahead = torch.ones(length, length, dtype=torch.bool, device=words.device).triu(1)
-        hidden = self.writer(self.word(words) + self.order[:length], attended, tgt_mask=ahead)
+        hidden = self.writer(self.word(words) + self.order[:length], features, tgt_mask=ahead)
         return (hidden @ self.word.weight.T).float().log_softmax(-1)
 
     @torch.no_grad()
     def describe(self, windows: Tensor) -> list[tuple[str, ...]]:
         """Return the sentence of each window: the most probable word at every step, without the end."""
-        attended = self.attended(windows)
+        features = self.features(windows)
         words = torch.full((len(windows), 1), self.index(self.end), device=windows.device)
         for _ in range(self.longest):
-            following = self.written(attended, words)[:, -1].argmax(-1, keepdim=True)
+            following = self.decode(features, words)[:, -1].argmax(-1, keepdim=True)
             words = torch.cat([words, following], 1)
         sentences = [[self.vocabulary[i] for i in row[1:]] for row in words.tolist()]
         return [tuple(s[: s.index(self.end)] if self.end in s else s) for s in sentences]

@@ -56,7 +56,7 @@ _ROOM = 4  # frames of the scene that no action fills
 
 
 @dataclass(frozen=True)
-class Described:
+class CaptionedScene:
     """A scene and its sentence.
 
     Attributes:
@@ -75,7 +75,7 @@ class Described:
         return self.scene.acts[0]
 
 
-def described_scene(seed: int, index: int, clutter: float = 1.0) -> Described:
+def captioned_scene(seed: int, index: int, clutter: float = 1.0) -> CaptionedScene:
     """Return scene `index` of `seed` and its sentence; a function of its arguments alone.
 
     Args:
@@ -106,7 +106,7 @@ def described_scene(seed: int, index: int, clutter: float = 1.0) -> Described:
         ),
     ]
     words, about = zip(*tagged)
-    return Described(replace(bare, figures=figures, acts=(act,), passers=()), words, about)
+    return CaptionedScene(replace(bare, figures=figures, acts=(act,), passers=()), words, about)
 
 
 def _figure(rng: np.random.Generator, place: str, colour: str, size: str) -> Figure:

@@ -24,7 +24,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Misclassified:
+class Misclassification:
     """A clip that the network classifies wrongly.
 
     Attributes:

@@ -33,7 +33,7 @@ _PIECE = 1 << 16  # bytes that FFmpeg reads at once
 
 
 @contextmanager
-def opened(path: Path, *, probing: bool = False) -> Iterator[InputContainer]:
+def open_media(path: Path, *, probing: bool = False) -> Iterator[InputContainer]:
     """Open a media file and yield it. FFmpeg gets the open file and cannot open any other.
 
     Args:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vidcam.errors import ClipError, OutputError
 from vidcam.video.reader import Clip, Frame
-from vidcam.video.urls import fetched, shown
+from vidcam.video.urls import fetch, redacted
 
 MOST_BYTES = 4 << 30
 
@@ -48,12 +48,12 @@ class FetchedClip(Clip):
     ) -> None:
         try:
             self._folder = _Folder()
-            self._open(shown(url), fetched(url, self._folder.path, most), start, end)
+            self._open(redacted(url), fetch(url, self._folder.path, most), start, end)
         except (OSError, OutputError) as error:
             cause = error if isinstance(error, OSError) else error.__cause__
             reason = getattr(cause, "strerror", None) or type(error).__name__  # the messages name the folder
             raise ClipError(
-                f"{shown(url)} cannot be kept in the temporary folder ({reason}); free some space"
+                f"{redacted(url)} cannot be kept in the temporary folder ({reason}); free some space"
             ) from error
 
     def _open(self, name: str, path: Path, start: float | None, end: float | None) -> None:

@@ -51,7 +51,7 @@ def hlg_light(signal: ArrayLike) -> np.ndarray:
     return PEAK * scene * luminance[..., None] ** 0.2
 
 
-def toned(light: ArrayLike) -> np.ndarray:
+def tone_mapped(light: ArrayLike) -> np.ndarray:
     """Return brightness up to `PEAK` mapped to brightness up to `WHITE`, in cd/m²: dark stays, bright is compressed.
 
     The curve of ITU-R BT.2390, section 5.4.1, without its change of the darkest values.
@@ -79,7 +79,7 @@ def to_sdr(signal: ArrayLike, transfer: int) -> np.ndarray:
     light = pq_light(signal) if transfer == ColorTrc.SMPTE2084 else hlg_light(signal)
     light = np.maximum(light @ _TO_BT709.T, 0)
     brightest = light.max(-1, keepdims=True)
-    share = np.divide(toned(brightest), brightest, out=np.ones_like(brightest), where=brightest > 0)
+    share = np.divide(tone_mapped(brightest), brightest, out=np.ones_like(brightest), where=brightest > 0)
     return np.minimum(light * share / WHITE, 1) ** (1 / 2.4)
 
 

@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 
 from vidcam.errors import ClipError
 from vidcam.video.colour import Colour, coded_colour, film_colour
-from vidcam.video.container import audio_stream, opened, reason_of, video_stream
+from vidcam.video.container import audio_stream, open_media, reason_of, video_stream
 from vidcam.video.hdr import ToneMapper, tone_mapper
 from vidcam.video.orientation import orientation_of
 
@@ -106,7 +106,7 @@ class Clip:
         self.name = str(self.path)
         self.file = None if self.is_stretch else self.path
         self.warnings: list[str] = []
-        with opened(self.path, probing=True) as container:
+        with open_media(self.path, probing=True) as container:
             stream = self._stream(container)
             first = _first_frame(container, stream, self.path)
             self._orientation = orientation_of(first, self.path)
@@ -185,7 +185,7 @@ class Clip:
         if missing <= max(_MISSING, float(2 / self.frame_rate), 0.01 * lasts):
             return 0.0
         if of_file:  # other streams may last longer than the video
-            with opened(self.path) as container, suppress(av.error.FFmpegError, IndexError):
+            with open_media(self.path) as container, suppress(av.error.FFmpegError, IndexError):
                 for packet in container.demux():
                     if packet.pts is not None and packet.time_base is not None:
                         last = float((packet.pts + (packet.duration or 0)) * packet.time_base)
@@ -215,7 +215,7 @@ class Clip:
 
     def _measured_rate(self, most: int | None = None) -> Fraction | None:
         """Return the frames per second by the times of all packets, or of so many, without gaps; None for fewer than two."""
-        with opened(self.path) as container:
+        with open_media(self.path) as container:
             stream = self._stream(container)
             times: list[int] = []
             with suppress(av.error.FFmpegError, IndexError):
@@ -293,7 +293,7 @@ class Clip:
     def _decoded(self, near: int | None = None) -> Iterator[VideoFrame]:
         """Yield all frames, or those from the key frame before a time on, if the container can find it."""
         self._broken, self._hidden, self._damaged, self._ends, self._reached = "", 0, 0, 0, 0
-        with opened(self.path) as container:
+        with open_media(self.path) as container:
             stream = self._stream(container)
             stream.thread_type = "AUTO"
             try:

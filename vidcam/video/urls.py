@@ -55,7 +55,7 @@ def is_url(path: str) -> bool:
     return _FETCHED.match(path) is not None
 
 
-def shown(path: str) -> str:
+def redacted(path: str) -> str:
     """Return a path without secrets: printable, and of a URL no user, password, query or fragment.
 
     User and password end at the last "@", since a password may hold any other character; what begins with the first
@@ -64,7 +64,7 @@ def shown(path: str) -> str:
     is one.
 
     Example:
-        >>> shown("zip://a.mp4::https://user:pass/word@host/x.zip;sig=1?token=2")
+        >>> redacted("zip://a.mp4::https://user:pass/word@host/x.zip;sig=1?token=2")
         'zip://a.mp4::https://host/x.zip;…'
     """
     return printable(_bare(path) if _looks_like_url(path) else path)
@@ -77,7 +77,7 @@ def _looks_like_url(path: str) -> bool:
 def _bare(url: str) -> str:
     if encoded := _ENCODED.match(url):
         return f"{encoded[1]}://…"
-    chain, beginning, rest = _parted(url)
+    chain, beginning, rest = _split(url)
     if _hides(chain):
         chain = "…::"
     if beginning.strip().lower().startswith("data:"):
@@ -111,7 +111,7 @@ def _decoded(text: str) -> str:
     return text
 
 
-def _parted(url: str) -> tuple[str, str, str]:
+def _split(url: str) -> tuple[str, str, str]:
     """Return the links of a chain before its last URL, that URL's beginning ("https://"), and the rest of it."""
     chain = 0
     while link := _LINK.match(url, chain):
@@ -129,7 +129,7 @@ def unsigned(path: str) -> str:
     """
     if not _looks_like_url(path):
         return path
-    chain, beginning, rest = _parted(path)
+    chain, beginning, rest = _split(path)
     kept: list[str] = []
     if is_url(path) and _HAS_USER.fullmatch(beginning):
         rest = re.sub(r"^[^/?#]*@", "", rest)
@@ -149,7 +149,7 @@ def _unsigned_pairs(pairs: list[str]) -> list[str]:
 
 
 def without_secrets(text: str, path: str = "") -> str:
-    """Return a message without secrets: printable, every URL in it as `shown`, and no secret of the given URL.
+    """Return a message without secrets: printable, every URL in it as `redacted`, and no secret of the given URL.
 
     If a secret remains in it, in whatever encoding, the whole message is left out.
 
@@ -158,17 +158,17 @@ def without_secrets(text: str, path: str = "") -> str:
         path: the URL whose secrets may be in it.
     """
     if _looks_like_url(path):
-        text = text.replace(path, shown(path))
+        text = text.replace(path, redacted(path))
         letters = _letters(text)
         if any(
             secret in text or (len(_letters(secret)) > 3 and _letters(secret) in letters) for secret in _secrets(path)
         ):
-            return f"{shown(path)}: the reason is not written down, since it holds a part of the address"
+            return f"{redacted(path)}: the reason is not written down, since it holds a part of the address"
     return printable(_IN_TEXT.sub(lambda url: _bare(url[0]), text))
 
 
 def _secrets(url: str) -> Iterator[str]:
-    _, beginning, rest = _parted(url)
+    _, beginning, rest = _split(url)
     if beginning.strip().lower().startswith("data:"):
         yield rest
     for at in re.finditer("@", rest):
@@ -190,7 +190,7 @@ def _letters(text: str) -> str:
     return "".join(filter(str.isalnum, _decoded(text)))
 
 
-def fetched(url: str, folder: Path, most: int) -> Path:
+def fetch(url: str, folder: Path, most: int) -> Path:
     """Fetch a clip into a folder and return its path.
 
     Args:
@@ -214,13 +214,13 @@ def fetched(url: str, folder: Path, most: int) -> Path:
                     taken += len(piece)
                     if taken > most:
                         raise ClipError(
-                            f"{shown(url)} has more than {most >> 20} MiB; allow more, or give a smaller clip"
+                            f"{redacted(url)} has more than {most >> 20} MiB; allow more, or give a smaller clip"
                         )
                     _append(path, piece)
     except (ClipError, OutputError):
         raise
     except Exception as error:  # every protocol has its own
-        raise ClipError(f"{shown(url)} cannot be fetched ({_reason(error)}); is it there?") from None
+        raise ClipError(f"{redacted(url)} cannot be fetched ({_reason(error)}); is it there?") from None
     path.touch()
     return path
 
@@ -256,14 +256,14 @@ def file_name(url: str) -> str:
         >>> file_name("https://host/clips/a b.mp4?token=2")
         'a_b.mp4'
     """
-    first = url.split("::")[0] if _parted(url)[0].count("://") else url
-    path = PurePosixPath(shown(first).rstrip("…").rstrip(";?#"))
+    first = url.split("::")[0] if _split(url)[0].count("://") else url
+    path = PurePosixPath(redacted(first).rstrip("…").rstrip(";?#"))
     return re.sub(r"[^A-Za-z0-9.-]+", "_", path.name).lstrip(".")[-80:] or "clip"
 
 
 def _lowered(url: str) -> str:
     """Return a URL with its schemes in lower case, as fsspec expects them."""
-    chain, beginning, rest = _parted(url)
+    chain, beginning, rest = _split(url)
     chain = re.sub(rf"{_SCHEME}(?=://|::)", lambda scheme: scheme[0].lower(), chain)
     return chain + beginning.lower() + rest
 

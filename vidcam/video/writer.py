@@ -17,7 +17,7 @@ from av.video.reformatter import ColorRange
 
 from vidcam.errors import OutputError
 from vidcam.video.colour import BT709, Colour
-from vidcam.video.container import audio_stream, opened
+from vidcam.video.container import audio_stream, open_media
 from vidcam.video.reader import LONGEST_GAP, SHOWN_GAP
 
 _LONGER_SOUND = 1.0  # seconds that sound may last longer than the frames
@@ -161,13 +161,13 @@ def join_films(films: Sequence[Path], path: Path, step: Fraction) -> None:
     """
     try:
         with (
-            opened(films[0]) as first,
+            open_media(films[0]) as first,
             av.open(f"file:{path}", "w", format="mp4", options={"movflags": "+faststart"}) as joined,
         ):
             stream = joined.add_stream_from_template(first.streams.video[0])
             begins = last = Fraction(0)  # seconds
             for film in films:
-                with opened(film) as source:
+                with open_media(film) as source:
                     for packet in source.demux(source.streams.video[0]):
                         if packet.pts is None or packet.dts is None:  # the empty one behind the last
                             continue
@@ -199,7 +199,7 @@ class _AudioCopy:
     def __init__(self, source: Path, film: av.container.OutputContainer, shift: float) -> None:
         self._shift = shift
         self._opened = ExitStack()
-        self._source = self._opened.enter_context(opened(source))
+        self._source = self._opened.enter_context(open_media(source))
         stream = audio_stream(self._source)
         if stream is None:
             raise ValueError(f"{source} has no audio stream that can be decoded")

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from vidcam.playground.captioner import Captioner
-from vidcam.playground.captions import END, FRAMES, WORDS, described_scene
+from vidcam.playground.captions import END, FRAMES, WORDS, captioned_scene
 from vidcam.playground.networks import PREPROCESS
 from vidcam.playground.training.classifier import SIZE, TRAINING_SEED
 
 _IGNORED = -100
 
 
-class DescribedWindows(Dataset[tuple[Tensor, Tensor]]):
+class CaptionedWindows(Dataset[tuple[Tensor, Tensor]]):
     """Captioned scenes `first + i` of the training seed; clutter grows to 1 over the first `ramp` scenes."""
 
     def __init__(self, first: int, count: int, ramp: int) -> None:
@@ -31,7 +31,7 @@ class DescribedWindows(Dataset[tuple[Tensor, Tensor]]):
         """Return frames (3, T, 112, 112) uint8 and their sentence (longest + 1,): END, words, END, then -100."""
         cv2.setNumThreads(1)
         number = self.first + index
-        described = described_scene(TRAINING_SEED, number, min(1.0, number / self.ramp) if self.ramp else 1.0)
+        described = captioned_scene(TRAINING_SEED, number, min(1.0, number / self.ramp) if self.ramp else 1.0)
         frames = np.stack([described.scene.render(t, SIZE) for t in range(FRAMES)])
         return torch.from_numpy(frames).permute(3, 0, 1, 2), sentence(described.words)
 

@@ -15,7 +15,7 @@ from vidcam.errors import LayerError, SettingsError
 
 
 @dataclass(frozen=True)
-class Seen:
+class NetworkOutput:
     """The outputs of a network for windows, both with their graph.
 
     Attributes:
@@ -27,7 +27,7 @@ class Seen:
     activation: Tensor
 
 
-def seen(network: nn.Module, layer: str, windows: Any) -> Seen:
+def network_output(network: nn.Module, layer: str, windows: Any) -> NetworkOutput:
     """Run a network and return its scores and the output of one of its layers.
 
     Args:
@@ -56,10 +56,10 @@ def seen(network: nn.Module, layer: str, windows: Any) -> Seen:
         handle.remove()
     if not kept or not isinstance(kept[-1], Tensor) or kept[-1].ndim != 5:
         raise LayerError(f"layer {layer!r} gives no (N, C, T, H, W) tensor; give a layer with time and space")
-    return Seen(scores, kept[-1])
+    return NetworkOutput(scores, kept[-1])
 
 
-def interpretation(of: Seen, target: Tensor, *, differentiable: bool = False) -> Tensor:
+def interpretation(of: NetworkOutput, target: Tensor, *, differentiable: bool = False) -> Tensor:
     """Return the Grad-CAM++ map (N, T, H, W) of each window's target class.
 
     Args:
@@ -96,7 +96,7 @@ class DistillationLoss(nn.Module):
         ...                        ("flat", nn.Flatten()), ("fc", nn.Linear(4, 2))):
         ...         each.add_module(name, part)
         >>> windows, target = torch.rand(5, 3, 4, 8, 8), torch.tensor([0, 1, 0, 1, 1])
-        >>> loss(seen(student, "relu", windows), seen(teacher, "relu", windows), target).backward()
+        >>> loss(network_output(student, "relu", windows), seen(teacher, "relu", windows), target).backward()
         >>> student.conv.weight.grad.abs().max() > 0, teacher.conv.weight.grad is None
         (tensor(True), True)
     """
@@ -109,22 +109,24 @@ class DistillationLoss(nn.Module):
             )
         self.alpha, self.beta, self.temperature = alpha, beta, temperature
 
-    def forward(self, student: Seen, teacher: Seen, target: Tensor) -> Tensor:
+    def forward(self, student: NetworkOutput, teacher: NetworkOutput, target: Tensor) -> Tensor:
         """Return the loss, a number, whose graph reaches only the student.
 
         Args:
-            student, teacher: outputs for the same N windows; see `seen`.
+            student, teacher: outputs for the same N windows; see `network_output`.
             target: (N,) indices of the true classes.
         """
         map_ = interpretation(teacher, target) if self.alpha else None
         return self.from_maps(student, teacher.scores, map_, target)
 
-    def from_maps(self, student: Seen, teacher_scores: Tensor, teacher_map: Tensor | None, target: Tensor) -> Tensor:
+    def from_maps(
+        self, student: NetworkOutput, teacher_scores: Tensor, teacher_map: Tensor | None, target: Tensor
+    ) -> Tensor:
         """Return the loss of `forward` from a teacher's stored outputs: scores (N, classes) and maps (N, T', H', W')."""
         loss = nn.functional.cross_entropy(student.scores, target)
         if self.alpha and teacher_map is not None:
             own = interpretation(student, target, differentiable=True)
-            loss = loss + self.alpha * squared_distance(scaled(own), scaled(teacher_map.detach())).mean()
+            loss = loss + self.alpha * squared_distance(normalized(own), normalized(teacher_map.detach())).mean()
         if self.beta:
             warm = self.temperature
             soft = nn.functional.kl_div(
@@ -137,7 +139,7 @@ class DistillationLoss(nn.Module):
         return loss
 
 
-def scaled(maps: Tensor) -> Tensor:
+def normalized(maps: Tensor) -> Tensor:
     """Return maps (N, T, H, W), each divided by its largest value; an empty map is unchanged."""
     largest = maps.amax((1, 2, 3), keepdim=True)
     return maps / torch.where(largest > 0, largest, 1.0)

@@ -19,7 +19,7 @@ from vidcam.models.registry import Model, load_model
 from vidcam.playground.actions import LABELS
 from vidcam.playground.networks import SmallR2Plus1D, small_c3d
 from vidcam.playground.scene import trimmed_scene
-from vidcam.playground.training.captioner import DescribedWindows, caption_loss, captioner_from
+from vidcam.playground.training.captioner import CaptionedWindows, caption_loss, captioner_from
 from vidcam.playground.training.classifier import (
     TrainingWindows,
     classification_loss,
@@ -61,7 +61,7 @@ def train(name: str, out: Path, *, progress: Progress = lambda step, loss, accur
     torch.manual_seed(0)
     if name == CAPTIONER:
         network: nn.Module = captioner_from(load_model("playground-r2plus1d").network)
-        examples: Callable[[int, int], Dataset[Any]] = partial(DescribedWindows, ramp=ramp)
+        examples: Callable[[int, int], Dataset[Any]] = partial(CaptionedWindows, ramp=ramp)
         loss_of = caption_loss
     else:
         network, examples, loss_of = _untrained(name).train(), partial(TrainingWindows, ramp=ramp), classification_loss
