@@ -143,7 +143,7 @@ class Shard:
             SettingsError: it is not of that form, or i is not one of 1 to n.
 
         Example:
-            >>> Shard.parsed("2/3")
+            >>> Shard.parse("2/3")
             Shard(index=2, of=3)
         """
         match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)

@@ -96,7 +96,7 @@ class DistillationLoss(nn.Module):
         ...                        ("flat", nn.Flatten()), ("fc", nn.Linear(4, 2))):
         ...         each.add_module(name, part)
         >>> windows, target = torch.rand(5, 3, 4, 8, 8), torch.tensor([0, 1, 0, 1, 1])
-        >>> loss(network_output(student, "relu", windows), seen(teacher, "relu", windows), target).backward()
+        >>> loss(network_output(student, "relu", windows), network_output(teacher, "relu", windows), target).backward()
         >>> student.conv.weight.grad.abs().max() > 0, teacher.conv.weight.grad is None
         (tensor(True), True)
     """
