@@ -105,7 +105,7 @@ def test_words_and_sentence_are_those_of_the_teacher_forced_model(caption: Capti
 def test_a_captioner_that_says_nothing(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     captioner = load_captioner()
     monkeypatch.setattr(type(captioner), "describe", lambda self, windows: [()] * len(windows))
-    with pytest.raises(ModelError, match=r"nothing to say about clip\.mp4; give a sentence to explain"):
+    with pytest.raises(ModelError, match=r"writes no sentence for clip\.mp4; give a sentence to explain"):
         explain_caption(clip, captioner)
 
 

@@ -121,6 +121,6 @@ def _most_probable_sentence(loader: WindowLoader, captioner: Captioner, model: M
                         best, sentence = probable, words
     if not sentence:
         raise ModelError(
-            f"the captioner has nothing to say about {Path(loader.source.name).name}; give a sentence to explain"
+            f"the captioner writes no sentence for {Path(loader.source.name).name}; give a sentence to explain"
         )
     return sentence

@@ -45,5 +45,5 @@ def test_the_actors_of_rendered_clips_are_found(model: Model) -> None:
 
 def test_who_acts_must_be_known(model: Model) -> None:
     sample = Sample("x", np.zeros((16, 112, 112, 3), np.uint8), 16, "waving")
-    with pytest.raises(ClipError, match="nobody who is known to act"):
+    with pytest.raises(ClipError, match="has no mask of an actor"):
         MultiActor(Subject.of(Explainer(model)), TubeParams())(sample)

@@ -43,13 +43,13 @@ def page(explainer: Explainer, limits: Limits, left: Callable[[str], None]) -> g
         left: called with the internal name of a session that has ended.
     """
 
-    def explained(_: None, model: str, target: str, method: str, request: gr.Request, told: Any = gr.Progress()) -> str:
+    def explained(_: None, model: str, target: str, method: str, request: gr.Request, bar: Any = gr.Progress()) -> str:
         upload = request.request.scope.get(CLIP) if request.request is not None else None
         if upload is None:
             raise gr.Error(GONE, print_exception=False)
 
         def progress(share: float, step: str) -> None:
-            told(share, desc=step)
+            bar(share, desc=step)
 
         try:
             result = explainer.explain(str(request.session_hash), upload, model, target, method, progress)
@@ -96,8 +96,8 @@ def queued_jobs(blocks: gr.Blocks) -> list[Job]:
     queue = blocks._queue
     waiting = [event for each in queue.event_queue_per_concurrency_id.values() for event in each.queue]
     running = [event for job in queue.active_jobs if job is not None for event in job]
-    asked = [(event.session_hash, event.request.scope) for event in waiting + running]
-    return [Job(session, address_of(scope), scope.get(CLIP)) for session, scope in asked]
+    requests = [(event.session_hash, event.request.scope) for event in waiting + running]
+    return [Job(session, address_of(scope), scope.get(CLIP)) for session, scope in requests]
 
 
 def has_messages(blocks: gr.Blocks, session: str) -> bool:

@@ -16,7 +16,7 @@ from vidcam.app.limits import Limits, share
 from vidcam.app.names import content_type
 from vidcam.errors import VidcamError
 
-UNUSED = 1800  # seconds until a result is deleted that nobody fetched
+UNUSED = 1800  # seconds until a result is deleted that is not fetched
 ARCHIVE = "vidcam.zip"
 _REPORT = "report.html"
 _SHOWN = {"overlay.mp4", "overlay.png", "curve.png", "clip.mp4"}

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from vidcam.app.limits import Limits, share
 from vidcam.app.names import safe_name
 
-UNCLAIMED = 120  # seconds until an upload is deleted that no session asked for
+UNCLAIMED = 120  # seconds until an upload is deleted that no session claims
 UNUSED = 900  # seconds until an upload is deleted that its session did not use
 _ARRIVAL = 600  # seconds an upload may take
 _PAUSE = 30  # seconds between two parts of an upload

@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 Fold = Callable[[Tensor], Tensor]
-"""Brings a layer's tensor, or the gradient with respect to it, to (N, C, T, H, W)."""
+"""A function that reshapes a layer's tensor, or the gradient with respect to it, to (N, C, T, H, W)."""
 
 _ALWAYS_CHANNELS_FIRST = (nn.Conv2d, nn.Conv3d, nn.BatchNorm2d, nn.BatchNorm3d)
 

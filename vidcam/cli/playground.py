@@ -55,13 +55,13 @@ def playground_train(
     out.parent.mkdir(parents=True, exist_ok=True)
     recent: list[float] = []
 
-    def told(step: int, loss: float, accuracy: float) -> None:
+    def print_progress(step: int, loss: float, accuracy: float) -> None:
         recent.append(accuracy)
         if step % 20 == 0:
             window = recent[-20:]
             print(f"step {step}  loss {loss:.3f}  accuracy {sum(window) / len(window):.3f}", flush=True)
 
-    stdout.print(f"weights in {train(model, out, progress=told)}")
+    stdout.print(f"weights in {train(model, out, progress=print_progress)}")
 
 
 @commands.command("accuracy")

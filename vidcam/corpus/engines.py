@@ -22,11 +22,11 @@ from vidcam.corpus.worker import Worker
 from vidcam.errors import SettingsError, VidcamError
 
 Engine = Callable[[Job, Results, Iterable[Entry]], Generator[Record]]
-"""Works on clips, and gives the record of each as soon as its results are in their place, in any order."""
+"""A function that explains clips and yields the record of each, in any order, once its results are written."""
 
 _MEMORY = 2 << 30  # bytes of a machine's memory for each of its workers
 _CLIPS = 10_000  # that a Ray cluster is given at once
-_PROBES = 20  # clips that are tried until one tells what may be computed in
+_PROBES = 20  # clips that are tried until one can be used to choose the dtype
 
 
 def local(workers: int | None = None) -> Engine:
@@ -112,14 +112,14 @@ def ray(address: str | None = None, workers: int | None = None) -> Engine:
             remaining = iter(entries)
             while some := [entry.model_dump() for entry in islice(remaining, _CLIPS)]:
                 rows = data.from_items([{"entry": json.dumps(e)} for e in some], override_num_blocks=len(some))
-                told = rows.map(
+                mapped = rows.map(
                     _Actor,  # type: ignore[arg-type]
                     fn_constructor_args=[job, results],
                     compute=data.ActorPoolStrategy(size=many),
                     num_cpus=0 if gpus else 1,
                     num_gpus=1 if gpus else 0,
                 )
-                for row in told.iter_rows():
+                for row in mapped.iter_rows():
                     outcome = json.loads(row["outcome"])
                     if "ends" in outcome:
                         raise VidcamError(outcome["ends"])

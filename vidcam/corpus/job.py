@@ -15,7 +15,7 @@ from vidcam.video.urls import is_url, redacted, without_secrets
 _LONGEST = 4000  # characters of a message
 
 Record = dict[str, Any]
-"""What is put down of a clip: a row of the table, see `vidcam.corpus.results.SCHEMA`."""
+"""The record of a clip: a row of the table, see `vidcam.corpus.results.SCHEMA`."""
 
 
 class Job(BaseModel):

@@ -47,7 +47,7 @@ def _path(given: object) -> str:
     except UnicodeEncodeError:
         name = b"\0"
     if b"\0" in name:
-        raise ValueError("it holds what no name can hold")
+        raise ValueError("it holds a character that no file name can hold")
     return given
 
 
@@ -64,7 +64,7 @@ def _target(given: object) -> object:
 
 def _no_bool(given: object) -> object:
     if isinstance(given, bool):
-        raise ValueError("true and false are no value of it")
+        raise ValueError("true and false are not allowed")
     return given
 
 
@@ -176,7 +176,7 @@ def read_manifest(path: Path, shard: Shard = Shard()) -> Iterator[Row]:
     kind = kinds.get(path.suffix.lower())
     name = printable(str(path))
     if kind is None:
-        raise SettingsError(f"manifest {name} is of no known kind; give a {', '.join(kinds)} file")
+        raise SettingsError(f"manifest {name} has an unknown format; give a {', '.join(kinds)} file")
     try:
         for number, found in islice(enumerate(kind(path), 1), shard.index - 1, None, shard.of):
             yield _row(found, number)

@@ -151,11 +151,11 @@ class Results:
 
     def _refuse(self, other: Mapping[str, tuple[Any, Any]], changes: str) -> NoReturn:
         if other:
-            told = "; ".join(
+            differing = "; ".join(
                 f"{name}: {shortened(before)}, now {shortened(now)}" for name, (before, now) in other.items()
             )
             raise OutputError(
-                f"{self.out} holds results of other settings ({told}); "
+                f"{self.out} holds results of other settings ({differing}); "
                 "pass --overwrite to start anew, or give another --out"
             )
         raise OutputError(

@@ -57,7 +57,10 @@ class Worker:
             VidcamError: the run cannot go on with any clip: the network cannot be loaded, or the disk is full.
             Stopped: the run is to end.
         """
-        for last in (False, True):  # a process may have been killed by somebody; the second time it was the clip
+        for last in (
+            False,
+            True,
+        ):  # the process may have been killed from outside; the second time it is the clip's fault
             with results.place(entry) as work:
                 record = self._record({"entry": entry.model_dump(), "folder": str(work)}, entry, retry=not last)
                 if record is not None:
@@ -154,7 +157,7 @@ def _commit(entry: Entry, record: Record, work: Path, results: Results) -> Recor
         results.commit(entry, record, work)
     except VidcamError:
         raise
-    except Exception as error:  # of a clip nobody thought of
+    except Exception as error:  # an unexpected kind of clip
         record = failure_record(entry, type(error).__name__, f"its results cannot be put down ({type(error).__name__})")
         results.commit(entry, record, work)
     return record
@@ -172,7 +175,7 @@ class _Answers:
             return _answer(self._explaining, question)
         try:
             self._explaining = _load_job(Job.model_validate(question["job"]), question["index"])
-        except Exception as error:  # whatever it is, the run is told
+        except Exception as error:  # of any kind; the run reports it
             return {"unusable": str(error) if isinstance(error, VidcamError) else f"{type(error).__name__}: {error}"}
         return {"ready": True}
 
@@ -210,7 +213,7 @@ def _answer(explaining: ClipExplainer, question: dict[str, Any]) -> dict[str, An
         return explaining.record(entry, Path(question["folder"]))
     except VidcamError as error:  # no clip's fault
         return {"stop": str(error)}
-    except Exception as error:  # of a clip nobody thought of
+    except Exception as error:  # an unexpected kind of clip
         kind = type(error).__name__
         return {"unexpected": kind, "message": kind if is_url(path) else f"{kind}: {error}"}
 

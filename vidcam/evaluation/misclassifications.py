@@ -121,7 +121,7 @@ def _first(right: np.ndarray, shares: Sequence[float]) -> float | None:
 def _label(model: Model, sample: Sample) -> str:
     if sample.label is None or sample.label not in model.labels:
         raise ClipError(
-            f"{sample.name}: what happens in it is {sample.label or 'not known'}, which {model.spec.name} cannot say; "
+            f"the label of {sample.name} is {sample.label or 'not known'}, which is no class of {model.spec.name}; "
             "list the clips of the folder in labels.csv, rows of clip,label"
         )
     return sample.label

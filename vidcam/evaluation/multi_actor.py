@@ -16,10 +16,10 @@ from vidcam.metrics.tubes import TubeDetection, TubeTruth, coverage, video_map
 from vidcam.temporal.tubes import Tube, TubeParams, box_iou, tubes_of
 
 COVERED = 0.25
-"""An actor is found where a map covers this share of what is seen of them, or more."""
+"""Smallest share of an actor's visible pixels that a map must cover to find the actor."""
 
 THRESHOLDS = (0.25, 0.5)
-"""Of the heat that covers, as shares of the strongest of the clip."""
+"""Smallest heat that covers a pixel, as shares of the strongest of the clip."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class MultiActor:
         """
         labels = self.subject.labels
         if sample.mask is None or not sample.actors or sample.label not in labels:
-            raise ClipError(f"{sample.name} shows nobody who is known to act; give clips of the playground")
+            raise ClipError(f"{sample.name} has no mask of an actor; give clips of the playground, with their sidecars")
         target = labels.index(sample.label)
         found = self.subject.clip_explanations(sample, target)
         height, width = sample.frames.shape[1:3]
@@ -59,12 +59,12 @@ class MultiActor:
             figures[name] = {"tubes": [[t.score, t.start, t.boxes.round(1).tolist()] for t in tubes]}
             figures[name]["truth"] = [list(_boxes(actor)) for actor in sample.actors]
             figures[name]["best_box_iou"] = float(np.mean([_best_box_iou(actor, tubes) for actor in sample.actors]))
-            # A map that is hot everywhere covers everybody: the same, too, at the threshold at which what is hot is as
-            # large as what is seen of the actors.
+            # A map that is hot everywhere covers every actor. So the share is also measured at the threshold at which
+            # the hot area is as large as the visible pixels of the actors.
             alike = float(np.quantile(heat, 1 - np.mean(sample.mask))) / (float(heat.max()) or 1.0)
             for threshold, level in {**{f"{t:g}": t for t in THRESHOLDS}, "same_area": alike}.items():
-                found_ = float(np.mean([coverage(heat, actor, level) >= COVERED for actor in sample.actors]))
-                figures[name] |= {f"found_{threshold}_of_{count}": found_, f"found_{threshold}": found_}
+                share = float(np.mean([coverage(heat, actor, level) >= COVERED for actor in sample.actors]))
+                figures[name] |= {f"found_{threshold}_of_{count}": share, f"found_{threshold}": share}
             for level in THRESHOLDS:
                 figures[name][f"loc_{level:g}"] = tube_localization(heat, whole, level)
         return figures

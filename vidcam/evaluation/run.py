@@ -24,7 +24,7 @@ _MOST_BYTES = 256 << 20
 
 Measure = Callable[[Sample], Mapping[str, Mapping[str, Any]]]
 Record = dict[str, Any]
-"""What is stored of a clip: {"clip": name, "figures": {explanation: {figure: value}}} or {"clip": name, "error": text}."""
+"""The record of a clip: {"clip": name, "figures": {explanation: {figure: value}}} or {"clip": name, "error": text}."""
 
 Figures = dict[str, dict[str, Estimate]]
 """Explanation → figure → its mean over the clips."""
@@ -183,8 +183,8 @@ def summarize(records: Sequence[Record], settings: Mapping[str, Any], methods: S
         for name, won in wins(seen).items():
             means[name]["win"] = estimate(won)
     failed = {r["clip"]: r["error"] for r in records if "error" in r}
-    trivial = {name: means[name] for name in means if name in BASELINES}
-    return Summary(settings, len(good), failed, {name: means[name] for name in methods}, trivial)
+    baselines = {name: means[name] for name in means if name in BASELINES}
+    return Summary(settings, len(good), failed, {name: means[name] for name in methods}, baselines)
 
 
 def differences(records: Sequence[Record], first: str, second: str) -> Iterator[tuple[str, Estimate]]:

@@ -22,7 +22,7 @@ from vidcam.video.reader import Clip
 from vidcam.video.source import ArraySource
 
 MOST_FRAMES = 600
-"""Longer clips are measured on their first frames, so that all of them fit into memory."""
+"""Largest number of frames; longer clips are measured on their first frames, so that they fit into memory."""
 
 _MOST_TABLE_BYTES = 16 << 20
 

@@ -94,7 +94,7 @@ def read_truths(path: Path, subset: str | None = None) -> list[Truth]:
             start, end = _segment(annotation, path, video)
             if start < 0 or end > duration + 1:
                 raise SettingsError(
-                    f"{path}: {_short(video)} has a segment {start:g} to {end:g} s outside its {duration:g} s; mend the annotation"
+                    f"{path}: {_short(video)} has a segment {start:g} to {end:g} s outside its {duration:g} s; correct the annotation"
                 )
             truths.append(Truth(video, annotation["label"], start, end))
     if not truths:
@@ -165,7 +165,7 @@ def _list(entries: Any, path: Path, video: str) -> list[dict[str, Any]]:
     if not isinstance(entries, list) or not all(
         isinstance(e, dict) and isinstance(e.get("label"), str) for e in entries
     ):
-        raise SettingsError(f"{path}: {_short(video)} holds no list of segments with labels; mend the file")
+        raise SettingsError(f"{path}: {_short(video)} holds no list of segments with labels; correct the file")
     return entries
 
 

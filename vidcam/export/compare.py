@@ -56,7 +56,7 @@ def compare(explanations: Sequence[Explanation], directory: Path, *, overwrite: 
         OutputError: a file exists, or the directory cannot be written.
     """
     if len(explanations) < 2:
-        raise SettingsError("one explanation has nothing beside it; give several methods, classes, layers or models")
+        raise SettingsError("one explanation cannot be compared; give several methods, classes, layers or models")
     if not overwrite:
         refuse_existing(directory, ComparisonOutputs)
     clip = clip_of(explanations)

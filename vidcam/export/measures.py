@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 Records = Sequence[Mapping[str, Any]]
-"""As `vidcam.evaluation.run.measure_clips` gives them."""
+"""Records of `vidcam.evaluation.run.measure_clips`."""
 
 
 def faithfulness_figure(records: Records) -> Figure:

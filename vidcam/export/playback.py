@@ -24,7 +24,7 @@ _AHEAD = 4  # items that wait between two stages
 
 T = TypeVar("T")
 Look = Callable[[Frame], None]
-"""Takes a frame; the pixels must not be changed."""
+"""A function that gets a frame and must not change its pixels."""
 
 
 @dataclass(frozen=True)

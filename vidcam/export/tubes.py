@@ -19,7 +19,7 @@ from vidcam.temporal.tubes import Tube
 from vidcam.untrusted.text import as_json
 
 SHOWN = 8
-"""Tubes that are drawn, the best ones; the JSON has all."""
+"""Largest number of tubes that are drawn, the best ones; the JSON has all."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from scipy.integrate import trapezoid
 from torch import Tensor
 
 KEPT_STEPS = 25
-"""Steps of `kept_frames`, as Chen et al. 2024 take them."""
+"""Number of steps of `kept_frames`, as in Chen et al. 2024."""
 
 
 def ranks(heat: Tensor, seed: int = 0) -> Tensor:

@@ -91,7 +91,7 @@ def _check_legacy(file: BinaryIO, size: int) -> None:
     """
     file.seek(0)
     if file.read(2) not in (b"\x80\x02", b"\x80\x03") or file.read(len(_MAGIC)) != _MAGIC:
-        raise ValueError("it is neither a zip file nor begins as torch's older files do")
+        raise ValueError("it is neither a zip file nor a file of torch's older format")
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         content.seek(2 + len(_MAGIC))
         _Program({}).check(content)
@@ -235,7 +235,7 @@ class _Program:
                 return shape
             case name, _ if name in _PLAIN:
                 return _MADE if name in _INERT else function
-        raise ValueError(f"it calls {function.name.replace(' ', '.')} in another way than torch.save does")
+        raise ValueError(f"it calls {function.name.replace(' ', '.')} with other arguments than torch.save does")
 
     def _check_backed(self, length: int, start: int, shape: list[Any], strides: list[Any]) -> None:
         sizes = [n for n in [*shape, *strides, start] if isinstance(n, int) and n >= 0]
@@ -253,7 +253,7 @@ class _Program:
 def _tuple(items: list[Any]) -> _Tuple:
     values = 1 + sum(item.values if isinstance(item, _Tuple) else 1 for item in items)
     if values > _MOST_NESTED:
-        raise ValueError("it has tuples in tuples in tuples")
+        raise ValueError("it has tuples nested too deeply")
     return _Tuple(items, values)
 
 

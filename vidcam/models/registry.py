@@ -238,7 +238,7 @@ def _spec_from(point: EntryPoint) -> ModelSpec:
         spec = found if isinstance(found, ModelSpec) else found()
     except Exception as error:  # somebody else's code may raise anything
         raise ModelError(
-            f"the model {point.name!r} of {point.value} does not load ({error!r}); mend or remove that package"
+            f"the model {point.name!r} of {point.value} does not load ({error!r}); correct or remove that package"
         ) from error
     if not isinstance(spec, ModelSpec):
         raise ModelError(f"the model {point.name!r} of {point.value} gives {type(spec).__name__}, not a ModelSpec")

@@ -18,7 +18,7 @@ from vidcam.playground.figure import Look, colour_of
 from vidcam.playground.scene import FPS, Act, Figure, Scene, sample_scene
 
 FRAMES = 48
-"""Frames of a described scene, 3 seconds."""
+"""Frames of a captioned scene, 3 seconds."""
 
 COLOURS = {
     "red": (200, 45, 40),
@@ -48,7 +48,7 @@ END = "."
 WORDS: tuple[str, ...] = tuple(
     sorted({END, *_REST, *COLOURS, *SIZES, *PLACES, *VERBS.values(), *(w for count in COUNTS for w in count)})
 )
-"""Every word of every sentence, and the full stop that ends it."""
+"""All words of the sentences, and the full stop."""
 
 _LEAST_PERIOD = 0.85  # seconds; quicker than that, times are hard to count
 _TIMES_PER_CYCLE = {"punching": 2}

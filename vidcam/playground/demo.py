@@ -18,7 +18,7 @@ def demo_clips() -> list[Path]:
     for place in (package / "demo_clips", package.parent / "demo_clips"):
         if clips := sorted(place.glob("*.mp4")):
             return clips
-    raise ClipError("the bundled clips are not there; install vidcam again, or run it from a complete checkout")
+    raise ClipError("the bundled clips are missing; install vidcam again, or run it from a complete checkout")
 
 
 def demo_clip() -> Path:

@@ -16,7 +16,7 @@ from vidcam.playground.actions import LABELS, NOTHING
 from vidcam.playground.scene import FPS
 
 PREPROCESS = Preprocess((112, 112), (112, 112), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
-"""What both networks expect of a frame."""
+"""Preprocessing of both networks."""
 
 
 class Conv2Plus1D(nn.Sequential):

@@ -28,7 +28,7 @@ class Exporter(Protocol):
 
 
 provider: Callable[[], Exporter] | None = None
-"""Returns the exporter; imports it when it is first needed."""
+"""A function that imports the exporter and returns it; called on first use."""
 
 
 def exporter() -> Exporter:

@@ -101,11 +101,11 @@ def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
         raise _unreadable(directory, f"{name}: {first['msg']}, given {shortened(first['input'])}") from error
     except Exception as error:  # zipfile, zlib and numpy raise anything on damaged files: EOFError, SyntaxError, ...
         raise _unreadable(directory, str(error) or type(error).__name__) from error
-    told: dict[str, Any] = {name: getattr(facts, name) for name in _Summary.model_fields} | arrays
-    told["target"] = ExplainedTarget(**dict(facts.target))
-    told["top"] = tuple((candidate.label, candidate.probability) for candidate in facts.top)
-    told["warnings"] = tuple(facts.warnings)
-    return Explanation(**told)
+    values: dict[str, Any] = {name: getattr(facts, name) for name in _Summary.model_fields} | arrays
+    values["target"] = ExplainedTarget(**dict(facts.target))
+    values["top"] = tuple((candidate.label, candidate.probability) for candidate in facts.top)
+    values["warnings"] = tuple(facts.warnings)
+    return Explanation(**values)
 
 
 def _unreadable(directory: Path, reason: str) -> OutputError:
@@ -122,7 +122,7 @@ def _arrays(archive: ZipFile, most: int) -> dict[str, np.ndarray]:
     total = sum(member.file_size for member in members.values())
     if total > most:
         raise BadZipFile(
-            f"explanation.npz has {total:,} bytes when inflated, {most:,} are allowed; "
+            f"explanation.npz has {total:,} bytes when decompressed, {most:,} are allowed; "
             "if you trust it, pass most=BYTES to load_explanation"
         )
     lengths: dict[str, int] = {}
@@ -146,7 +146,7 @@ def _arrays(archive: ZipFile, most: int) -> dict[str, np.ndarray]:
 def _checked_shape(archive: ZipFile, member: ZipInfo) -> tuple[int, ...]:
     """Return the shape of a stored array, after a check that the member has exactly its bytes."""
     if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
-        raise BadZipFile(f"{member.filename} is compressed in another way than by deflation")
+        raise BadZipFile(f"{member.filename} is compressed by another method than deflate")
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
         shape, dtype = _header(file, version)

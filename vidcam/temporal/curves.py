@@ -9,7 +9,7 @@ import numpy as np
 from vidcam.errors import one_of
 
 Reduction = Literal["mean", "max", "top"]
-"""How a heatmap becomes one number: its mean, its largest value, or the mean of its strongest tenth."""
+"""Reduction of a heatmap to one number: its mean, its largest value, or the mean of its strongest tenth."""
 
 
 def evidence_curve(heatmaps: np.ndarray, reduction: Reduction = "mean") -> np.ndarray:

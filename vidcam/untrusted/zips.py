@@ -32,7 +32,7 @@ def open_zip(file: BinaryIO, most: int) -> ZipFile:
             raise BadZipFile("it does not end as a zip file does")
         (listed,) = struct.unpack_from("<Q", ends, 40)
     if listed > most:
-        raise BadZipFile(f"its list of members has {listed:,} bytes; {most:,} are enough")
+        raise BadZipFile(f"its list of members has {listed:,} bytes; {most:,} are allowed")
     file.seek(0)
     archive = ZipFile(file)
     members = archive.infolist()

@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from vidcam.errors import ClipError
 from vidcam.untrusted.files import open_regular
 
-_TEXT_FORMATS = {"tty"}  # FFmpeg plays text files as terminal art; nobody means that
+_TEXT_FORMATS = {"tty"}  # FFmpeg would play text files as terminal art
 _PLAYLISTS = {  # how files begin whose only content is the names of others
     "HLS": re.compile(rb"\s*#EXTM3U"),
     "ffconcat": re.compile(rb"\s*ffconcat version"),

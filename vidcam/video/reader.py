@@ -27,10 +27,10 @@ from vidcam.video.hdr import ToneMapper, tone_mapper
 from vidcam.video.orientation import orientation_of
 
 MAX_PIXELS = 2**26
-"""Pixels of the largest picture that is decoded unless more are allowed: 8192x8192."""
+"""Default limit of a picture's pixels: 8192x8192."""
 
 LONGEST_GAP, SHOWN_GAP = 3600.0, 10.0
-"""Seconds between two frames beyond which films show fewer seconds, and how many they show."""
+"""Longest gap between two frames in seconds that films keep, and the length of a longer one in films."""
 
 _NO_CLOCK = {"avi", "h264", "hevc", "h263", "m4v", "mpegvideo", "obu", "vc1"}  # their times are counted from packets
 _TABLES = {"avi", "mov,mp4,m4a,3gp,3g2,mj2", "image2", "gif"}  # formats that count all frames: their rate is right
@@ -205,13 +205,13 @@ class Clip:
 
     def _rate(self, stream: VideoStream, container: str) -> Fraction:
         """Return the frames per second: the header's, unless it does not say, or the first frames come at another rate."""
-        told = Fraction(stream.average_rate or 0)
-        if told and container in _TABLES:
-            return told
-        seen = self._measured_rate(_TO_COMPARE)
-        if told and (seen is None or 0.9 < told / seen < 1.1):
-            return told
-        return self._measured_rate() or told or Fraction(stream.guessed_rate or 25)
+        announced = Fraction(stream.average_rate or 0)
+        if announced and container in _TABLES:
+            return announced
+        measured = self._measured_rate(_TO_COMPARE)
+        if announced and (measured is None or 0.9 < announced / measured < 1.1):
+            return announced
+        return self._measured_rate() or announced or Fraction(stream.guessed_rate or 25)
 
     def _measured_rate(self, most: int | None = None) -> Fraction | None:
         """Return the frames per second by the times of all packets, or of so many, without gaps; None for fewer than two."""
@@ -317,7 +317,7 @@ class Clip:
             if stream.width * stream.height > self.max_pixels:
                 raise ClipError(
                     f"{self.path} has pictures of {stream.width}x{stream.height} pixels, and at most {self.max_pixels} "
-                    "are taken; give a smaller clip, or allow more"
+                    "are allowed; give a smaller clip, or allow more"
                 )
             # Should the size change on the way. FFmpeg counts the padding of its buffers, too.
             stream.codec_context.options = {"max_pixels": str(2 * self.max_pixels)}
@@ -375,8 +375,10 @@ def _announced_seconds(container: InputContainer, stream: VideoStream) -> tuple[
     start = float((stream.start_time or 0) * (stream.time_base or 0))
     if stream.duration and stream.time_base:
         return start, float(stream.duration * stream.time_base), False
-    if told := re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", "")):  # Matroska's end
-        return 0.0, int(told[1]) * 3600 + int(told[2]) * 60 + float(told[3]), False
+    if duration := re.fullmatch(
+        r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", "")
+    ):  # Matroska's end
+        return 0.0, int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3]), False
     if container.duration:
         return (container.start_time or 0) / av.time_base, container.duration / av.time_base, True
     return None

@@ -18,7 +18,7 @@ from vidcam.video.reader import Clip, Frame
 from vidcam.video.urls import is_url
 
 Source: TypeAlias = "str | Path | FrameSource | np.ndarray | Sequence[str | Path] | Iterable[np.ndarray]"
-"""What `source_of` takes."""
+"""Everything that `source_of` accepts."""
 
 _PICTURES = {".avif", ".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
 _ASSUMED_RATE = 25.0  # frames per second, where neither the source nor the network says
@@ -93,7 +93,7 @@ class _Steady:
         self._check(first, 0)
         self.height, self.width = first.shape[:2]
         if not 0 < frame_rate < 1e6:
-            raise SettingsError(f"frame rate {frame_rate!r} is none; give frames per second, above 0")
+            raise SettingsError(f"frame rate {frame_rate!r} is not valid; give frames per second, above 0")
         self.frame_rate = Fraction(frame_rate).limit_denominator(1001)
         self.time_base = 1 / self.frame_rate
         self.warnings: list[str] = []

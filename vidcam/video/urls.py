@@ -135,8 +135,8 @@ def unsigned(path: str) -> str:
         rest = re.sub(r"^[^/?#]*@", "", rest)
     if is_url(path) and beginning.lower() in ("http://", "https://"):
         rest, hash_, fragment = rest.partition("#")
-        rest, asked, query = rest.partition("?")
-        kept = [*(_unsigned_pairs(query.split("&")) if asked else []), *([hash_ + fragment] if hash_ else [])]
+        rest, mark, query = rest.partition("?")
+        kept = [*(_unsigned_pairs(query.split("&")) if mark else []), *([hash_ + fragment] if hash_ else [])]
     what = json.dumps([chain, beginning, rest, kept])
     return hashlib.sha256(what.encode()).hexdigest()
 

@@ -26,7 +26,7 @@ _MP4_AUDIO = {"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus"}
 
 
 LONGEST = 8192
-"""Pixels of the longer side of the largest film."""
+"""Largest longer side of a film in pixels."""
 
 
 def film_size(height: float, width: float) -> tuple[int, int]:
@@ -78,7 +78,7 @@ class FilmWriter:
         self.path = path
         height, width = size
         try:
-            # The start of the first frame is stored in units of the movie's time scale, a millisecond unless told.
+            # The start of the first frame is stored in units of the movie's time scale, a millisecond by default.
             options = {"movflags": "+faststart", "movie_timescale": str(max(1000, time_base.denominator))}
             self._film = av.open(f"file:{path}", "w", format="mp4", options=options)
             # Half the time of superfast at the same error, for films a fifth larger; without the filter the error grows.

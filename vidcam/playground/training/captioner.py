@@ -65,5 +65,5 @@ def caption_loss(network: nn.Module, given: Any) -> tuple[Tensor, float]:
     loss = nn.functional.cross_entropy(
         log_probabilities.flatten(0, 1), after.flatten(), ignore_index=_IGNORED, label_smoothing=0.02
     )
-    told = after != _IGNORED
-    return loss, float((log_probabilities.argmax(-1) == after)[told].float().mean())
+    counted = after != _IGNORED
+    return loss, float((log_probabilities.argmax(-1) == after)[counted].float().mean())

@@ -17,7 +17,7 @@ from vidcam.models.pickled import load_pickled
 from vidcam.untrusted.text import one_line
 
 Progress = Callable[[int, float, float], None]
-"""Called after each step with its number, its loss and its accuracy."""
+"""A function that is called after each step with its number, its loss and its accuracy."""
 
 _SAVE_EVERY = 50  # steps
 
