@@ -72,7 +72,7 @@ def test_records_hold_errors(model: Model) -> None:
 
 
 def test_a_label_must_be_known(model: Model) -> None:
-    with pytest.raises(ClipError, match=r"clip: what happens in it is not known.*labels\.csv"):
+    with pytest.raises(ClipError, match=r"the label of clip is not known.*labels\.csv"):
         is_correct(_subject(model), _sample(None))
     with pytest.raises(ClipError, match=r"is blue, which is no class of RedOrGreen"):
         is_correct(_subject(model), _sample("blue"))

@@ -18,8 +18,8 @@ from vidcam.video.reader import Clip
 HOSTILE = "<script>alert(1)</script> \"'"
 
 
-def _error(clip: str, true: str, predicted: str, sure: float) -> Misclassification:
-    return Misclassification(clip, 0, Side(true, 0.1, 0.2, 0.3), Side(predicted, sure, 0.4, 0.5), 0.2, None)
+def _error(clip: str, true: str, predicted: str, confidence: float) -> Misclassification:
+    return Misclassification(clip, 0, Side(true, 0.1, 0.2, 0.3), Side(predicted, confidence, 0.4, 0.5), 0.2, None)
 
 
 def test_the_most_frequent_confusion_comes_first_and_in_it_the_surest() -> None:
@@ -35,7 +35,7 @@ def test_the_most_frequent_confusion_comes_first_and_in_it_the_surest() -> None:
         ("x", "y", ["a"]),
         ("z", "x", ["d"]),
     ]
-    assert found[0].sure == pytest.approx(0.7)
+    assert found[0].confidence == pytest.approx(0.7)
 
 
 def test_what_it_sums_up_to() -> None:

@@ -120,8 +120,8 @@ def _first(right: np.ndarray, shares: Sequence[float]) -> float | None:
 
 def _label(model: Model, sample: Sample) -> str:
     if sample.label is None or sample.label not in model.labels:
+        label = f"{sample.label}, which is no class of {model.spec.name}" if sample.label else "not known"
         raise ClipError(
-            f"the label of {sample.name} is {sample.label or 'not known'}, which is no class of {model.spec.name}; "
-            "list the clips of the folder in labels.csv, rows of clip,label"
+            f"the label of {sample.name} is {label}; list the clips of the folder in labels.csv, rows of clip,label"
         )
     return sample.label

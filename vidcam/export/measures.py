@@ -79,9 +79,9 @@ def _styles(records: Records) -> dict[str, dict[str, Any]]:
     methods = [name for name in names if name not in BASELINES]
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, max(1, len(methods))))
     styles: dict[str, dict[str, Any]] = {m: {"color": c, "linewidth": 1.8} for m, c in zip(methods, colours)}
-    trivial = [name for name in names if name in BASELINES]
-    greys = np.linspace(0.25, 0.7, max(1, len(trivial)))
-    return styles | {t: {"color": str(g), "linewidth": 1, "linestyle": "--"} for t, g in zip(trivial, greys)}
+    baselines = [name for name in names if name in BASELINES]
+    greys = np.linspace(0.25, 0.7, max(1, len(baselines)))
+    return styles | {t: {"color": str(g), "linewidth": 1, "linestyle": "--"} for t, g in zip(baselines, greys)}
 
 
 def _distributions(axes: Axes, records: Records, measure: str, title: str, most: float = np.inf) -> None:

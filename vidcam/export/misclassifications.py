@@ -32,7 +32,7 @@ class Confusion:
     errors: Sequence[Misclassification]
 
     @property
-    def sure(self) -> float:
+    def confidence(self) -> float:
         """Mean probability of the predicted class in the explained windows."""
         return float(np.mean([e.predicted.probability for e in self.errors]))
 
@@ -44,7 +44,7 @@ def confusions(errors: Sequence[Misclassification]) -> list[Confusion]:
     for true, predicted in pairs:
         alike = [e for e in errors if (e.true.label, e.predicted.label) == (true, predicted)]
         found.append(Confusion(true, predicted, sorted(alike, key=lambda e: -e.predicted.probability)))
-    return sorted(found, key=lambda c: (-len(c.errors), -c.sure))
+    return sorted(found, key=lambda c: (-len(c.errors), -c.confidence))
 
 
 def summarize(errors: Sequence[Misclassification], clips: int) -> dict[str, float]:
@@ -122,7 +122,12 @@ def errors_page(
     return render_template(
         "errors.html.j2",
         confusions=[
-            {"true": c.true, "predicted": c.predicted, "sure": c.sure, "errors": [asdict(e) for e in c.errors]}
+            {
+                "true": c.true,
+                "predicted": c.predicted,
+                "confidence": c.confidence,
+                "errors": [asdict(e) for e in c.errors],
+            }
             for c in confusions(errors)
         ],
         films={clip: quote(Path(film).as_posix()) for clip, film in films.items()},
