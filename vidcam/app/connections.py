@@ -16,7 +16,7 @@ _CROWDED = b"Your network address has too many connections to this page; close s
 
 
 def network(host: str) -> str:
-    """Return the network that a visitor's connections are counted by: an IPv4 address, or the first half of an IPv6 one.
+    """Return the network that a visitor's connections are counted by: an IPv4 address, or half of an IPv6 address.
 
     One visitor has a whole /64 network of IPv6 addresses.
 

@@ -70,7 +70,7 @@ def with_fields(parameter: str, model: type[Validated], prefix: str = "") -> Cal
 def _with(
     parameter: str, options: dict[str, tuple[Any, Any]], made: Callable[[dict[str, Any]], Any]
 ) -> Callable[[Command], Command]:
-    """Return a decorator that replaces a parameter of a command by options, whose values `made` turns into its argument."""
+    """Return a decorator that replaces a parameter of a command by options; `made` returns its value from theirs."""
 
     def decorator(command: Command) -> Command:
         @wraps(command)
@@ -104,7 +104,7 @@ def _option(name: str, field: FieldInfo, default: Any) -> tuple[Any, Any]:
 
 
 def _kind(field: FieldInfo) -> Any:
-    """Return the type that the command line parses a field as: int, float or bool if that is the field's type, else str."""
+    """Return the type that the command line parses a field as: the field's own if int, float or bool, else str."""
     kinds = _members(field.annotation) - {type(None)}
     return kinds.pop() if len(kinds) == 1 and kinds <= {int, float, bool} else str
 

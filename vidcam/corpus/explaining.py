@@ -230,8 +230,8 @@ def clip_record(entry: Entry, explanation: Explanation, timings: dict[str, float
 def segments(explanation: Explanation) -> list[dict[str, Any]]:
     """Return the segments of the explained target, best first: start and end in seconds, and a score.
 
-    They are cut from score and evidence combined (`combined_curve`). A target that is no class has no score: it is cut from
-    the evidence alone.
+    They are cut from score and evidence combined (`combined_curve`). A target that is no class has no score: it is cut
+    from the evidence alone.
     """
     is_class = explanation.target.index is not None
     curve = combined_curve(explanation.scores if is_class else np.ones_like(explanation.evidence), explanation.evidence)

@@ -169,8 +169,8 @@ def read_manifest(path: Path, shard: Shard = Shard()) -> Iterator[Row]:
         shard: the part to read.
 
     Raises:
-        SettingsError: the file cannot be read, has no column `path`, or has one of these columns twice. A row that cannot
-            be used is a `BadRow`.
+        SettingsError: the file cannot be read, has no column `path`, or has one of these columns twice. A row that
+            cannot be used is a `BadRow`.
     """
     kinds = {".csv": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines, ".parquet": _parquet}
     kind = kinds.get(path.suffix.lower())

@@ -116,7 +116,8 @@ class Results:
             decide: returns further settings, called once for the whole directory.
             overwrite: True to delete results of other settings, versions or weights.
             made_by: the versions and weights of this run, see `vidcam.corpus.provenance`.
-            accept_changes: True to add to results of other versions or weights; the new rows are marked with the changes.
+            accept_changes: True to add to results of other versions or weights; the new rows are marked with the
+                changes.
 
         Raises:
             OutputError: there are results of other settings, versions or weights, or settings that cannot be read.

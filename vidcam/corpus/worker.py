@@ -93,7 +93,7 @@ class Worker:
         self._process.close()
 
     def _record(self, question: dict[str, Any], entry: Entry, retry: bool) -> Record | None:
-        """Return the worker's answer; if the process ended without one, a record of that, or None if it can be retried."""
+        """Return the worker's answer; without one, a record of the failure, or None if the clip can be retried."""
         self._load()
         limits = self._job.limits
         try:

@@ -1,4 +1,4 @@
-"""Misclassified clips: the evidence for the true and the predicted class, and the smallest change that corrects the network.
+"""Misclassified clips: the evidence for the true and the predicted class, and the smallest correcting change.
 
 Measured on the window with the highest confidence in the predicted class.
 """

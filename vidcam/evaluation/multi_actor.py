@@ -38,8 +38,8 @@ class MultiActor:
         """Measure the maps and tubes of a clip's class against the masks of its actors.
 
         Returns:
-            Method → figure → its value; the names of figures per actor end in the number of actors. "tubes" and "truth" hold
-            the tubes and the actors' boxes, for `video_maps`.
+            Method → figure → its value; the names of figures per actor end in the number of actors. "tubes" and "truth"
+            hold the tubes and the actors' boxes, for `video_maps`.
 
         Raises:
             ClipError: the actors of the clip are not known.

@@ -34,8 +34,8 @@ class Sanity:
     def __call__(self, sample: Sample) -> dict[str, dict[str, float]]:
         """Check the explanations of a clip's predicted class.
 
-        Randomised weights and the other class are compared on the window with the highest confidence, by rank correlation of
-        maps; the rest on the whole clip.
+        Randomised weights and the other class are compared on the window with the highest confidence, by rank
+        correlation of maps; the rest on the whole clip.
 
         Returns:
             Method → figure → its value.

@@ -125,7 +125,7 @@ class Comparison:
         self.size = self._cell[0] * ceil(len(panes) / self._columns), self._cell[1] * self._columns
 
     def draw(self, pixels: np.ndarray, frame: int) -> np.ndarray:
-        """Return the panes of one frame as a picture (*size, 3) uint8 RGB, given its upright pixels (H, W, 3) uint8 RGB."""
+        """Return the panes of one frame, (*size, 3) uint8 RGB, given its upright pixels (H, W, 3) uint8 RGB."""
         sheet = np.zeros((*self.size, 3), np.uint8)
         height, width = self._cell
         for index, overlay in enumerate(self._overlays):
@@ -175,7 +175,7 @@ def frames_of_grid(explanation: Explanation) -> list[int]:
 
 
 def curves_figure(panes: Sequence[Pane]) -> Figure:
-    """Return a figure with a row for each pane: score as a line, evidence as an area relative to the highest of its unit."""
+    """Return a figure with a row for each pane: score as a line, evidence as an area on the scale of its unit."""
     figure = Figure(figsize=(7, 0.5 + 1.1 * len(panes)), layout="constrained")
     FigureCanvasAgg(figure)
     rows = figure.subplots(len(panes), 1, sharex=True, squeeze=False)[:, 0]

@@ -16,7 +16,7 @@ Records = Sequence[Mapping[str, Any]]
 
 
 def faithfulness_figure(records: Records) -> Figure:
-    """Return a figure of the mean confidence over deletion and insertion, and of the drops in confidence, by explanation."""
+    """Return a figure of confidence over deletion and insertion, and of drops in confidence, by explanation."""
     figure, (left, middle, right) = _axes(3)
     for axes, which in ((left, "deletion"), (middle, "insertion")):
         for name, style in _styles(records).items():
@@ -30,7 +30,7 @@ def faithfulness_figure(records: Records) -> Figure:
 
 
 def pointing_figure(records: Records) -> Figure:
-    """Return a figure of the distributions of pointing game, energy inside and overlap over the clips, by explanation."""
+    """Return a figure of pointing game, energy inside and overlap, distributed over the clips, by explanation."""
     figure, (left, middle, right) = _axes(3)
     _distributions(left, records, "pointing_game", "pointing game, share of frames")
     _distributions(middle, records, "energy_inside", "energy inside the acting figure")

@@ -48,7 +48,7 @@ def confusions(errors: Sequence[Misclassification]) -> list[Confusion]:
 
 
 def summarize(errors: Sequence[Misclassification], clips: int) -> dict[str, float]:
-    """Return the accuracy, and means over the errors: of both classes' figures, and of the shares that correct the network.
+    """Return the accuracy, and means over the errors: both classes' figures, and the shares that correct them.
 
     A share that does not exist counts as 1; `*_possible` is the fraction of errors that have one.
 

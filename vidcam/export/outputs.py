@@ -23,7 +23,7 @@ class Kind(Protocol):
 
 
 def refuse_existing(directory: Path, *kinds: Kind) -> None:
-    """Check that results of these kinds replace no file in a directory; called before the network runs or before writing.
+    """Check that results of these kinds replace no file in a directory, before the network runs.
 
     Example:
         >>> from vidcam.results.outputs import LocalizationOutputs

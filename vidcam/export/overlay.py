@@ -99,7 +99,7 @@ class Overlay:
 
 
 class _Strip:
-    """The strip below the picture: label, probability at the frame, and the curve with a playhead; no curve for a picture."""
+    """The strip below the picture: label, probability at the frame, and for a film the curve with a playhead."""
 
     def __init__(self, explanation: Explanation, width: int, title: str) -> None:
         self._explanation, self._title = explanation, title

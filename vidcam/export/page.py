@@ -255,7 +255,7 @@ def _clip(found: Sequence[Explanation] | Localization) -> FrameSource:
 
 
 def render_template(template: str, **values: Any) -> str:
-    """Return a page rendered from one of the templates here, with their common style; text among the values is escaped."""
+    """Return a page from a template of this folder, in their common style; text among the values is escaped."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=_without_controls
     )
@@ -326,7 +326,10 @@ def _playable(clip: FrameSource) -> bool:
 
 
 def _transcoded(clip: FrameSource, path: Path, first: float) -> Film:
-    """Return the film that holds the clip as H.264; a file's own times and sound are kept, else it begins with frame 0."""
+    """Return the film that holds the clip as H.264.
+
+    A file keeps its times and its sound; other sources begin at time `first`.
+    """
     size = film_size(clip.height, clip.width)
 
     def draw(pixels: np.ndarray, frame: int) -> np.ndarray:

@@ -34,7 +34,8 @@ class Film:
     Attributes:
         path: the MP4 file.
         size: (height, width) of its pictures in pixels, both even.
-        draw: returns a picture (H, W, 3) uint8 RGB, given a frame's upright pixels, which it must not change, and index.
+        draw: returns a picture (H, W, 3) uint8 RGB, given a frame's upright pixels, which it must not change, and
+            index.
         begins: seconds on the clip's clock at which the film begins.
         sound: True to copy the clip's sound.
         crf: H.264's constant rate factor.

@@ -23,7 +23,7 @@ def write_curve_csv(explanation: Explanation, path: Path) -> None:
 
 
 def curve_figure(explanation: Explanation) -> Figure:
-    """Return a figure of the score as a line on [0, 1] and the evidence as an area in its own unit, over time in seconds."""
+    """Return a figure of the score as a line on [0, 1] and the evidence as an area in its own unit, over seconds."""
     curve = explanation.curve
     figure = Figure(figsize=(8, 3), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)

@@ -112,7 +112,9 @@ def write_explanations(
 
 
 def draw(explanation: Explanation, folder: Path) -> None:
-    """Write the pictures of an explanation: overlay.mp4 (of a picture overlay.png) and curve.png. The clip is decoded once.
+    """Write the pictures of an explanation: overlay.mp4 (of a picture overlay.png) and curve.png.
+
+    The clip is decoded once.
 
     Raises:
         ClipError: the clip has changed or is gone.
@@ -213,7 +215,7 @@ def notebook_html(result: Explanation | Localization) -> str:
 def _draw(
     explanations: Mapping[Path, Explanation], clip: FrameSource, films: Sequence[Film] = (), looks: Sequence[Look] = ()
 ) -> None:
-    """Write overlays and curves, each into the folder of its explanation, with more films and looks in the same decoding."""
+    """Write overlays and curves into the folders of their explanations, with more films in the same decoding."""
     films, looks = [*films], [*looks]
     for folder, explanation in explanations.items():
         folder.mkdir(parents=True, exist_ok=True)

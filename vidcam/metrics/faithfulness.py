@@ -62,22 +62,25 @@ def explanation_clip(frames: Tensor, mask: Tensor, hidden: Tensor) -> Tensor:
 
 
 def average_drop(whole: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Return the drop in confidence of each clip in percent, 100 max(0, Y - O) / Y; its mean is the paper's Average Drop %.
+    """Return the drop in confidence of each clip in percent, 100 max(0, Y - O) / Y, (N,).
+
+    The mean is the Average Drop % of Chattopadhyay et al. 2018 (arXiv 1710.11063), section 4.1. Lower is better, and a
+    map of ones has none.
 
     Args:
         whole: (N,) Y, the class's probability in the whole clip, more than 0.
         seen: (N,) O, its probability in the explanation clip.
-
-    Source: Chattopadhyay et al. 2018 (arXiv 1710.11063), section 4.1. Lower is better, and a map of ones has none.
     """
     return np.asarray(100 * np.clip(whole - seen, 0, None) / whole)
 
 
 def increase_in_confidence(whole: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Return 100 for each clip whose explanation clip scores more than the whole clip, else 0; the mean is the paper's %.
+    """Return 100 for each clip whose explanation clip scores more than the whole clip, else 0, (N,).
+
+    The mean is the Increase in Confidence % of the paper of `average_drop`.
 
     Args:
-        whole, seen: (N,) as for `average_drop`, from the same source.
+        whole, seen: (N,) as for `average_drop`.
     """
     return 100.0 * (seen > whole)
 

@@ -44,9 +44,9 @@ def strongest(frames: Tensor, rank: Tensor, shares: Sequence[float], hidden: Ten
 
 
 def deletion_frames(frames: Tensor, rank: Tensor, steps: int) -> Tensor:
-    """Return the clip at each step of blacking out its voxels, strongest first: (steps + 1, 3, T, H, W), the last all black.
+    """Return the clip at each step of blacking out its voxels, strongest first: (steps + 1, 3, T, H, W).
 
-    Petsiuk et al. 2018 (RISE, arXiv 1806.07421, section 4.1), over space and time.
+    Petsiuk et al. 2018 (RISE, arXiv 1806.07421, section 4.1), over space and time. The last step is black.
     """
     hidden = torch.zeros_like(frames)
     return torch.stack([torch.where(rank < i / steps, hidden, frames) for i in range(steps + 1)])
@@ -75,7 +75,9 @@ def kept_frames(frames: Tensor, rank: Tensor) -> Tensor:
 
 
 def highest_confidence(curve: np.ndarray, share: float) -> float:
-    """Return the highest confidence in the first int(25 share) steps of `kept_frames`; the paper takes its mean over clips.
+    """Return the highest confidence in the first int(25 share) steps of `kept_frames`.
+
+    The paper's average highest confidence is the mean over clips.
 
     Args:
         curve: (24,) confidences.

@@ -18,10 +18,10 @@ def dilate(mask: np.ndarray, tolerance: float) -> np.ndarray:
 
 
 def frame_hits(heat: np.ndarray, mask: np.ndarray, tolerance: float) -> np.ndarray:
-    """Return the pointing game of each frame that has a mask: 1 if the map's peak lies on it within the tolerance, else 0.
+    """Return 1 for each frame with a mask if the map's peak lies on it within the tolerance, else 0.
 
-    Zhang et al. 2016 (arXiv 1608.00507, section 4.1), frame by frame. If several pixels share the peak, the share of
-    them that hit counts, so that a constant map scores at chance level.
+    The pointing game of Zhang et al. 2016 (arXiv 1608.00507, section 4.1), frame by frame. If several pixels share the
+    peak, the share of them that hit counts, so that a constant map scores at chance level.
 
     Args:
         heat, mask: (F, H, W).

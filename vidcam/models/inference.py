@@ -94,7 +94,7 @@ def _lengthened(_module: nn.Module, _: Any, output: Any) -> Any:
 
 
 def _lengthen_inputs(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the inputs of the head as float32: some come from another pathway, or from a target layer before the last."""
+    """Return the inputs of the head as float32; some come from another pathway or from an earlier target layer."""
     return tuple(x.float() if isinstance(x, Tensor) and x.is_floating_point() else x for x in inputs)
 
 

@@ -144,7 +144,8 @@ class _Program:
         """Read the program to its end.
 
         Raises:
-            ValueError: it claims more than is stored, builds something other than tensors and plain values, or is damaged.
+            ValueError: it claims more than is stored, builds something other than tensors and plain values, or is
+                damaged.
             IndexError, KeyError, TypeError: it is damaged.
         """
         start = 0 if isinstance(content, bytes) else content.tell()

@@ -207,7 +207,7 @@ def image_model_names() -> list[str]:
 
 
 def spec_named(name: str) -> ModelSpec:
-    """Return the specification of a network: of this registry, of the entry point group `vidcam.models`, or torchvision's.
+    """Return the specification of a network of this registry, of the entry point group `vidcam.models`, or of torchvision.
 
     Raises:
         ModelError: there is none of that name, and the message lists the nearest; or a package's entry point fails.

@@ -86,7 +86,7 @@ def _check_plain(value: Tensor, name: str, path: Path) -> None:
 
 
 def without_wrapper(state: State) -> State:
-    """Return a checkpoint without the prefix of every name that training code added: "module.", "model." and the like."""
+    """Return a checkpoint without the prefix that training code put before every name, such as "module."."""
     for wrapper in _WRAPPERS:
         if state and all(name.startswith(wrapper) for name in state):
             return without_wrapper({name.removeprefix(wrapper): value for name, value in state.items()})

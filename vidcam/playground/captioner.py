@@ -25,8 +25,8 @@ class Captioner(nn.Module):
 
     The trunk is that of the small R(2+1)D. Actions do not depend on colours, and a trunk trained on actions does not
     encode them: a shorter path from the pixels is added to the trunk's output, both scaled to the same strength. The
-    rectified sum, the layer `seen`, is the target layer. A recurrent network follows each position through time, so that
-    it can count, and the decoder attends to all positions and times.
+    rectified sum, the layer `seen`, is the target layer. A recurrent network follows each position through time, so
+    that it can count, and the decoder attends to all positions and times.
 
     Args:
         vocabulary: every word it may write. The last is `end`, which ends a sentence and also begins it.

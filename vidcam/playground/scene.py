@@ -239,9 +239,9 @@ def untrimmed_scene(seed: int, index: int, frames: int = 96) -> Scene:
 
 
 def eventful_scene(seed: int, index: int) -> Scene:
-    """Return clip `index` of `seed`: 8 to 20 seconds with one to three different actions of 1.5 to 4 seconds, idle between.
+    """Return clip `index` of `seed`: 8 to 20 seconds with one to three different actions of 1.5 to 4 seconds.
 
-    A function of its arguments alone.
+    The figures are idle between the actions. A function of its arguments alone.
     """
     rng = np.random.default_rng((seed, index, 3))
     labels = rng.choice([label for label in LABELS if label != NOTHING], rng.integers(1, 4), replace=False)

@@ -148,7 +148,7 @@ class Explanation(Result):
         }
 
     def save(self, directory: str | Path, *, overwrite: bool = False) -> Outputs:
-        """Write overlay.mp4, curve.png, curve.csv, explanation.npz and summary.json into a directory and return their paths.
+        """Write overlay.mp4, curve.png, curve.csv, explanation.npz and summary.json, and return their paths.
 
         The clip is decoded once for the overlay. The files appear under their names when all are complete.
 

@@ -13,8 +13,8 @@ class Side:
         label: the class.
         probability: of the class in the whole window.
         insertion_auc: area under the class's probability while the window is sharpened in the order of the class's map.
-        highest_confidence: highest probability of the class when only the strongest i/25 of its map is kept, i = 1 to 24
-            (Chen et al. 2024, arXiv 2402.09164); its mean over clips is the average highest confidence.
+        highest_confidence: highest probability of the class when only the strongest i/25 of its map is kept, i = 1 to
+            24 (Chen et al. 2024, arXiv 2402.09164); its mean over clips is the average highest confidence.
     """
 
     label: str
@@ -33,7 +33,8 @@ class Misclassification:
         true, predicted: the two classes.
         kept: smallest share of the window that corrects the prediction if the rest is blurred, in the order of the true
             class's map; None if no share up to 24/25 does.
-        removed: smallest share that corrects it if the share itself is blurred, in the order of the predicted class's map.
+        removed: smallest share that corrects it if the share itself is blurred, in the order of the predicted class's
+            map.
     """
 
     clip: str

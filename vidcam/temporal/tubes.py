@@ -66,9 +66,9 @@ def tubes_of(
 ) -> list[Tube]:
     """Return the tubes of a clip, best first.
 
-    Heat at or above the threshold falls into components connected in space and time, by faces, edges or corners; each is
-    a tube, its box in a frame the smallest around it. A component that ends and another that begins soon after at the
-    same place are one tube, with linearly interpolated boxes between them.
+    Heat at or above the threshold falls into components connected in space and time, by faces, edges or corners; each
+    is a tube, its box in a frame the smallest around it. A component that ends and another that begins soon after at
+    the same place are one tube, with linearly interpolated boxes between them.
 
     Args:
         maps: (F, h, w) raw heatmaps.

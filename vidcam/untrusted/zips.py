@@ -1,4 +1,4 @@
-"""Zip files from untrusted sources: the list of members is bounded before it is read, and is the same for every reader."""
+"""Zip files from untrusted sources: their list of members is bounded, and the same for every reader."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def coded_colour(image: VideoFrame) -> Colour:
 
 
 def film_colour(coded: Colour) -> Colour:
-    """Return the colour of a film made from a clip of this colour: the same, but BT.709 for HDR and for other matrices."""
+    """Return the colour of a film made from a clip of this colour: BT.709 for HDR and other matrices, else the same."""
     if coded.is_hdr:
         return BT709
     matrix = coded.matrix if coded.matrix in (BT709.matrix, *_BT601_MATRICES) else BT709.matrix

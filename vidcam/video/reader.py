@@ -193,7 +193,7 @@ class Clip:
         return missing if missing > max(_MISSING, 0.01 * lasts) else 0.0
 
     def _behind(self) -> int:
-        """Return the number of bytes after the last packet if they are many and no longer audio explains them; else 0."""
+        """Return the number of bytes after the last packet if no longer audio explains them; 0 for few bytes."""
         try:
             behind = self.path.stat().st_size - self._reached
         except OSError:  # deleted while it was read
@@ -204,7 +204,7 @@ class Clip:
         return behind if longer < 1 else 0
 
     def _rate(self, stream: VideoStream, container: str) -> Fraction:
-        """Return the frames per second: the header's, unless it does not say, or the first frames come at another rate."""
+        """Return the frames per second of the header, or measured ones if it has none or the first frames differ."""
         announced = Fraction(stream.average_rate or 0)
         if announced and container in _TABLES:
             return announced
@@ -214,7 +214,7 @@ class Clip:
         return self._measured_rate() or announced or Fraction(stream.guessed_rate or 25)
 
     def _measured_rate(self, most: int | None = None) -> Fraction | None:
-        """Return the frames per second by the times of all packets, or of so many, without gaps; None for fewer than two."""
+        """Return the frames per second by the times of `most` packets, or of all, without gaps; None for fewer than two."""
         with open_media(self.path) as container:
             stream = self._stream(container)
             times: list[int] = []

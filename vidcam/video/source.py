@@ -244,7 +244,8 @@ def source_of(given: Source, frame_rate: float | None = None, assumed: float | N
         given: a video file, a URL, a folder or a list of pictures, an array or tensor (T, H, W, 3) uint8 RGB, an
             iterable of frames (H, W, 3), or a source already.
         frame_rate: frames per second of frames without times.
-        assumed: frames per second if `frame_rate` is not given, such as the network's own; the source's warnings say so.
+        assumed: frames per second if `frame_rate` is not given, such as the network's own; the source's warnings say
+            so.
 
     Raises:
         ClipError: it holds no frames that can be read.

@@ -59,9 +59,9 @@ def redacted(path: str) -> str:
     """Return a path without secrets: printable, and of a URL no user, password, query or fragment.
 
     User and password end at the last "@", since a password may hold any other character; what begins with the first
-    ";", "?" or "#", or with an "&name=", is left out. If the two overlap, they cannot be told apart, and all of it is left
-    out. If some of these are percent-encoded, however often, only scheme and host are shown; of a `data:` URL only that it
-    is one.
+    ";", "?" or "#", or with an "&name=", is left out. If the two overlap, they cannot be told apart, and all of it is
+    left out. If some of these are percent-encoded, however often, only scheme and host are shown; of a `data:` URL only
+    that it is one.
 
     Example:
         >>> redacted("zip://a.mp4::https://user:pass/word@host/x.zip;sig=1?token=2")
@@ -124,8 +124,8 @@ def _split(url: str) -> tuple[str, str, str]:
 def unsigned(path: str) -> str:
     """Return a name for the content of a path that does not depend on credentials; of a URL a digest.
 
-    It depends on all of the URL except user and password, if the protocol has them, and the signature in a query of AWS,
-    CloudFront, Google or Azure. Elsewhere an "@" or a `token=` may distinguish clips.
+    It depends on all of the URL except user and password, if the protocol has them, and the signature in a query of
+    AWS, CloudFront, Google or Azure. Elsewhere an "@" or a `token=` may distinguish clips.
     """
     if not _looks_like_url(path):
         return path
@@ -229,8 +229,8 @@ def fetch(url: str, folder: Path, most: int) -> Path:
 def _temporary_files_in(folder: Path) -> Iterator[None]:
     """Keep the temporary files of this process in a folder, and delete them at the end.
 
-    Links such as `filecache::` write the URL with its password there. A killed process deletes nothing, so the run deletes
-    a clip's folder. fsspec's cached file systems are dropped, because they refer to files that are gone.
+    Links such as `filecache::` write the URL with its password there. A killed process deletes nothing, so the run
+    deletes a clip's folder. fsspec's cached file systems are dropped, because they refer to files that are gone.
     """
     import fsspec
 

@@ -107,7 +107,7 @@ class FilmWriter:
         self.encode(film_frame(pixels, self._colour), pts)
 
     def encode(self, frame: av.VideoFrame, pts: int) -> None:
-        """Append a frame of `film_frame` shown from `pts` on; times must rise. Gaps beyond `LONGEST_GAP` are shortened."""
+        """Append a frame of `film_frame` shown from `pts` on; times must rise. Gaps beyond `LONGEST_GAP` shrink."""
         if self._last is not None and pts - self._last > LONGEST_GAP / self._time_base:
             self._closed += pts - self._last - round(SHOWN_GAP / self._time_base)
             if self._audio is not None:  # it would go on in the gap

@@ -113,7 +113,10 @@ class _Normalized(nn.Sequential):
 
 
 def without_batch_norm(network: nn.Module) -> nn.Module:
-    """Fold the trained norms of `with_batch_norm` into the layers and return the network, the same function in evaluation."""
+    """Fold the trained norms of `with_batch_norm` into the layers and return the network.
+
+    In evaluation mode it is the same function.
+    """
     network.eval()
     for name, module in list(network.named_children()):
         match list(module) if isinstance(module, nn.Sequential) else []:
@@ -127,8 +130,8 @@ def without_batch_norm(network: nn.Module) -> nn.Module:
 def start_from_motion(convolution: nn.Conv3d) -> None:
     """Initialise half of a convolution's filters as differences in time: the frame after minus the frame before.
 
-    With random filters, a network on the playground stays at chance for hundreds of steps: backgrounds and clothes do not
-    depend on the action, and it has to find out first that motion does.
+    With random filters, a network on the playground stays at chance for hundreds of steps: backgrounds and clothes do
+    not depend on the action, and it has to find out first that motion does.
     """
     half = convolution.out_channels // 2
     with torch.no_grad():

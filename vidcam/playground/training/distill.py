@@ -78,8 +78,8 @@ class DistillationLoss(nn.Module):
 
         CE(scores, target) + alpha ‖L_s - L_t‖² + beta T² KL(softmax(scores_t / T) ‖ softmax(scores_s / T))
 
-    L are the Grad-CAM++ maps of the target class, the square summed over time and space (Chattopadhyay et al. 2018, arXiv
-    1710.11063, section 6, with alpha = 0.01 and T = 4); the last term are the soft labels of Hinton et al. 2015
+    L are the Grad-CAM++ maps of the target class, the square summed over time and space (Chattopadhyay et al. 2018,
+    arXiv 1710.11063, section 6, with alpha = 0.01 and T = 4); the last term are the soft labels of Hinton et al. 2015
     (arXiv 1503.02531). Each map is divided by its largest value: raw maps of two networks have different units, and the
     paper does not say. A teacher's map of another size is interpolated to the student's. Means are taken over windows.
 
@@ -146,7 +146,7 @@ def normalized(maps: Tensor) -> Tensor:
 
 
 def squared_distance(own: Tensor, other: Tensor) -> Tensor:
-    """Return (N,) sums of squared differences of two maps over time and space, `other` interpolated to the size of `own`."""
+    """Return (N,) sums of squared differences of two maps over time and space; `other` takes the size of `own`."""
     resized = nn.functional.interpolate(
         rearrange(other, "n t h w -> n 1 t h w"), own.shape[1:], mode="trilinear", align_corners=False
     )

@@ -37,7 +37,8 @@ def fit(
 
     Args:
         network: in the mode it is trained in.
-        examples: returns the data set of `count` examples from number `first` on, given (first, count); each is used once.
+        examples: returns the data set of `count` examples from number `first` on, given (first, count); each is used
+            once.
         loss_of: returns the loss and the accuracy of a network on a batch of them; called in bfloat16 autocast.
         steps: optimiser steps in all, those before a resumption included.
         rate: the highest learning rate.
