@@ -200,4 +200,4 @@ def test_limits_of_pictures_and_of_time(deadly: Job, tmp_path: Path) -> None:
     job = deadly.model_copy(update={"limits": Limits(pixels=32 * 31)})
     with closing(Worker(job, Event())) as worker:
         told = worker.finish(Entry(path="clip8.mp4"), results)["error"]
-        assert told.startswith("clip8.mp4 has pictures of 32x32 pixels, and at most 992 are taken")
+        assert told.startswith("clip8.mp4 has pictures of 32x32 pixels, and at most 992 are allowed")
