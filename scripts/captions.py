@@ -26,7 +26,7 @@ from vidcam.metrics.estimate import between_seeds
 from vidcam.metrics.overlap import energy_inside
 from vidcam.metrics.pointing import clip_hit
 from vidcam.playground.captioner import Captioner, load_captioner
-from vidcam.playground.captions import FRAMES, Described, described_scene
+from vidcam.playground.captions import FRAMES, CaptionedScene, captioned_scene
 
 METHODS = ["gradcam++", "gradcam"]
 KINDS = ("size", "colour", "place", "action", "count")
@@ -60,13 +60,13 @@ def seed_records(captioner: Captioner, seed: int, count: int, out: Path) -> list
     kept = out / f"{seed}.jsonl"
     records = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
     for index in range(len(records), count):
-        records.append(record(captioner, described_scene(seed, index)))
+        records.append(record(captioner, captioned_scene(seed, index)))
         with kept.open("a") as file:
             file.write(json.dumps(records[-1]) + "\n")
     return records[:count]
 
 
-def record(captioner: Captioner, described: Described) -> dict[str, Any]:
+def record(captioner: Captioner, described: CaptionedScene) -> dict[str, Any]:
     """What is measured of a scene."""
     frames, ids = [], np.zeros((FRAMES, SIZE, SIZE), np.uint8)
     for t in range(FRAMES):

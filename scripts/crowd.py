@@ -14,7 +14,7 @@ import numpy as np
 
 from vidcam.evaluation.inference import Subject
 from vidcam.evaluation.multi_actor import THRESHOLDS, MultiActor, video_maps
-from vidcam.evaluation.run import Record, measured, summed_up
+from vidcam.evaluation.run import Record, measure_clips, summarize
 from vidcam.evaluation.samples import sources
 from vidcam.explainer import Explainer
 from vidcam.metrics.estimate import between_seeds
@@ -40,7 +40,7 @@ def main() -> None:
     for seed in range(7001, 7001 + given.seeds):
         settings = {"model": given.model, "methods": METHODS, "seed": seed}
         clips = sources("playground", seed, given.count, crowd_scene)
-        records = measured(measure, explainer.model.spec.preprocess, clips, settings, given.out / str(seed))
+        records = measure_clips(measure, explainer.model.spec.preprocess, clips, settings, given.out / str(seed))
         by_seed.append([r for r in records if "figures" in r])
     print("mean over seeds ± deviation between seeds")
     print("| | " + " | ".join(METHODS) + " |")
@@ -49,7 +49,7 @@ def main() -> None:
         "loc_0.25",
         "loc_0.5",
     ]:
-        rows = [[summed_up(records, {}, METHODS).methods[m][name].mean for m in METHODS] for records in by_seed]
+        rows = [[summarize(records, {}, METHODS).methods[m][name].mean for m in METHODS] for records in by_seed]
         print(f"| {name} | " + " | ".join(between_seeds(column) for column in np.array(rows).T) + " |")
     for threshold in (0.2, 0.5):
         rows = [[video_maps(records, m, [threshold])[0] for m in METHODS] for records in by_seed]

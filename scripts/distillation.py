@@ -22,7 +22,7 @@ from vidcam.models.registry import load_model
 from vidcam.playground.actions import LABELS
 from vidcam.playground.networks import PREPROCESS, SmallR2Plus1D
 from vidcam.playground.training.classifier import TrainingWindows, start_from_motion
-from vidcam.playground.training.distill import DistillationLoss, interpretation, seen
+from vidcam.playground.training.distill import DistillationLoss, interpretation, network_output
 
 ARMS = {
     "alone": (False, False),
@@ -83,7 +83,7 @@ def taught(cache: Path, first: int, count: int) -> dict[str, Tensor]:
         frames, target = windows[index]
         given = PREPROCESS.normalized(frames[None])
         label = torch.tensor([target])
-        looked = seen(teacher, "layer3", given)
+        looked = network_output(teacher, "layer3", given)
         rows["maps"].append(interpretation(looked, label))
         rows["scores"].append(looked.scores.detach())
         rows["windows"].append(nn.functional.avg_pool3d(given, (1, 2, 2)).bfloat16())
@@ -109,7 +109,7 @@ def trained(loss: DistillationLoss, learned: dict[str, Tensor], seed: int, epoch
             mirrored = torch.rand(len(chosen)) < 0.5
             windows = torch.where(mirrored.view(-1, 1, 1, 1, 1), windows.flip(4), windows)
             maps = torch.where(mirrored.view(-1, 1, 1, 1), maps.flip(3), maps)
-            looked = seen(student, "layer3", windows.contiguous(memory_format=torch.channels_last_3d))
+            looked = network_output(student, "layer3", windows.contiguous(memory_format=torch.channels_last_3d))
             value = loss.from_maps(looked, learned["scores"][chosen], maps, learned["target"][chosen])
             optimizer.zero_grad()
             value.backward()
@@ -123,7 +123,7 @@ def measured(student: nn.Module, tested: dict[str, Tensor]) -> dict[str, float]:
     """Accuracy on fresh clips, and the mean correlation of the student's maps with the teacher's."""
     scores, alike = [], []
     for windows, target, maps in zip(*(tested[name].split(50) for name in ("windows", "target", "maps"))):
-        looked = seen(student, "layer3", windows.float().contiguous(memory_format=torch.channels_last_3d))
+        looked = network_output(student, "layer3", windows.float().contiguous(memory_format=torch.channels_last_3d))
         own = interpretation(looked, target)
         scores.append(looked.scores.detach())
         resized = nn.functional.interpolate(maps[:, None], own.shape[1:], mode="trilinear")[:, 0]

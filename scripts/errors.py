@@ -12,10 +12,10 @@ from pathlib import Path
 
 from vidcam.evaluation.inference import Subject
 from vidcam.evaluation.misclassifications import Misclassifications, errors_of
-from vidcam.evaluation.run import measured
+from vidcam.evaluation.run import measure_clips
 from vidcam.evaluation.samples import sources
 from vidcam.explainer import Explainer
-from vidcam.export.misclassifications import summed_up
+from vidcam.export.misclassifications import summarize
 from vidcam.metrics.estimate import between_seeds
 from vidcam.playground.scene import hard_scene
 from vidcam.recipe import Recipe
@@ -36,10 +36,10 @@ def main() -> None:
     for seed in range(8001, 8001 + given.seeds):
         settings = {"model": given.model, "method": given.method, "seed": seed}
         clips = sources("playground", seed, given.count, hard_scene)
-        records = measured(
+        records = measure_clips(
             measure, explainer.model.spec.preprocess, clips, settings, given.out / f"{given.method}-{seed}"
         )
-        by_seed.append(summed_up(errors_of(records), len(records)))
+        by_seed.append(summarize(errors_of(records), len(records)))
     for name in by_seed[0]:
         print(f"| {name} | {between_seeds([found[name] for found in by_seed])} |")
 

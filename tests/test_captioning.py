@@ -9,7 +9,7 @@ from vidcam.captioning import LAYER, explain_caption, teacher_forced_model
 from vidcam.errors import ModelError, SettingsError, TargetError
 from vidcam.explainer import explain
 from vidcam.playground.captioner import TeacherForced, load_captioner
-from vidcam.playground.captions import FRAMES, described_scene
+from vidcam.playground.captions import FRAMES, captioned_scene
 from vidcam.playground.clips import write_clip
 from vidcam.playground.networks import PREPROCESS
 from vidcam.recipe import Recipe
@@ -22,7 +22,7 @@ SEED, INDEX = 12, 0
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("described") / "clip.mp4"
-    write_clip(described_scene(SEED, INDEX).scene, path, size=112)
+    write_clip(captioned_scene(SEED, INDEX).scene, path, size=112)
     return path
 
 
@@ -32,7 +32,7 @@ def caption(clip: Path) -> Caption:
 
 
 def test_the_sentence_and_its_words_in_order(caption: Caption) -> None:
-    described = described_scene(SEED, INDEX)
+    described = captioned_scene(SEED, INDEX)
     assert caption.words == described.words
     assert tuple(e.target.label for e in caption.by_word) == described.words
     assert all(0 < e.target.probability <= 1 for e in caption.by_word)
@@ -40,7 +40,7 @@ def test_the_sentence_and_its_words_in_order(caption: Caption) -> None:
 
 
 def test_words_are_explained_by_whom_they_speak_of(caption: Caption) -> None:
-    described = described_scene(SEED, INDEX)
+    described = captioned_scene(SEED, INDEX)
     ids = np.zeros((described.scene.frames, 112, 112), np.uint8)
     for t in range(described.scene.frames):
         described.scene.render(t, 112, ids[t])
@@ -64,7 +64,7 @@ def test_another_sentence_can_be_explained(clip: Path) -> None:
 @pytest.fixture(scope="module")
 def two_scenes() -> np.ndarray:
     """The frames of two described scenes, one after the other."""
-    scenes = [described_scene(SEED, index).scene for index in (0, 3)]
+    scenes = [captioned_scene(SEED, index).scene for index in (0, 3)]
     return np.stack([scene.render(t, 112) for scene in scenes for t in range(scene.frames)])
 
 
@@ -105,7 +105,7 @@ def test_words_and_sentence_are_those_of_the_teacher_forced_model(caption: Capti
 def test_a_captioner_that_says_nothing(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     captioner = load_captioner()
     monkeypatch.setattr(type(captioner), "describe", lambda self, windows: [()] * len(windows))
-    with pytest.raises(ModelError, match=r"nothing to say about clip\.mp4; give a sentence to explain"):
+    with pytest.raises(ModelError, match=r"writes no sentence for clip\.mp4; give a sentence to explain"):
         explain_caption(clip, captioner)
 
 

@@ -1,4 +1,4 @@
-"""vidcam: why did the network see this action, where in the picture and when?"""
+"""Explanations of video action recognition: the evidence for a class, in space and in time."""
 
 from __future__ import annotations
 

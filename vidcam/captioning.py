@@ -1,4 +1,4 @@
-"""Captioning: why a captioner wrote each word of its sentence, where in the picture and when."""
+"""Explanation of captions: the evidence for each word of a sentence, in space and in time."""
 
 from __future__ import annotations
 
@@ -35,20 +35,23 @@ def explain_caption(
     recipe: Recipe = Recipe(dtype="float32"),
     progress: Progress = lambda done, announced: None,
 ) -> Caption:
-    """Describe a clip and explain every word of its sentence.
+    """Return a sentence that describes a clip, with an explanation of each of its words.
 
-    A clip longer than a window has a sentence for each: the one with the highest mean log-probability is taken, and is
-    explained in all windows.
+    The captioner writes a sentence for each window; the one with the highest mean log-probability is explained in all
+    windows.
 
     Args:
         clip: as for `vidcam.explain`.
         captioner: the bundled one by default.
-        sentence: explain this one, in the captioner's words, in place of its own.
+        sentence: a sentence in the captioner's words to explain instead of the captioner's own.
         recipe: methods, windows and precision; the default layer is the captioner's rectified sum, `LAYER`.
-        progress: called with the frames done and the frames that the header announces.
+        progress: called with the number of frames done and the number that the header announces.
 
     Raises:
-        VidcamError: the clip cannot be read, a word is not one of the captioner's, or a setting cannot be used.
+        ClipError: the clip cannot be read.
+        ModelError: the captioner writes no sentence for the clip.
+        TargetError: a word is not one of the captioner's.
+        SettingsError: the sentence is empty or too long, or a setting cannot be used.
     """
     captioner = captioner or load_captioner()
     words: tuple[str, ...] = ()
@@ -61,11 +64,11 @@ def explain_caption(
                 f"a sentence of {len(words)} words is given; 1 to {captioner.longest - 1} can be explained"
             )
     model = teacher_forced_model(captioner, words or [captioner.end])
-    opened = Explainer(model, recipe).opened(clip, progress=progress)
+    loader = Explainer(model, recipe).opened(clip, progress=progress)
     if not words:
-        words = _most_probable_sentence(opened, captioner, model)
+        words = _most_probable_sentence(loader, captioner, model)
         model = teacher_forced_model(captioner, words)
-    *by_word, whole = Explainer(model, recipe).explain(opened, [*range(len(words)), _mean])
+    *by_word, whole = Explainer(model, recipe).explain(loader, [*range(len(words)), _mean])
     return Caption(
         words,
         tuple(replace(e, top=()) for e in by_word),
@@ -74,7 +77,15 @@ def explain_caption(
 
 
 def teacher_forced_model(captioner: Captioner, words: Sequence[str]) -> Model:
-    """Return a captioner that is given a sentence, as a model whose classes are the sentence's words."""
+    """Return the captioner with a fixed sentence, as a model whose classes are the sentence's words.
+
+    Args:
+        captioner: the captioner.
+        words: the sentence.
+
+    Raises:
+        TargetError: a word is not one of the captioner's.
+    """
     return own_model(
         _teacher_forced(captioner, words),
         preprocess=PREPROCESS,
@@ -96,11 +107,11 @@ def _mean(output: Tensor) -> Tensor:
     return output.mean(1)
 
 
-def _most_probable_sentence(opened: WindowLoader, captioner: Captioner, model: Model) -> tuple[str, ...]:
-    """Return, of the sentences of the clip's windows, the one with the highest mean log-probability of its words."""
+def _most_probable_sentence(loader: WindowLoader, captioner: Captioner, model: Model) -> tuple[str, ...]:
+    """Return the sentence with the highest mean log-probability of its words, of the sentences of all windows."""
     best = float("-inf")
     sentence: tuple[str, ...] = ()
-    with closing(opened.batches(model)) as batches, torch.inference_mode():
+    with closing(loader.batches(model)) as batches, torch.inference_mode():
         for batch in batches:
             for window, words in zip(batch.given, captioner.describe(batch.given)):
                 if words:
@@ -109,6 +120,6 @@ def _most_probable_sentence(opened: WindowLoader, captioner: Captioner, model: M
                         best, sentence = probable, words
     if not sentence:
         raise ModelError(
-            f"the captioner has nothing to say about {Path(opened.source.name).name}; give a sentence to explain"
+            f"the captioner writes no sentence for {Path(loader.source.name).name}; give a sentence to explain"
         )
     return sentence

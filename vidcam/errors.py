@@ -1,4 +1,4 @@
-"""The exceptions a caller of vidcam has to know.
+"""Exceptions that vidcam raises.
 
 Every message says what was given, what was expected and what to do next, in one line or a short list.
 """
@@ -13,38 +13,52 @@ T = TypeVar("T")
 
 
 class VidcamError(Exception):
-    """Something the caller gave cannot be used; the message says what, and what to do."""
+    """An error in what the caller gave; the base class of all errors of vidcam.
+
+    The message says what was given, what was expected and what to do.
+
+    Example:
+        >>> import vidcam
+        >>> vidcam.load_model("r2plus1d")
+        Traceback (most recent call last):
+        vidcam.errors.ModelError: ...
+    """
 
 
 class ClipError(VidcamError):
-    """A video file cannot be read or written."""
+    """A clip that cannot be read, or a film that cannot be written."""
 
 
 class ModelError(VidcamError):
-    """A network or its weights cannot be had."""
+    """A network that is unknown, or weights that cannot be loaded."""
 
 
 class LayerError(VidcamError):
-    """A target layer does not exist or gives no space-time activation."""
+    """A target layer that does not exist or whose output has no time and space."""
 
 
 class TargetError(VidcamError):
-    """The class to explain is not one of the network's."""
+    """A target that is not one of the network's classes."""
 
 
 class SettingsError(VidcamError):
-    """A setting has a value that cannot work."""
+    """A setting with a value that cannot be used."""
 
 
 class OutputError(VidcamError):
-    """A result cannot be written where it was asked for."""
+    """A result that cannot be written, or read back."""
 
 
 def one_of(given: Any, choices: Sequence[T], what: str) -> T:
-    """Return what was given if it is one of the choices.
+    """Return the choice that equals what was given, and is of the same type.
+
+    Args:
+        given: the value.
+        choices: the allowed values.
+        what: noun for the value in the message.
 
     Raises:
-        SettingsError: it is none of them.
+        SettingsError: no choice does.
 
     Example:
         >>> one_of("median", ("mean", "max"), "fusion")
@@ -58,7 +72,12 @@ def one_of(given: Any, choices: Sequence[T], what: str) -> T:
 
 
 def nearest(word: str, words: Iterable[str], count: int = 5) -> list[str]:
-    """The `words` most like `word`, without regard to case, best first."""
+    """Return at most `count` of the words that are most like `word`, ignoring case, best first.
+
+    Example:
+        >>> nearest("c3d", ["C3D", "i3d", "slowfast"])
+        ['C3D', 'i3d']
+    """
     by_folded = {w.casefold(): w for w in words}
     folded = word.casefold()
     inside = [w for f, w in by_folded.items() if folded and folded in f]

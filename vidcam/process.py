@@ -1,4 +1,4 @@
-"""A Python process that answers questions as JSON, within limits of time and memory."""
+"""A worker process that answers questions in JSON, within limits of time and memory."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _LONGEST = 2**24  # bytes of a message
 
 
 class Ended(Exception):
-    """The process ended before it answered.
+    """The end of the process before it answered.
 
     Attributes:
         reason: "time" or "memory" (a limit), "stopped" (on request) or "died".
-        signal: name of the signal that it died of, or "".
+        signal: name of the signal that killed it, or "".
     """
 
     def __init__(self, reason: str, signal: str = "") -> None:
@@ -38,12 +38,12 @@ class Ended(Exception):
 
 
 class Process:
-    """A process that runs a module of this package. It starts with the first question and again after it ended.
+    """A process that runs a module of this package, started by the first question and again after it ended.
 
     Args:
         module: the module's name; it calls `answer_questions` when it is run.
-        environment: variables of the process beside those of this one.
-        quiet: throw away what it writes to standard error.
+        environment: further environment variables of the process.
+        quiet: True to discard its standard error.
     """
 
     def __init__(self, module: str, environment: Mapping[str, str] | None = None, *, quiet: bool = False) -> None:
@@ -53,7 +53,7 @@ class Process:
 
     @property
     def number(self) -> int | None:
-        """The process's number in the system, while it runs."""
+        """The process's number in the system, or None while it does not run."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def ask(
@@ -65,14 +65,14 @@ class Process:
         stopping: Event,
         progress: Callable[[Any], None] = lambda value: None,
     ) -> Any:
-        """Ask one question and wait for the answer.
+        """Send a question and return the answer.
 
         Args:
-            question: anything that JSON can hold.
+            question: a value for JSON.
             seconds: limit of time.
             memory: limit of resident memory in bytes; infinity for none.
-            stopping: ends the process when it is set.
-            progress: is called with every value that the process reports before its answer.
+            stopping: event that ends the process when it is set.
+            progress: called with every value that the process reports before its answer.
 
         Raises:
             Ended: there is no answer. The next question starts a new process.
@@ -109,7 +109,7 @@ class Process:
             raise
 
     def close(self) -> None:
-        """End the process, whatever it is doing."""
+        """Kill the process."""
         if self._connection is not None:
             self._connection.close()
         if self._process is not None:
@@ -135,10 +135,10 @@ class Process:
 
 
 def answer_questions(answer: Callable[[Any, Callable[[Any], None]], Any]) -> None:
-    """In the process: answer one question after the other. The process exits when the parent is gone.
+    """Answer the parent's questions in the worker process, one after the other; exit when the parent is gone.
 
     Args:
-        answer: is called with a question and a function that reports progress; returns the answer.
+        answer: called with a question and a function that reports progress; returns the answer.
     """
     connection = Connection(int(sys.argv[1]))
     questions: Queue[Any] = Queue()
@@ -158,13 +158,13 @@ def answer_questions(answer: Callable[[Any, Callable[[Any], None]], Any]) -> Non
 
 
 def _import_path() -> dict[str, str]:
-    """Modules are imported from where this package lies, and not from the current directory by accident."""
+    """Return the environment that imports this package from its own place and nothing from the current directory."""
     ours, given = str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH")
     return {"PYTHONPATH": f"{ours}{os.pathsep}{given}" if given else ours, "PYTHONSAFEPATH": "1"}
 
 
 def _resident(process: int) -> int:
-    """Bytes of memory that a process holds; 0 once it has ended."""
+    """Return the resident memory of a process in bytes; 0 if it has ended."""
     try:
         return int(psutil.Process(process).memory_info().rss)
     except psutil.Error:

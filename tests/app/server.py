@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from vidcam.app import Limits, served
+from vidcam.app import Limits, application
 from vidcam.app.server import configuration
 
 EXPLAIN = 2
@@ -27,7 +27,7 @@ CHOICE = ["playground-r2plus1d", "top", "gradcam++"]
 @contextmanager
 def running(limits: Limits, host: str = "127.0.0.1", token: str | None = None) -> Iterator[str]:
     """The address of a page that is served."""
-    with socket.socket() as listening, served(host, limits, token) as app:
+    with socket.socket() as listening, application(host, limits, token) as app:
         listening.bind(("127.0.0.1", 0))
         listening.listen()  # who comes before the server has started waits
         server = uvicorn.Server(configuration(app))

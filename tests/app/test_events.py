@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from vidcam.app.events import Events, Passed, Sessions, Streams, address_of
+from vidcam.app.events import Events, PassThrough, Sessions, Streams, address_of
 from vidcam.app.gate import VISITOR
 from vidcam.app.jobs import Jobs
 from vidcam.app.limits import Limits
@@ -42,7 +42,7 @@ def client(seen: list[dict[str, Any]], tmp_path: Path) -> TestClient:
         Route("/run", Events(*given, queued=False), methods=["POST"]),
         Route("/data", Streams(gradio, sessions, lambda name: name == sessions.name({}, "known"))),
         Route("/beat/{session}", Streams(gradio, sessions, lambda name: False)),
-        Route("/{path:path}", Passed(gradio)),
+        Route("/{path:path}", PassThrough(gradio)),
     ]
     return TestClient(Starlette(routes=routes))
 

@@ -11,7 +11,7 @@ gr = pytest.importorskip("gradio")
 from vidcam.app.events import CLIP, CLIP_DROPPED, EXPLAIN, MODEL_CHOSEN  # noqa: E402
 from vidcam.app.explainer import GONE, UNEXPECTED  # noqa: E402
 from vidcam.app.limits import Limits  # noqa: E402
-from vidcam.app.page import _targets, page, queued, speaks  # noqa: E402
+from vidcam.app.page import _targets, has_messages, page, queued_jobs  # noqa: E402
 from vidcam.app.results import Result  # noqa: E402
 from vidcam.app.uploads import Upload  # noqa: E402
 from vidcam.errors import ClipError  # noqa: E402
@@ -78,7 +78,7 @@ def test_what_cannot_be_explained_is_said_and_what_is_unexpected_is_not(explaini
 def test_the_events_have_the_numbers_that_requests_are_checked_by(blocks: Any) -> None:
     assert (MODEL_CHOSEN, CLIP_DROPPED, EXPLAIN) == (0, 1, 2)
     assert not blocks.fns[MODEL_CHOSEN].queue and not blocks.fns[CLIP_DROPPED].queue and blocks.fns[EXPLAIN].queue
-    assert queued(blocks) == [] and not speaks(blocks, "session")
+    assert queued_jobs(blocks) == [] and not has_messages(blocks, "session")
 
 
 def test_the_classes_that_are_offered_are_those_of_the_model() -> None:

@@ -101,7 +101,7 @@ def test_clips_that_are_too_long_are_refused(address: str, tmp_path: Path, name:
 def test_limits_of_pictures_time_and_memory(tmp_path: Path) -> None:
     large = write_video(tmp_path / "large.mp4", [numbered(0, 32, 32)])
     for limits, expected in (
-        (Limits(pixels=32 * 31), "large.mp4 has pictures of 32x32 pixels, and at most 992 are taken"),
+        (Limits(pixels=32 * 31), "large.mp4 has pictures of 32x32 pixels, and at most 992 are allowed"),
         (Limits(work_seconds=0.2), "large.mp4 took more than 0.2 s to explain and was ended"),
         (Limits(memory=2**20), "large.mp4 took more than 1 MiB of memory and was ended"),
     ):

@@ -41,7 +41,7 @@ from vidcam.recipe import Recipe
         (("explain", "{clip}", "--out", "o", "--weights", "none.pth"), "weights file none.pth does not exist"),
         (("explain", "{clip}", "{clip}", "--out", "o"), "several clips are named 'clip'"),
         (("layers", "c4d"), "there is no model 'c4d'"),
-        (("compare", "{clip}", "--out", "o", "--method", "gradcam"), "one explanation has nothing beside it"),
+        (("compare", "{clip}", "--out", "o", "--method", "gradcam"), "one explanation cannot be compared"),
         (("localize", "{clip}", "--out", "o", "--classes", "wavin"), "nearest: waving"),
         (("localize", "{clip}", "--out", "o", "--curve", "x"), "there is no curve 'x'"),
         (("localize", "{clip}", "--out", "o", "--truth", "t.json"), "t.json cannot be read"),

@@ -10,7 +10,7 @@ import pytest
 
 from tests.results.test_explanation import explanation
 from vidcam.corpus import explaining as module
-from vidcam.corpus.explaining import Explaining, found, segments
+from vidcam.corpus.explaining import ClipExplainer, clip_record, segments
 from vidcam.corpus.job import Job, Limits
 from vidcam.corpus.manifest import Entry
 from vidcam.errors import OutputError, SettingsError, TargetError
@@ -32,7 +32,7 @@ def _job(folder: Path, limits: Limits = Limits(), **settings: Any) -> Job:
 def test_a_clip_is_explained_as_explain_does(tmp_path: Path) -> None:
     entry = Entry(path=str(demo_clip()), target="waving", start=0.5, end=3.0)
     (tmp_path / "work").mkdir()
-    record = Explaining(_job(tmp_path, method="gradcam")).record(entry, tmp_path / "work")
+    record = ClipExplainer(_job(tmp_path, method="gradcam")).record(entry, tmp_path / "work")
     stored = load_explanation(tmp_path / "work")
     expected = explain(
         Clip(demo_clip(), start=0.5, end=3.0), "playground-c3d", "waving", method="gradcam", dtype="float32"
@@ -46,7 +46,7 @@ def test_a_clip_is_explained_as_explain_does(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_the_clips_error_and_a_full_disk_ends_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    explaining = Explaining(_job(tmp_path, Limits(duration=1)))
+    explaining = ClipExplainer(_job(tmp_path, Limits(duration=1)))
     for path, kind in (("gone.mp4", "ClipError"), (str(demo_clip()), "ClipError")):
         record = explaining.record(Entry(path=path), tmp_path)
         assert record["error_kind"] == kind and ("does not exist" in record["error"] or "lasts more" in record["error"])
@@ -58,7 +58,7 @@ def test_what_does_not_fit_is_the_clips_error_and_a_full_disk_ends_the_run(
     monkeypatch.setattr(module, "store", full)
     (tmp_path / "work").mkdir()
     with pytest.raises(OutputError):
-        Explaining(_job(tmp_path)).record(Entry(path=str(demo_clip())), tmp_path / "work")
+        ClipExplainer(_job(tmp_path)).record(Entry(path=str(demo_clip())), tmp_path / "work")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_what_is_wrong_for_every_clip_is_an_error_of_the_job(
     if "stride" in settings:
         settings["sampling_rate"] = 1
     with pytest.raises(error):
-        Explaining(_job(tmp_path, **settings))
+        ClipExplainer(_job(tmp_path, **settings))
 
 
 def test_segments_are_cut_from_score_and_evidence_and_of_a_function_from_its_evidence() -> None:
@@ -89,5 +89,5 @@ def test_segments_are_cut_from_score_and_evidence_and_of_a_function_from_its_evi
     assert segments(one) == [{"start": s.start, "end": s.end, "score": s.score} for s in cut] != []
     function = replace(one, target=ExplainedTarget(None, "f", 0.5))
     assert segments(function) != segments(one)
-    record = found(Entry(path="a.mp4"), one, {"explain": 1.0})
+    record = clip_record(Entry(path="a.mp4"), one, {"explain": 1.0})
     assert record["seconds"] == pytest.approx(4.0) and record["top"] == [{"label": "a <b>", "probability": 0.5}]

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from vidcam.corpus.manifest import BadRow, Entry, Shard, located, read_manifest
+from vidcam.corpus.manifest import BadRow, Entry, Shard, clip_location, read_manifest
 from vidcam.corpus.results import Results
 from vidcam.errors import SettingsError
 
@@ -59,7 +59,7 @@ def test_the_three_kinds_hold_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("m.txt", b"a.mp4", r"of no known kind; give a \.csv, \.jsonl, \.ndjson, \.parquet file"),
+        ("m.txt", b"a.mp4", r"unknown format; give a \.csv, \.jsonl, \.ndjson, \.parquet file"),
         ("m.csv", b"clip\na.mp4\n", r"has no column path \(it has 'clip'\); columns are path"),
         ("m.csv", b"", r"has no column path \(it has none\)"),
         ("m.csv", b"https://u:S3CR3T@host/a.mp4\nb.mp4\n", r"has no column path \(it has 'https://host/a\.mp4'\)"),
@@ -109,7 +109,7 @@ LONG = "x" * 2**20
         ("m.csv", "bad.mp4,caf\udce9,,", "bad.mp4", "target: it is not valid Unicode"),
         ("m.csv", "x" * 140_000, "row 2", "it is no row of a CSV file (field larger than field limit"),
         ("m.csv", "a," * 2**20, "row 2", "the line has more than 1,048,576 characters"),
-        ("m.csv", "bad\0.mp4", "bad\\x00.mp4", "path: it holds what no name can hold"),
+        ("m.csv", "bad\0.mp4", "bad\\x00.mp4", "path: it holds a character that no file name can hold"),
         ("m.jsonl", '{"path": ', "row 2", "it is not JSON (Expecting value, column "),
         ("m.jsonl", '["bad.mp4"]', "row 2", "it holds a list; give an object"),
         ("m.jsonl", "[" * 100_000, "row 2", "its values are nested too deeply"),
@@ -118,13 +118,23 @@ LONG = "x" * 2**20
         ("m.jsonl", f'{{"path": "bad.mp4", "x": "{LONG}"}}', "row 2", "the line has more than 1,048,576 characters"),
         ("m.jsonl", f'{{"path": "bad.mp4", "target": "{LONG[:2000]}"}}', "bad.mp4", "target: at most 1,000 characters"),
         ("m.jsonl", f'{{"path": "{LONG[:20000]}"}}', "row 2", "path: 1 to 16,384 characters"),
-        ("m.jsonl", '{"path": "bad\\u0000.mp4"}', "bad\\x00.mp4", "path: it holds what no name can hold"),
-        ("m.jsonl", '{"path": "bad\\ud800.mp4"}', "bad\\ud800.mp4", "path: it holds what no name can hold"),
+        (
+            "m.jsonl",
+            '{"path": "bad\\u0000.mp4"}',
+            "bad\\x00.mp4",
+            "path: it holds a character that no file name can hold",
+        ),
+        (
+            "m.jsonl",
+            '{"path": "bad\\ud800.mp4"}',
+            "bad\\ud800.mp4",
+            "path: it holds a character that no file name can hold",
+        ),
         ("m.jsonl", '{"path": "bad.mp4", "target": "\\udfff"}', "bad.mp4", "target: it is not valid Unicode"),
         ("m.jsonl", '{"path": "bad.mp4", "target": "\\ud800"}', "bad.mp4", "target: it is not valid Unicode"),
-        ("m.jsonl", '{"path": "bad.mp4", "target": true}', "bad.mp4", "target: true and false are no value of it"),
+        ("m.jsonl", '{"path": "bad.mp4", "target": true}', "bad.mp4", "target: true and false are not allowed"),
         ("m.jsonl", '{"path": "bad.mp4", "target": 1.5}', "bad.mp4", "target: "),
-        ("m.jsonl", '{"path": "bad.mp4", "start": false}', "bad.mp4", "start: true and false are no value of it"),
+        ("m.jsonl", '{"path": "bad.mp4", "start": false}', "bad.mp4", "start: true and false are not allowed"),
         ("m.jsonl", '{"path": "bad.mp4", "start": [1]}', "bad.mp4", "start: Input should be a valid number"),
         ("m.jsonl", '{"path": "bad.mp4", "end": 1e999}', "bad.mp4", "end: Input should be a finite number"),
         ("m.jsonl", '{"path": 7}', "row 2", "path: a text is expected"),
@@ -298,17 +308,17 @@ def test_shards_part_a_manifest(tmp_path_factory: pytest.TempPathFactory, rows: 
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/0", "-1/2"])
 def test_shards_that_are_none(text: str) -> None:
-    assert Shard.parsed("3/4") == Shard(3, 4)
+    assert Shard.parse("3/4") == Shard(3, 4)
     with pytest.raises(SettingsError, match="there is no shard"):
-        Shard.parsed(text)
+        Shard.parse(text)
 
 
 def test_where_clips_are(tmp_path: Path) -> None:
-    assert located(Entry(path="a.mp4"), tmp_path) == tmp_path / "a.mp4"
-    assert located(Entry(path="/b.mp4"), tmp_path) == Path("/b.mp4")
-    assert located(Entry(path="file:///b.mp4"), tmp_path) == Path("/b.mp4")
-    assert located(Entry(path="FILE:///b.mp4"), tmp_path) == Path("/b.mp4")
-    assert located(Entry(path="s3://bucket/c.mp4"), tmp_path) == "s3://bucket/c.mp4"
+    assert clip_location(Entry(path="a.mp4"), tmp_path) == tmp_path / "a.mp4"
+    assert clip_location(Entry(path="/b.mp4"), tmp_path) == Path("/b.mp4")
+    assert clip_location(Entry(path="file:///b.mp4"), tmp_path) == Path("/b.mp4")
+    assert clip_location(Entry(path="FILE:///b.mp4"), tmp_path) == Path("/b.mp4")
+    assert clip_location(Entry(path="s3://bucket/c.mp4"), tmp_path) == "s3://bucket/c.mp4"
 
 
 def test_entries_do_not_change() -> None:

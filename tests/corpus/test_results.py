@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from vidcam.corpus.job import failed
+from vidcam.corpus.job import failure_record
 from vidcam.corpus.manifest import Entry, Shard
 from vidcam.corpus.results import SCHEMA, Results
 from vidcam.errors import OutputError
@@ -36,10 +36,10 @@ def _commit(results: Results, entry: Entry, record: dict[str, object]) -> None:
 
 def test_what_is_committed_is_done_and_stands_in_the_table_in_its_row(tmp_path: Path) -> None:
     results = Results(tmp_path)
-    with results.claimed():
+    with results.lock():
         assert list(results.pending(ENTRIES, False)) == ENTRIES
         _commit(results, ENTRIES[3], GOOD)
-        _commit(results, ENTRIES[1], failed(ENTRIES[1], "time", "took more than 1 s"))
+        _commit(results, ENTRIES[1], failure_record(ENTRIES[1], "time", "took more than 1 s"))
         assert list(results.pending(ENTRIES, False)) == [ENTRIES[0], ENTRIES[2], ENTRIES[4]]
         assert list(results.pending([*ENTRIES, *ENTRIES], True)) == [ENTRIES[i] for i in (0, 1, 2, 4)]
         table = pq.read_table(results.write_table(ENTRIES))
@@ -67,13 +67,13 @@ def test_a_failure_keeps_nothing_of_what_was_begun(tmp_path: Path) -> None:
         (work / "fetched").mkdir()
         (work / "fetched" / "clip.mp4").touch()
         (work / "overlay.mp4").touch()
-        results.commit(entry, failed(entry, "crash", "died"), work)
+        results.commit(entry, failure_record(entry, "crash", "died"), work)
     assert [p.name for p in results.folder(entry).iterdir()] == ["result.json"]
 
 
 def test_a_failure_makes_room_and_a_result_does_not(tmp_path: Path) -> None:
     results, entry = Results(tmp_path), ENTRIES[0]
-    _commit(results, entry, failed(entry, "crash", "died"))
+    _commit(results, entry, failure_record(entry, "crash", "died"))
     _commit(results, entry, {"frames": 1})
     _commit(results, entry, {"frames": 2})  # by another shard that holds the same row
     assert results.record(entry) == {"id": entry.id, "clip": entry.path, "frames": 1}
@@ -83,7 +83,7 @@ def test_a_failure_makes_room_and_a_result_does_not(tmp_path: Path) -> None:
 def test_what_a_killed_run_left_is_swept(tmp_path: Path) -> None:
     (tmp_path / ".work-1-of-1" / "x").mkdir(parents=True)
     (tmp_path / ".work-2-of-2" / "x").mkdir(parents=True)
-    with Results(tmp_path).claimed():
+    with Results(tmp_path).lock():
         assert not (tmp_path / ".work-1-of-1").exists()
     assert (tmp_path / ".work-2-of-2").exists()  # another machine may be at work in it
 
@@ -93,16 +93,16 @@ def test_one_run_at_a_time(tmp_path: Path) -> None:
 
     def another() -> None:
         try:
-            with Results(tmp_path).claimed():
+            with Results(tmp_path).lock():
                 pass
         except OutputError as error:
             refused.append(str(error))
 
-    with Results(tmp_path).claimed():
+    with Results(tmp_path).lock():
         thread = threading.Thread(target=another)
         thread.start()
         thread.join()
-        with Results(tmp_path, Shard(2, 2)).claimed():
+        with Results(tmp_path, Shard(2, 2)).lock():
             pass
     assert len(refused) == 1 and "in use by another run" in refused[0]
     another()
@@ -111,40 +111,43 @@ def test_one_run_at_a_time(tmp_path: Path) -> None:
 
 def test_other_settings_are_refused_unless_told(tmp_path: Path) -> None:
     results = Results(tmp_path)
-    with results.claimed():
-        assert results.settled({"stride": 8}, lambda: {"computes_in": "bfloat16"}, overwrite=False) == {
+    with results.lock():
+        assert results.adopt_settings({"stride": 8}, lambda: {"computes_in": "bfloat16"}, overwrite=False) == {
             "stride": 8,
             "computes_in": "bfloat16",
         }
         _commit(results, ENTRIES[0], GOOD)
         results.write_table(ENTRIES)
-        again = results.settled({"stride": 8}, lambda: {"computes_in": "float32"}, overwrite=True)
+        again = results.adopt_settings({"stride": 8}, lambda: {"computes_in": "float32"}, overwrite=True)
         assert again["computes_in"] == "bfloat16" and results.record(ENTRIES[0])
         with pytest.raises(OutputError, match=r"other settings \(stride: 8, now 4\); pass --overwrite"):
-            results.settled({"stride": 4}, dict, overwrite=False)
+            results.adopt_settings({"stride": 4}, dict, overwrite=False)
         assert results.record(ENTRIES[0])
         other = Results(tmp_path, Shard(1, 2))
-        with other.claimed(), pytest.raises(OutputError, match="in use by another run"):
-            results.settled({"stride": 4}, dict, overwrite=True)
-        assert results.settled({"stride": 4}, _float32, overwrite=True) == {"stride": 4, **_float32()}
+        with other.lock(), pytest.raises(OutputError, match="in use by another run"):
+            results.adopt_settings({"stride": 4}, dict, overwrite=True)
+        assert results.adopt_settings({"stride": 4}, _float32, overwrite=True) == {"stride": 4, **_float32()}
         assert results.record(ENTRIES[0]) is None and not (tmp_path / "results.parquet").exists()
 
 
 def test_other_versions_are_refused_or_mark_their_rows(tmp_path: Path) -> None:
     old, new = {"versions": {"vidcam": "0.1.0"}}, {"versions": {"vidcam": "0.2.0"}}
     results = Results(tmp_path)
-    results.settled({}, _float32, overwrite=False, made_by=old)
+    results.adopt_settings({}, _float32, overwrite=False, made_by=old)
     _commit(results, ENTRIES[0], GOOD)
     with pytest.raises(
         OutputError, match=r"versions or weights \(vidcam: 0\.1\.0, now 0\.2\.0\); pass --accept-changes"
     ):
-        results.settled({}, _float32, overwrite=False, made_by=new)
-    assert results.settled({}, _float32, overwrite=False, made_by=new, accept_changes=True) == {**old, **_float32()}
+        results.adopt_settings({}, _float32, overwrite=False, made_by=new)
+    assert results.adopt_settings({}, _float32, overwrite=False, made_by=new, accept_changes=True) == {
+        **old,
+        **_float32(),
+    }
     _commit(results, ENTRIES[1], GOOD)
-    _commit(results, ENTRIES[2], failed(ENTRIES[2], "time", "took more than 1 s"))
+    _commit(results, ENTRIES[2], failure_record(ENTRIES[2], "time", "took more than 1 s"))
     marked = pq.read_table(results.write_table(ENTRIES))["changes"].to_pylist()
     assert marked == [None, *["vidcam: 0.1.0, now 0.2.0"] * 2]
-    assert results.settled({}, _float32, overwrite=True, made_by=new) == {**new, **_float32()}
+    assert results.adopt_settings({}, _float32, overwrite=True, made_by=new) == {**new, **_float32()}
     assert results.record(ENTRIES[0]) is None
 
 
@@ -168,9 +171,9 @@ def test_settings_that_are_none_are_told_and_can_be_replaced(tmp_path: Path, tex
     _commit(results, ENTRIES[0], GOOD)
     (tmp_path / "settings.json").write_text(text)
     with pytest.raises(OutputError, match=r"cannot be read .*; pass --overwrite to start anew") as raised:
-        results.settled({}, _float32, overwrite=False, made_by=made_by, accept_changes=True)
+        results.adopt_settings({}, _float32, overwrite=False, made_by=made_by, accept_changes=True)
     assert len(str(raised.value)) < 1500
-    assert results.settled({}, _float32, overwrite=True, made_by=made_by) == {**_float32(), **made_by}
+    assert results.adopt_settings({}, _float32, overwrite=True, made_by=made_by) == {**_float32(), **made_by}
     assert results.record(ENTRIES[0]) is None
 
 
@@ -180,7 +183,7 @@ def test_settings_of_any_length_are_told_in_a_line(tmp_path: Path) -> None:
     for settings in ({"model": "r2plus1d_18"}, {}):
         (tmp_path / "settings.json").write_text(json.dumps(there))
         with pytest.raises(OutputError) as raised:
-            results.settled(settings, _float32, overwrite=False, made_by=made_by)
+            results.adopt_settings(settings, _float32, overwrite=False, made_by=made_by)
         assert len(str(raised.value)) < 1500 and "\x1b" not in str(raised.value)
 
 
@@ -243,17 +246,17 @@ def test_a_damaged_result_is_told(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_may_not_be_written(tmp_path: Path, small_disk: Callable[[str, str], Path]) -> None:
-    with pytest.raises(OutputError, match="cannot be written"), Results(small_disk("fixed", "ro") / "out").claimed():
+    with pytest.raises(OutputError, match="cannot be written"), Results(small_disk("fixed", "ro") / "out").lock():
         pass
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="cannot be written"), Results(tmp_path / "file").claimed():
+    with pytest.raises(OutputError, match="cannot be written"), Results(tmp_path / "file").lock():
         pass
 
 
 def test_where_the_disk_ends_nothing_half_done_has_a_name(small_disk: Callable[[str, str], Path]) -> None:
     results = Results(small_disk("small", "size=200k"))
     done = 0
-    with pytest.raises(OutputError, match="is the disk full"), results.claimed():
+    with pytest.raises(OutputError, match="is the disk full"), results.lock():
         for entry in (Entry(path=f"{i}") for i in range(100)):
             with results.place(entry) as work:
                 results.commit(entry, {"id": entry.id, "text": "x" * 5000}, work)

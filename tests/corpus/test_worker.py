@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.corpus.conftest import FATES, served
-from vidcam.corpus.explaining import Explaining
+from vidcam.corpus.explaining import ClipExplainer
 from vidcam.corpus.job import Job, Limits
 from vidcam.corpus.manifest import Entry
 from vidcam.corpus.results import Results
@@ -66,7 +66,7 @@ def test_what_cannot_be_put_down_is_its_clips(
 
 def test_a_process_with_other_weights_than_the_run_is_refused(deadly: Job, tmp_path: Path) -> None:
     with closing(Worker(deadly, Event())) as worker:
-        made_by = worker.tried()
+        made_by = worker.check()
     other = deadly.model_copy(update={"made_by": {**made_by, "weights_sha256": "ab" * 32}})
     with closing(Worker(other, Event())) as worker, pytest.raises(VidcamError, match=r"weights: abababababab…, now "):
         worker.finish(Entry(path="clip1.mp4"), Results(tmp_path / "out"))
@@ -175,7 +175,7 @@ def test_what_is_wrong_for_every_clip_is_told_at_once(
     job = deadly.model_copy(update={"config": deadly.config.model_copy(update=change)})
     monkeypatch.chdir(tmp_path)
     with pytest.raises(VidcamError, match=message):
-        Explaining(job)
+        ClipExplainer(job)
 
 
 def test_what_is_wrong_is_told_by_the_worker(deadly: Job, tmp_path: Path) -> None:
@@ -200,4 +200,4 @@ def test_limits_of_pictures_and_of_time(deadly: Job, tmp_path: Path) -> None:
     job = deadly.model_copy(update={"limits": Limits(pixels=32 * 31)})
     with closing(Worker(job, Event())) as worker:
         told = worker.finish(Entry(path="clip8.mp4"), results)["error"]
-        assert told.startswith("clip8.mp4 has pictures of 32x32 pixels, and at most 992 are taken")
+        assert told.startswith("clip8.mp4 has pictures of 32x32 pixels, and at most 992 are allowed")

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from vidcam.errors import ClipError
 from vidcam.evaluation.inference import Subject
-from vidcam.evaluation.misclassifications import Misclassifications, errors_of, misclassified, understood
+from vidcam.evaluation.misclassifications import Misclassifications, errors_of, explain_misclassification, is_correct
 from vidcam.evaluation.samples import Sample
 from vidcam.explainer import Explainer
 from vidcam.models.own import own_model
@@ -51,8 +51,8 @@ def _sample(label: str | None) -> Sample:
 
 
 def test_a_small_region_that_was_hidden_restores_the_answer(model: Model) -> None:
-    assert understood(_subject(model), _sample("green")) and not understood(_subject(model), _sample("red"))
-    found = misclassified(_subject(model), _sample("red"))
+    assert is_correct(_subject(model), _sample("green")) and not is_correct(_subject(model), _sample("red"))
+    found = explain_misclassification(_subject(model), _sample("red"))
     assert (found.true.label, found.predicted.label) == ("red", "green")
     assert found.true.probability + found.predicted.probability == pytest.approx(1)
     assert found.true.probability < 0.5 < found.predicted.probability
@@ -68,14 +68,14 @@ def test_records_hold_errors(model: Model) -> None:
     measure = Misclassifications(subject)
     records = [{"clip": label, "figures": measure(_sample(label))} for label in ("red", "green")]
     assert records[1]["figures"] == {"clip": {"right": 1.0}}
-    assert errors_of(records) == [misclassified(subject, _sample("red"))]
+    assert errors_of(records) == [explain_misclassification(subject, _sample("red"))]
 
 
 def test_a_label_must_be_known(model: Model) -> None:
-    with pytest.raises(ClipError, match=r"clip: what happens in it is not known.*labels\.csv"):
-        understood(_subject(model), _sample(None))
-    with pytest.raises(ClipError, match=r"is blue, which RedOrGreen cannot say"):
-        understood(_subject(model), _sample("blue"))
+    with pytest.raises(ClipError, match=r"the label of clip is not known.*labels\.csv"):
+        is_correct(_subject(model), _sample(None))
+    with pytest.raises(ClipError, match=r"is blue, which is no class of RedOrGreen"):
+        is_correct(_subject(model), _sample("blue"))
 
 
 def test_hard_scenes_are_hard() -> None:

@@ -6,7 +6,7 @@ import pytest
 from vidcam.errors import ClipError
 from vidcam.evaluation.inference import Subject
 from vidcam.evaluation.multi_actor import MultiActor, video_maps
-from vidcam.evaluation.run import measured, summed_up
+from vidcam.evaluation.run import measure_clips, summarize
 from vidcam.evaluation.samples import Sample, sources
 from vidcam.explainer import Explainer
 from vidcam.models.registry import Model, load_model
@@ -31,8 +31,8 @@ def test_a_crowd_does_one_thing() -> None:
 def test_the_actors_of_rendered_clips_are_found(model: Model) -> None:
     methods = ["gradcam++", "gradcam"]
     measure = MultiActor(Subject.of(Explainer(model, Recipe(method=",".join(methods)))), TubeParams())
-    records = measured(measure, model.spec.preprocess, sources("playground", 100, 6, crowd_scene), {})
-    summary = summed_up(records, {}, methods)
+    records = measure_clips(measure, model.spec.preprocess, sources("playground", 100, 6, crowd_scene), {})
+    summary = summarize(records, {}, methods)
     assert summary.methods["gradcam++"]["found_0.25"].mean > 0.7
     assert summary.methods["gradcam++"]["found_0.25_of_3"].count == 2
     # The middle of the picture, where a map that knows nothing might put its box, reaches nothing like it.
@@ -45,5 +45,5 @@ def test_the_actors_of_rendered_clips_are_found(model: Model) -> None:
 
 def test_who_acts_must_be_known(model: Model) -> None:
     sample = Sample("x", np.zeros((16, 112, 112, 3), np.uint8), 16, "waving")
-    with pytest.raises(ClipError, match="nobody who is known to act"):
+    with pytest.raises(ClipError, match="has no mask of an actor"):
         MultiActor(Subject.of(Explainer(model)), TubeParams())(sample)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vidcam.errors import ClipError, OutputError
-from vidcam.evaluation.run import differences, measured, summed_up
+from vidcam.evaluation.run import differences, measure_clips, summarize
 from vidcam.evaluation.samples import Sample, Source
 from vidcam.models.registry import Model, load_model
 
@@ -46,8 +46,8 @@ class Counting:
 
 
 def test_means_wins_and_differences(model: Model) -> None:
-    records = measured(Counting(("2",)), model.spec.preprocess, _sources(5), {})
-    found = summed_up(records, {"data": "x"}, ["gradcam++", "gradcam"])
+    records = measure_clips(Counting(("2",)), model.spec.preprocess, _sources(5), {})
+    found = summarize(records, {"data": "x"}, ["gradcam++", "gradcam"])
     assert (found.clips, found.failed) == (4, {"2": "2 is broken"})
     assert found.methods["gradcam++"]["number"].mean == 2.0
     assert found.methods["gradcam++"]["win"].mean == 100 and found.methods["gradcam"]["win"].mean == 0
@@ -60,11 +60,11 @@ def test_means_wins_and_differences(model: Model) -> None:
 
 
 def test_an_interrupted_run_goes_on_and_a_cut_off_line_is_measured_again(model: Model, tmp_path: Path) -> None:
-    first = measured(Counting(), model.spec.preprocess, _sources(2), {"seed": 1}, tmp_path)
+    first = measure_clips(Counting(), model.spec.preprocess, _sources(2), {"seed": 1}, tmp_path)
     with (tmp_path / "records.jsonl").open("a") as file:
         file.write('{"clip": "2", "figu')
     again = Counting()
-    records = measured(again, model.spec.preprocess, _sources(4), {"seed": 1}, tmp_path)
+    records = measure_clips(again, model.spec.preprocess, _sources(4), {"seed": 1}, tmp_path)
     assert again.measured == ["2", "3"]
     assert records[:2] == first
     stored = [json.loads(line) for line in (tmp_path / "records.jsonl").read_text().splitlines()]
@@ -72,11 +72,11 @@ def test_an_interrupted_run_goes_on_and_a_cut_off_line_is_measured_again(model: 
 
 
 def test_records_of_other_settings_are_not_mixed(model: Model, tmp_path: Path) -> None:
-    measured(Counting(), model.spec.preprocess, _sources(1), {"seed": 1}, tmp_path)
+    measure_clips(Counting(), model.spec.preprocess, _sources(1), {"seed": 1}, tmp_path)
     with pytest.raises(OutputError, match="records of other settings"):
-        measured(Counting(), model.spec.preprocess, _sources(1), {"seed": 2}, tmp_path)
+        measure_clips(Counting(), model.spec.preprocess, _sources(1), {"seed": 2}, tmp_path)
 
 
 def test_nothing_measured_is_an_error(model: Model) -> None:
     with pytest.raises(ClipError, match="none of the 2 clips could be measured; the first: 0 is broken"):
-        measured(Counting(("0", "1")), model.spec.preprocess, _sources(2), {})
+        measure_clips(Counting(("0", "1")), model.spec.preprocess, _sources(2), {})

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import numbered, write_video
 from vidcam.errors import ClipError, OutputError, SettingsError
-from vidcam.evaluation.samples import Sample, read_sample, rendered, sources
+from vidcam.evaluation.samples import Sample, read_sample, render_clips, sources
 from vidcam.models.registry import load_model
 from vidcam.playground.clips import read_truth, write_clip
 from vidcam.playground.scene import hard_scene, untrimmed_scene
@@ -73,12 +73,12 @@ def test_masks_lie_on_the_frames_of_the_act(tmp_path: Path) -> None:
 
 
 def test_clips_are_rendered_once(tmp_path: Path) -> None:
-    folder = rendered(lambda seed, index: hard_scene(seed, index, 16), 3, 1, tmp_path / "clips")
+    folder = render_clips(lambda seed, index: hard_scene(seed, index, 16), 3, 1, tmp_path / "clips")
     before = (folder / "3-0000.mp4").stat().st_mtime_ns
-    rendered(lambda seed, index: hard_scene(seed, index, 16), 3, 1, folder)
+    render_clips(lambda seed, index: hard_scene(seed, index, 16), 3, 1, folder)
     assert (folder / "3-0000.mp4").stat().st_mtime_ns == before
     with pytest.raises(OutputError, match="holds other clips"):
-        rendered(hard_scene, 4, 1, folder)
+        render_clips(hard_scene, 4, 1, folder)
 
 
 def test_a_sample_is_a_source_of_its_frames() -> None:

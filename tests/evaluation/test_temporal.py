@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidcam.evaluation.temporal import METHODS, Localized, localized_clips, temporal_table, truths_of, two_clip_test
+from vidcam.evaluation.temporal import METHODS, LocalizedClip, localized_clips, temporal_table, truths_of, two_clip_test
 from vidcam.metrics.localization import Truth
 from vidcam.models.registry import load_model
 from vidcam.playground.scene import FPS, eventful_scene
@@ -33,7 +33,7 @@ def _perfect(method: str, shift: float = 0.0) -> Localization:
 
 
 def _table(**found: Localization) -> dict[str, dict[str, object]]:
-    return temporal_table([Localized(truths_of(SCENE, "clip"), {m: found.get("one") or found[m] for m in METHODS})])
+    return temporal_table([LocalizedClip(truths_of(SCENE, "clip"), {m: found.get("one") or found[m] for m in METHODS})])
 
 
 def test_a_table_of_a_perfect_a_late_and_an_empty_localization() -> None:
@@ -52,7 +52,11 @@ def test_a_table_of_a_perfect_a_late_and_an_empty_localization() -> None:
 
 def test_methods_are_not_mixed_up() -> None:
     table = temporal_table(
-        [Localized(truths_of(SCENE, "clip"), {"gradcam++": _perfect("gradcam++"), "gradcam": _perfect("gradcam", 4.0)})]
+        [
+            LocalizedClip(
+                truths_of(SCENE, "clip"), {"gradcam++": _perfect("gradcam++"), "gradcam": _perfect("gradcam", 4.0)}
+            )
+        ]
     )
     assert table["gradcam++ score"]["average_mAP"] > table["gradcam score"]["average_mAP"]
 

@@ -126,7 +126,7 @@ def test_the_curves_of_one_unit_share_its_scale(clip: Path) -> None:
 
 def test_what_cannot_be_compared(clip: Path, tmp_path: Path) -> None:
     one, other, _ = _explanations(clip)
-    with pytest.raises(SettingsError, match="nothing beside it"):
+    with pytest.raises(SettingsError, match="cannot be compared"):
         compare([one], tmp_path / "out")
     with pytest.raises(SettingsError, match="different clips"):
         compare([one, replace(other, clip="other.mp4")], tmp_path / "out")

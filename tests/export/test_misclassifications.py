@@ -10,16 +10,16 @@ import pytest
 
 from tests.conftest import numbered, write_video
 from tests.results.test_explanation import explanation
-from vidcam.export.misclassifications import confusions, errors_page, save_errors, summed_up
+from vidcam.export.misclassifications import confusions, errors_page, save_errors, summarize
 from vidcam.results.explanation import ExplainedTarget, Explanation
-from vidcam.results.misclassification import Misclassified, Side
+from vidcam.results.misclassification import Misclassification, Side
 from vidcam.video.reader import Clip
 
 HOSTILE = "<script>alert(1)</script> \"'"
 
 
-def _error(clip: str, true: str, predicted: str, sure: float) -> Misclassified:
-    return Misclassified(clip, 0, Side(true, 0.1, 0.2, 0.3), Side(predicted, sure, 0.4, 0.5), 0.2, None)
+def _error(clip: str, true: str, predicted: str, confidence: float) -> Misclassification:
+    return Misclassification(clip, 0, Side(true, 0.1, 0.2, 0.3), Side(predicted, confidence, 0.4, 0.5), 0.2, None)
 
 
 def test_the_most_frequent_confusion_comes_first_and_in_it_the_surest() -> None:
@@ -35,15 +35,15 @@ def test_the_most_frequent_confusion_comes_first_and_in_it_the_surest() -> None:
         ("x", "y", ["a"]),
         ("z", "x", ["d"]),
     ]
-    assert found[0].sure == pytest.approx(0.7)
+    assert found[0].confidence == pytest.approx(0.7)
 
 
 def test_what_it_sums_up_to() -> None:
     errors = [_error("a", "x", "y", 0.9), replace(_error("b", "x", "y", 0.7), kept=None, removed=None)]
-    found = summed_up(errors, 8)
+    found = summarize(errors, 8)
     assert (found["errors"], found["accuracy"], found["probability_predicted"]) == (2, 0.75, pytest.approx(0.8))
     assert (found["restored_by_share"], found["restored_by_possible"]) == (pytest.approx(0.6), 0.5)
-    assert summed_up([], 8) == {"clips": 8, "errors": 0, "accuracy": 1}
+    assert summarize([], 8) == {"clips": 8, "errors": 0, "accuracy": 1}
 
 
 def test_names_are_text() -> None:
@@ -56,7 +56,7 @@ def test_a_page_with_films_of_the_worst_errors(tmp_path: Path) -> None:
     errors = [_error("3 a.mp4", "waving", "bowing", 0.9), _error("b.mp4", "waving", "bowing", 0.6)]
     asked: list[str] = []
 
-    def explained(error: Misclassified) -> list[Explanation]:
+    def explained(error: Misclassification) -> list[Explanation]:
         asked.append(error.clip)
         return [
             explanation(np.ones((6, 2, 2)), clip=clip, size=(48, 64), target=ExplainedTarget(n, side.label, 0.5))

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidcam.metrics.pointing import clip_hit, frame_hits, near
+from vidcam.metrics.pointing import clip_hit, dilate, frame_hits
 
 
 @given(st.integers(0, 1000), st.floats(0, 6))
@@ -16,7 +16,7 @@ def test_near_is_the_distance_to_the_nearest_pixel_of_the_mask(seed: int, tolera
         for x in range(11):
             least = min((np.hypot(y - a, x - b) for a, b in zip(ys, xs)), default=np.inf)
             if abs(least - tolerance) > 1e-3:
-                assert near(mask, tolerance)[y, x] == (least <= tolerance)
+                assert dilate(mask, tolerance)[y, x] == (least <= tolerance)
 
 
 def test_frames_are_hit_where_their_own_peak_lies_on_the_mask() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vidcam.metrics.tubes import TubeDetection, TubeTruth, covered, tube_iou, video_map
+from vidcam.metrics.tubes import TubeDetection, TubeTruth, coverage, tube_iou, video_map
 from vidcam.temporal.tubes import Tube
 
 
@@ -45,9 +45,9 @@ def test_what_a_map_covers() -> None:
     heat[:, 2] = 1
     mask = np.zeros((2, 4, 4), bool)
     mask[0, 1:4, 0] = True
-    assert covered(heat, mask, 0.5) == pytest.approx(1 / 3)
-    assert covered(heat, mask, 0.25) == pytest.approx(2 / 3)
-    assert covered(np.zeros((2, 4, 4)), mask, 0.25) == 0
+    assert coverage(heat, mask, 0.5) == pytest.approx(1 / 3)
+    assert coverage(heat, mask, 0.25) == pytest.approx(2 / 3)
+    assert coverage(np.zeros((2, 4, 4)), mask, 0.25) == 0
 
 
 def test_tubes_that_begin_later_by_hand() -> None:
@@ -61,4 +61,4 @@ def test_tubes_that_begin_later_by_hand() -> None:
 def test_faint_maps_cover_as_much() -> None:
     heat = np.array([[[0.2, 0.1, 0.0, 0.4]]])
     mask = np.array([[[True, True, False, True]]])
-    assert covered(heat, mask, 0.5) == pytest.approx(2 / 3) and covered(0 * heat, mask, 0.5) == 0.0
+    assert coverage(heat, mask, 0.5) == pytest.approx(2 / 3) and coverage(0 * heat, mask, 0.5) == 0.0

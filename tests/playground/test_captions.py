@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vidcam.playground.captions import COLOURS, COUNTS, END, FRAMES, PLACES, SIZES, VERBS, WORDS, described_scene
+from vidcam.playground.captions import COLOURS, COUNTS, END, FRAMES, PLACES, SIZES, VERBS, WORDS, captioned_scene
 from vidcam.playground.scene import FPS
 
 
 @pytest.mark.parametrize("index", range(30))
 def test_the_sentence_is_true(index: int) -> None:
-    described = described_scene(11, index)
+    described = captioned_scene(11, index)
     scene, act = described.scene, described.act
     actor, others = scene.figures[act.figure], [f for i, f in enumerate(scene.figures) if i != act.figure]
     told: dict[str, list[str]] = {}
@@ -32,7 +32,7 @@ def test_the_sentence_is_true(index: int) -> None:
 
 
 def test_a_function_of_its_arguments() -> None:
-    first, again = described_scene(1, 2), described_scene(1, 2)
+    first, again = captioned_scene(1, 2), captioned_scene(1, 2)
     assert first.words == again.words
     np.testing.assert_array_equal(first.scene.render(7, 32), again.scene.render(7, 32))
-    assert len({described_scene(1, i).words for i in range(20)}) > 15
+    assert len({captioned_scene(1, i).words for i in range(20)}) > 15

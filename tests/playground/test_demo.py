@@ -18,7 +18,7 @@ def test_the_clips_are_there_with_their_truth() -> None:
 def test_an_incomplete_installation_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "vidcam").mkdir()
     monkeypatch.setattr(demo, "files", lambda package: tmp_path / "vidcam")
-    with pytest.raises(ClipError, match="bundled clips are not there; install vidcam again"):
+    with pytest.raises(ClipError, match="bundled clips are missing; install vidcam again"):
         demo_clips()
     (tmp_path / "vidcam" / "demo_clips").mkdir()
     (tmp_path / "vidcam" / "demo_clips" / "a.mp4").touch()

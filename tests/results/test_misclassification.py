@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vidcam.results.misclassification import Misclassified, Side
+from vidcam.results.misclassification import Misclassification, Side
 
 SIDE = Side("waving", 0.2, 0.3, 0.4)
 
@@ -13,8 +13,8 @@ SIDE = Side("waving", 0.2, 0.3, 0.4)
 def test_an_answer_is_restored_by_the_smaller_share(
     kept: float | None, removed: float | None, restored: float | None
 ) -> None:
-    assert Misclassified("clip", 0, SIDE, SIDE, kept, removed).restored_by == restored
+    assert Misclassification("clip", 0, SIDE, SIDE, kept, removed).restored_by == restored
 
 
 def test_an_answer_that_no_share_restores() -> None:
-    assert Misclassified("clip", 0, SIDE, SIDE, None, None).restored_by is None
+    assert Misclassification("clip", 0, SIDE, SIDE, None, None).restored_by is None

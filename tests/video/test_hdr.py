@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidcam.video.colour import BT709
-from vidcam.video.hdr import PEAK, WHITE, hlg_light, pq_light, pq_signal, to_sdr, toned
+from vidcam.video.hdr import PEAK, WHITE, hlg_light, pq_light, pq_signal, to_sdr, tone_mapped
 from vidcam.video.reader import Clip
 
 PQ, HLG = 16, 18
@@ -30,10 +30,10 @@ def test_pq_and_its_inverse(signal: float) -> None:
 
 def test_what_is_dark_stays_and_what_is_bright_is_under_white() -> None:
     light = np.linspace(0, PEAK, 2000)
-    found = toned(light)
+    found = tone_mapped(light)
     np.testing.assert_allclose(found[light < 80], light[light < 80], rtol=1e-6, atol=1e-9)
     assert (np.diff(found) > -1e-9).all() and found[-1] == pytest.approx(WHITE, rel=1e-6)
-    assert 0.7 * WHITE < toned(WHITE) < 0.9 * WHITE, "room for what is brighter than white paper"
+    assert 0.7 * WHITE < tone_mapped(WHITE) < 0.9 * WHITE, "room for what is brighter than white paper"
 
 
 @pytest.mark.parametrize("transfer", [PQ, HLG])

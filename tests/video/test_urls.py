@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.corpus.conftest import served, serving
-from vidcam.corpus.job import failed, of_manifest
+from vidcam.corpus.job import failure_record, manifest_columns
 from vidcam.corpus.manifest import Entry
 from vidcam.errors import ClipError, OutputError
-from vidcam.video.urls import fetched, is_url, shown, unsigned, without_secrets
+from vidcam.video.urls import fetch, is_url, redacted, unsigned, without_secrets
 
 secrets = st.text(string.ascii_letters + string.digits + "-_%.:@!/+=", min_size=1).map(lambda s: f"S3CR3T{s}")
 
@@ -70,14 +70,14 @@ secrets = st.text(string.ascii_letters + string.digits + "-_%.:@!/+=", min_size=
     ],
 )
 def test_what_is_written_down(path: str, written: str) -> None:
-    assert shown(path) == written
+    assert redacted(path) == written
 
 
 @given(user=st.text(string.ascii_letters), password=secrets, query=secrets)
 def test_no_secret_is_written_down(user: str, password: str, query: str) -> None:
     password = password.replace("/", "")
     url = f"https://{user}:{password}@host/clip.mp4?token={query}&b=2"
-    assert "S3CR3T" not in shown(url)
+    assert "S3CR3T" not in redacted(url)
     for text in (
         f"404, message='Not Found', url='{url}'",
         f"Cannot connect to {url}",
@@ -152,13 +152,13 @@ def test_no_form_of_a_url_gives_its_secrets_away(form: str, user: str, password:
     url, present = form.format(**given), [value for name, value in given.items() if f"{{{name}}}" in form]
     entry = Entry(path=url)
     spelled = {v for s in present for v in (s, quote(s), quote(s, safe=""), unquote(s), quote(quote(s, safe="")))}
-    told = [shown(url), entry.id, unsigned(url)]
+    told = [redacted(url), entry.id, unsigned(url)]
     for text in ("{}", "no file {}", "url='{}'", "({})", "{}: broken"):
         for spelling in (url, quote(url), quote(url, safe=""), unquote(url), quote(quote(url)), *present):
-            record = failed(entry, "ClipError", text.format(spelling))
+            record = failure_record(entry, "ClipError", text.format(spelling))
             told += [str(record), record["error"], record["clip"]]
     with pytest.raises(ClipError) as raised, TemporaryDirectory() as folder:
-        fetched(re.sub("(?i)(https?|ftp|s3)(?=:)", "nothing", form).format(**given), Path(folder), 100)
+        fetch(re.sub("(?i)(https?|ftp|s3)(?=:)", "nothing", form).format(**given), Path(folder), 100)
     told.append(str(raised.value))
     for written in told:
         assert not any(secret in written for secret in spelled)
@@ -168,10 +168,10 @@ def test_no_form_of_a_url_gives_its_secrets_away(form: str, user: str, password:
 @given(st.text())
 def test_any_text_can_be_written_down(text: str) -> None:
     for path in (text, f"http://{text}", f"{text}::{text}"):
-        shown(path).encode()
+        redacted(path).encode()
         unsigned(path)
         without_secrets(text, path).encode()
-        assert shown(shown(path)) == shown(path)
+        assert redacted(redacted(path)) == redacted(path)
 
 
 @given(st.lists(st.sampled_from(["a", "/", "?", "#", ";", "@", "=", "&", "::", ":"]), max_size=6).map("".join))
@@ -220,7 +220,7 @@ def test_links_that_cache_leave_nothing_behind(
     with serving(clip_path.parent) as host:
         for folder in (tmp_path / "one", tmp_path / "two"):  # what fsspec keeps of the first is gone for the second
             folder.mkdir()
-            path = fetched(f"{link}::http://{host}/{clip_path.name}?token=S3CR3T", folder, 2**20)
+            path = fetch(f"{link}::http://{host}/{clip_path.name}?token=S3CR3T", folder, 2**20)
             assert path.read_bytes() == clip_path.read_bytes() and list(folder.iterdir()) == [path]
     assert not list((tmp_path / "tmp").iterdir()) and tempfile.gettempdir() == str(tmp_path / "tmp")
 
@@ -228,9 +228,9 @@ def test_links_that_cache_leave_nothing_behind(
 def test_a_url_in_the_column_of_targets_is_written_down_without_its_secrets() -> None:
     for target in ("https://u:S3CR3T@h/x?token=S3CR3T", "see https://u:S3CR3T@h/x", "https://u:S3CR3T\n@h/x"):
         entry = Entry(path="a.mp4", target=target)
-        record = failed(entry, "TargetError", f"label {target!r} is not one of the model's 3 classes; {target}")
+        record = failure_record(entry, "TargetError", f"label {target!r} is not one of the model's 3 classes; {target}")
         assert "S3CR3T" not in str(record) and "h/x" in record["target"]
-    assert of_manifest(Entry(path="a.mp4", target="cooking: a - b"))["target"] == "cooking: a - b"
+    assert manifest_columns(Entry(path="a.mp4", target="cooking: a - b"))["target"] == "cooking: a - b"
 
 
 def test_what_is_a_url() -> None:
@@ -242,22 +242,22 @@ def test_what_is_a_url() -> None:
 def test_fetching(tmp_path: Path, clip_path: Path) -> None:
     with serving(clip_path.parent) as host:
         (tmp_path / "to").mkdir()
-        path = fetched(f"http://{host}/{clip_path.name}?token=abc", tmp_path / "to", 2**20)
+        path = fetch(f"http://{host}/{clip_path.name}?token=abc", tmp_path / "to", 2**20)
         assert path.read_bytes() == clip_path.read_bytes() and path.name == clip_path.name
         with pytest.raises(ClipError, match=rf"http://{host}/clip\.mp4\?… has more than 0 MiB"):
-            fetched(f"http://{host}/clip.mp4?token=abc", tmp_path / "to", 100)
-        assert fetched(f"HTTP://{host}/{clip_path.name}", tmp_path / "to", 2**20)
+            fetch(f"http://{host}/clip.mp4?token=abc", tmp_path / "to", 100)
+        assert fetch(f"HTTP://{host}/{clip_path.name}", tmp_path / "to", 2**20)
         with pytest.raises(
             ClipError, match=r"http://127.0.0.1:\d+/gone.mp4\?… cannot be fetched \(FileNotFound"
         ) as raised:
-            fetched(f"http://{host}/gone.mp4?token=S3CR3T", tmp_path / "to", 100)
+            fetch(f"http://{host}/gone.mp4?token=S3CR3T", tmp_path / "to", 100)
         assert "S3CR3T" not in str(raised.value)
     with pytest.raises(ClipError, match=r"nothing://x cannot be fetched \(ValueError\); is it there"):
-        fetched("nothing://x", tmp_path, 100)
+        fetch("nothing://x", tmp_path, 100)
     with pytest.raises(ClipError, match=r"http://127\.0\.0\.1:9/a\.mp4 cannot be fetched \(.*Error"):
-        fetched("http://127.0.0.1:9/a.mp4", tmp_path, 100)
+        fetch("http://127.0.0.1:9/a.mp4", tmp_path, 100)
     with pytest.raises(ClipError, match=r"http://\[bad/a\.mp4 cannot be fetched \("):
-        fetched("http://[bad/a.mp4", tmp_path, 100)
+        fetch("http://[bad/a.mp4", tmp_path, 100)
 
 
 def test_the_status_of_a_refusal_is_told_and_nothing_else(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_the_status_of_a_refusal_is_told_and_nothing_else(tmp_path: Path) -> Non
         request.end_headers()
 
     with served(answer) as host, pytest.raises(ClipError) as raised:
-        fetched(f"http://US3R@{host}/a.mp4?sig=S3CR3T", tmp_path, 100)
+        fetch(f"http://US3R@{host}/a.mp4?sig=S3CR3T", tmp_path, 100)
     assert str(raised.value) == (
         f"http://{host}/a.mp4?… cannot be fetched (FileNotFoundError: HTTP status 403); is it there?"
     )
@@ -285,7 +285,7 @@ def test_a_fetched_file_stays_in_its_folder(tmp_path: Path, name: str) -> None:
 
     (tmp_path / "to").mkdir()
     with served(answer) as host:
-        assert fetched(f"http://{host}/{name}", tmp_path / "to", 100).parent == tmp_path / "to"
+        assert fetch(f"http://{host}/{name}", tmp_path / "to", 100).parent == tmp_path / "to"
     assert [p.name for p in tmp_path.iterdir()] == ["to"]
 
 
@@ -301,11 +301,11 @@ def test_a_stream_without_an_end_is_left(tmp_path: Path) -> None:
             time.sleep(0.001)
 
     with served(answer) as host, pytest.raises(ClipError, match="has more than 3 MiB"):
-        fetched(f"http://{host}/endless", tmp_path, 3 << 20)
+        fetch(f"http://{host}/endless", tmp_path, 3 << 20)
 
 
 def test_a_full_disk_is_not_the_clips_fault(tmp_path: Path, small_disk: Callable[[str, str], Path]) -> None:
     (tmp_path / "large.mp4").write_bytes(bytes(2**21))
     place = small_disk("small", "size=1m")
     with serving(tmp_path) as host, pytest.raises(OutputError, match="is the disk full"):
-        fetched(f"http://{host}/large.mp4", place, 2**30)
+        fetch(f"http://{host}/large.mp4", place, 2**30)

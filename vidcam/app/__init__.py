@@ -1,6 +1,6 @@
 """The local page: drop a clip, choose a class, see the report, download everything.
 
-The names here are loaded when they are used, so that the process that explains clips does not load the web server.
+The names here are imported on first use, so that the process that explains clips does not import the web server.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from vidcam.app.limits import Limits
 
 if TYPE_CHECKING:
-    from vidcam.app.server import serve, served
+    from vidcam.app.server import application, serve
 
-__all__ = ["Limits", "serve", "served"]
+__all__ = ["Limits", "application", "serve"]
 
 
 def __getattr__(name: str) -> Any:

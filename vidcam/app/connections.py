@@ -1,4 +1,4 @@
-"""Connections of visitors: how many a network address may have, and how long one may wait before it asks."""
+"""Connections of visitors: a limit for each network address, and a time limit for each request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ _CROWDED = b"Your network address has too many connections to this page; close s
 
 
 def network(host: str) -> str:
-    """The network address that shares are counted by: of IPv6 it is the first half, since a visitor has all of it.
+    """Return the network that a visitor's connections are counted by: an IPv4 address, or half of an IPv6 address.
+
+    One visitor has a whole /64 network of IPv6 addresses.
+
+    Args:
+        host: the address of a visitor as text; what is no IP address is returned unchanged.
 
     Example:
         >>> network("192.0.2.1"), network("::ffff:192.0.2.1"), network("2001:db8::1:2")
@@ -32,44 +37,44 @@ def network(host: str) -> str:
 
 
 class Connection(H11Protocol):
-    """A connection that is closed where its requests do not come, or where its network address has too many."""
+    """An HTTP connection, closed if its next request is late or its network address has too many connections."""
 
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first request."""
+        """Start the timer for the first request, or refuse the connection with 429."""
         super().connection_made(transport)
         if sum(_network(other) == _network(self) for other in self.connections) > SHARE:
             self.connections.discard(self)
             transport.write(_answer(b"429 Too Many Requests", _CROWDED))
             transport.close()
         else:
-            self._wait()
+            self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
-        self._asked()
+        """Stop the timer."""
+        self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what arrived."""
+        """Parse received bytes, piece by piece."""
         for start in range(0, len(data), _PIECE):
             if not self.transport.is_closing():
                 super().data_received(data[start : start + _PIECE])
 
     def handle_events(self) -> None:
-        """Stop waiting where a request has come."""
+        """Handle what was parsed, and stop the timer if a request is complete."""
         super().handle_events()
         if self.cycle is not None and not self.cycle.response_complete:
-            self._asked()
+            self._stop_timer()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request; what is left of the last one does not count."""
-        self._wait()
+        """Start the timer for the next request; the rest of the last request's body does not stop it."""
+        self._start_timer()
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no request, with the status that says why."""
+        """Refuse a malformed request: 431 if its headers are too long, else 400."""
         error = sys.exc_info()[1]
         if getattr(error, "error_status_hint", 400) == 431:
             self.transport.write(
@@ -79,11 +84,11 @@ class Connection(H11Protocol):
         else:
             super().send_400_response(msg)
 
-    def _wait(self) -> None:
-        self._asked()
+    def _start_timer(self) -> None:
+        self._stop_timer()
         self._deadline = self.loop.call_later(TO_ASK, self.transport.close)
 
-    def _asked(self) -> None:
+    def _stop_timer(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

@@ -1,4 +1,4 @@
-"""What a visitor's browser may ask Gradio for. A request is read, checked and written anew; nothing else reaches Gradio.
+"""Requests of visitors to Gradio: each is parsed, checked and written anew; nothing else reaches Gradio.
 
 Gradio copies the files that a payload names before an event's function is called, and a mounted page does not check
 that they were uploaded. So no payload of a visitor is passed on: the clip is looked up here, and Gradio gets None.
@@ -47,26 +47,34 @@ class _Event(BaseModel):
 
 @dataclass(frozen=True)
 class Sessions:
-    """The names of sessions on this side: a browser's cookie and its page's session hash together make one.
+    """Internal names of sessions, each derived from a browser's cookie and its page's session hash.
 
-    So somebody who knows another visitor's session hash gets nothing by it.
+    A visitor who learns another visitor's session hash cannot use it without the cookie.
+
+    Attributes:
+        secret: the key of the derivation.
     """
 
     secret: bytes = b""
 
     @classmethod
     def new(cls) -> Sessions:
-        """With a secret of their own."""
+        """Return sessions with a new random secret."""
         return cls(secrets.token_bytes(32))
 
     def name(self, scope: Scope, session_hash: str) -> str:
-        """The name of a session."""
+        """Return the internal name of a session, 32 hexadecimal digits.
+
+        Args:
+            scope: the request's ASGI scope, which holds the visitor's cookie.
+            session_hash: Gradio's name of the session.
+        """
         text = f"{scope.get(VISITOR, '')} {session_hash}"
         return hmac.new(self.secret, text.encode(), hashlib.sha256).hexdigest()[:32]
 
 
-class Passed:
-    """A route whose requests are passed on to Gradio without what a visitor wrote into query, headers and body."""
+class PassThrough:
+    """A route that passes requests on to Gradio without their query, headers and body."""
 
     def __init__(self, gradio: ASGIApp) -> None:
         self._gradio = gradio
@@ -83,13 +91,13 @@ class Streams:
     """The routes of a session's messages and of its heartbeat.
 
     Args:
-        gradio: the page.
-        sessions: their names.
-        speaks: whether there may be messages for a session.
+        gradio: the page as an application.
+        sessions: the internal names of sessions.
+        has_messages: tells if a session, given by internal name, may have messages.
     """
 
-    def __init__(self, gradio: ASGIApp, sessions: Sessions, speaks: Callable[[str], bool]) -> None:
-        self._gradio, self._sessions, self._speaks = gradio, sessions, speaks
+    def __init__(self, gradio: ASGIApp, sessions: Sessions, has_messages: Callable[[str], bool]) -> None:
+        self._gradio, self._sessions, self._has_messages = gradio, sessions, has_messages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -101,7 +109,7 @@ class Streams:
         name = self._sessions.name(scope, given)
         if "session" in request.path_params:
             await pass_on(self._gradio, scope, receive, send, path=f"/gradio_api/heartbeat/{name}")
-        elif not self._speaks(name):
+        elif not self._has_messages(name):
             await PlainTextResponse("Not Found", 404)(scope, receive, send)
         else:
             await pass_on(self._gradio, scope, receive, send, query=f"session_hash={name}")
@@ -111,12 +119,12 @@ class Events:
     """The route of a session's events.
 
     Args:
-        gradio: the page.
-        sessions: their names.
-        uploads: of all visitors.
-        models, methods: those that are offered.
-        jobs: of all visitors.
-        queued: whether the events of the route go through Gradio's queue; those that explain do.
+        gradio: the page as an application.
+        sessions: the internal names of sessions.
+        uploads: the uploads of all visitors.
+        models, methods: the names that the page offers.
+        jobs: the jobs of all visitors.
+        queued: True for the route of events that go through Gradio's queue, which are those that explain.
     """
 
     def __init__(
@@ -151,7 +159,7 @@ class Events:
             await JSONResponse({"detail": refused.text}, refused.status)(scope, receive, send)
 
     def _checked(self, event: _Event) -> list[str | None]:
-        """The event's data: strings that the page offers, and None for the clip."""
+        """Return the event's data: strings that the page offers, and None for the clip."""
         match event.fn_index, event.data:
             case 0, [str(model)] if model in self._models:
                 return [model]
@@ -185,7 +193,15 @@ async def pass_on(
     query: str = "",
     body: bytes = b"",
 ) -> None:
-    """Ask Gradio with a request of our own."""
+    """Send Gradio a new request that keeps only the method, the path and a few headers of the visitor's request.
+
+    Args:
+        gradio: the page as an application.
+        scope, receive, send: of the visitor's request.
+        path: the path of the new request; the visitor's path by default.
+        query: the query string of the new request.
+        body: the JSON body of the new request, or nothing.
+    """
     path = path or scope["path"]
     headers = [(name, value) for name, value in scope["headers"] if name in _PASSED]
     headers = [(n, v) for n, v in headers if n != b"x-forwarded-proto" or v in (b"http", b"https")]
@@ -212,7 +228,7 @@ async def pass_on(
 
 
 def address_of(scope: Scope) -> str:
-    """The network address of a visitor."""
+    """Return the network address of a visitor, as connections are counted, or "" if it is not known."""
     return network(scope["client"][0]) if scope.get("client") else ""
 
 

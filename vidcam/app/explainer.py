@@ -1,4 +1,4 @@
-"""The clips of all visitors, explained one after the other in a process of its own."""
+"""Explanation of the clips of all visitors, one after the other, in a separate process."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ log = logging.getLogger("vidcam.app")
 
 
 class Explainer:
-    """Explains uploads; a clip that crashes or breaks a limit ends the process that read it, and nothing else.
+    """The explainer of uploads; a clip that crashes or breaks a limit ends only the process that reads it.
 
     Args:
-        results: where they go.
+        results: the store of results.
         limits: of the page.
     """
 
@@ -44,16 +44,16 @@ class Explainer:
         method: str,
         progress: Callable[[float, str], None],
     ) -> Result:
-        """Explain a clip into a new result, in place of the session's former one.
+        """Explain a clip and return the new result, which replaces the session's former one.
 
         Args:
-            session: who asks.
+            session: the internal name of the visitor's session.
             upload: the clip.
-            model, target, method: as for `vidcam.explain`; the target may be "top5", too.
-            progress: is called with the share that is done, in [0, 1], and the name of the step.
+            model, target, method: as for `vidcam.explain`; the target may also be "top5".
+            progress: called with the share that is done, in [0, 1], and the name of the step.
 
         Raises:
-            VidcamError: there is no result; the message is for the visitor.
+            VidcamError: the clip could not be explained; the message is for the visitor.
         """
         stopping = Event()
         with self._turn:
@@ -72,7 +72,7 @@ class Explainer:
         return result
 
     def end(self, session: str) -> None:
-        """End the work that a session waits for."""
+        """End the work for a session."""
         running = self._running
         if running is not None and running[0] == session:
             running[1].set()
@@ -94,7 +94,7 @@ class Explainer:
         progress: Callable[[float, str], None],
         stopping: Event,
     ) -> str:
-        """The error for the visitor, or ""."""
+        """Return the error for the visitor, or "" if the clip was explained."""
         limits = self._limits
         job = {
             "folder": str(result.folder),
@@ -136,7 +136,7 @@ class Explainer:
 
 
 def _take(upload: Upload, result: Result) -> None:
-    """The clip in the folder of the result, without a copy where the file system can do that."""
+    """Return the clip in the folder of the result, as a hard link if the file system can, else as a copy."""
     clip = result.folder / "clip" / result.clip
     try:
         try:

@@ -1,4 +1,4 @@
-"""Who may ask the page for something: its own address, its own origin and, in a network, who has the token."""
+"""Access control of the page: its own address, its own origin and, in a network, a token."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _POLICY = "frame-ancestors 'self'; object-src 'none'; base-uri 'self'; form-acti
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine only.
+    """Return True if an address can be reached from this machine only.
 
     Example:
         >>> is_loopback("localhost"), is_loopback("127.0.0.1"), is_loopback("0.0.0.0")
@@ -47,12 +47,12 @@ def is_loopback(host: str) -> bool:
 
 
 class Gate:
-    """An application with a gate before it.
+    """An application behind access control.
 
     Args:
         app: the application.
-        host: the address that it listens at. A loopback address is asked for by a loopback name only.
-        token: that a visitor has to show once, or None where everybody may enter.
+        host: the address that it listens at. At a loopback address, requests must name a loopback host.
+        token: the token that a visitor must show once, or None if everybody may enter.
     """
 
     def __init__(self, app: ASGIApp, host: str, token: str | None) -> None:
@@ -75,7 +75,7 @@ class Gate:
         name = f"vidcam-{(scope.get('server') or ('', 0))[1]}"
         visitor = self._visitor(headers, name)
         if scope["path"] == "/" and not visitor and headers.get("sec-fetch-site") in _ELSEWHERE:
-            await _from_elsewhere(headers)(scope, receive, _protected(scope, send, None))
+            await _cross_site_response(headers)(scope, receive, _protected(scope, send, None))
             return
         by_token = self._shows_token(scope, headers)
         if self._token is not None and not (visitor or by_token or scope["path"].startswith(_RESULTS)):
@@ -106,7 +106,7 @@ class Gate:
         return None
 
     def _visitor(self, headers: Headers, name: str) -> str:
-        """The visitor that a cookie of this gate names, or ""."""
+        """Return the visitor that a cookie of this gate names, or ""."""
         parts = (part.strip() for part in headers.get("cookie", "").split(";"))
         values = (part[len(name) + 1 :] for part in parts if part.startswith(f"{name}="))
         visitor, _, signature = next(values, "")[:_LONGEST_COOKIE].partition(".")
@@ -129,7 +129,7 @@ class Gate:
 
 
 def address_with(token: str | None, host: str, port: int) -> str:
-    """The address that a visitor opens."""
+    """Return the URL that a visitor opens, with the token if there is one."""
     host = f"[{host}]" if ":" in host else host
     return f"http://{host}:{port}" + (f"/?token={quote(token)}" if token is not None else "")
 
@@ -139,13 +139,13 @@ def _same(given: str, expected: str) -> bool:
 
 
 def _is_local(host: str) -> bool:
-    """Whether a Host header names this machine, and nothing else is in it."""
+    """Return True if a Host header names this machine and holds nothing else."""
     named = _HOST.fullmatch(host)
     return named is not None and is_loopback(named[1])
 
 
-def _from_elsewhere(headers: Headers) -> Response:
-    """The answer to a browser that comes from another site, and so does not say which visitor it is.
+def _cross_site_response(headers: Headers) -> Response:
+    """Return the answer to a request from another site, which carries no cookie of the visitor.
 
     A new cookie would replace the one of a page that is open.
     """
@@ -155,7 +155,7 @@ def _from_elsewhere(headers: Headers) -> Response:
 
 
 def _protected(scope: Scope, send: Send, cookie: str | None) -> Send:
-    """Answers with the headers that keep a browser from misreading or embedding them."""
+    """Return a `send` that adds the headers against misreading and embedding, and the cookie if there is one."""
 
     async def protected(message: Message) -> None:
         if message["type"] == "http.response.start":

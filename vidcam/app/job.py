@@ -1,4 +1,4 @@
-"""What happens in the process that explains clips: one clip at a time, in the folder of its result."""
+"""The process that explains clips: one clip at a time, in the folder of its result."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Report = Callable[[dict[str, Any]], None]
 def explain(job: dict[str, Any], report: Report) -> dict[str, Any]:
     """Explain a clip into the folder of the job.
 
-    The process works in that folder, and all names are relative to it: no message and no file tells where it is.
+    The process works in that folder, and all names are relative to it: no message and no file shows its absolute path.
 
     Args:
         job: `folder`, `clip` (a name in its folder "clip"), `archive`, `model`, `target`, `method`, `frames`, `seconds`
             and `pixels` (limits of the clip).
-        report: is called with `share`, in [0, 1], and `step`, a word.
+        report: called with `share`, in [0, 1], and `step`, a word.
 
     Returns:
-        Nothing; or `error`, a message for the visitor; or `unexpected`, a traceback for the log.
+        An empty dict; or `error`, a message for the visitor; or `unexpected`, a traceback for the log.
     """
     os.chdir(job["folder"])
     try:
@@ -69,7 +69,7 @@ def _explain(job: dict[str, Any], report: Report) -> None:
 
 
 def _archive(archive: Path) -> None:
-    """Everything in the folder as one file."""
+    """Write all files of the folder into one ZIP file."""
     everything = sorted(p for p in Path().rglob("*") if p.is_file())
     with zipfile.ZipFile(archive, "x", zipfile.ZIP_DEFLATED) as out:
         for path in everything:

@@ -1,4 +1,4 @@
-"""The clips that wait or are explained: one of a session, and of a network address at most half of all."""
+"""Clips that wait or are being explained: one per session, and half of all per network address."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from vidcam.app.uploads import Refused, Upload
 
 @dataclass
 class Job:
-    """A clip that waits or is explained.
+    """A clip that waits or is being explained.
 
     Attributes:
-        session: who asked.
-        address: of the visitor in the network.
-        clip: the upload, or None where there is none.
+        session: the internal name of the visitor's session.
+        address: the visitor's network address.
+        clip: the upload, or None if there is none.
     """
 
     session: str
@@ -26,10 +26,10 @@ class Job:
 
 
 class Jobs:
-    """All jobs: those that are in the queue, and those whose request is on its way there.
+    """All jobs: those in the queue, and those whose request has not reached it yet.
 
     Args:
-        queued: gives those in the queue.
+        queued: returns the jobs in the queue.
         limits: of the page.
     """
 
@@ -39,10 +39,14 @@ class Jobs:
 
     @contextmanager
     def joining(self, session: str, address: str) -> Iterator[Job]:
-        """Hold a place for a job until the queue has taken or refused it.
+        """Yield a job that reserves a place until the queue has accepted or refused it.
+
+        Args:
+            session: the internal name of the visitor's session.
+            address: the visitor's network address.
 
         Raises:
-            Refused: the session has a job, or its address has its share.
+            Refused: the session has a job already, or its address has reached its share.
         """
         jobs = self._all()
         if any(job.session == session for job in jobs):
@@ -58,7 +62,7 @@ class Jobs:
             self._joining.remove(job)
 
     def clips(self) -> set[str]:
-        """The keys of the uploads that jobs need."""
+        """Return the keys of the uploads that jobs need."""
         return {job.clip.key for job in self._all() if job.clip is not None}
 
     def _all(self) -> list[Job]:

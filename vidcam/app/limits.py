@@ -1,4 +1,4 @@
-"""The limits of the page: of a clip, of the work on it, and of all visitors together."""
+"""Limits of the page: of a clip, of the work on it, and of all visitors together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ FRAME_RATE = 60  # frames per second that the limit of time is counted in
 
 
 def share(limit: int) -> int:
-    """What one network address may have of a limit.
+    """Return the part of a limit that one network address may use: half, at least 1.
 
     Example:
         >>> share(8), share(1)
@@ -22,16 +22,16 @@ class Limits:
     """Limits of the page.
 
     Attributes:
-        megabytes: of the file of a clip.
-        seconds: of a clip, counted as frames at 60 a second.
-        pixels: of a picture.
-        work_seconds: to explain a clip, on the clock.
+        megabytes: size of the file of a clip.
+        seconds: duration of a clip, counted as frames at 60 a second.
+        pixels: size of a picture.
+        work_seconds: time to explain a clip.
         memory: bytes of memory of the process that explains clips.
-        uploads: files of all visitors together; of these and the following, a network address has half.
-        files: as many largest clips fit on the disk, all visitors together.
-        arriving: uploads at the same time.
-        waiting: clips that wait to be explained.
-        results: explained clips of all visitors together.
+        uploads: number of files of all visitors; one network address may use half of this limit and of those below.
+        files: disk space of all uploads, counted in clips of the largest size.
+        arriving: number of uploads at the same time.
+        waiting: number of clips that wait to be explained.
+        results: number of stored results of all visitors.
     """
 
     megabytes: int = 256
@@ -47,10 +47,10 @@ class Limits:
 
     @property
     def frames(self) -> int:
-        """Frames of a clip."""
+        """Maximum number of frames of a clip."""
         return self.seconds * FRAME_RATE
 
     @property
     def bytes(self) -> int:
-        """Bytes of the file of a clip."""
+        """Maximum size of the file of a clip, in bytes."""
         return self.megabytes << 20

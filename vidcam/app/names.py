@@ -1,4 +1,4 @@
-"""File names of visitors, made safe for every file system and archive, and content types that no visitor chooses."""
+"""Safe file names for visitors' files, and content types that a visitor cannot choose."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ _MOST_CHARACTERS, _MOST_BYTES = 100, 200
 
 
 def safe_name(given: str) -> str:
-    r"""A visitor's name of a file, without a folder and without characters that mean something to a file system.
+    r"""Return a visitor's file name without folders and without characters that are special to a file system.
 
-    An ending is kept where it is one of a video or a picture.
+    The suffix is kept if it is one of a video or a picture.
 
     Example:
         >>> safe_name("../jump: 1.MP4"), safe_name("evil.html"), safe_name("\0"), safe_name("..")
@@ -64,6 +64,6 @@ def safe_name(given: str) -> str:
 
 
 def content_type(name: str) -> str:
-    """The content type of a file that is served, by its ending."""
+    """Return the content type of a served file, by its suffix."""
     suffix = Path(name).suffix
     return _CONTENT_TYPES.get(suffix) or _CLIPS.get(suffix, BINARY)

@@ -1,4 +1,4 @@
-"""The page itself: its parts, and the functions that its events call."""
+"""The page in the browser: its components, and the functions that its events call."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ addEventListener("message", ({ source, data }) => {
 
 
 def page(explainer: Explainer, limits: Limits, left: Callable[[str], None]) -> gr.Blocks:
-    """The page.
+    """Return the page.
 
     Args:
-        explainer: what explains clips.
+        explainer: explains clips.
         limits: of the page.
-        left: is called with a session that ended.
+        left: called with the internal name of a session that has ended.
     """
 
-    def explained(_: None, model: str, target: str, method: str, request: gr.Request, told: Any = gr.Progress()) -> str:
+    def explained(_: None, model: str, target: str, method: str, request: gr.Request, bar: Any = gr.Progress()) -> str:
         upload = request.request.scope.get(CLIP) if request.request is not None else None
         if upload is None:
             raise gr.Error(GONE, print_exception=False)
 
         def progress(share: float, step: str) -> None:
-            told(share, desc=step)
+            bar(share, desc=step)
 
         try:
             result = explainer.explain(str(request.session_hash), upload, model, target, method, progress)
@@ -91,17 +91,22 @@ def page(explainer: Explainer, limits: Limits, left: Callable[[str], None]) -> g
     return blocks.queue(max_size=limits.waiting)
 
 
-def queued(blocks: gr.Blocks) -> list[Job]:
-    """The clips that wait or are explained."""
+def queued_jobs(blocks: gr.Blocks) -> list[Job]:
+    """Return the jobs in the page's queue, those being explained included."""
     queue = blocks._queue
     waiting = [event for each in queue.event_queue_per_concurrency_id.values() for event in each.queue]
     running = [event for job in queue.active_jobs if job is not None for event in job]
-    asked = [(event.session_hash, event.request.scope) for event in waiting + running]
-    return [Job(session, address_of(scope), scope.get(CLIP)) for session, scope in asked]
+    requests = [(event.session_hash, event.request.scope) for event in waiting + running]
+    return [Job(session, address_of(scope), scope.get(CLIP)) for session, scope in requests]
 
 
-def speaks(blocks: gr.Blocks, session: str) -> bool:
-    """Whether there may be messages for a session."""
+def has_messages(blocks: gr.Blocks, session: str) -> bool:
+    """Return True if there may be messages for a session.
+
+    Args:
+        blocks: the page.
+        session: the internal name of the session.
+    """
     return session in blocks._queue.pending_messages_per_session
 
 

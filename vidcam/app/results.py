@@ -1,4 +1,4 @@
-"""What visitors get: a random folder for each explained clip, of which a fixed set of files is served."""
+"""Results of visitors: a folder with a random name for each explained clip, of which a fixed set of files is served."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vidcam.app.limits import Limits, share
 from vidcam.app.names import content_type
 from vidcam.errors import VidcamError
 
-UNUSED = 1800  # seconds until a result is deleted that nobody fetched
+UNUSED = 1800  # seconds until a result is deleted that is not fetched
 ARCHIVE = "vidcam.zip"
 _REPORT = "report.html"
 _SHOWN = {"overlay.mp4", "overlay.png", "curve.png", "clip.mp4"}
@@ -30,15 +30,15 @@ _SANDBOX = (
 
 @dataclass
 class Result:
-    """A folder with what was made of a clip.
+    """A folder with the results of a clip.
 
     Attributes:
-        key: 128 random bits; whoever knows it may see the result.
-        folder: where it is; the working folder of the process that makes it.
-        session: whose it is.
-        address: of the visitor in the network.
+        key: 128 random bits; a visitor who has the key may see the result.
+        folder: path of the folder; the working directory of the process that explains the clip.
+        session: internal name of the session that owns it.
+        address: network address of the visitor.
         clip: the name of the clip.
-        used: when, in seconds of a monotonic clock.
+        used: time of the last use, in seconds of a monotonic clock.
     """
 
     key: str
@@ -50,7 +50,7 @@ class Result:
 
 
 class Results:
-    """All results of all visitors.
+    """The results of all visitors.
 
     Args:
         place: the folder for them.
@@ -62,7 +62,12 @@ class Results:
         self._results: dict[str, Result] = {}
 
     def new(self, session: str, address: str, clip: str) -> Result:
-        """An empty folder, in place of the session's former result.
+        """Return a result with an empty folder; it replaces the session's former result.
+
+        Args:
+            session: the internal name of the visitor's session.
+            address: the visitor's network address.
+            clip: the name of the clip.
 
         Raises:
             VidcamError: there are too many results.
@@ -79,25 +84,25 @@ class Results:
         return result
 
     def delete(self, result: Result) -> None:
-        """Delete one."""
+        """Delete a result and its folder."""
         self._results.pop(result.key, None)
         shutil.rmtree(result.folder, ignore_errors=True)
 
     def forget(self, session: str) -> None:
-        """Delete what was made for a session."""
+        """Delete the results of a session."""
         for result in list(self._results.values()):
             if result.session == session:
                 self.delete(result)
 
     def sweep(self) -> None:
-        """Delete what nobody fetched for too long."""
+        """Delete the results that were not used for too long."""
         now = time.monotonic()
         for result in list(self._results.values()):
             if now - result.used > UNUSED:
                 self.delete(result)
 
     async def answer(self, request: Request) -> Response:
-        """Serve a file of a result, under a content type that its name in the fixed set decides."""
+        """Return a file of a result as a response; its content type follows from its name in the fixed set."""
         result, name = self._results.get(request.path_params["key"]), request.path_params["name"]
         if result is None or name not in {_REPORT, f"clip/{result.clip}", *_SHOWN, *_SAVED}:
             return PlainTextResponse("Not here, or no longer.", 404)

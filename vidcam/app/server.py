@@ -1,4 +1,4 @@
-"""The page as a web server: its routes, its folder on the disk, and its end."""
+"""The page as a web server: its routes, its folder on the disk, and its shutdown."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from vidcam.app.connections import Connection
-from vidcam.app.events import Events, Passed, Sessions, Streams, address_of
+from vidcam.app.events import Events, PassThrough, Sessions, Streams, address_of
 from vidcam.app.explainer import Explainer
 from vidcam.app.gate import LONGEST_HEAD, Gate, address_with, is_loopback
 from vidcam.app.jobs import Jobs
 from vidcam.app.limits import Limits
 from vidcam.app.names import BINARY
-from vidcam.app.page import HEAD, page, queued, speaks
+from vidcam.app.page import HEAD, has_messages, page, queued_jobs
 from vidcam.app.results import Results
 from vidcam.app.uploads import Refused, Uploads
 from vidcam.cam.methods import METHODS
@@ -50,13 +50,13 @@ _SWEEP = 5  # seconds between two looks for what is too old
 
 
 @contextmanager
-def served(host: str, limits: Limits, token: str | None = None) -> Iterator[ASGIApp]:
-    """The page as a web application, with a directory for its visitors that is gone at the end.
+def application(host: str, limits: Limits, token: str | None = None) -> Iterator[ASGIApp]:
+    """Yield the page as a web application, with a folder for its visitors that is deleted at the end.
 
     Args:
         host: the address that it will listen at.
         limits: of the page.
-        token: that visitors have to show. At an address that others reach there always is one.
+        token: the token that visitors must show; always set at an address that other machines can reach.
     """
     if token is None and not is_loopback(host):
         token = secrets.token_urlsafe()
@@ -121,8 +121,8 @@ def _application(host: str, limits: Limits, uploads: Uploads, results: Results, 
     blocks = page(explainer, limits, left)
     gradio = _mounted(host, limits, blocks)
     sessions = Sessions.new()
-    jobs = Jobs(partial(queued, blocks), limits)
-    passed, streams = Passed(gradio), Streams(gradio, sessions, partial(speaks, blocks))
+    jobs = Jobs(partial(queued_jobs, blocks), limits)
+    passed, streams = PassThrough(gradio), Streams(gradio, sessions, partial(has_messages, blocks))
 
     def events(through_queue: bool) -> Events:
         return Events(gradio, sessions, uploads, model_names(), METHODS, jobs, through_queue)
@@ -154,7 +154,7 @@ def _application(host: str, limits: Limits, uploads: Uploads, results: Results, 
 
 
 def _mounted(host: str, limits: Limits, blocks: gr.Blocks) -> fastapi.FastAPI:
-    """Gradio's own application; visitors reach it through the routes above only."""
+    """Return Gradio's own application; visitors reach it through the routes above only."""
     sans, mono = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
     return gr.mount_gradio_app(
         fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
@@ -173,25 +173,25 @@ def serve(host: str = _LOOPBACK, port: int = 7860, limits: Limits = Limits()) ->
     """Serve the page until it is interrupted.
 
     Args:
-        host: the address it listens at; the default answers this machine alone. At any other address visitors need
-            the token in the address that is printed.
-        port: of it.
+        host: the address it listens at; the default can be reached from this machine only. At any other address, a
+            visitor needs the token in the URL that is printed.
+        port: the port it listens at; 0 takes a free one.
         limits: of the page.
 
     Raises:
-        SettingsError: it cannot listen there.
+        SettingsError: the address or the port cannot be used.
     """
     host = host.strip("[]")
     with listening_at(host, port) as listening:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the directory is deleted then, too
         token = None if is_loopback(host) else secrets.token_urlsafe()
-        with served(host, limits, token) as app:
+        with application(host, limits, token) as app:
             print(f"{address_with(token, host, listening.getsockname()[1])}  (Ctrl-C ends it)", flush=True)
             uvicorn.Server(configuration(app)).run(sockets=[listening])
 
 
 def configuration(app: ASGIApp) -> uvicorn.Config:
-    """How the web server runs."""
+    """Return the settings of the web server."""
     return uvicorn.Config(
         app,
         http=Connection,
@@ -205,10 +205,10 @@ def configuration(app: ASGIApp) -> uvicorn.Config:
 
 
 def listening_at(host: str, port: int) -> socket.socket:
-    """A socket that is bound to an address of IPv4 or IPv6.
+    """Return a socket bound to an address of IPv4 or IPv6.
 
     Raises:
-        SettingsError: it cannot listen there.
+        SettingsError: the address or the port cannot be used.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

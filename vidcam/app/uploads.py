@@ -1,4 +1,4 @@
-"""The files that visitors bring: streamed to disk, bounded, known by random names, deleted in time."""
+"""Uploads of visitors: streamed to disk, limited in size, stored under random names, deleted after a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from vidcam.app.limits import Limits, share
 from vidcam.app.names import safe_name
 
-UNCLAIMED = 120  # seconds until an upload is deleted that no session asked for
+UNCLAIMED = 120  # seconds until an upload is deleted that no session claims
 UNUSED = 900  # seconds until an upload is deleted that its session did not use
 _ARRIVAL = 600  # seconds an upload may take
 _PAUSE = 30  # seconds between two parts of an upload
@@ -33,8 +33,8 @@ class Refused(Exception):
     """A request that is answered with an error.
 
     Attributes:
-        status: of the answer.
-        text: plain words for the visitor.
+        status: HTTP status of the answer.
+        text: message for the visitor.
     """
 
     def __init__(self, status: int, text: str) -> None:
@@ -44,17 +44,17 @@ class Refused(Exception):
 
 @dataclass
 class Upload:
-    """A file that a visitor brought.
+    """A file that a visitor uploaded.
 
     Attributes:
-        key: 128 random bits; whoever knows it brought the file.
-        path: where it is stored.
-        address: of the visitor in the network.
-        name: the visitor's name of it, made safe.
-        size: bytes, also while it arrives.
-        session: who owns it, "" until a session asks for it.
-        used: when, in seconds of a monotonic clock.
-        complete: whether all of it has arrived.
+        key: 128 random bits; only the visitor who uploaded the file has it.
+        path: path of the stored file.
+        address: network address of the visitor.
+        name: the visitor's file name, made safe.
+        size: bytes received so far.
+        session: internal name of the session that owns it, "" until a session claims it.
+        used: time of the last use, in seconds of a monotonic clock.
+        complete: True once all of it is received.
     """
 
     key: str
@@ -68,7 +68,7 @@ class Upload:
 
 
 class Uploads:
-    """All uploads of all visitors.
+    """The uploads of all visitors.
 
     Args:
         place: the folder for them.
@@ -81,10 +81,15 @@ class Uploads:
         self._lock = Lock()
 
     async def receive(self, body: AsyncIterator[bytes], content_type: str, address: str) -> Upload:
-        """Store the one file of a multipart request.
+        """Store the single file of a multipart request and return the upload.
+
+        Args:
+            body: the request's body in parts.
+            content_type: the request's content type, which names the boundary.
+            address: the visitor's network address.
 
         Raises:
-            Refused: the request is malformed or too large, or there is no room.
+            Refused: the request is malformed, too slow or too large, or there is no room.
         """
         upload = self._reserved(address)
         try:
@@ -101,14 +106,19 @@ class Uploads:
         return upload
 
     def named(self, key: str) -> Upload | None:
-        """The complete upload of that name."""
+        """Return the complete upload of that key, or None."""
         upload = self._uploads.get(key)
         return upload if upload is not None and upload.complete else None
 
     def claim(self, key: str, session: str, kept: Collection[str] = ()) -> Upload | None:
-        """The upload of that name, if this session owns it or nobody does.
+        """Return the upload of that key if this session owns it or no session does, else None.
 
-        From then on it is the session's only one, but for those that are kept, since a job needs them.
+        The session's other uploads are deleted.
+
+        Args:
+            key: of the upload.
+            session: the internal name of the session that claims it.
+            kept: keys of the uploads that jobs need, which are not deleted.
         """
         with self._lock:
             upload = self.named(key)
@@ -121,13 +131,17 @@ class Uploads:
         return upload
 
     def forget(self, session: str) -> None:
-        """Delete what a session brought."""
+        """Delete the uploads of a session."""
         for upload in self._all():
             if upload.session == session:
                 self._delete(upload)
 
     def sweep(self, kept: Collection[str] = ()) -> None:
-        """Delete what was not used for too long; what is kept is used."""
+        """Delete the uploads that were not used for too long.
+
+        Args:
+            kept: keys of the uploads that jobs need, which count as used.
+        """
         now = time.monotonic()
         for upload in self._all():
             if upload.key in kept:
@@ -184,7 +198,12 @@ class Uploads:
 
 
 def _patience(received: int, elapsed: float) -> float:
-    """Seconds that the next part of an upload may take."""
+    """Return the seconds that the next part of an upload may take.
+
+    Args:
+        received: bytes so far.
+        elapsed: seconds since the upload began.
+    """
     return min(_PAUSE, max(_BEGINNING, received / _RATE) - elapsed)
 
 
@@ -194,7 +213,7 @@ async def _next(body: AsyncIterator[bytes], seconds: float) -> bytes | None:
 
 
 class _OneFile:
-    """The parser of a multipart body with one file in it."""
+    """A parser of a multipart body with one file in it."""
 
     def __init__(self, content_type: str) -> None:
         kind, options = parse_options_header(content_type)
@@ -219,13 +238,17 @@ class _OneFile:
         )
 
     def content(self, chunk: bytes) -> bytes:
-        """The part of a chunk that is of the file."""
+        """Return the bytes of a chunk that belong to the file."""
         self._content.clear()
         self._parser.write(chunk)
         return b"".join(self._content)
 
     def finish(self) -> None:
-        """Check that the file is complete."""
+        """Check that the file is complete.
+
+        Raises:
+            Refused: it is not.
+        """
         self._parser.finalize()
         if self._parts == 0 or not self._complete:
             raise Refused(400, "The upload is not complete; try again.")

@@ -1,4 +1,4 @@
-"""Class activation maps of a batch of windows, for vidcam's pipeline and for people with their own loop."""
+"""Class activation maps of a batch of windows, for vidcam's engine and for your own loop."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def class_activation_map(
     layout: Layout = CHANNELS_FIRST,
     pack: Callable[[Tensor], Any] = lambda windows: windows,
 ) -> Tensor:
-    """Where and when a network sees a class in each window of a batch.
+    """Return the evidence for a class in each window of a batch, as a heatmap over time and space.
 
     Args:
-        network: in evaluation mode; gives scores before softmax, (N, classes).
-        windows: (N, 3, T, H, W), on the network's device.
+        network: in evaluation mode; returns scores before softmax, (N, classes).
+        windows: (N, 3, T, H, W), preprocessed, on the network's device.
         layer: name of the target layer in `network.named_modules()`.
-        target: index of the class, a function of the output that gives (N,) scores, or None for the most probable
-            class of each window.
+        target: index of the class; a function of the network's output that returns (N,) scores; or None for the most
+            probable class of each window.
         method: a key of `vidcam.cam.methods.METHODS`.
-        layout: how the layer arranges its output; (N, C, T, H, W) or (N, C, H, W) by default.
-        pack: makes the network's input from windows.
+        layout: the order of axes in the layer's output; (N, C, T, H, W) or (N, C, H, W) by default.
+        pack: returns the network's input, given windows.
 
     Returns:
         (N, T, H, W) float32, 0 or more, not normalised: the layer's map interpolated trilinearly to the windows.
@@ -44,7 +44,7 @@ def class_activation_map(
     Raises:
         LayerError: the layer cannot be explained.
         SettingsError: there is no such method.
-        TargetError: there is no class of that index, or the function gives something else than (N,) scores.
+        TargetError: there is no class of that index, or the function does not return (N,) scores.
 
     Example:
         >>> from torch import nn, rand
@@ -71,16 +71,19 @@ def class_activation_map(
 def class_activation_maps(
     capture: Capture, score: ScoreFunction, methods: Sequence[str]
 ) -> dict[tuple[str, str], Tensor]:
-    """The maps of one score by several methods at all captured layers: (method, layer) → (N, t, h, w) float32.
+    """Return the maps of one score by several methods at all captured layers.
 
     Args:
         capture: an open `captured`.
-        score: a function of the network's output that gives one score for each window, (N,).
+        score: a function of the network's output that returns one score per window, (N,).
         methods: keys of `vidcam.cam.methods.METHODS`.
+
+    Returns:
+        (method, layer) → (N, t, h, w) float32 on the layer's grid, 0 or more, not normalised.
 
     Raises:
         LayerError: the score does not depend on a layer, or a method cannot explain it.
-        TargetError: the function gives something else than (N,) scores.
+        TargetError: the function does not return (N,) scores.
     """
     scores = score(capture.output)
     activations = {layer: a.float() for layer, a in capture.activations.items()}

@@ -1,4 +1,4 @@
-"""Maps of several layers made one."""
+"""Fusion of the heatmaps of several layers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
 
 
 def fuse(maps: Sequence[np.ndarray], how: Fusion = "mean") -> np.ndarray:
-    """One heatmap per frame from those of several layers, whose values cannot be compared as they are.
+    """Return one heatmap per frame from the heatmaps of several layers, whose units differ.
 
     Each layer's maps are scaled by their largest value over the whole clip and brought to the finest grid by
     bilinear interpolation. Then "mean" averages them, and "max" takes the largest at each position, the
@@ -23,12 +23,17 @@ def fuse(maps: Sequence[np.ndarray], how: Fusion = "mean") -> np.ndarray:
 
     Args:
         maps: one (F, h, w) for each layer.
+        how: "mean" or "max".
 
     Returns:
         (F, H, W) float32 in [0, 1], H and W the largest of the layers.
 
     Raises:
         SettingsError: `how` is neither.
+
+    Example:
+        >>> fuse([np.ones((4, 2, 2)), np.zeros((4, 8, 8))]).shape
+        (4, 8, 8)
     """
     one_of(how, FUSIONS, "fusion")
     height, width = max(m.shape[1] for m in maps), max(m.shape[2] for m in maps)

@@ -1,4 +1,4 @@
-"""The layers of a network that can be explained, and what each of their positions sees of the window."""
+"""Layers of a network that can be explained, each with its stride and receptive field in the window."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from vidcam.cam.layout import CHANNELS_FIRST, Layout, tensor_of
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """The part of the window that one position of a layer sees, in time, height and width.
+    """The part of the window that one position of a layer depends on, in time, height and width.
 
     Attributes:
-        stride: frames or pixels of the window between neighbouring positions.
-        field: frames or pixels of the window that reach one position, its receptive field; None where every position
-            sees all, as behind attention or global pooling.
+        stride: frames and pixels of the window between neighbouring positions.
+        field: frames and pixels of the window that reach one position; None if every position depends on all of them,
+            as after attention or global pooling.
     """
 
     stride: tuple[int, int, int] = (1, 1, 1)
@@ -35,8 +35,8 @@ class SpaceTimeLayer:
 
     Attributes:
         kind: name of the module's class.
-        shape: of its output, (C, T, H, W).
-        receptive_field: of a position; where the network's input has several pathways, in frames of its own pathway.
+        shape: shape of its output, (C, T, H, W).
+        receptive_field: of one position; if the input has several pathways, in frames of the layer's own pathway.
     """
 
     kind: str
@@ -45,14 +45,20 @@ class SpaceTimeLayer:
 
 
 def space_time_layers(network: nn.Module, inputs: Any, layout: Layout = CHANNELS_FIRST) -> dict[str, SpaceTimeLayer]:
-    """The layers that can be explained by name, in the order they are called.
+    """Return the layers that can be explained, by name, in the order they are called.
 
     Runs the network once. Layers with a single position in space are left out.
 
     Args:
         network: in evaluation mode.
-        inputs: what it takes, for one window: a tensor or a list of them.
-        layout: how the layers arrange their output; channels first by default.
+        inputs: the network's input for one window: a tensor or a list of tensors.
+        layout: the order of axes in the layers' outputs; channels first by default.
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv3d(3, 4, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool3d(1))
+        >>> layers = space_time_layers(network, torch.zeros(1, 3, 9, 33, 33))
+        >>> list(layers), layers["0"].shape, layers["0"].receptive_field.stride
+        (['0', '1'], (4, 4, 16, 16), (2, 2, 2))
     """
     found: dict[str, SpaceTimeLayer] = {}
     tracing = _Tracing(inputs)
@@ -82,7 +88,7 @@ def space_time_layers(network: nn.Module, inputs: Any, layout: Layout = CHANNELS
 
 
 class _Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Follows strides and receptive fields through every operation of a forward pass."""
+    """A trace of strides and receptive fields through every operation of a forward pass."""
 
     def __init__(self, inputs: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -91,7 +97,7 @@ class _Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._fields[tensor] = ReceptiveField()
 
     def field_of(self, tensor: Tensor) -> ReceptiveField:
-        """What a position of a tensor seen on the way sees."""
+        """Return the receptive field of a traced tensor."""
         found: ReceptiveField = self._fields.get(tensor, ReceptiveField())
         return found
 
@@ -128,7 +134,7 @@ def _after(func: Any, args: Any, receptive_field: ReceptiveField) -> ReceptiveFi
 
 
 def _mixes(func: Any) -> bool:
-    """Whether an operation lets every position see every other: attention and means over the picture."""
+    """Return True if an operation connects every position with every other: attention, and means over the picture."""
     name = func.overloadpacket.__name__
     return name in {"mean", "bmm", "_softmax"} or name.startswith(
         ("adaptive_", "_adaptive_", "_scaled_dot_product", "_native_multi_head", "_transformer_encoder")
@@ -136,7 +142,7 @@ def _mixes(func: Any) -> bool:
 
 
 def _joined(given: Sequence[ReceptiveField]) -> ReceptiveField:
-    """What a position sees behind an operation on several traced tensors: as much as the widest."""
+    """Return the receptive field behind an operation on several traced tensors: the widest of theirs."""
     fields = [s.field for s in given if s.field is not None]
     field = tuple(map(max, zip(*fields))) if len(fields) == len(given) else None
     stride = tuple(map(max, zip(*(s.stride for s in given))))
@@ -144,5 +150,5 @@ def _joined(given: Sequence[ReceptiveField]) -> ReceptiveField:
 
 
 def _three(values: Sequence[int]) -> tuple[int, ...]:
-    """Time, height and width from the numbers of an operation over two dimensions (an image's) or three."""
+    """Return time, height and width from the numbers of an operation over two dimensions (an image's) or three."""
     return (*[1] * (3 - len(values)), *values)

@@ -1,4 +1,4 @@
-"""Where time and space are in what a layer gives."""
+"""Layout: the order of the axes of time, space and channels in a layer's output."""
 
 from __future__ import annotations
 
@@ -11,28 +11,33 @@ from einops import rearrange
 from torch import Tensor, nn
 
 Fold = Callable[[Tensor], Tensor]
-"""Brings a layer's tensor, or the gradient with respect to it, to (N, C, T, H, W)."""
+"""A function that reshapes a layer's tensor, or the gradient with respect to it, to (N, C, T, H, W)."""
 
 _ALWAYS_CHANNELS_FIRST = (nn.Conv2d, nn.Conv3d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the layers of a network arrange their output.
+    """Order of the axes in the outputs of a network's layers.
 
-    Convolutional networks give (N, C, T, H, W), or (N, C, H, W) for images, which is taken as one step in time.
+    Convolutional networks return (N, C, T, H, W), or (N, C, H, W) for images, which is read as one step in time.
 
     Attributes:
-        channels_last: whether layers other than convolutions and their norms give (N, T, H, W, C), or (N, H, W, C).
-        grid: (T, H, W) of the tokens in (N, L, C) outputs; tokens before the last T·H·W, a class token for example,
-            are left out. Layers that give (tokens, (T, H, W)) say it themselves and need no grid.
+        channels_last: True if layers other than convolutions and their norms return (N, T, H, W, C) or (N, H, W, C).
+        grid: (T, H, W) of the tokens in (N, L, C) outputs; tokens before the last T·H·W, such as a class token,
+            are left out. Layers that return (tokens, (T, H, W)) need no grid.
     """
 
     channels_last: bool = False
     grid: tuple[int, int, int] | None = None
 
     def fold(self, layer: nn.Module, output: Any) -> Fold | None:
-        """What brings the layer's tensor to (N, C, T, H, W), or None where the output has no time and space."""
+        """Return the function that reshapes the layer's tensor to (N, C, T, H, W), or None if it has no time and space.
+
+        Args:
+            layer: the module.
+            output: what the module returned: a tensor, or a tuple that begins with one.
+        """
         tensor = tensor_of(output)
         if tensor is None:
             return None
@@ -53,7 +58,7 @@ CHANNELS_FIRST = Layout()
 
 
 def tensor_of(output: Any) -> Tensor | None:
-    """The tensor in a layer's output: the output itself, or the first of a tuple."""
+    """Return the tensor in a layer's output: the output itself, or the first of a tuple; None if there is none."""
     first = output[0] if isinstance(output, tuple) and output else output
     return first if isinstance(first, Tensor) else None
 

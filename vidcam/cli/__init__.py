@@ -1,4 +1,4 @@
-"""The command line: parses, calls, prints. Heavy imports happen inside the commands, so that --help is quick."""
+"""The command line: parses, calls, prints. Heavy imports happen inside the commands, so that --help is fast."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ for name, group in {
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends with one line on standard error and exit code 2."""
+    """Run the command line; a VidcamError ends with one line on standard error and exit code 2."""
     try:
         app()
     except VidcamError as error:

@@ -1,4 +1,4 @@
-"""`python -m vidcam.cli`."""
+"""The command line as a module: `python -m vidcam.cli`."""
 
 from vidcam.cli import main
 

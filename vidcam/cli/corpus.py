@@ -47,13 +47,14 @@ def corpus_run(
 ) -> None:
     """Explain every clip of a manifest, exactly once. If interrupted, run the same command again to resume.
 
-    Exit code 0: every row is explained. 1: the run finished, and some rows failed. 2: it could not run. 130: interrupted.
+    Exit code 0: every row is explained. 1: the run finished, and some rows failed. 2: it could not run. 130:
+    interrupted.
     """
     from vidcam.corpus import engines
     from vidcam.corpus.manifest import Shard
     from vidcam.corpus.run import run_corpus
 
-    part = Shard.parsed(shard)
+    part = Shard.parse(shard)
     one_of(engine, ("local", "ray"), "engine")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what clusters send; it ends like Ctrl-C
     with progress_bar(manifest.name) as progress:

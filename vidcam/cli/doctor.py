@@ -1,4 +1,4 @@
-"""What a bug report needs: versions, and whether the things vidcam leans on work on this machine."""
+"""Checks for a bug report: versions, and a test of each part that vidcam depends on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ _PACKAGES = ("vidcam", "torch", "torchvision", "pytorchvideo", "av", "opencv-pyt
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check.
+
+    Attributes:
+        subject: the part that was checked.
+        fine: True if it works.
+        detail: a version, or the error.
+    """
 
     subject: str
     fine: bool
@@ -23,7 +29,7 @@ class Finding:
 
 
 def findings() -> Iterator[Finding]:
-    """Look at the machine, the packages, the codecs and the bundled networks."""
+    """Check the machine, the packages, the codecs and the bundled networks, and yield each result."""
     yield Finding("python", True, f"{platform.python_version()} on {platform.platform()}")
     for package in _PACKAGES:
         try:

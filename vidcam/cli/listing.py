@@ -1,4 +1,4 @@
-"""Commands that say what there is."""
+"""Commands that list networks, methods and layers."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _by(extent: Sequence[int]) -> str:
 
 @commands.command()
 def doctor() -> None:
-    """Print what a bug report needs, and whether everything vidcam leans on works."""
+    """Print what a bug report needs, and check that every part vidcam depends on works."""
     from vidcam.cli.doctor import findings
 
     healthy = True

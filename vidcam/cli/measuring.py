@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vidcam.evaluation.inference import Subject
     from vidcam.evaluation.run import Measure
     from vidcam.results.explanation import Explanation
-    from vidcam.results.misclassification import Misclassified
+    from vidcam.results.misclassification import Misclassification
 
 errors_commands = typer.Typer()
 commands = typer.Typer(help="Evaluate explanations.", no_args_is_help=True)
@@ -38,7 +38,7 @@ class Data(Validated):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What figures depend on."""
+        """Settings that the figures depend on, ready for JSON."""
         return {"data": self.data, "seed": self.seed} if self.data == "playground" else {"data": self.data}
 
 
@@ -52,7 +52,7 @@ def evaluate_temporal(
     ] = "activitynet",
     as_json: Json = False,
 ) -> None:
-    """mAP of detections in time, by ActivityNet's protocol."""
+    """Compute the mAP of detections in time, by ActivityNet's protocol."""
     from vidcam.export.annotations import read_detections, read_truths
     from vidcam.metrics.localization import ACTIVITYNET_TIOU, THUMOS_TIOU, mean_average_precision
 
@@ -122,7 +122,7 @@ def evaluate_faithfulness(
     out: Records = None,
     as_json: Json = False,
 ) -> None:
-    """Whether the network keeps its answer where the map points: Average Drop, deletion, insertion."""
+    """Test that the network keeps its answer where the map points: Average Drop, deletion, insertion."""
     from vidcam.evaluation.faithfulness import Faithfulness
     from vidcam.export.measures import faithfulness_figure
     from vidcam.metrics.faithfulness import Fill
@@ -147,7 +147,7 @@ def evaluate_faithfulness(
 @with_config(without=("target",), method=_METHODS)
 @with_fields("data", Data)
 def evaluate_localization(config: ExplainConfig, data: Data, out: Records = None, as_json: Json = False) -> None:
-    """Whether the map lies on who acts: pointing game, energy, overlap. Needs clips of `vidcam playground render`."""
+    """Test that the map lies on who acts: pointing game, energy, overlap. Needs clips of `vidcam playground render`."""
     from vidcam.evaluation.pointing import Pointing
     from vidcam.export.measures import pointing_figure
 
@@ -160,7 +160,7 @@ def evaluate_localization(config: ExplainConfig, data: Data, out: Records = None
 @with_config(without=("target",), method=_METHODS)
 @with_fields("data", Data)
 def evaluate_sanity(config: ExplainConfig, data: Data, out: Records = None, as_json: Json = False) -> None:
-    """Whether the map depends on the weights, the class and the order of frames, and withstands noise."""
+    """Test that the map depends on the weights, the class and the order of frames, and withstands noise."""
     from vidcam.evaluation.sanity import Sanity
     from vidcam.export.measures import sanity_figure
     from vidcam.metrics.sanity import stages
@@ -202,14 +202,14 @@ def _evaluated(
     """Measure, sum up, print, and where there is a directory write results.json and figure.png."""
     from rich.table import Table
 
-    from vidcam.evaluation.run import measured, summed_up
+    from vidcam.evaluation.run import measure_clips, summarize
     from vidcam.evaluation.samples import sources
     from vidcam.export.outputs import all_or_nothing
 
     with progress_bar("measuring") as progress:
         clips = sources(data.data, data.seed, data.count)
-        records = measured(measure, subject.preprocess, clips, settings, out, progress)
-    summary = summed_up(records, settings, settings["methods"])
+        records = measure_clips(measure, subject.preprocess, clips, settings, out, progress)
+    summary = summarize(records, settings, settings["methods"])
     if out is not None:
         with all_or_nothing(out) as work:
             (work / "results.json").write_text(json.dumps(summary.json(), indent=2) + "\n", encoding="utf-8")
@@ -243,24 +243,24 @@ def errors(
     The data is a folder of clips with a labels.csv (rows of clip,label), or playground for hard ones.
     """
     from vidcam.evaluation.misclassifications import Misclassifications, errors_of
-    from vidcam.evaluation.run import measured
-    from vidcam.evaluation.samples import rendered, sources
+    from vidcam.evaluation.run import measure_clips
+    from vidcam.evaluation.samples import render_clips, sources
     from vidcam.explainer import Explainer
-    from vidcam.export.misclassifications import save_errors, summed_up
+    from vidcam.export.misclassifications import save_errors, summarize
     from vidcam.playground.scene import hard_scene
 
     subject, settings = _subject(config, data)
     playground = data.data == "playground"
-    folder = rendered(hard_scene, data.seed, data.count, out / "clips") if playground else Path(data.data)
+    folder = render_clips(hard_scene, data.seed, data.count, out / "clips") if playground else Path(data.data)
     with progress_bar("predicting") as progress:
         clips = sources(str(folder), data.seed, data.count)
-        records = measured(Misclassifications(subject), subject.preprocess, clips, settings, out, progress)
+        records = measure_clips(Misclassifications(subject), subject.preprocess, clips, settings, out, progress)
     found = errors_of(records)
     failed = [record for record in records if "error" in record]
     watched = len(records) - len(failed)
     explainer = Explainer(config.load(), config.changed(method=subject.fast.methods[0]))
 
-    def explained(error: Misclassified) -> list[Explanation]:
+    def explained(error: Misclassification) -> list[Explanation]:
         both = explainer.explain(str(folder / error.clip), [error.true.label, error.predicted.label])
         return both[:: len(both) // 2]  # of several layers the fused one of each class
 
@@ -269,7 +269,7 @@ def errors(
         page = save_errors(found, watched, out, explained, name, how, films, progress)
     if failed:
         print_notes([f"{len(failed)} of {len(records)} clips could not be measured; the first: {failed[0]['error']}"])
-    summary = summed_up(found, watched)
+    summary = summarize(found, watched)
     if as_json:
         print_json({**summary, "page": str(page)})
         return

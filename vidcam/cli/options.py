@@ -1,4 +1,4 @@
-"""Options that commands share. Those of a recipe are made of its fields: a field of `Recipe` is an option of every command."""
+"""Options that commands share. Every field of `Recipe` is an option of every command that explains."""
 
 from __future__ import annotations
 
@@ -31,11 +31,13 @@ Command = Callable[..., None]
 
 
 def with_config(*, without: Collection[str] = (), **defaults: Any) -> Callable[[Command], Command]:
-    """Give a command an option for each field of `ExplainConfig`, and --config; it is called with a `config`.
+    """Return a decorator that gives a command an option for each field of `ExplainConfig`, and --config.
+
+    The command is called with a `config`.
 
     Args:
         without: fields that do not apply to the command.
-        **defaults: of fields, where the command's are others than the config's.
+        **defaults: the command's own defaults of fields.
     """
     names = sorted(ExplainConfig.model_fields, key=lambda name: name in Recipe.model_fields)  # the network first
     fields = {name: ExplainConfig.model_fields[name] for name in names if name not in without}
@@ -50,10 +52,10 @@ def with_config(*, without: Collection[str] = (), **defaults: Any) -> Callable[[
 
 
 def with_fields(parameter: str, model: type[Validated], prefix: str = "") -> Callable[[Command], Command]:
-    """Give a command an option for each field of a model; it is called with an instance of that model.
+    """Return a decorator that gives a command an option for each field of a model.
 
     Args:
-        parameter: of the command.
+        parameter: the command's parameter that receives the instance of the model.
         model: its fields have descriptions.
         prefix: of the options' names.
     """
@@ -68,7 +70,7 @@ def with_fields(parameter: str, model: type[Validated], prefix: str = "") -> Cal
 def _with(
     parameter: str, options: dict[str, tuple[Any, Any]], made: Callable[[dict[str, Any]], Any]
 ) -> Callable[[Command], Command]:
-    """Replace a parameter of a command by options, and call the command with what is made of their values."""
+    """Return a decorator that replaces a parameter of a command by options; `made` returns its value from theirs."""
 
     def decorator(command: Command) -> Command:
         @wraps(command)
@@ -92,7 +94,7 @@ def _with(
 
 
 def _option(name: str, field: FieldInfo, default: Any) -> tuple[Any, Any]:
-    """Return the annotation and default of the option of a field; None means that it was not given."""
+    """Return the annotation and default of the option of a field; None means that the user did not give it."""
     shown = default is not None and default is not False and str(default)
     flags = ["--method", "--methods"] if name == "method" else []
     kind = _kind(field)
@@ -102,7 +104,7 @@ def _option(name: str, field: FieldInfo, default: Any) -> tuple[Any, Any]:
 
 
 def _kind(field: FieldInfo) -> Any:
-    """Return the type that the command line reads a field as: a number or flag where the field is nothing else."""
+    """Return the type that the command line parses a field as: the field's own if int, float or bool, else str."""
     kinds = _members(field.annotation) - {type(None)}
     return kinds.pop() if len(kinds) == 1 and kinds <= {int, float, bool} else str
 

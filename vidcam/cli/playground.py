@@ -1,4 +1,4 @@
-"""Commands of rendered clips and the networks trained on them."""
+"""Commands for rendered clips and the networks trained on them."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def playground_train(
     out.parent.mkdir(parents=True, exist_ok=True)
     recent: list[float] = []
 
-    def told(step: int, loss: float, accuracy: float) -> None:
+    def print_progress(step: int, loss: float, accuracy: float) -> None:
         recent.append(accuracy)
         if step % 20 == 0:
             window = recent[-20:]
             print(f"step {step}  loss {loss:.3f}  accuracy {sum(window) / len(window):.3f}", flush=True)
 
-    stdout.print(f"weights in {train(model, out, progress=told)}")
+    stdout.print(f"weights in {train(model, out, progress=print_progress)}")
 
 
 @commands.command("accuracy")
@@ -71,7 +71,7 @@ def playground_accuracy(
     count: Annotated[int, typer.Option(min=1)] = 300,
     weights: Annotated[str, typer.Option(help="default, or a file.")] = "default",
 ) -> None:
-    """Top-1 accuracy of a bundled network on freshly rendered windows."""
+    """Print the top-1 accuracy of a bundled network on freshly rendered windows."""
     from vidcam.models.registry import load_model
     from vidcam.playground.training.recipes import accuracy
 

@@ -1,4 +1,4 @@
-"""What commands print: results on standard output, notes and progress on standard error."""
+"""Output of commands: results on standard output, notes and progress on standard error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def plain(text: object) -> str:
-    """Return text from outside as it may be printed: no markup, control characters or passwords of URLs."""
+    """Return text from outside in a form that is safe to print: no markup, control characters or passwords of URLs."""
     return escape(without_secrets(str(text)))
 
 
@@ -38,13 +38,13 @@ def print_json(value: Any) -> None:
 
 
 def print_json_file(path: Path) -> None:
-    """Print the value in a JSON file of ours as one line."""
+    """Print the value of a JSON file that vidcam wrote as one line."""
     print_json(json.loads(path.read_text(encoding="utf-8")))
 
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Progress]:
-    """Show a progress bar on standard error where that is a terminal."""
+    """Show a progress bar on standard error if that is a terminal, and yield the function that updates it."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 

@@ -1,4 +1,4 @@
-"""Where a run's clips are worked on: by processes of this machine, or on a Ray cluster."""
+"""Engines that run the clips of a corpus: processes of this machine, or a Ray cluster."""
 
 from __future__ import annotations
 
@@ -22,15 +22,19 @@ from vidcam.corpus.worker import Worker
 from vidcam.errors import SettingsError, VidcamError
 
 Engine = Callable[[Job, Results, Iterable[Entry]], Generator[Record]]
-"""Works on clips, and gives the record of each as soon as its results are in their place, in any order."""
+"""A function that explains clips and yields the record of each, in any order, once its results are written."""
 
 _MEMORY = 2 << 30  # bytes of a machine's memory for each of its workers
 _CLIPS = 10_000  # that a Ray cluster is given at once
-_PROBES = 20  # clips that are tried until one tells what may be computed in
+_PROBES = 20  # clips that are tried until one can be used to choose the dtype
 
 
 def local(workers: int | None = None) -> Engine:
-    """Processes of this machine; by default one for each GPU, or for each core as far as the memory goes."""
+    """Return the engine that runs clips in processes of this machine.
+
+    Args:
+        workers: number of processes; by default one per GPU, or one per core as far as the memory allows.
+    """
 
     def run(job: Job, results: Results, entries: Iterable[Entry]) -> Generator[Record]:
         stopping, taking, source = Event(), Lock(), iter(entries)
@@ -78,9 +82,11 @@ def _default_workers() -> int:
 
 
 def ray(address: str | None = None, workers: int | None = None) -> Engine:
-    """A Ray cluster, or Ray on this machine where there is no address; the directory of the results is one all share.
+    """Return the engine that runs clips on a Ray cluster; all nodes must share the directory of the results.
 
-    By default one worker for each GPU of the cluster, or for each of its cores.
+    Args:
+        address: host:port of the cluster; by default Ray on this machine.
+        workers: number of workers; by default one per GPU of the cluster, or one per core.
 
     Raises:
         SettingsError: Ray is not installed, or there is no cluster at that address.
@@ -93,7 +99,7 @@ def ray(address: str | None = None, workers: int | None = None) -> Engine:
 
     def run(job: Job, results: Results, entries: Iterable[Entry]) -> Generator[Record]:
         try:
-            _reached(address)
+            _check_address(address)
             cluster.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
         except (OSError, RuntimeError, ValueError) as error:
             raise SettingsError(f"there is no Ray cluster at {address} ({error}); give another --address") from error
@@ -106,14 +112,14 @@ def ray(address: str | None = None, workers: int | None = None) -> Engine:
             remaining = iter(entries)
             while some := [entry.model_dump() for entry in islice(remaining, _CLIPS)]:
                 rows = data.from_items([{"entry": json.dumps(e)} for e in some], override_num_blocks=len(some))
-                told = rows.map(
+                mapped = rows.map(
                     _Actor,  # type: ignore[arg-type]
                     fn_constructor_args=[job, results],
                     compute=data.ActorPoolStrategy(size=many),
                     num_cpus=0 if gpus else 1,
                     num_gpus=1 if gpus else 0,
                 )
-                for row in told.iter_rows():
+                for row in mapped.iter_rows():
                     outcome = json.loads(row["outcome"])
                     if "ends" in outcome:
                         raise VidcamError(outcome["ends"])
@@ -124,15 +130,19 @@ def ray(address: str | None = None, workers: int | None = None) -> Engine:
     return run
 
 
-def _reached(address: str | None) -> None:
-    """Raise an OSError where nobody listens at host:port; Ray itself would try for a quarter of an hour."""
+def _check_address(address: str | None) -> None:
+    """Connect to host:port for a moment; Ray itself would retry for a quarter of an hour.
+
+    Raises:
+        OSError: nothing listens there.
+    """
     match = re.fullmatch(r"(?:ray://)?([^/:]+):(\d+)", address or "")
     if match:
         socket.create_connection((match[1], int(match[2])), timeout=10).close()
 
 
 class _Actor:
-    """Holds a worker on a node of the cluster."""
+    """A worker on a node of the cluster."""
 
     def __init__(self, job: Job, results: Results) -> None:
         self._results, self._worker = results, Worker(job, Event())
@@ -148,11 +158,11 @@ class _Actor:
         self._worker.close()
 
 
-def probed(worker: Worker, entries: Iterable[Entry], results: Results) -> str:
-    """What every clip of a run is computed in: what is quick on this machine, if the first clip that tells stays the same.
+def common_dtype(worker: Worker, entries: Iterable[Entry], results: Results) -> str:
+    """Return the dtype for every clip of a run: this machine's fastest one if the first usable clip allows it.
 
     Raises:
-        VidcamError: the network cannot be had.
+        VidcamError: the network cannot be loaded.
     """
     for entry in islice(entries, _PROBES):
         if found := worker.dtype(entry, results):

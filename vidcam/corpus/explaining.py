@@ -1,4 +1,4 @@
-"""A job with its network loaded: a clip in, its results and its record out."""
+"""A job with its network loaded: explains a clip, writes its results and returns its record."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from vidcam.cam.targets import target_of, top_count
-from vidcam.corpus.job import Job, Record, failed, of_manifest
-from vidcam.corpus.manifest import Entry, located
+from vidcam.corpus.job import Job, Record, failure_record, manifest_columns
+from vidcam.corpus.manifest import Entry, clip_location
 from vidcam.corpus.provenance import Provenance, provenance
 from vidcam.errors import ClipError, OutputError, SettingsError, TargetError, VidcamError
 from vidcam.explainer import Explainer
@@ -30,21 +30,21 @@ from vidcam.temporal.curves import combined_curve
 from vidcam.temporal.segments import distinct, frame_edges, segments_of
 from vidcam.untrusted.text import fitted, printable
 from vidcam.video.reader import Clip
-from vidcam.video.urls import fetched, is_url
+from vidcam.video.urls import fetch, is_url
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES}
 _LONGEST_NAME = 1000  # characters of a clip's name in a message
 _FRAME_RATE = 60  # frames per second at which a clip's duration is counted, where its header says nothing
 
 
-class Explaining:
+class ClipExplainer:
     """A job with its network loaded.
 
     Attributes:
         made_by: the versions and weights that its results come from.
 
     Raises:
-        VidcamError: something in the job is wrong, whatever the clip.
+        VidcamError: a setting of the job is wrong for every clip.
     """
 
     def __init__(self, job: Job) -> None:
@@ -71,13 +71,13 @@ class Explaining:
         elif count > 1:
             raise TargetError(f"target {target!r} is several classes, and each clip is explained for one; give top")
 
-    def tried(self) -> Provenance:
-        """Explain a few black frames, so that what is wrong whatever the clip is found before the first one.
+    def check(self) -> Provenance:
+        """Explain a few black frames to find errors that do not depend on the clip, and return versions and weights.
 
-        Masked methods take long, so that they are not tried but with dense, which they exclude.
+        Masked methods are slow and are only tried together with `dense`, which they exclude.
 
         Raises:
-            VidcamError: no clip can be explained like that.
+            VidcamError: no clip can be explained with these settings.
         """
         config = self.job.config
         try:
@@ -91,19 +91,19 @@ class Explaining:
         return self.made_by
 
     def dtype(self, entry: Entry, folder: Path) -> str:
-        """What the trunk may compute in without changing the explanation, as a clip's first window has it.
+        """Return the name of the shortest dtype that does not change the explanation, tested on a clip's first window.
 
         Args:
             entry: the clip.
-            folder: where it may be fetched to.
+            folder: a clip at a URL is fetched into it.
 
         Raises:
             VidcamError: the clip cannot be used.
         """
-        return self.explainer.shortest_dtype(self._clip(self._at_hand(entry, folder), entry))
+        return self.explainer.shortest_dtype(self._clip(self._local_file(entry, folder), entry))
 
     def record(self, entry: Entry, folder: Path) -> Record:
-        """Explain a clip into a folder that is its own, and say what was found.
+        """Explain a clip into its own folder and return its record.
 
         Raises:
             OutputError: the folder cannot be written, whatever the clip.
@@ -114,17 +114,17 @@ class Explaining:
         except VidcamError as error:
             if _ends_the_run(error):
                 raise
-            return failed(entry, type(error).__name__, str(error), timings)
+            return failure_record(entry, type(error).__name__, str(error), timings)
         finally:
             shutil.rmtree(folder / "fetched", ignore_errors=True)
-        return found(entry, explanation, timings)
+        return clip_record(entry, explanation, timings)
 
     def _explained(self, entry: Entry, folder: Path, timings: dict[str, float]) -> Explanation:
         config, limits = self.job.config, self.job.limits
         target = config.target if entry.target is None else entry.target
         self._check(target)
         began = time.perf_counter()
-        path = self._at_hand(entry, folder)
+        path = self._local_file(entry, folder)
         if is_url(entry.path):
             timings["fetch"] = _since(began)
         began = time.perf_counter()
@@ -135,7 +135,7 @@ class Explaining:
                 if frames > limits.duration * max(_FRAME_RATE, float(clip.frame_rate)):
                     raise self._too_long(entry)
 
-            with _its_own_fault(entry):  # nothing is written
+            with _system_errors_as_clip_errors(entry):  # nothing is written
                 explanation = self.explainer.explain(clip, target, progress=watch)[0]
             timings["explain"] = _since(began)
             began = time.perf_counter()
@@ -150,17 +150,17 @@ class Explaining:
             raise type(error)(str(error).replace(str(path), entry.shown)) from error
         return explanation
 
-    def _at_hand(self, entry: Entry, folder: Path) -> Path:
-        """A clip's file: where it lies, or where it was fetched to, inside a folder."""
-        place = located(entry, self.job.folder)
+    def _local_file(self, entry: Entry, folder: Path) -> Path:
+        """Return the path of a clip's file; a clip at a URL is fetched into the folder first."""
+        place = clip_location(entry, self.job.folder)
         if isinstance(place, Path):
             return place
         (folder / "fetched").mkdir()
-        return fetched(place, folder / "fetched", self.job.limits.size << 20)
+        return fetch(place, folder / "fetched", self.job.limits.size << 20)
 
     def _clip(self, path: Path, entry: Entry) -> Clip:
         limits = self.job.limits
-        with _its_own_fault(entry):
+        with _system_errors_as_clip_errors(entry):
             clip = Clip(path, start=entry.start, end=entry.end, max_pixels=limits.pixels)
         if min(clip.seconds_announced, entry.end or np.inf) - (entry.start or 0) > limits.duration:
             raise self._too_long(entry)
@@ -173,10 +173,13 @@ class Explaining:
 
 
 @contextmanager
-def _its_own_fault(entry: Entry) -> Iterator[None]:
-    """Make what the system says of a clip's file, or of its times, an error of the clip: its name may be too long, say.
+def _system_errors_as_clip_errors(entry: Entry) -> Iterator[None]:
+    """Raise a system error about a clip's file or times, such as a name that is too long, as a ClipError.
 
-    The message holds nothing of the system's but its own words for the kind of failure.
+    The message holds only the kind of failure in the system's words.
+
+    Raises:
+        ClipError: in place of an OSError or OverflowError.
     """
     try:
         yield
@@ -187,7 +190,7 @@ def _its_own_fault(entry: Entry) -> Iterator[None]:
 
 
 def _ends_the_run(error: BaseException | None) -> bool:
-    """Whether the disk with the results is why an output could not be written, and no other clip's could be, either."""
+    """Return True if an output could not be written because of the disk, so that every other clip would fail too."""
     if not isinstance(error, OutputError):
         return False
     cause: BaseException | None = error
@@ -198,12 +201,18 @@ def _ends_the_run(error: BaseException | None) -> bool:
     return False
 
 
-def found(entry: Entry, explanation: Explanation, timings: dict[str, float]) -> Record:
-    """The record of a clip that was explained."""
+def clip_record(entry: Entry, explanation: Explanation, timings: dict[str, float]) -> Record:
+    """Return the record of a clip that was explained.
+
+    Args:
+        entry: the clip's row.
+        explanation: of the clip.
+        timings: seconds by stage.
+    """
     target = explanation.target
     edges = frame_edges(explanation.times)
     return {
-        **of_manifest(entry),
+        **manifest_columns(entry),
         "prediction": explanation.top[0][0],
         "probability": explanation.top[0][1],
         "explained": target.label,
@@ -218,9 +227,10 @@ def found(entry: Entry, explanation: Explanation, timings: dict[str, float]) -> 
 
 
 def segments(explanation: Explanation) -> list[dict[str, Any]]:
-    """When the explained target happens, best first: start and end in seconds, and a score.
+    """Return the segments of the explained target, best first: start and end in seconds, and a score.
 
-    Cut from score and evidence combined (`combined_curve`); what is no class has no score, its evidence alone is cut.
+    They are cut from score and evidence combined (`combined_curve`). A target that is no class has no score: it is cut
+    from the evidence alone.
     """
     is_class = explanation.target.index is not None
     curve = combined_curve(explanation.scores if is_class else np.ones_like(explanation.evidence), explanation.evidence)

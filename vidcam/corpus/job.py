@@ -1,4 +1,4 @@
-"""What a run does with each of its clips, and what is put down about one that failed."""
+"""The job of a run, which every worker gets, and the records of clips that failed."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pydantic import BaseModel, ConfigDict
 from vidcam.corpus.limits import Limits
 from vidcam.corpus.manifest import BadRow, Entry, Row
 from vidcam.recipe import ExplainConfig
-from vidcam.video.urls import is_url, shown, without_secrets
+from vidcam.video.urls import is_url, redacted, without_secrets
 
 _LONGEST = 4000  # characters of a message
 
 Record = dict[str, Any]
-"""What is put down of a clip: a row of the table, see `vidcam.corpus.results.SCHEMA`."""
+"""The record of a clip: a row of the table, see `vidcam.corpus.results.SCHEMA`."""
 
 
 class Job(BaseModel):
-    """What every worker of a run is told.
+    """The job of a run, which every worker gets.
 
     Attributes:
-        config: the explanation; paths in it are absolute.
-        dtype: what the trunk computes in, on every machine.
-        limits: of a clip.
-        films: whether a film of each clip is drawn.
-        folder: the manifest's, in which relative paths begin.
-        directory: where a factory is looked for.
+        config: settings of the explanation; paths in it are absolute.
+        dtype: the trunk's dtype, the same on every machine.
+        limits: of one clip.
+        films: True to draw a film of each clip.
+        folder: folder of the manifest; its relative paths begin there.
+        directory: directory from which a factory of a network is imported.
         made_by: versions and weights of the run, which every worker must have; see `vidcam.corpus.provenance`.
     """
 
@@ -42,31 +42,38 @@ class Job(BaseModel):
     made_by: dict[str, Any] | None = None
 
 
-def failed(row: Row, kind: str, message: str, timings: dict[str, float] | None = None) -> Record:
-    """The record of a row that could not be explained."""
+def failure_record(row: Row, kind: str, message: str, timings: dict[str, float] | None = None) -> Record:
+    """Return the record of a row that could not be explained; the message is stored without secrets of URLs.
+
+    Args:
+        row: of the manifest.
+        kind: name of the error's class, or of the limit.
+        message: the error.
+        timings: seconds by stage.
+    """
     text = without_secrets(message) if isinstance(row, BadRow) else message
     if isinstance(row, Entry):
         if isinstance(row.target, str) and is_url(row.target):
             text = without_secrets(text, row.target)
         text = without_secrets(text, row.path)
     return {
-        **of_manifest(row),
+        **manifest_columns(row),
         "error": text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…",
         "error_kind": kind,
         "timings": timings or {},
     }
 
 
-def of_manifest(row: Row) -> Record:
-    """What of a record is known before its clip is looked at."""
+def manifest_columns(row: Row) -> Record:
+    """Return the columns of a record that come from the manifest."""
     if isinstance(row, BadRow):
         return {"id": row.id, "clip": row.shown, "target": None, "start": None, "end": None}
     return {"id": row.id, "clip": row.shown, "target": _target(row), "start": row.start, "end": row.end}
 
 
 def _target(row: Entry) -> str | None:
-    """A row's target as it may be written down: it may hold what belongs in another column."""
+    """Return a row's target without secrets of URLs: it may hold the value of another column."""
     if row.target is None:
         return None
     text = str(row.target)
-    return shown(text) if is_url(text) else without_secrets(text)
+    return redacted(text) if is_url(text) else without_secrets(text)

@@ -8,14 +8,18 @@ from vidcam.recipe import Validated
 
 
 class Limits(Validated):
-    """Limits of a clip; one that takes more is ended and recorded.
+    """Limits of one clip; a clip that exceeds one is stopped and recorded.
 
     Attributes:
-        seconds: from fetching it to its outputs, on the clock.
-        memory: MiB that the process which works on it holds.
-        pixels: of a picture.
-        duration: seconds that it lasts.
-        size: MiB that are fetched of it.
+        seconds: time from fetching the clip to its outputs.
+        memory: MiB of memory of the worker process.
+        pixels: pixels of a picture, width times height.
+        duration: seconds of video.
+        size: MiB that are fetched of a URL.
+
+    Example:
+        >>> Limits(seconds=60).memory
+        8192
     """
 
     seconds: float = Field(default=1800, gt=0, description="Seconds on the clock that a clip may take.")

@@ -1,4 +1,4 @@
-"""The manifest of a corpus: which clips, and what of each is explained."""
+"""The manifest of a corpus: its clips, and the target and stretch to explain of each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 from vidcam.errors import SettingsError, VidcamError
 from vidcam.untrusted.files import open_regular
 from vidcam.untrusted.text import printable, shortened
-from vidcam.video.urls import is_url, shown, unsigned
+from vidcam.video.urls import is_url, redacted, unsigned
 
 _LONGEST_LINE = 2**20
 _LINE_END = "\r\n"
@@ -34,7 +34,7 @@ _COLUMNS = "columns are path, and where wanted target, start, end"
 
 
 class ManifestError(VidcamError):
-    """A row of a manifest cannot be used."""
+    """A row of a manifest that cannot be used."""
 
 
 def _path(given: object) -> str:
@@ -47,7 +47,7 @@ def _path(given: object) -> str:
     except UnicodeEncodeError:
         name = b"\0"
     if b"\0" in name:
-        raise ValueError("it holds what no name can hold")
+        raise ValueError("it holds a character that no file name can hold")
     return given
 
 
@@ -64,7 +64,7 @@ def _target(given: object) -> object:
 
 def _no_bool(given: object) -> object:
     if isinstance(given, bool):
-        raise ValueError("true and false are no value of it")
+        raise ValueError("true and false are not allowed")
     return given
 
 
@@ -76,8 +76,12 @@ class Entry(BaseModel):
 
     Attributes:
         path: a file, relative to the manifest's folder or absolute, or a URL that fsspec reads.
-        target: what is explained, in place of what the run says; as for `vidcam.explain`.
-        start, end: seconds on the clip's clock, of the stretch that is explained; by default all of it.
+        target: the target to explain instead of the run's own, as for `vidcam.explain`; None for the run's own.
+        start, end: seconds on the clip's clock of the stretch to explain; by default the whole clip.
+
+    Example:
+        >>> Entry(path="clips/wave.mp4", target="wave", end=2).target
+        'wave'
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -95,12 +99,12 @@ class Entry(BaseModel):
 
     @property
     def shown(self) -> str:
-        """The path as it may be written down: printable, and a URL without what gives access to it."""
-        return shown(self.path)
+        """The path for records and messages: printable, and of a URL no user, password or query."""
+        return redacted(self.path)
 
     @cached_property
     def id(self) -> str:
-        """A name for the clip's folder, the same in every run: no two rows that differ share it, whatever they hold."""
+        """Name of the clip's folder: the same in every run, and different for rows that differ."""
         stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(self.shown).stem).strip("-")[:40]
         digest = _digest(json.dumps([unsigned(self.path), self.target, self.start, self.end]))
         return f"{stem}-{digest}" if stem else digest
@@ -108,10 +112,10 @@ class Entry(BaseModel):
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row of a manifest that cannot be used. It stands in the table with its reason.
+    """A row of a manifest that cannot be used; the table has it with its error.
 
     Attributes:
-        shown: the clip it names, or which row it is, as it may be written down.
+        shown: the clip it names, or the number of the row, without secrets.
         error: what is wrong with it.
         id: the same in every run, for the same content.
     """
@@ -126,17 +130,21 @@ Row = Entry | BadRow
 
 @dataclass(frozen=True)
 class Shard:
-    """The part of a manifest that one of several machines takes: every `of`-th row, from the `index`-th on."""
+    """The part of a manifest for one of several machines: every `of`-th row, from the `index`-th on."""
 
     index: int = 1
     of: int = 1
 
     @classmethod
-    def parsed(cls, text: str) -> Shard:
-        """From "i/n".
+    def parse(cls, text: str) -> Shard:
+        """Return the shard of a text "i/n".
 
         Raises:
             SettingsError: it is not of that form, or i is not one of 1 to n.
+
+        Example:
+            >>> Shard.parse("2/3")
+            Shard(index=2, of=3)
         """
         match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
         if not match or not 1 <= int(match[1]) <= int(match[2]):
@@ -147,28 +155,28 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """For files that belong to this part."""
+        """Name of the shard in the names of its files."""
         return f"{self.index}-of-{self.of}"
 
 
 def read_manifest(path: Path, shard: Shard = Shard()) -> Iterator[Row]:
-    """The rows of a manifest that belong to a shard, in their order and never all at once.
+    """Yield the rows of a manifest that belong to a shard, in their order, without reading all of them at once.
 
     Args:
-        path: CSV with a header, JSON lines, or Parquet, by its suffix. Columns: path, and where wanted target, start
-            and end (`Entry`); others are left alone. Text is UTF-8; in CSV and JSON lines, other bytes of a path are
+        path: CSV with a header, JSON lines, or Parquet, by its suffix. Columns: path, and optionally target, start
+            and end (`Entry`); others are ignored. Text is UTF-8; in CSV and JSON lines, other bytes of a path are
             kept as the bytes of its name.
-        shard: which part.
+        shard: the part to read.
 
     Raises:
-        SettingsError: it cannot be read as a whole, has no column `path`, or one of its columns twice. A row that cannot
-            be used is a `BadRow`.
+        SettingsError: the file cannot be read, has no column `path`, or has one of these columns twice. A row that
+            cannot be used is a `BadRow`.
     """
     kinds = {".csv": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines, ".parquet": _parquet}
     kind = kinds.get(path.suffix.lower())
     name = printable(str(path))
     if kind is None:
-        raise SettingsError(f"manifest {name} is of no known kind; give a {', '.join(kinds)} file")
+        raise SettingsError(f"manifest {name} has an unknown format; give a {', '.join(kinds)} file")
     try:
         for number, found in islice(enumerate(kind(path), 1), shard.index - 1, None, shard.of):
             yield _row(found, number)
@@ -181,13 +189,13 @@ def read_manifest(path: Path, shard: Shard = Shard()) -> Iterator[Row]:
         ) from error
 
 
-class _Found(NamedTuple):
+class _RawRow(NamedTuple):
     """A row as its file holds it.
 
     Attributes:
-        content: all of it, or what stands for it.
-        values: by column; None where it has none.
-        fault: why it has none.
+        content: the whole content, or a digest of it.
+        values: by column; None if it has none.
+        fault: the reason why it has none.
     """
 
     content: str
@@ -196,10 +204,10 @@ class _Found(NamedTuple):
 
 
 class _Refused(Exception):
-    """The manifest cannot be used; the message says why, and what to do."""
+    """A manifest that cannot be used; the message says why, and what to do."""
 
 
-def _row(found: _Found, number: int) -> Row:
+def _row(found: _RawRow, number: int) -> Row:
     values, fault = found.values, found.fault
     if values is not None:
         try:
@@ -210,17 +218,20 @@ def _row(found: _Found, number: int) -> Row:
             fault = f"{column}: {first['msg'].removeprefix('Value error, ')}; {_COLUMNS}"
     path = (values or {}).get("path")
     named = isinstance(path, str) and 0 < len(path) <= _LONGEST_PATH
-    clip = shown(str(path)) if named else f"row {number}"
+    clip = redacted(str(path)) if named else f"row {number}"
     return BadRow(clip, f"row {number}: {fault}", f"row-{_digest(found.content.rstrip(_LINE_END))}")
 
 
 def _check_columns(columns: list[str]) -> None:
-    """Refuse a header without `path`, or with a column of ours twice: nobody knows which of the two is meant.
+    """Check that a header has a column `path` and none of vidcam's columns twice.
 
-    Where a header is missing, its columns are the first row, with all that may be secret in it.
+    The error does not quote the header: if the file has none, it is the first row, which may hold secrets.
+
+    Raises:
+        _Refused: the header cannot be used.
     """
     if "path" not in columns:
-        listed = shortened(", ".join(map(shown, columns))) if columns else "none"
+        listed = shortened(", ".join(map(redacted, columns))) if columns else "none"
         raise _Refused(f"has no column path (it has {listed}); {_COLUMNS}")
     for name in Entry.model_fields:
         if columns.count(name) > 1:
@@ -232,7 +243,7 @@ def _digest(text: str) -> str:
 
 
 class _Line(NamedTuple):
-    """A line of a text file; of one that is too long a digest."""
+    """A line of a text file; a line that is too long is replaced by its digest."""
 
     text: str
     too_long: bool = False
@@ -258,7 +269,7 @@ def _opened(path: Path, newline: str | None) -> TextIOWrapper:
     return TextIOWrapper(open_regular(path), "utf-8-sig", "surrogateescape", newline)
 
 
-def _csv(path: Path) -> Iterator[_Found]:
+def _csv(path: Path) -> Iterator[_RawRow]:
     with _opened(path, newline="") as file:
         source, taken = _lines(file), list[_Line]()
 
@@ -291,28 +302,28 @@ def _csv(path: Path) -> Iterator[_Found]:
                 yield from _each(taken, fault)
                 continue
             if row:
-                yield _Found("".join(line.text for line in taken), dict(zip(header, row, strict=False)))
+                yield _RawRow("".join(line.text for line in taken), dict(zip(header, row, strict=False)))
 
 
 class _LongRow(Exception):
-    """A row of a CSV file has too many characters."""
+    """A row of a CSV file with too many characters."""
 
 
-def _each(lines: list[_Line], fault: str) -> Iterator[_Found]:
-    """Lines that make no row, such as those behind a quote that nothing closes: each is a row without values."""
+def _each(lines: list[_Line], fault: str) -> Iterator[_RawRow]:
+    """Yield each line as a row without values: lines that make no row, such as those after a quote that never ends."""
     for index, line in enumerate(lines):
         if index == 0:
-            yield _Found(line.text, None, fault)
+            yield _RawRow(line.text, None, fault)
         elif line.text.strip():
             behind = "" if index == 1 else f"{index} lines "
-            yield _Found(line.text, None, f"it was taken for a part of the row {behind}before it: {fault}")
+            yield _RawRow(line.text, None, f"it was taken for a part of the row {behind}before it: {fault}")
 
 
-def _json_lines(path: Path) -> Iterator[_Found]:
+def _json_lines(path: Path) -> Iterator[_RawRow]:
     with _opened(path, newline=None) as file:
         for line in _lines(file):
             if line.too_long:
-                yield _Found(line.text, None, _TOO_LONG)
+                yield _RawRow(line.text, None, _TOO_LONG)
             elif line.text.strip():
                 yield _from_json(line.text)
 
@@ -321,7 +332,7 @@ class _Object(dict[str, Any]):
     """A JSON object.
 
     Attributes:
-        twice: a name that stands twice in it, or "".
+        twice: a name that appears twice in it, or "".
     """
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
@@ -332,24 +343,24 @@ class _Object(dict[str, Any]):
             self.twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
 
 
-def _from_json(text: str) -> _Found:
+def _from_json(text: str) -> _RawRow:
     wanted = "give an object with path, target, start, end"
     try:
         values = json.loads(text, object_pairs_hook=_Object)
     except RecursionError:
-        return _Found(text, None, f"its values are nested too deeply; {wanted}")
+        return _RawRow(text, None, f"its values are nested too deeply; {wanted}")
     except json.JSONDecodeError as error:
-        return _Found(text, None, f"it is not JSON ({error.msg}, column {error.colno}); {wanted}")
+        return _RawRow(text, None, f"it is not JSON ({error.msg}, column {error.colno}); {wanted}")
     except ValueError:  # a number of thousands of digits
-        return _Found(text, None, f"it holds a number that is too long; {wanted}")
+        return _RawRow(text, None, f"it holds a number that is too long; {wanted}")
     if not isinstance(values, dict):
-        return _Found(text, None, f"it holds a {type(values).__name__}; {wanted}")
+        return _RawRow(text, None, f"it holds a {type(values).__name__}; {wanted}")
     if isinstance(values, _Object) and values.twice:
-        return _Found(text, None, f"it has {shortened(shown(values.twice))} twice; {wanted}")
-    return _Found(text, values)
+        return _RawRow(text, None, f"it has {shortened(redacted(values.twice))} twice; {wanted}")
+    return _RawRow(text, values)
 
 
-def _parquet(path: Path) -> Iterator[_Found]:
+def _parquet(path: Path) -> Iterator[_RawRow]:
     try:
         yield from _parquet_rows(path)
     except (_Refused, OSError):
@@ -358,7 +369,7 @@ def _parquet(path: Path) -> Iterator[_Found]:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
-def _parquet_rows(path: Path) -> Iterator[_Found]:
+def _parquet_rows(path: Path) -> Iterator[_RawRow]:
     from pyarrow.parquet import ParquetFile
 
     with open_regular(path) as opened:
@@ -376,7 +387,11 @@ def _parquet_rows(path: Path) -> Iterator[_Found]:
 
 
 def _is_text(name: str, kind: Any) -> bool:
-    """Whether a column holds texts; one that holds neither texts nor numbers is refused."""
+    """Return True if a column holds texts, False if it holds numbers.
+
+    Raises:
+        _Refused: it holds neither.
+    """
     from pyarrow import types
 
     if types.is_dictionary(kind):
@@ -391,7 +406,11 @@ def _is_text(name: str, kind: Any) -> bool:
 
 
 def _check_size(metadata: Any, columns: list[str]) -> None:
-    """Refuse row groups that would take much memory, however few bytes they are compressed to."""
+    """Check that no row group takes much memory, however few bytes it is compressed to.
+
+    Raises:
+        _Refused: one does.
+    """
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)
         chunks = [group.column(i) for i in range(group.num_columns)]
@@ -405,11 +424,11 @@ def _check_size(metadata: Any, columns: list[str]) -> None:
 
 
 class _Fault(NamedTuple):
-    """A value that is none.
+    """An invalid value of a cell.
 
     Attributes:
-        content: what stands for it.
-        why: it is none.
+        content: a text that stands for it.
+        why: the reason.
     """
 
     content: str
@@ -417,7 +436,7 @@ class _Fault(NamedTuple):
 
 
 def _cells(column: Any) -> list[Any]:
-    """The values of a column; one that cannot be had is a `_Fault`."""
+    """Return the values of a column; an invalid one is a `_Fault`."""
     from pyarrow import DictionaryArray
 
     if isinstance(column, DictionaryArray):
@@ -442,15 +461,15 @@ def _cell(value: Any) -> Any:
         return _Fault(type(error).__name__, f"it cannot be read ({type(error).__name__})")
 
 
-def _from_parquet(values: dict[str, Any]) -> _Found:
+def _from_parquet(values: dict[str, Any]) -> _RawRow:
     for name, value in values.items():
         if isinstance(value, _Fault):
-            return _Found(repr(values), None, f"{name}: {value.why}; {_COLUMNS}")
-    return _Found(repr(values), values)
+            return _RawRow(repr(values), None, f"{name}: {value.why}; {_COLUMNS}")
+    return _RawRow(repr(values), values)
 
 
-def located(entry: Entry, folder: Path) -> str | Path:
-    """Where a clip is: a URL, or a file, of which relative ones lie in a folder, the manifest's."""
+def clip_location(entry: Entry, folder: Path) -> str | Path:
+    """Return the URL of a clip, or the path of its file; relative paths begin in `folder`, the manifest's."""
     if is_url(entry.path):
         return entry.path
     return folder / re.sub("^file://", "", entry.path, flags=re.IGNORECASE)

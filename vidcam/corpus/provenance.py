@@ -1,4 +1,4 @@
-"""What results were made by: the versions of vidcam and of what it depends on, and the network's weights."""
+"""Provenance of results: the versions of vidcam and its dependencies, and the network's weights."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Provenance = dict[str, Any]
 
 
 def provenance(network: nn.Module) -> Provenance:
-    """The versions that are installed here, and the digest of a network as it was loaded."""
+    """Return the installed versions, and the digest of the weights of a network as it was loaded."""
     from vidcam.explainer import versions
 
     return {"versions": versions(), "weights_sha256": weights_sha256(network)}
 
 
 def weights_sha256(network: nn.Module) -> str:
-    """The SHA-256 of a network's parameters and buffers: their names, shapes, dtypes and bytes."""
+    """Return the SHA-256 of a network's parameters and buffers: their names, shapes, dtypes and bytes."""
     import torch
 
     digest = hashlib.sha256()
@@ -37,7 +37,7 @@ def weights_sha256(network: nn.Module) -> str:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What another provenance has other than this one, "name: old, now new", one after the other; empty if nothing.
+    """Return the differences of two provenances as "name: old, now new; …", or "" if there are none.
 
     Example:
         >>> differences({"versions": {"vidcam": "0.1"}}, {"versions": {"vidcam": "0.2"}, "weights_sha256": "0a1b"})

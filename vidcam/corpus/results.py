@@ -1,4 +1,4 @@
-"""Where a run's results are: a folder for each clip, which appears when it is whole, and a table of all."""
+"""The directory of a run's results: a folder for each clip, moved to its name when complete, and a table of all."""
 
 from __future__ import annotations
 
@@ -58,19 +58,19 @@ _LONGEST_CHANGES = 1000  # characters
 class Results:
     """A run's directory.
 
-        settings.json              what the results depend on
-        clips/xx/ID/               of each clip result.json, and what the explanation gave
+        settings.json              the settings that the results depend on
+        clips/xx/ID/               result.json and the outputs of one clip
         results.parquet            the table; of a shard results-I-of-N.parquet
 
-    A clip is done when its folder is there. It is renamed to its name once it is whole, so that a run which is killed
-    leaves no half of one, and the next one goes on behind it.
+    A clip is done if its folder exists. The folder is renamed to its name once it is complete, so that a run that is
+    killed leaves no incomplete folder, and the next run continues with the other clips.
 
     Args:
         out: the directory.
-        shard: whose table is written, and whose unfinished work is swept.
+        shard: the shard whose table is written and whose unfinished work is deleted.
 
     Attributes:
-        changes: what this run's rows are marked with, see `settled`; None where they need no mark.
+        changes: mark of this run's rows, see `adopt_settings`; None if they need no mark.
     """
 
     def __init__(self, out: Path, shard: Shard = Shard()) -> None:
@@ -79,7 +79,7 @@ class Results:
         self._work = out / f".work-{shard.name}"
 
     @contextmanager
-    def claimed(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Hold the directory for one run of its shard.
 
         Raises:
@@ -100,7 +100,7 @@ class Results:
             shutil.rmtree(self._work, ignore_errors=True)
             lock.release()
 
-    def settled(
+    def adopt_settings(
         self,
         settings: Mapping[str, Any],
         decide: Callable[[], Mapping[str, Any]],
@@ -109,14 +109,15 @@ class Results:
         made_by: Mapping[str, Any] = {},
         accept_changes: bool = False,
     ) -> dict[str, Any]:
-        """The settings of the directory: those there, if they are the same, else the given ones with what is decided.
+        """Return the directory's settings: the stored ones if they match, else the given ones, which are then stored.
 
         Args:
-            settings: what the results depend on, ready for JSON.
-            decide: gives more of them, once for the whole directory.
-            overwrite: whether results of other settings, versions or weights are deleted.
+            settings: settings that the results depend on, ready for JSON.
+            decide: returns further settings, called once for the whole directory.
+            overwrite: True to delete results of other settings, versions or weights.
             made_by: the versions and weights of this run, see `vidcam.corpus.provenance`.
-            accept_changes: whether results of other versions or weights are added to. The new rows say what differs.
+            accept_changes: True to add to results of other versions or weights; the new rows are marked with the
+                changes.
 
         Raises:
             OutputError: there are results of other settings, versions or weights, or settings that cannot be read.
@@ -151,11 +152,11 @@ class Results:
 
     def _refuse(self, other: Mapping[str, tuple[Any, Any]], changes: str) -> NoReturn:
         if other:
-            told = "; ".join(
+            differing = "; ".join(
                 f"{name}: {shortened(before)}, now {shortened(now)}" for name, (before, now) in other.items()
             )
             raise OutputError(
-                f"{self.out} holds results of other settings ({told}); "
+                f"{self.out} holds results of other settings ({differing}); "
                 "pass --overwrite to start anew, or give another --out"
             )
         raise OutputError(
@@ -177,14 +178,14 @@ class Results:
             (self.out / "settings.json").unlink()
 
     def folder(self, entry: Row) -> Path:
-        """Where the results of a row are, or will be."""
+        """Return the path of the folder with the results of a row; it may not exist yet."""
         return self.out / "clips" / entry.id[-2:] / entry.id
 
     def record(self, entry: Row) -> dict[str, Any] | None:
-        """What was put down of a row; None while it is not done.
+        """Return the record of a row, or None if it is not done.
 
         Raises:
-            OutputError: it cannot be read, or is no record of the row.
+            OutputError: the record cannot be read, or is not one of the row.
         """
         path = self.folder(entry) / "result.json"
         try:
@@ -200,7 +201,7 @@ class Results:
         return record
 
     def pending(self, entries: Iterable[Row], retry_failed: bool) -> Iterator[Row]:
-        """The rows that are still to be done, each once; with `retry_failed` those that failed, too."""
+        """Yield the rows that are not done, each once; with `retry_failed` also those that failed."""
         given: set[str] = set()
         for entry in entries:
             if entry.id not in given and (
@@ -212,7 +213,11 @@ class Results:
 
     @contextmanager
     def place(self, entry: Row) -> Iterator[Path]:
-        """A folder to work on a clip in, which is gone afterwards."""
+        """Yield a folder to work on a clip in, which is deleted afterwards.
+
+        Raises:
+            OutputError: the directory cannot be written.
+        """
         work = self._work / f"{entry.id}-{uuid.uuid4().hex[:8]}"
         try:
             work.mkdir(parents=True)
@@ -224,7 +229,12 @@ class Results:
             shutil.rmtree(work, ignore_errors=True)
 
     def commit(self, entry: Row, record: Mapping[str, Any], work: Path) -> None:
-        """Make what lies in a folder the results of a clip, all at once. Those of an earlier failure make room.
+        """Make the files of a folder the results of a clip, all at once; they replace those of an earlier failure.
+
+        Args:
+            entry: the clip's row.
+            record: a row of the table, see `SCHEMA`.
+            work: the folder.
 
         Raises:
             OutputError: the directory cannot be written.
@@ -253,7 +263,7 @@ class Results:
             raise OutputError(f"{self.out} cannot be written ({error.strerror}); is the disk full?") from error
 
     def write_table(self, entries: Iterable[Row]) -> Path:
-        """Write the table of the rows that are done, from their folders.
+        """Write the table of the rows that are done, from their folders, and return its path.
 
         Raises:
             OutputError: it cannot be written.
@@ -293,7 +303,7 @@ def _unreadable(path: Path, error: Exception) -> OutputError:
 
 
 def _settings_in(path: Path) -> dict[str, Any]:
-    """The settings in a file.
+    """Return the settings in a file.
 
     Raises:
         OSError: it cannot be read.
@@ -310,7 +320,7 @@ def _settings_in(path: Path) -> dict[str, Any]:
 
 
 def _table(records: list[dict[str, Any]]) -> pa.Table:
-    """Records as rows.
+    """Return records as rows of a table.
 
     Raises:
         ValueError: one of them does not fit the table.
@@ -322,7 +332,7 @@ def _table(records: list[dict[str, Any]]) -> pa.Table:
 
 
 def _printable(value: Any) -> Any:
-    """A value with every text in it `printable`: a table holds valid UTF-8 alone."""
+    """Return a value with every text in it made `printable`: a table holds valid UTF-8 only."""
     match value:
         case str():
             return printable(value)
@@ -340,6 +350,6 @@ def _written(path: Path, text: str) -> None:
 
 
 def _to_disk(path: Path) -> None:
-    """Before a name stands for a file, its bytes are on the disk, should the power fail."""
+    """Flush a file's bytes to the disk before the file is renamed, so that a power failure leaves no empty file."""
     with path.open("rb") as file:
         os.fsync(file.fileno())

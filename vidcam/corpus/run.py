@@ -1,4 +1,4 @@
-"""Explaining a corpus: the clips of a manifest, each exactly once, whatever happens on the way."""
+"""The run of a corpus: explains the clips of a manifest, each exactly once, and resumes after an interruption."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from vidcam.corpus.engines import Engine, local, probed
-from vidcam.corpus.job import Job, failed
+from vidcam.corpus.engines import Engine, common_dtype, local
+from vidcam.corpus.job import Job, failure_record
 from vidcam.corpus.limits import Limits
 from vidcam.corpus.manifest import BadRow, Entry, ManifestError, Row, Shard, read_manifest
 from vidcam.corpus.results import Results
@@ -28,15 +28,15 @@ _PIECE = 2**20  # bytes of a file that are read at once
 
 @dataclass(frozen=True)
 class Tally:
-    """What became of a manifest's rows.
+    """Counts of a manifest's rows after a run.
 
     Attributes:
-        table: the table of all rows.
-        rows: of the manifest, or of the shard; each is either explained or failed.
-        explained: rows that have an explanation.
-        failed: rows that have none, but a reason.
-        done: clips that were worked on in this run; the others had been before.
-        first_error: of the first row that failed.
+        table: path of the table of all rows.
+        rows: number of rows of the manifest, or of the shard; each is either explained or failed.
+        explained: number of rows with an explanation.
+        failed: number of rows with an error.
+        done: number of clips that this run worked on; the others were done before.
+        first_error: the error of the first row that failed, or "".
     """
 
     table: Path
@@ -63,48 +63,58 @@ def run_corpus(
 ) -> Tally:
     """Explain every clip of a manifest into a folder of its own, and write a table of all.
 
-    A run that was ended, by whatever, goes on where it was when it is started again. A row that fails, of whatever is
-    in it, leaves its reason and does not stop the others.
+    If interrupted, run it again with the same arguments to resume. A row that fails is recorded with its error, and the
+    other rows go on.
 
     Args:
         manifest: CSV, JSON lines or Parquet, see `read_manifest`.
         out: directory of the results, see `Results`; machines that share a run share it.
-        config: what is explained, as for one clip; a row's own target goes before its target.
+        config: settings of the explanation, as for one clip; a row's own target takes precedence over its target.
         limits: of each clip.
-        engine: where it is worked on; by default in processes of this machine.
-        shard: which part of the manifest.
-        films: draw an overlay film and the curve of each clip, too.
-        retry_failed: do those clips again that failed.
-        overwrite: start anew where the directory holds results of other settings, versions or weights.
-        accept_changes: go on where it holds results of other versions or weights; the new rows say what differs.
-        progress: told how many clips are done, of how many.
+        engine: runs the clips; processes of this machine by default.
+        shard: the part of the manifest to run.
+        films: True to also draw an overlay film and the curve of each clip.
+        retry_failed: True to run clips again that failed.
+        overwrite: True to delete results of other settings, versions or weights, and to begin anew.
+        accept_changes: True to add to results of other versions or weights; the new rows are marked with the changes.
+        progress: called with the number of clips done and the number of all.
+
+    Returns:
+        The counts of explained and failed rows, and the path of the table.
 
     Raises:
-        VidcamError: the manifest cannot be read or has no valid row, a setting is wrong, the network cannot be had, the
-            directory holds results of other settings or is in use, or cannot be written. What was done stays.
+        SettingsError: the manifest cannot be read or has no valid row, or a setting is wrong.
+        ModelError: the network or its weights cannot be loaded.
+        OutputError: the directory holds results of other settings, is in use by another run, or cannot be written.
+        VidcamError: a worker could not load the network. Clips that are done stay done.
+
+    Example:
+        >>> tally = run_corpus(Path("clips.csv"), Path("results"))      # doctest: +SKIP
+        >>> tally.explained, tally.failed                               # doctest: +SKIP
+        (10, 0)
     """
-    rows = _checked(manifest, shard)
+    rows = _count_rows(manifest, shard)
     results = Results(out.absolute(), shard)
     config = config.model_copy(update=_files(config))
     job = Job(config=config, limits=limits, films=films, folder=manifest.absolute().parent, directory=Path.cwd())
     settings = _settings(config, films)
-    with results.claimed():
+    with results.lock():
         with closing(Worker(job.model_copy(update={"dtype": "auto"}), Event())) as trial:
-            made_by = trial.tried()
+            made_by = trial.check()
 
             def decide() -> dict[str, str]:
                 if config.dtype != "auto":
                     return {"computes_in": config.dtype}
-                return {"computes_in": probed(trial, _entries(read_manifest(manifest)), results)}
+                return {"computes_in": common_dtype(trial, _entries(read_manifest(manifest)), results)}
 
-            settled = results.settled(
+            stored = results.adopt_settings(
                 settings,
                 decide,
                 overwrite=overwrite,
                 made_by=made_by,
                 accept_changes=accept_changes,
             )
-        job = job.model_copy(update={"dtype": settled["computes_in"], "made_by": made_by})
+        job = job.model_copy(update={"dtype": stored["computes_in"], "made_by": made_by})
 
         def pending() -> Iterator[Row]:
             return results.pending(read_manifest(manifest, shard), retry_failed)
@@ -113,7 +123,7 @@ def run_corpus(
         for row in pending():
             if isinstance(row, BadRow):
                 with results.place(row) as work:
-                    results.commit(row, failed(row, ManifestError.__name__, row.error), work)
+                    results.commit(row, failure_record(row, ManifestError.__name__, row.error), work)
                 done += 1
             else:
                 waiting += 1
@@ -130,8 +140,12 @@ def run_corpus(
     return Tally(table, len(column), len(column) - len(errors), len(errors), done, first)
 
 
-def _checked(manifest: Path, shard: Shard) -> int:
-    """How many rows of a manifest belong to a shard, once it is known that they can be read."""
+def _count_rows(manifest: Path, shard: Shard) -> int:
+    """Return the number of rows of a manifest that belong to a shard.
+
+    Raises:
+        SettingsError: the manifest cannot be read, is empty, or has no row that can be used.
+    """
     rows, first_bad, valid, number = 0, "", False, -1
     for number, row in enumerate(read_manifest(manifest)):
         rows += number % shard.of == shard.index - 1
@@ -150,7 +164,7 @@ def _entries(rows: Iterable[Row]) -> Iterator[Entry]:
 
 
 def _files(config: ExplainConfig) -> dict[str, str]:
-    """The files a config names, absolute, by the names of their settings."""
+    """Return the absolute paths of the files that a config names, by setting."""
     named = {} if config.weights in ("default", "none") else {"weights": config.weights}
     if config.labels is not None:
         named["labels"] = config.labels
@@ -158,7 +172,7 @@ def _files(config: ExplainConfig) -> dict[str, str]:
 
 
 def _settings(config: ExplainConfig, films: bool) -> dict[str, Any]:
-    """What results depend on: the explanation, what is in the files it names, and whether there are films."""
+    """Return the settings that results depend on: the explanation's, digests of the files they name, and `films`."""
     digests = {path: _digest(path) for path in _files(config).values()}
     return {**config.model_dump(mode="json"), "films": films, "sha256": digests}
 

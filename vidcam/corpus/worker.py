@@ -1,4 +1,4 @@
-"""A process that explains clips and may die of them, and the one that watches it."""
+"""A worker process that explains clips, and its supervisor, which survives its crashes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from vidcam.corpus.job import Job, Record, failed
+from vidcam.corpus.job import Job, Record, failure_record
 from vidcam.corpus.manifest import Entry
 from vidcam.corpus.results import Results
 from vidcam.errors import SettingsError, VidcamError
@@ -18,7 +18,7 @@ from vidcam.process import Ended, Process, answer_questions
 from vidcam.video.urls import is_url
 
 if TYPE_CHECKING:
-    from vidcam.corpus.explaining import Explaining
+    from vidcam.corpus.explaining import ClipExplainer
     from vidcam.corpus.provenance import Provenance
 
 _TO_LOAD = 600  # seconds a network may take to load
@@ -26,19 +26,19 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # a sum is the s
 
 
 class Stopped(Exception):
-    """The run ends; the clip that was being worked on is left for the next one."""
+    """The end of the run on request; the clip in progress is left for the next run."""
 
 
 class Worker:
-    """One process with the network in it, and its clips, one after the other.
+    """One process with the network loaded, which explains clips one after the other.
 
-    A clip that crashes, hangs or grows beyond the limits takes the process with it and nothing else: its record says
-    what happened, and the next clip gets a new process.
+    A clip that crashes, hangs or exceeds a limit ends only this process: its record holds the error, and the next clip
+    gets a new process.
 
     Args:
-        job: what is done.
-        stopping: set by whoever wants it to end.
-        index: of several workers on one machine; it says which of its GPUs is taken.
+        job: the settings of the run.
+        stopping: event that ends the work when it is set.
+        index: number of the worker on its machine, which selects one of several GPUs.
     """
 
     def __init__(self, job: Job, stopping: Event, index: int = 0) -> None:
@@ -47,32 +47,35 @@ class Worker:
 
     @property
     def process(self) -> int | None:
-        """The process's number in the system, while it runs."""
+        """The process's number in the system, or None while it does not run."""
         return self._process.number
 
     def finish(self, entry: Entry, results: Results) -> Record:
-        """Explain a clip, or find out why that cannot be, and put it down.
+        """Explain a clip, write its results or its error, and return its record.
 
         Raises:
-            VidcamError: the run cannot go on, whatever the clip: the network cannot be had, or the disk is full.
-            Stopped: it was wanted.
+            VidcamError: the run cannot go on with any clip: the network cannot be loaded, or the disk is full.
+            Stopped: the run is to end.
         """
-        for last in (False, True):  # a process may have been killed by somebody; the second time it was the clip
+        for last in (
+            False,
+            True,
+        ):  # the process may have been killed from outside; the second time it is the clip's fault
             with results.place(entry) as work:
                 record = self._record({"entry": entry.model_dump(), "folder": str(work)}, entry, retry=not last)
                 if record is not None:
-                    return _committed(entry, record, work, results)
+                    return _commit(entry, record, work, results)
         raise AssertionError("the last try gives a record")
 
-    def tried(self) -> Provenance:
-        """Load the network, and find out if the job can be done at all, see `Explaining.tried`; what it is done by.
+    def check(self) -> Provenance:
+        """Load the network, test the job on black frames, see `Explaining.check`, and return versions and weights.
 
         Raises:
-            VidcamError: it cannot.
+            VidcamError: the job cannot be done with any clip.
         """
         self._load()
         try:
-            return self._asked({"try": True}, _TO_LOAD, inf)
+            return self._ask({"try": True}, _TO_LOAD, inf)
         except Ended as ended:
             raise VidcamError(
                 f"the process that tried the network on black frames ended ({_how(ended)}); is there memory for it? "
@@ -80,7 +83,7 @@ class Worker:
             ) from ended
 
     def dtype(self, entry: Entry, results: Results) -> str | None:
-        """What the trunk may compute in, see `Explaining.dtype`; None where a clip cannot tell."""
+        """Return the name of the dtype that a clip allows, see `Explaining.dtype`; None if the clip cannot be used."""
         with results.place(entry) as work:  # what a killed process leaves of a fetched clip is swept
             answer = self._record({"dtype_of": entry.model_dump(), "folder": str(work)}, entry, retry=False)
         return (answer or {}).get("dtype")
@@ -90,33 +93,37 @@ class Worker:
         self._process.close()
 
     def _record(self, question: dict[str, Any], entry: Entry, retry: bool) -> Record | None:
-        """The answer; where the process ended without one a record that says so, or None if it is to be tried again."""
+        """Return the worker's answer; without one, a record of the failure, or None if the clip can be retried."""
         self._load()
         limits = self._job.limits
         try:
-            answer = self._asked(question, limits.seconds, limits.memory << 20)
+            answer = self._ask(question, limits.seconds, limits.memory << 20)
         except Ended as ended:
             match ended.reason:
                 case "time":
-                    return failed(entry, "time", f"{entry.shown} took more than {limits.seconds:g} s and was ended")
+                    return failure_record(
+                        entry, "time", f"{entry.shown} took more than {limits.seconds:g} s and was ended"
+                    )
                 case "memory":
-                    return failed(entry, "memory", f"{entry.shown} took more than {limits.memory} MiB and was ended")
+                    return failure_record(
+                        entry, "memory", f"{entry.shown} took more than {limits.memory} MiB and was ended"
+                    )
             if retry:
                 return None
             how = f" ({ended.signal})" if ended.signal else ""
-            return failed(entry, "crash", f"the process that worked on {entry.shown} died{how}, twice")
+            return failure_record(entry, "crash", f"the process that worked on {entry.shown} died{how}, twice")
         if "unexpected" in answer:  # the process is not used again: it may be in any state
             self.close()
-            return failed(entry, answer["unexpected"], answer["message"])
+            return failure_record(entry, answer["unexpected"], answer["message"])
         return answer
 
     def _load(self) -> None:
-        """Start the process and load the network, where that is not done."""
+        """Start the process and load the network, unless that is done."""
         if self.process is not None:
             return
         job = self._job.model_dump(mode="json")
         try:
-            answer = self._asked({"job": job, "index": self._index}, _TO_LOAD, inf)
+            answer = self._ask({"job": job, "index": self._index}, _TO_LOAD, inf)
         except Ended as ended:
             raise VidcamError(
                 f"the process that was to load the network ended ({_how(ended)}); is there memory for it? "
@@ -126,7 +133,7 @@ class Worker:
             self.close()
             raise VidcamError(str(answer["unusable"]))
 
-    def _asked(self, question: dict[str, Any], seconds: float, memory: float) -> dict[str, Any]:
+    def _ask(self, question: dict[str, Any], seconds: float, memory: float) -> dict[str, Any]:
         try:
             answer: dict[str, Any] = self._process.ask(
                 question, seconds=seconds, memory=memory, stopping=self._stopping
@@ -144,39 +151,39 @@ def _how(ended: Ended) -> str:
     return ended.signal or ended.reason
 
 
-def _committed(entry: Entry, record: Record, work: Path, results: Results) -> Record:
-    """The record as it was put down: where it cannot be, one that says so."""
+def _commit(entry: Entry, record: Record, work: Path, results: Results) -> Record:
+    """Write a clip's results and return its record; a record that cannot be written is replaced by one that says so."""
     try:
         results.commit(entry, record, work)
     except VidcamError:
         raise
-    except Exception as error:  # of a clip nobody thought of
-        record = failed(entry, type(error).__name__, f"its results cannot be put down ({type(error).__name__})")
+    except Exception as error:  # an unexpected kind of clip
+        record = failure_record(entry, type(error).__name__, f"its results cannot be put down ({type(error).__name__})")
         results.commit(entry, record, work)
     return record
 
 
 class _Answers:
-    """In the process: load the network that the first question asks for, then work on clips."""
+    """The worker's side of the dialogue: loads the network for the first question, then explains clips."""
 
     def __init__(self) -> None:
-        self._explaining: Explaining | None = None
+        self._explaining: ClipExplainer | None = None
 
     def __call__(self, question: dict[str, Any], _: Callable[[Any], None]) -> dict[str, Any]:
-        """Answer a question."""
+        """Return the answer to a question."""
         if self._explaining is not None:
-            return _answered(self._explaining, question)
+            return _answer(self._explaining, question)
         try:
-            self._explaining = _loaded(Job.model_validate(question["job"]), question["index"])
-        except Exception as error:  # whatever it is, the run is told
+            self._explaining = _load_job(Job.model_validate(question["job"]), question["index"])
+        except Exception as error:  # of any kind; the run reports it
             return {"unusable": str(error) if isinstance(error, VidcamError) else f"{type(error).__name__}: {error}"}
         return {"ready": True}
 
 
-def _loaded(job: Job, index: int) -> Explaining:
+def _load_job(job: Job, index: int) -> ClipExplainer:
     import torch
 
-    from vidcam.corpus.explaining import Explaining
+    from vidcam.corpus.explaining import ClipExplainer
     from vidcam.corpus.provenance import differences
     from vidcam.engine.memory import keep_freed_memory
 
@@ -185,7 +192,7 @@ def _loaded(job: Job, index: int) -> Explaining:
         torch.cuda.set_device(index % torch.cuda.device_count())
     with suppress(FileNotFoundError):  # on another machine
         os.chdir(job.directory)
-    explaining = Explaining(job)
+    explaining = ClipExplainer(job)
     if job.made_by and (other := differences(job.made_by, explaining.made_by)):
         raise SettingsError(
             f"a process of the run does not compute what the others do ({other}); install the same versions on every "
@@ -194,11 +201,11 @@ def _loaded(job: Job, index: int) -> Explaining:
     return explaining
 
 
-def _answered(explaining: Explaining, question: dict[str, Any]) -> dict[str, Any]:
+def _answer(explaining: ClipExplainer, question: dict[str, Any]) -> dict[str, Any]:
     path = ""
     try:
         if "try" in question:
-            return explaining.tried()
+            return explaining.check()
         if "dtype_of" in question:
             return _dtype(explaining, Entry.model_validate(question["dtype_of"]), Path(question["folder"]))
         entry = Entry.model_validate(question["entry"])
@@ -206,12 +213,12 @@ def _answered(explaining: Explaining, question: dict[str, Any]) -> dict[str, Any
         return explaining.record(entry, Path(question["folder"]))
     except VidcamError as error:  # no clip's fault
         return {"stop": str(error)}
-    except Exception as error:  # of a clip nobody thought of
+    except Exception as error:  # an unexpected kind of clip
         kind = type(error).__name__
         return {"unexpected": kind, "message": kind if is_url(path) else f"{kind}: {error}"}
 
 
-def _dtype(explaining: Explaining, entry: Entry, folder: Path) -> dict[str, Any]:
+def _dtype(explaining: ClipExplainer, entry: Entry, folder: Path) -> dict[str, Any]:
     try:
         return {"dtype": explaining.dtype(entry, folder)}
     except VidcamError:

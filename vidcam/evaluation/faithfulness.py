@@ -1,7 +1,7 @@
-"""Faithfulness of the explanations of one clip: what the network says of it when it sees only, or all but, their places.
+"""Faithfulness of the explanations of one clip: the network's confidence when it sees only, or all but, the evidence.
 
-Measured on one window, the one in which the network is surest of the clip's class, as the paper measures windows of 16
-frames. Trivial explanations are brought to the grid of the target layer, so that all have the same resolution.
+Measured on one window, the one with the highest confidence in the clip's class, as the paper measures windows of 16
+frames. Baselines are brought to the grid of the target layer, so that all have the same resolution.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ SHARES = (0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """How faithfulness is measured.
+    """The measure of faithfulness of a clip's explanations.
 
     Attributes:
-        subject: the network; its fast copy judges perturbed clips.
-        fill: what stands where a map hides the clip.
-        steps: of deletion and insertion.
+        subject: the network; its fast copy classifies perturbed clips.
+        fill: replaces the pixels that a map hides.
+        steps: number of steps of deletion and of insertion.
     """
 
     subject: Subject
@@ -51,23 +51,25 @@ class Faithfulness:
     steps: int = 10
 
     def __call__(self, sample: Sample) -> dict[str, dict[str, Any]]:
-        """Explanation → its figures, of methods and of trivial explanations; for a clip that is misunderstood also
-        what restores its true class.
+        """Measure the methods and the baselines on a clip; if it is misclassified, also the recovery of its true class.
+
+        Returns:
+            Method or baseline → figure → its value, or a curve as a list.
         """
         clip = predict(self.subject.fast, sample)
         labels, predicted = self.subject.labels, clip.predicted
         frames = pixels(clip.window)
         whole = float(self._confidence(frames[None], predicted)[0])
         found = self._explanations(clip, predicted)
-        figures = {name: self._judged(frames, heat, whole, predicted) for name, heat in found.items()}
+        figures = {name: self._figures(frames, heat, whole, predicted) for name, heat in found.items()}
         if sample.label in labels and (true := labels.index(sample.label)) != predicted:
             of_true = predict(self.subject.fast, sample, of=true)
             for name, heat in self._explanations(of_true, true).items():
-                figures[name] |= self._restored(pixels(of_true.window), heat, true)
+                figures[name] |= self._recovery(pixels(of_true.window), heat, true)
         return figures
 
     def _explanations(self, clip: Prediction, target: int) -> dict[str, np.ndarray]:
-        """Name → map (t, h, w), 0 or more."""
+        """Return the map (t, h, w), 0 or more, of each method and baseline."""
         found = self.subject.window_maps(clip.window, target)
         grid = next(iter(found.values())).shape
         for name, baseline in BASELINES.items():
@@ -75,7 +77,7 @@ class Faithfulness:
             found[name] = torch.nn.functional.adaptive_avg_pool3d(full[None], grid)[0].numpy()
         return found
 
-    def _judged(self, frames: Tensor, heat: np.ndarray, whole: float, target: int) -> dict[str, Any]:
+    def _figures(self, frames: Tensor, heat: np.ndarray, whole: float, target: int) -> dict[str, Any]:
         size = frames.shape[1:]
         hidden, blurred = filling(frames, self.fill), filling(frames, "blur")
         masks = [_mask(values, size) for values in (heat, rearranged(heat, seed=0))]
@@ -99,7 +101,7 @@ class Faithfulness:
             "insertion_curve": [round(float(v), 5) for v in insertion],
         }
 
-    def _restored(self, frames: Tensor, heat: np.ndarray, true: int) -> dict[str, float]:
+    def _recovery(self, frames: Tensor, heat: np.ndarray, true: int) -> dict[str, float]:
         size = frames.shape[1:]
         kept = self._confidence(kept_frames(frames, ranks(upsampled(heat, size[1], size[2], size[0]))), true)
         ends = self._confidence(torch.stack([torch.zeros_like(frames), frames]), true)
@@ -111,6 +113,6 @@ class Faithfulness:
 
 
 def _mask(heat: np.ndarray, size: torch.Size) -> Tensor:
-    """A map on the grid of pixels, scaled by its largest value to [0, 1]."""
+    """Return a map on the grid of pixels, (T, H, W), divided by its largest value to [0, 1]."""
     mask = upsampled(heat, size[1], size[2], size[0])
     return mask / (mask.max() or 1.0)

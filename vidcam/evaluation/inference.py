@@ -29,8 +29,8 @@ class Subject:
 
     Attributes:
         exact: explains windows with the network as it was loaded.
-        fast: the same, optimized for inference: explains whole clips and judges perturbed ones.
-        preprocess: from whole frames to those.
+        fast: explains whole clips and classifies perturbed ones with a copy optimized for inference.
+        preprocess: resizes and crops whole frames.
     """
 
     exact: Explainer
@@ -54,12 +54,30 @@ class Subject:
     def clip_explanations(
         self, sample: Sample, target: int, frames: np.ndarray | None = None
     ) -> dict[str, Explanation]:
-        """Explain a class in a clip, or in other frames (F, H, W, 3) at its rate: method → explanation."""
+        """Explain a class in a clip, or in other frames at its rate.
+
+        Args:
+            sample: the clip.
+            target: index of the class.
+            frames: (F, H, W, 3) uint8 instead of the sample's own.
+
+        Returns:
+            Method → explanation; several layers are fused.
+        """
         found = self.fast.explain(sample.source if frames is None else replace(sample, frames=frames).source, target)
         return {explanation.method: explanation for explanation in reversed(found)}  # the fused one comes first
 
     def window_maps(self, frames: np.ndarray, target: int, explainer: Explainer | None = None) -> dict[str, np.ndarray]:
-        """Explain a class in one window (T, H, W, 3): method → map (t, h, w), several layers fused."""
+        """Explain a class in one window.
+
+        Args:
+            frames: (T, H, W, 3) uint8.
+            target: index of the class.
+            explainer: `exact` by default.
+
+        Returns:
+            Method → map (t, h, w), 0 or more; several layers are fused.
+        """
         found = (explainer or self.exact).maps(pixels(frames)[None], target)
         return {method: maps[0] for method, maps in found.items()}
 
@@ -81,12 +99,12 @@ def pixels(frames: np.ndarray) -> Tensor:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The class of a clip, and its most confident window.
+    """The predicted class of a clip, and the window in which a class has the highest confidence.
 
     Attributes:
         predicted: index of the clip's most probable class.
-        window: the frames (T, H, W, 3) of the most confident window.
-        start: source frame it begins at.
+        window: (T, H, W, 3) uint8 frames of the most confident window.
+        start: index of its first source frame.
     """
 
     predicted: int
@@ -95,7 +113,7 @@ class Prediction:
 
 
 def predict(explainer: Explainer, sample: Sample, of: int | None = None) -> Prediction:
-    """Return the clip's class, and the window in which that class, or another one, is the most probable."""
+    """Return the clip's class, and the window with the highest confidence in that class or in class `of`."""
     model = explainer.model
     cut = list(sliding_windows(sample.frames, explainer.windowing(float(sample.source.frame_rate))))
     probabilities = confidences(model, torch.stack([pixels(np.stack(w.frames)) for w in cut]))

@@ -1,6 +1,6 @@
-"""A clip the network gets wrong: why it said what it said, what speaks for the right class, and how little restores it.
+"""Misclassified clips: the evidence for the true and the predicted class, and the smallest correcting change.
 
-Measured on the window in which the network is surest of the wrong class.
+Measured on the window with the highest confidence in the predicted class.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from vidcam.metrics.perturbation import (
     strongest,
 )
 from vidcam.models.registry import Model
-from vidcam.results.misclassification import Misclassified, Side
+from vidcam.results.misclassification import Misclassification, Side
 
 _STEPS = 10  # of insertion
 
 
 @dataclass(frozen=True)
 class Misclassifications:
-    """How a clip is looked into, for `vidcam.evaluation.run.measured`.
+    """The measure of a clip's misclassification, for `vidcam.evaluation.run.measure_clips`.
 
     Attributes:
         subject: the network; its fast copy predicts and explains.
@@ -43,44 +43,47 @@ class Misclassifications:
     subject: Subject
 
     def __call__(self, sample: Sample) -> dict[str, dict[str, Any]]:
-        """Whether the clip is understood, and what there is to say where it is not.
+        """Classify a clip, and explain both classes if the network is wrong.
+
+        Returns:
+            {"clip": {"right": 1 or 0}}, and if it is 0 the fields of a `Misclassification` under "error".
 
         Raises:
-            ClipError: as for `understood`.
+            ClipError: as by `is_correct`.
         """
-        if understood(self.subject, sample):
+        if is_correct(self.subject, sample):
             return {"clip": {"right": 1.0}}
-        return {"clip": {"right": 0.0}, "error": asdict(misclassified(self.subject, sample))}
+        return {"clip": {"right": 0.0}, "error": asdict(explain_misclassification(self.subject, sample))}
 
 
-def errors_of(records: Sequence[Mapping[str, Any]]) -> list[Misclassified]:
-    """The errors in the records of clips."""
+def errors_of(records: Sequence[Mapping[str, Any]]) -> list[Misclassification]:
+    """Return the misclassifications in the records of clips."""
     found = []
     for record in records:
         if facts := record.get("figures", {}).get("error"):
             sides = {"true": Side(**facts["true"]), "predicted": Side(**facts["predicted"])}
-            found.append(Misclassified(**{**facts, **sides}))
+            found.append(Misclassification(**{**facts, **sides}))
     return found
 
 
-def understood(subject: Subject, sample: Sample) -> bool:
-    """Whether the network names the clip rightly.
+def is_correct(subject: Subject, sample: Sample) -> bool:
+    """Return True if the network predicts the clip's label.
 
     Raises:
-        ClipError: it is not known what happens in the clip, or the network has no such class.
+        ClipError: the label of the clip is not known, or the network has no such class.
     """
     return subject.labels[predict(subject.fast, sample).predicted] == _label(subject.fast.model, sample)
 
 
-def misclassified(subject: Subject, sample: Sample) -> Misclassified:
-    """Explain both classes of a clip that the network gets wrong, by the first method of the recipe.
+def explain_misclassification(subject: Subject, sample: Sample) -> Misclassification:
+    """Explain both classes of a misclassified clip, by the first method of the recipe, and return the figures.
 
     Args:
         subject: the network.
         sample: the clip.
 
     Raises:
-        ClipError: as for `understood`.
+        ClipError: as by `is_correct`.
     """
     model, method = subject.fast.model, subject.fast.methods[0]
     true = model.labels.index(_label(model, sample))
@@ -94,7 +97,7 @@ def misclassified(subject: Subject, sample: Sample) -> Misclassified:
     shares = [i / KEPT_STEPS for i in range(1, KEPT_STEPS)]
     kept = strongest(frames, orders[true], shares, blurred)
     removed = strongest(blurred, orders[clip.predicted], shares, frames)
-    return Misclassified(
+    return Misclassification(
         clip=sample.name,
         start=clip.start,
         true=_side(model, frames, blurred, orders[true], true),
@@ -117,8 +120,8 @@ def _first(right: np.ndarray, shares: Sequence[float]) -> float | None:
 
 def _label(model: Model, sample: Sample) -> str:
     if sample.label is None or sample.label not in model.labels:
+        label = f"{sample.label}, which is no class of {model.spec.name}" if sample.label else "not known"
         raise ClipError(
-            f"{sample.name}: what happens in it is {sample.label or 'not known'}, which {model.spec.name} cannot say; "
-            "list the clips of the folder in labels.csv, rows of clip,label"
+            f"the label of {sample.name} is {label}; list the clips of the folder in labels.csv, rows of clip,label"
         )
     return sample.label

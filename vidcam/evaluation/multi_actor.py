@@ -1,4 +1,4 @@
-"""Whether a map covers everybody who performs an action, and how well tubes find them."""
+"""Clips with several actors: the share of them that a map covers, and the tubes that find them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from vidcam.errors import ClipError
 from vidcam.evaluation.inference import Subject, upsampled
 from vidcam.evaluation.samples import Sample
 from vidcam.metrics.overlap import tube_localization, tube_of
-from vidcam.metrics.tubes import TubeDetection, TubeTruth, covered, video_map
+from vidcam.metrics.tubes import TubeDetection, TubeTruth, coverage, video_map
 from vidcam.temporal.tubes import Tube, TubeParams, box_iou, tubes_of
 
 COVERED = 0.25
-"""An actor is found where a map covers this share of what is seen of them, or more."""
+"""Smallest share of an actor's visible pixels that a map must cover to find the actor."""
 
 THRESHOLDS = (0.25, 0.5)
-"""Of the heat that covers, as shares of the strongest of the clip."""
+"""Smallest heat that covers a pixel, as shares of the strongest of the clip."""
 
 
 @dataclass(frozen=True)
 class MultiActor:
-    """How clips of several actors are measured.
+    """The measure of clips with several actors.
 
     Attributes:
         subject: the network.
@@ -35,14 +35,18 @@ class MultiActor:
     params: TubeParams
 
     def __call__(self, sample: Sample) -> dict[str, dict[str, Any]]:
-        """Method → its figures, those of actors named by how many there are, and the tubes themselves.
+        """Measure the maps and tubes of a clip's class against the masks of its actors.
+
+        Returns:
+            Method → figure → its value; the names of figures per actor end in the number of actors. "tubes" and "truth"
+            hold the tubes and the actors' boxes, for `video_maps`.
 
         Raises:
-            ClipError: it is not known who acts in the clip.
+            ClipError: the actors of the clip are not known.
         """
         labels = self.subject.labels
         if sample.mask is None or not sample.actors or sample.label not in labels:
-            raise ClipError(f"{sample.name} shows nobody who is known to act; give clips of the playground")
+            raise ClipError(f"{sample.name} has no mask of an actor; give clips of the playground, with their sidecars")
         target = labels.index(sample.label)
         found = self.subject.clip_explanations(sample, target)
         height, width = sample.frames.shape[1:3]
@@ -55,12 +59,12 @@ class MultiActor:
             figures[name] = {"tubes": [[t.score, t.start, t.boxes.round(1).tolist()] for t in tubes]}
             figures[name]["truth"] = [list(_boxes(actor)) for actor in sample.actors]
             figures[name]["best_box_iou"] = float(np.mean([_best_box_iou(actor, tubes) for actor in sample.actors]))
-            # A map that is hot everywhere covers everybody: the same, too, at the threshold at which what is hot is as
-            # large as what is seen of the actors.
+            # A map that is hot everywhere covers every actor. So the share is also measured at the threshold at which
+            # the hot area is as large as the visible pixels of the actors.
             alike = float(np.quantile(heat, 1 - np.mean(sample.mask))) / (float(heat.max()) or 1.0)
             for threshold, level in {**{f"{t:g}": t for t in THRESHOLDS}, "same_area": alike}.items():
-                found_ = float(np.mean([covered(heat, actor, level) >= COVERED for actor in sample.actors]))
-                figures[name] |= {f"found_{threshold}_of_{count}": found_, f"found_{threshold}": found_}
+                share = float(np.mean([coverage(heat, actor, level) >= COVERED for actor in sample.actors]))
+                figures[name] |= {f"found_{threshold}_of_{count}": share, f"found_{threshold}": share}
             for level in THRESHOLDS:
                 figures[name][f"loc_{level:g}"] = tube_localization(heat, whole, level)
         return figures
@@ -69,7 +73,13 @@ class MultiActor:
 def video_maps(
     records: Sequence[Mapping[str, Any]], method: str, thresholds: Sequence[float] = (0.2, 0.5)
 ) -> np.ndarray:
-    """Video-mAP at thresholds of overlap, of one method over the records of clips; actions are one class."""
+    """Return the video-mAP of one method over the records of clips, (thresholds,); all actions count as one class.
+
+    Args:
+        records: of `MultiActor`.
+        method: whose tubes.
+        thresholds: of the overlap `tube_iou`.
+    """
     truths, detections = [], []
     for record in records:
         figures = record["figures"][method]
@@ -81,7 +91,7 @@ def video_maps(
 
 
 def _boxes(actor: np.ndarray) -> tuple[int, list[list[float]]]:
-    """The first frame of an actor, and the boxes up to the last; where one is hidden, the box before stays."""
+    """Return an actor's first frame, and a box for each frame up to the last; a hidden actor keeps the box before."""
     frames = np.nonzero(actor.any(axis=(1, 2)))[0]
     boxes: list[list[float]] = []
     for mask in actor[frames[0] : frames[-1] + 1]:
@@ -93,7 +103,7 @@ def _boxes(actor: np.ndarray) -> tuple[int, list[list[float]]]:
 
 
 def _best_box_iou(actor: np.ndarray, tubes: Sequence[Tube]) -> float:
-    """Mean over an actor's frames of the IoU with the tube that overlaps their box most in that frame."""
+    """Return the mean over an actor's frames of the IoU with the tube that overlaps the box most in that frame."""
     start, boxes = _boxes(actor)
     best = []
     for frame, box in enumerate(boxes, start):

@@ -1,4 +1,4 @@
-"""Measuring explanations over many clips: one record a clip, resumable, summed up with intervals."""
+"""Evaluation over many clips: one record per clip, resumable, summarized as means with intervals."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _MOST_BYTES = 256 << 20
 
 Measure = Callable[[Sample], Mapping[str, Mapping[str, Any]]]
 Record = dict[str, Any]
-"""What is stored of a clip: {"clip": name, "figures": {explanation: {figure: value}}} or {"clip": name, "error": text}."""
+"""The record of a clip: {"clip": name, "figures": {explanation: {figure: value}}} or {"clip": name, "error": text}."""
 
 Figures = dict[str, dict[str, Estimate]]
 """Explanation → figure → its mean over the clips."""
 
 
-def measured(
+def measure_clips(
     measure: Measure,
     preprocess: Preprocess,
     sources: Sequence[Source],
@@ -38,22 +38,22 @@ def measured(
     out: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[Record]:
-    """Measure every clip; one that cannot be measured leaves its reason and the others go on.
+    """Return the records of all clips; a clip that cannot be measured is recorded with its error.
 
     Args:
-        measure: gives the figures of a clip.
-        preprocess: of the network: how frames are resized and cropped.
+        measure: returns the figures of a clip.
+        preprocess: the network's, which resizes and crops frames.
         sources: the clips.
-        settings: what the figures depend on, ready for JSON.
+        settings: settings that the figures depend on, ready for JSON.
         out: a directory in which `records.jsonl` gets a line as soon as a clip is measured. Clips that are in it
             already are not measured again.
-        progress: told how many clips are done.
+        progress: called with the number of clips done and the number of all.
 
     Raises:
         OutputError: the directory holds records of other settings, or cannot be written.
         ClipError: no clip could be measured.
     """
-    records = {} if out is None else _resumed(out, settings)
+    records = {} if out is None else _stored_records(out, settings)
     try:
         with nullcontext() if out is None else (out / "records.jsonl").open("a", encoding="utf-8") as file:
             for done, source in enumerate(sources):
@@ -84,8 +84,12 @@ def _append(file: TextIO | None, record: Record) -> None:
         file.flush()
 
 
-def _resumed(out: Path, settings: Mapping[str, Any]) -> dict[str, Record]:
-    """The records of a directory, by clip; a last line that was cut off is dropped from the file."""
+def _stored_records(out: Path, settings: Mapping[str, Any]) -> dict[str, Record]:
+    """Return the records of a directory, by clip; an incomplete last line is removed from the file.
+
+    Raises:
+        OutputError: the directory holds records of other settings, or cannot be used.
+    """
     described = json.dumps(dict(settings), indent=2) + "\n"
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -97,18 +101,18 @@ def _resumed(out: Path, settings: Mapping[str, Any]) -> dict[str, Record]:
         whole = text[: text.rfind("\n") + 1]
         if len(whole) < len(text):
             kept.write_text(whole, encoding="utf-8")
-        records = [_checked(json.loads(line)) for line in whole.split("\n")[:-1]]
+        records = [_validated(json.loads(line)) for line in whole.split("\n")[:-1]]
         return {record["clip"]: record for record in records}
     except (OSError, ValueError, RecursionError) as error:
         reason = fitted(str(error), 300)
         raise OutputError(f"{out} cannot be used ({reason}); give another --out") from error
 
 
-def _checked(record: Any) -> Record:
-    """A record as `_record` makes it: figures by explanation and name, or an error.
+def _validated(record: Any) -> Record:
+    """Return a record that has the form `_record` gives: figures by explanation and name, or an error.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it has another form.
     """
     match record:
         case {"clip": str(), "error": str()}:
@@ -126,7 +130,14 @@ def _are_figures(values: Any) -> bool:
 
 @dataclass(frozen=True)
 class Summary:
-    """Means over clips: of the methods and of the trivial explanations, with the clips that could not be measured."""
+    """Means over clips of the methods and of the baselines.
+
+    Attributes:
+        settings: settings that the figures depend on.
+        clips: number of clips that were measured.
+        failed: clip → error, for those that could not be.
+        methods, baselines: name → figure → its mean and interval.
+    """
 
     settings: Mapping[str, Any]
     clips: int
@@ -135,7 +146,7 @@ class Summary:
     baselines: Figures
 
     def json(self) -> dict[str, Any]:
-        """Ready for JSON: each figure, its interval and its number of clips beside it."""
+        """Return the summary ready for JSON: each figure with its interval and its number of clips."""
         return {
             "settings": dict(self.settings),
             "clips": self.clips,
@@ -152,8 +163,14 @@ def _plain(figures: Mapping[str, Estimate]) -> dict[str, Any]:
     return plain
 
 
-def summed_up(records: Sequence[Record], settings: Mapping[str, Any], methods: Sequence[str]) -> Summary:
-    """The means of all figures over the clips, and for faithfulness the share of clips that each method wins."""
+def summarize(records: Sequence[Record], settings: Mapping[str, Any], methods: Sequence[str]) -> Summary:
+    """Return the means of all figures over the clips; for faithfulness also the share of clips that each method wins.
+
+    Args:
+        records: of `measure_clips`.
+        settings: settings that the figures depend on.
+        methods: names of the methods among the explanations; the others are baselines.
+    """
     good = [r["figures"] for r in records if "figures" in r]
     means: Figures = {}
     for name in good[0]:
@@ -166,12 +183,17 @@ def summed_up(records: Sequence[Record], settings: Mapping[str, Any], methods: S
         for name, won in wins(seen).items():
             means[name]["win"] = estimate(won)
     failed = {r["clip"]: r["error"] for r in records if "error" in r}
-    trivial = {name: means[name] for name in means if name in BASELINES}
-    return Summary(settings, len(good), failed, {name: means[name] for name in methods}, trivial)
+    baselines = {name: means[name] for name in means if name in BASELINES}
+    return Summary(settings, len(good), failed, {name: means[name] for name in methods}, baselines)
 
 
 def differences(records: Sequence[Record], first: str, second: str) -> Iterator[tuple[str, Estimate]]:
-    """Figure by figure the mean of first - second over the clips, and its interval: clips are compared with themselves."""
+    """Yield each figure's mean paired difference first - second over the clips, with its interval.
+
+    Args:
+        records: of `measure_clips`.
+        first, second: names of two explanations.
+    """
     good = [r["figures"] for r in records if "figures" in r]
     for name, value in good[0][first].items():
         if not isinstance(value, list) and all(name in f[first] and name in f[second] for f in good):

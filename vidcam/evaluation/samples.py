@@ -1,4 +1,4 @@
-"""What explanations are measured on: rendered clips whose truth is known, or a folder of clips."""
+"""Clips for evaluation: rendered ones, whose truth is known, or a folder of clips."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vidcam.video.reader import Clip
 from vidcam.video.source import ArraySource
 
 MOST_FRAMES = 600
-"""Longer clips are measured on their first frames, so that all of them fit into memory."""
+"""Largest number of frames; longer clips are measured on their first frames, so that they fit into memory."""
 
 _MOST_TABLE_BYTES = 16 << 20
 
@@ -31,15 +31,15 @@ _SUFFIXES = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", "
 
 @dataclass(frozen=True)
 class Sample:
-    """A clip as a network sees it.
+    """A clip as the network sees it.
 
     Attributes:
         name: of the clip.
         frames: (F, H, W, 3) uint8, resized and cropped.
         frame_rate: frames per second.
-        label: what happens in it, if that is known.
-        mask: (F, H, W) bool, the visible pixels of whoever does it while they do it, if that is known.
-        actors: the same for each of those who do it.
+        label: the clip's class, or None if it is not known.
+        mask: (F, H, W) bool, the visible pixels of all actors while they act, or None if they are not known.
+        actors: a mask like this for each of them.
     """
 
     name: str
@@ -51,26 +51,37 @@ class Sample:
 
     @property
     def source(self) -> ArraySource:
-        """The frames, to be explained."""
+        """The frames as a source for `Explainer.explain`."""
         return ArraySource(self.frames, self.frame_rate, self.name)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A clip by name, and how to get it."""
+    """A clip that is read on demand.
+
+    Attributes:
+        name: of the clip.
+        read: returns the clip, given the network's preprocessing.
+    """
 
     name: str
     read: Callable[[Preprocess], Sample]
 
 
 def sources(data: str, seed: int, count: int, scene: Callable[[int, int], Scene] = untrimmed_scene) -> list[Source]:
-    """The clips of a folder in the order of their names, or for "playground" rendered scenes: `count` at most.
+    """Return the clips of a folder in the order of their names, or rendered scenes; `count` at most.
+
+    Args:
+        data: the folder, or "playground".
+        seed: of rendered scenes.
+        count: number of clips.
+        scene: returns scene `index` of a seed, given (seed, index).
 
     Raises:
         SettingsError: there is no such folder, or no clip in it.
     """
     if data == "playground":
-        return [Source(f"{seed}-{index:04d}", partial(_rendered, scene, seed, index)) for index in range(count)]
+        return [Source(f"{seed}-{index:04d}", partial(_render, scene, seed, index)) for index in range(count)]
     folder = Path(data)
     if not folder.is_dir():
         raise SettingsError(f"--data {data} is not a folder; give a folder of clips, or playground")
@@ -80,15 +91,21 @@ def sources(data: str, seed: int, count: int, scene: Callable[[int, int], Scene]
     return [Source(path.name, partial(read_sample, path)) for path in paths[:count]]
 
 
-def _rendered(scene: Callable[[int, int], Scene], seed: int, index: int, preprocess: Preprocess) -> Sample:
+def _render(scene: Callable[[int, int], Scene], seed: int, index: int, preprocess: Preprocess) -> Sample:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{seed}-{index:04d}.mp4"
         write_clip(scene(seed, index), path)
         return read_sample(path, preprocess)
 
 
-def rendered(scene: Callable[[int, int], Scene], seed: int, count: int, folder: Path) -> Path:
-    """A folder with the clips of a seed; those that are there already stay.
+def render_clips(scene: Callable[[int, int], Scene], seed: int, count: int, folder: Path) -> Path:
+    """Render the clips of a seed into a folder and return the folder; clips that exist are kept.
+
+    Args:
+        scene: returns scene `index` of a seed, given (seed, index).
+        seed: of the scenes.
+        count: number of clips.
+        folder: made if it does not exist.
 
     Raises:
         OutputError: it cannot be written, or holds other clips.
@@ -107,17 +124,17 @@ def rendered(scene: Callable[[int, int], Scene], seed: int, count: int, folder: 
 
 
 def read_sample(path: Path, preprocess: Preprocess) -> Sample:
-    """A clip, with the truth of the playground's sidecar where there is one beside it, or its label in labels.csv.
+    """Return a clip with the truth in the playground's sidecar beside it, or else with its label in labels.csv.
 
     Raises:
-        ClipError: the clip or its sidecar cannot be read.
+        ClipError: the clip, its sidecar or labels.csv cannot be read.
     """
     clip = Clip(path)
     frames = np.stack([preprocess.frame(frame.pixels) for frame in islice(clip, MOST_FRAMES)])
     rate = float(clip.frame_rate)
     sidecar = path.with_suffix(".json")
     if not sidecar.exists():
-        return Sample(path.name, frames, rate, _listed(path))
+        return Sample(path.name, frames, rate, _label_in_table(path))
     truth = read_truth(sidecar)
     actors = {a["figure"]: np.zeros((len(frames), *frames.shape[1:3]), bool) for a in truth.actions}
     for action in truth.actions:
@@ -133,8 +150,8 @@ def read_sample(path: Path, preprocess: Preprocess) -> Sample:
     return Sample(path.name, frames, rate, truth.label, mask, tuple(a for a in actors.values() if a.any()))
 
 
-def _listed(path: Path) -> str | None:
-    """The label of a clip in the labels.csv of its folder, of rows `clip,label`."""
+def _label_in_table(path: Path) -> str | None:
+    """Return the label of a clip in the labels.csv of its folder, of rows `clip,label`; None if it has none."""
     table = path.with_name("labels.csv")
     try:
         if not table.exists():

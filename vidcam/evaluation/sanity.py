@@ -1,4 +1,4 @@
-"""Whether the explanations of one clip depend on the network, the class and the order of the frames, as they should."""
+"""Sanity checks of the explanations of one clip: they must depend on the network, the class and the order of frames."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CRF = 35  # of H.264: visibly coarse
 
 @dataclass(frozen=True)
 class Sanity:
-    """How sanity is measured.
+    """The sanity checks of a clip's explanations.
 
     Attributes:
         subject: the network; its fast copy explains whole clips.
@@ -32,10 +32,13 @@ class Sanity:
     subject: Subject
 
     def __call__(self, sample: Sample) -> dict[str, dict[str, float]]:
-        """Method → its figures, all for the clip's predicted class.
+        """Check the explanations of a clip's predicted class.
 
-        Randomised weights and the other class are compared on the window in which the network is surest, by rank
+        Randomised weights and the other class are compared on the window with the highest confidence, by rank
         correlation of maps; the rest on the whole clip.
+
+        Returns:
+            Method → figure → its value.
         """
         subject, model = self.subject, self.subject.exact.model
         clip = predict(subject.fast, sample)
@@ -79,7 +82,7 @@ class Sanity:
 
 
 def _runner_up(model: Model, frames: np.ndarray, target: int) -> int:
-    """The most probable other class of a window; the background only where there is no other."""
+    """Return the index of a window's most probable other class; the background only if there is no other."""
     order = np.argsort(-confidences(model, pixels(frames)[None])[0], kind="stable")
     others = [int(k) for k in order if k != target]
     return next((k for k in others if k != model.background), others[0] if others else target)
@@ -90,7 +93,7 @@ def _ratio(changed: Explanation, plain: Explanation) -> float:
 
 
 def _recoded(frames: np.ndarray) -> np.ndarray:
-    """Frames (F, H, W, 3) after H.264 at few bits."""
+    """Return frames (F, H, W, 3) after a strong H.264 compression."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recoded.mp4"
         size = (frames.shape[1], frames.shape[2])

@@ -1,4 +1,4 @@
-"""How well actions are found in time on the playground, where it is known when they happen."""
+"""Temporal localization on the playground, where start and end of every action are known."""
 
 from __future__ import annotations
 
@@ -33,8 +33,13 @@ METHODS = ("gradcam++", "gradcam")
 
 
 @dataclass(frozen=True)
-class Localized:
-    """A rendered clip, what happens in it, and what each method found."""
+class LocalizedClip:
+    """A rendered clip with its localizations.
+
+    Attributes:
+        truths: its actions.
+        found: method → localization.
+    """
 
     truths: tuple[Truth, ...]
     found: dict[str, Localization]
@@ -42,8 +47,15 @@ class Localized:
 
 def localized_clips(
     model: Model, seed: int, count: int, progress: Callable[[int, int], None] = lambda done, of: None
-) -> Iterator[Localized]:
-    """Render the eventful clips of a seed one after the other, and localize each by both methods."""
+) -> Iterator[LocalizedClip]:
+    """Render the eventful clips of a seed one after the other, and yield each with its localization by both methods.
+
+    Args:
+        model: the network.
+        seed: of the clips.
+        count: number of clips.
+        progress: called with the number of clips done and the number of all.
+    """
     explainer = _explainer(model)
     with tempfile.TemporaryDirectory() as folder:
         for index in range(count):
@@ -52,7 +64,7 @@ def localized_clips(
             _film([scene], path)
             found = explainer.localize(path)
             path.unlink()
-            yield Localized(truths_of(scene, path.stem), {f.method: f for f in found})
+            yield LocalizedClip(truths_of(scene, path.stem), {f.method: f for f in found})
             progress(index + 1, count)
 
 
@@ -61,7 +73,7 @@ def _explainer(model: Model) -> Explainer:
 
 
 def _film(scenes: Sequence[Scene], path: Path) -> None:
-    """Render scenes one after the other into one MP4; their truth is asked of the scenes."""
+    """Render scenes one after the other into one MP4, without a sidecar."""
     frames = ((scene, t) for scene in scenes for t in range(scene.frames))
     with FilmWriter(path, (SIZE, SIZE), time_base=Fraction(1, FPS), frame_rate=Fraction(FPS)) as film:
         for index, (scene, t) in enumerate(frames):
@@ -69,21 +81,25 @@ def _film(scenes: Sequence[Scene], path: Path) -> None:
 
 
 def truths_of(scene: Scene, video: str) -> tuple[Truth, ...]:
-    """The actions of a scene in seconds."""
+    """Return the actions of a scene, in seconds."""
     return tuple(Truth(video, act.label, act.start / FPS, act.end / FPS) for act in scene.acts)
 
 
-def temporal_table(clips: list[Localized], params: SegmentParams = SegmentParams()) -> dict[str, dict[str, Any]]:
-    """The measures of every curve by every method, "gradcam++ combined" under "default" too.
+def temporal_table(clips: list[LocalizedClip], params: SegmentParams = SegmentParams()) -> dict[str, dict[str, Any]]:
+    """Return the measures of every curve by every method; those of "gradcam++ combined" also under "default".
 
     mAP at tIoU 0.1 to 0.7, its mean over 0.3 to 0.7, recall of the ten best proposals, share of the classes' highest
     points that lie in an action of the class, and the median of |start error| and |end error| in frames.
+
+    Args:
+        clips: with their localizations.
+        params: how curves are cut into segments.
     """
     rows = {f"{method} {curve}": _measures(clips, method, curve, params) for method in METHODS for curve in CURVES}
     return {"default": rows["gradcam++ combined"], **rows}
 
 
-def _measures(clips: list[Localized], method: str, curve: CurveName, params: SegmentParams) -> dict[str, Any]:
+def _measures(clips: list[LocalizedClip], method: str, curve: CurveName, params: SegmentParams) -> dict[str, Any]:
     truths = [truth for clip in clips for truth in clip.truths]
     detections, peaks = [], []
     for clip in clips:
@@ -110,9 +126,15 @@ def _measures(clips: list[Localized], method: str, curve: CurveName, params: Seg
 def two_clip_test(
     model: Model, seed: int, count: int, progress: Callable[[int, int], None] = lambda done, of: None
 ) -> dict[str, float]:
-    """Two clips of different classes joined: how often the strongest frame for a class lies in its half.
+    """Return how often the strongest frame for a class lies in its half of two joined clips of different classes.
 
     The test of Li et al. 2021 (arXiv 2109.00222), for every curve by every method: share of hits over 2 x `count`.
+
+    Args:
+        model: the network.
+        seed: of the clips.
+        count: number of pairs of clips.
+        progress: called with the number of pairs done and the number of all.
     """
     explainer = _explainer(model)
     hits: dict[str, list[bool]] = {f"{method} {curve}": [] for method in METHODS for curve in CURVES}

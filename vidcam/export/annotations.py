@@ -1,4 +1,4 @@
-"""Segments as files: ActivityNet's JSON, CSV, and WebVTT chapters; and reading ActivityNet's two formats."""
+"""Annotation files: segments as ActivityNet's JSON, CSV and WebVTT chapters; ActivityNet's two formats read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ _LARGEST = 1e15
 
 
 def write_detections(results: Mapping[str, Sequence[Segment]], path: Path, facts: Mapping[str, Any]) -> None:
-    """ActivityNet's detection format: video → list of label, score and segment in seconds."""
+    """Write segments in ActivityNet's detection format: video → list of label, score and segment in seconds.
+
+    Args:
+        results: video → segments.
+        path: the JSON file.
+        facts: stored under "external_data".
+    """
     stored = {
         "version": "VERSION 1.3",
         "results": {
@@ -32,7 +38,12 @@ def write_detections(results: Mapping[str, Sequence[Segment]], path: Path, facts
 
 
 def write_segments_csv(results: Mapping[str, Sequence[Segment]], path: Path) -> None:
-    """A row per segment: video, label, start_s, end_s, score."""
+    """Write segments as CSV, a row each: video, label, start_s, end_s, score.
+
+    Args:
+        results: video → segments.
+        path: the CSV file.
+    """
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(["video", "label", "start_s", "end_s", "score"])
@@ -42,7 +53,7 @@ def write_segments_csv(results: Mapping[str, Sequence[Segment]], path: Path) -> 
 
 
 def write_chapters(segments: Iterable[Segment], path: Path) -> None:
-    """WebVTT chapters (W3C), by time: what a player shows while a segment lasts. Only `distinct` ones."""
+    """Write the `distinct` segments as WebVTT chapters (W3C) by time, for a video player."""
     lines = ["WEBVTT", ""]
     for s in sorted(distinct(segments), key=lambda s: (s.start, s.end)):
         label = printable(s.label.replace("\n", " ")).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -57,9 +68,13 @@ def _clock(seconds: float) -> str:
 
 
 def read_truths(path: Path, subset: str | None = None) -> list[Truth]:
-    """The annotations of an ActivityNet truth file ("database"), of one subset or of all.
+    """Return the annotations of an ActivityNet truth file ("database").
 
     Overlapping annotations are allowed: each is a truth of its own.
+
+    Args:
+        path: the JSON file.
+        subset: "training", "validation" or another subset of the file; None for all.
 
     Raises:
         SettingsError: the file cannot be read or has another form, a segment ends before it begins, has a time that is
@@ -79,7 +94,7 @@ def read_truths(path: Path, subset: str | None = None) -> list[Truth]:
             start, end = _segment(annotation, path, video)
             if start < 0 or end > duration + 1:
                 raise SettingsError(
-                    f"{path}: {_short(video)} has a segment {start:g} to {end:g} s outside its {duration:g} s; mend the annotation"
+                    f"{path}: {_short(video)} has a segment {start:g} to {end:g} s outside its {duration:g} s; correct the annotation"
                 )
             truths.append(Truth(video, annotation["label"], start, end))
     if not truths:
@@ -93,10 +108,16 @@ def read_truths(path: Path, subset: str | None = None) -> list[Truth]:
 
 
 def truths_of(video: str, duration: float, truths: Sequence[Truth], path: Path) -> list[Truth]:
-    """The annotations of one video.
+    """Return the annotations of one video.
+
+    Args:
+        video: name of the video.
+        duration: of the clip, in seconds.
+        truths: of all videos.
+        path: the file they were read from, for messages.
 
     Raises:
-        SettingsError: the file does not annotate that video, or says that something happens after its end.
+        SettingsError: there is no annotation of that video, or one ends more than a second after the clip.
     """
     own = [t for t in truths if t.video == video]
     if not own:
@@ -110,7 +131,7 @@ def truths_of(video: str, duration: float, truths: Sequence[Truth], path: Path) 
 
 
 def read_detections(path: Path) -> list[Detection]:
-    """The detections of an ActivityNet prediction file ("results"); there may be none.
+    """Return the detections of an ActivityNet prediction file ("results"); there may be none.
 
     Raises:
         SettingsError: the file cannot be read or has another form, a segment ends before it begins, or a time or a
@@ -144,7 +165,7 @@ def _list(entries: Any, path: Path, video: str) -> list[dict[str, Any]]:
     if not isinstance(entries, list) or not all(
         isinstance(e, dict) and isinstance(e.get("label"), str) for e in entries
     ):
-        raise SettingsError(f"{path}: {_short(video)} holds no list of segments with labels; mend the file")
+        raise SettingsError(f"{path}: {_short(video)} holds no list of segments with labels; correct the file")
     return entries
 
 
@@ -159,7 +180,7 @@ def _segment(entry: Mapping[str, Any], path: Path, video: str, *, empty: bool = 
 
 
 def _finite(value: Any) -> TypeGuard[int | float]:
-    """A number of seconds or a score: no text, no truth value, and none so large that sums of it are infinite."""
+    """Return True for a number of seconds or a score, but not for a truth value or one so large that sums overflow."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 

@@ -1,4 +1,4 @@
-"""A caption as a film: word after word the clip with that word's heat, the sentence below it and the word lit."""
+"""Captions as a film: the clip once per word with that word's heatmap, and the sentence with the word highlighted."""
 
 from __future__ import annotations
 
@@ -21,21 +21,27 @@ _LIT, _DIM, _GROUND = (255, 214, 120), (125, 125, 138), (18, 18, 24)
 
 @dataclass(frozen=True)
 class CaptionOutputs:
-    """The files of a caption: the film, and the page of its words."""
+    """The paths of the files of a caption: the film, and the page of its words."""
 
     film: Path
     report: Path
 
     @classmethod
     def within(cls, directory: Path) -> CaptionOutputs:
-        """Return the names in a directory."""
+        """Return the paths in a directory."""
         return cls(directory / "caption.mp4", PageOutputs.within(directory).page)
 
 
 def save_caption(caption: Caption, directory: Path, *, overwrite: bool = False) -> CaptionOutputs:
-    """Write caption.mp4, the clip once for each word in the order of the sentence, and report.html; the clip is decoded once.
+    """Write a caption as caption.mp4 and report.html and return their paths; the clip is decoded once.
 
-    The film has no sound, and heat is scaled to the strongest of each word. The page shows the words and the sentence.
+    The film shows the clip once for each word of the sentence, without sound; each word's heat is scaled to its own
+    maximum. The page shows the words and the sentence.
+
+    Args:
+        caption: of a clip.
+        directory: made if it does not exist.
+        overwrite: True to replace files that exist.
 
     Raises:
         OutputError: a file exists and `overwrite` is not set, or the directory cannot be written.
@@ -66,7 +72,13 @@ def _above(sentence: np.ndarray, overlay: Overlay) -> Callable[[np.ndarray, int]
 
 
 def sentence_strip(words: Sequence[str], lit: int, width: int) -> np.ndarray:
-    """The sentence with one word lit, in as many lines as it takes: (h, width, 3) uint8 RGB, h even."""
+    """Return a picture of the sentence with one word highlighted: (h, width, 3) uint8 RGB, h even.
+
+    Args:
+        words: the sentence, broken into as many lines as needed.
+        lit: index of the highlighted word.
+        width: in pixels.
+    """
     size = max(13, round(width / 30))
     gap, margin, line = round(size * 0.35), round(size / 4), round(size * 1.5)
     places: list[tuple[int, int]] = []

@@ -1,4 +1,4 @@
-"""Explanations of one clip side by side: a film, a grid of frames for a paper, and curves as vectors."""
+"""Comparison of explanations of one clip: a film of panes side by side, a grid of frames for a paper, and curves."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _IN_GRID = 6  # frames
 
 @dataclass(frozen=True)
 class ComparisonOutputs:
-    """The files of a comparison."""
+    """The paths of the files of a comparison."""
 
     film: Path
     grid: Path
@@ -35,20 +35,20 @@ class ComparisonOutputs:
 
     @classmethod
     def within(cls, directory: Path) -> ComparisonOutputs:
-        """Return the names in a directory."""
+        """Return the paths in a directory."""
         return cls(*(directory / name for name in ("compare.mp4", "grid.png", "curves.svg", "curves.pdf")))
 
 
 def compare(explanations: Sequence[Explanation], directory: Path, *, overwrite: bool = False) -> ComparisonOutputs:
-    """Write explanations of one clip side by side.
+    """Write explanations of one clip side by side and return the paths of the files.
 
-    Panes of the same model, layer and method have maps of one unit and share one scale of colours, so that a faint
+    Panes of the same model, layer and method have maps in one unit and share one scale of colours, so that a faint
     class looks faint beside a strong one; others are scaled each by its strongest heat.
 
     Args:
         explanations: two or more, of the same clip.
         directory: for compare.mp4, grid.png, curves.svg and curves.pdf.
-        overwrite: whether files that exist may be replaced.
+        overwrite: True to replace files that exist.
 
     Raises:
         SettingsError: there are fewer than two, or they are of different clips.
@@ -56,7 +56,7 @@ def compare(explanations: Sequence[Explanation], directory: Path, *, overwrite: 
         OutputError: a file exists, or the directory cannot be written.
     """
     if len(explanations) < 2:
-        raise SettingsError("one explanation has nothing beside it; give several methods, classes, layers or models")
+        raise SettingsError("one explanation cannot be compared; give several methods, classes, layers or models")
     if not overwrite:
         refuse_existing(directory, ComparisonOutputs)
     clip = clip_of(explanations)
@@ -77,7 +77,14 @@ def compare(explanations: Sequence[Explanation], directory: Path, *, overwrite: 
 
 @dataclass(frozen=True)
 class Pane:
-    """One explanation and what tells it from the others; the raw heat, and the evidence, at which its scale ends."""
+    """One explanation of a comparison.
+
+    Attributes:
+        explanation: of the clip.
+        title: the settings that differ from the other panes'.
+        peak: raw heat at which the scale of colours ends.
+        highest: evidence at which the scale of the curve ends.
+    """
 
     explanation: Explanation
     title: str
@@ -86,7 +93,7 @@ class Pane:
 
 
 def panes_of(explanations: Sequence[Explanation]) -> list[Pane]:
-    """The panes, titled by what is not the same in all of them."""
+    """Return the panes of explanations, titled by the settings that differ between them."""
     described = [(e.target.label, e.method, e.layer, e.model) for e in explanations]
     differing = [k for k in range(4) if len({d[k] for d in described}) > 1] or [0]
     panes = []
@@ -99,7 +106,11 @@ def panes_of(explanations: Sequence[Explanation]) -> list[Pane]:
 
 
 class Comparison:
-    """Draws the frames of a comparison film.
+    """The frames of a comparison film.
+
+    Args:
+        panes: of one clip.
+        sample_aspect_ratio: width of a pixel over its height.
 
     Attributes:
         size: (height, width) of a drawn frame in pixels, both even.
@@ -114,7 +125,7 @@ class Comparison:
         self.size = self._cell[0] * ceil(len(panes) / self._columns), self._cell[1] * self._columns
 
     def draw(self, pixels: np.ndarray, frame: int) -> np.ndarray:
-        """The panes of one frame, given its upright pixels (H, W, 3) uint8 RGB."""
+        """Return the panes of one frame, (*size, 3) uint8 RGB, given its upright pixels (H, W, 3) uint8 RGB."""
         sheet = np.zeros((*self.size, 3), np.uint8)
         height, width = self._cell
         for index, overlay in enumerate(self._overlays):
@@ -127,7 +138,7 @@ class Comparison:
 
 
 def grid_figure(panes: Sequence[Pane], stills: Mapping[int, np.ndarray], sample_aspect_ratio: float = 1.0) -> Figure:
-    """A row for each pane, a column for each frame, at 300 dots per inch.
+    """Return a figure with a row for each pane and a column for each frame, at 300 dots per inch.
 
     Args:
         panes: of one clip.
@@ -164,7 +175,7 @@ def frames_of_grid(explanation: Explanation) -> list[int]:
 
 
 def curves_figure(panes: Sequence[Pane]) -> Figure:
-    """A row for each pane: score as a line, evidence as an area as a share of the highest of its unit."""
+    """Return a figure with a row for each pane: score as a line, evidence as an area on the scale of its unit."""
     figure = Figure(figsize=(7, 0.5 + 1.1 * len(panes)), layout="constrained")
     FigureCanvasAgg(figure)
     rows = figure.subplots(len(panes), 1, sharex=True, squeeze=False)[:, 0]

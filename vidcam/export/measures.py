@@ -1,4 +1,4 @@
-"""Measured explanations as pictures: one figure for faithfulness, for places and for sanity."""
+"""Figures of evaluations: faithfulness, spatial localization and sanity checks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 Records = Sequence[Mapping[str, Any]]
-"""As `vidcam.evaluation.run.measured` gives them."""
+"""Records of `vidcam.evaluation.run.measure_clips`."""
 
 
 def faithfulness_figure(records: Records) -> Figure:
-    """Mean confidence over deletion and insertion, and the distribution of drops, by explanation."""
+    """Return a figure of confidence over deletion and insertion, and of drops in confidence, by explanation."""
     figure, (left, middle, right) = _axes(3)
     for axes, which in ((left, "deletion"), (middle, "insertion")):
         for name, style in _styles(records).items():
@@ -30,7 +30,7 @@ def faithfulness_figure(records: Records) -> Figure:
 
 
 def pointing_figure(records: Records) -> Figure:
-    """How the pointing game, the energy inside and the overlap are distributed over the clips, by explanation."""
+    """Return a figure of pointing game, energy inside and overlap, distributed over the clips, by explanation."""
     figure, (left, middle, right) = _axes(3)
     _distributions(left, records, "pointing_game", "pointing game, share of frames")
     _distributions(middle, records, "energy_inside", "energy inside the acting figure")
@@ -39,11 +39,11 @@ def pointing_figure(records: Records) -> Figure:
 
 
 def sanity_figure(records: Records, stages: Sequence[str]) -> Figure:
-    """Rank correlation with the original map while weights are randomised, and what the controls do to the evidence.
+    """Return a figure of the rank correlation with the original map under randomised weights, and of the controls.
 
     Args:
         records: of the clips.
-        stages: the randomised parts, the output first.
+        stages: names of the randomised parts, the output first.
     """
     figure, (left, middle, right) = _axes(3)
     for name, style in _styles(records).items():
@@ -72,20 +72,20 @@ def _figures(records: Records) -> list[Mapping[str, Mapping[str, Any]]]:
 
 
 def _styles(records: Records) -> dict[str, dict[str, Any]]:
-    """A line for each explanation: methods in colour, what is trivial dashed and grey."""
+    """Return a line style for each explanation: methods in colour, baselines dashed and grey."""
     from vidcam.metrics.baselines import BASELINES
 
     names = list(_figures(records)[0])
     methods = [name for name in names if name not in BASELINES]
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, max(1, len(methods))))
     styles: dict[str, dict[str, Any]] = {m: {"color": c, "linewidth": 1.8} for m, c in zip(methods, colours)}
-    trivial = [name for name in names if name in BASELINES]
-    greys = np.linspace(0.25, 0.7, max(1, len(trivial)))
-    return styles | {t: {"color": str(g), "linewidth": 1, "linestyle": "--"} for t, g in zip(trivial, greys)}
+    baselines = [name for name in names if name in BASELINES]
+    greys = np.linspace(0.25, 0.7, max(1, len(baselines)))
+    return styles | {t: {"color": str(g), "linewidth": 1, "linestyle": "--"} for t, g in zip(baselines, greys)}
 
 
 def _distributions(axes: Axes, records: Records, measure: str, title: str, most: float = np.inf) -> None:
-    """A row for each explanation: a box of the middle half of the clips, its median, and every clip as a dot."""
+    """Draw a row for each explanation: a box of the middle half of the clips, its median, and every clip as a dot."""
     rng = np.random.default_rng(0)
     styles = _styles(records)
     for row, (name, style) in enumerate(styles.items()):

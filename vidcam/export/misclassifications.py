@@ -1,4 +1,4 @@
-"""The page of what a network gets wrong: confusions by how often they happen, each with its films and figures."""
+"""The page of misclassifications: confusions by frequency, each with its films and figures."""
 
 from __future__ import annotations
 
@@ -11,41 +11,50 @@ import numpy as np
 
 from vidcam.export.compare import ComparisonOutputs, compare
 from vidcam.export.outputs import all_or_nothing
-from vidcam.export.page import templated
+from vidcam.export.page import render_template
 from vidcam.results.explanation import Explanation
-from vidcam.results.misclassification import Misclassified
+from vidcam.results.misclassification import Misclassification
 
 NAME = "errors.html"
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """Clips of one class that are taken for another, the surest first; `sure` is the mean probability of the wrong one."""
+    """Clips of one class that the network takes for another.
+
+    Attributes:
+        true, predicted: labels of the two classes.
+        errors: the clips, the most confident first.
+    """
 
     true: str
     predicted: str
-    errors: Sequence[Misclassified]
+    errors: Sequence[Misclassification]
 
     @property
-    def sure(self) -> float:
-        """Mean probability of the predicted class in the windows that were looked into."""
+    def confidence(self) -> float:
+        """Mean probability of the predicted class in the explained windows."""
         return float(np.mean([e.predicted.probability for e in self.errors]))
 
 
-def confusions(errors: Sequence[Misclassified]) -> list[Confusion]:
-    """Errors by what is taken for what: the most frequent first, among equals the one the network is surest of."""
+def confusions(errors: Sequence[Misclassification]) -> list[Confusion]:
+    """Return the errors grouped by true and predicted class: the most frequent first, then the most confident."""
     pairs = dict.fromkeys((e.true.label, e.predicted.label) for e in errors)
     found = []
     for true, predicted in pairs:
         alike = [e for e in errors if (e.true.label, e.predicted.label) == (true, predicted)]
         found.append(Confusion(true, predicted, sorted(alike, key=lambda e: -e.predicted.probability)))
-    return sorted(found, key=lambda c: (-len(c.errors), -c.sure))
+    return sorted(found, key=lambda c: (-len(c.errors), -c.confidence))
 
 
-def summed_up(errors: Sequence[Misclassified], clips: int) -> dict[str, float]:
-    """Accuracy, and means over the errors: of both classes' figures, and of what restores the right answer.
+def summarize(errors: Sequence[Misclassification], clips: int) -> dict[str, float]:
+    """Return the accuracy, and means over the errors: both classes' figures, and the shares that correct them.
 
-    A share that does not exist counts as 1; `restored` is how many errors have one.
+    A share that does not exist counts as 1; `*_possible` is the fraction of errors that have one.
+
+    Args:
+        errors: of the clips.
+        clips: number of all clips.
     """
     found: dict[str, float] = {"clips": clips, "errors": len(errors), "accuracy": 1 - len(errors) / max(1, clips)}
     if errors:
@@ -60,61 +69,65 @@ def summed_up(errors: Sequence[Misclassified], clips: int) -> dict[str, float]:
 
 
 def save_errors(
-    errors: Sequence[Misclassified],
+    errors: Sequence[Misclassification],
     clips: int,
     directory: Path,
-    explained: Callable[[Misclassified], Sequence[Explanation]],
+    explained: Callable[[Misclassification], Sequence[Explanation]],
     model: str,
     how: str,
     films: int,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Path:
-    """Write errors.html, and for the worst confusions the films of both classes side by side.
+    """Write errors.html and the films of both classes for the worst confusions, and return the page's path.
 
     Args:
         errors: of the clips.
-        clips: number of clips in all.
-        directory: for the page, and a folder of films within; films that are there stay.
-        explained: gives the explanations of the true and of the predicted class of a clip.
-        model: its name.
+        clips: number of all clips.
+        directory: for the page, and a folder of films within; films that exist are kept.
+        explained: returns the explanations of the true and of the predicted class of a clip.
+        model: name of the network.
         how: the method and the layers.
-        films: how many at most.
-        progress: called with the films done and those to do.
-
-    Returns:
-        The page.
+        films: maximum number of films.
+        progress: called with the number of films done and the number of all.
 
     Raises:
         OutputError: the directory cannot be written.
     """
     ranked = [error for confusion in confusions(errors) for error in confusion.errors]
-    made: dict[str, str] = {}
+    film_paths: dict[str, str] = {}
     for number, error in enumerate(ranked[:films]):
         progress(number, min(films, len(ranked)))
         place = directory / "films" / Path(error.clip).stem
         film = ComparisonOutputs.within(place).film
         if not film.exists():
             compare(explained(error), place, overwrite=True)
-        made[error.clip] = film.relative_to(directory).as_posix()
+        film_paths[error.clip] = film.relative_to(directory).as_posix()
     with all_or_nothing(directory) as work:
-        (work / NAME).write_text(errors_page(errors, made, clips=clips, model=model, how=how), encoding="utf-8")
+        (work / NAME).write_text(errors_page(errors, film_paths, clips=clips, model=model, how=how), encoding="utf-8")
     return directory / NAME
 
 
-def errors_page(errors: Sequence[Misclassified], films: Mapping[str, str], *, clips: int, model: str, how: str) -> str:
+def errors_page(
+    errors: Sequence[Misclassification], films: Mapping[str, str], *, clips: int, model: str, how: str
+) -> str:
     """Return the page as HTML.
 
     Args:
-        errors: what is shown.
+        errors: of the clips.
         films: clip → its film, a path relative to the page with "/" between its parts.
-        clips: number of clips in all.
-        model: its name.
+        clips: number of all clips.
+        model: name of the network.
         how: the method and the layers.
     """
-    return templated(
+    return render_template(
         "errors.html.j2",
         confusions=[
-            {"true": c.true, "predicted": c.predicted, "sure": c.sure, "errors": [asdict(e) for e in c.errors]}
+            {
+                "true": c.true,
+                "predicted": c.predicted,
+                "confidence": c.confidence,
+                "errors": [asdict(e) for e in c.errors],
+            }
             for c in confusions(errors)
         ],
         films={clip: quote(Path(film).as_posix()) for clip, film in films.items()},

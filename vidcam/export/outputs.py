@@ -1,4 +1,4 @@
-"""Files that appear together, all or none, and in the place of no file that exists."""
+"""Output files: written all or none, and never over a file that exists."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Kind(Protocol):
     """A class whose instances hold the paths of the files of one kind of result."""
 
     def within(self, directory: Path) -> object:
-        """Return the names in a directory."""
+        """Return the paths in a directory."""
         ...
 
 
 def refuse_existing(directory: Path, *kinds: Kind) -> None:
-    """Check that results of these kinds replace no file in a directory; before the network runs, or before they are written.
+    """Check that results of these kinds replace no file in a directory, before the network runs.
 
     Example:
         >>> from vidcam.results.outputs import LocalizationOutputs

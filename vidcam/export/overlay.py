@@ -1,4 +1,4 @@
-"""Frames of the overlay: the picture coloured by its heat, and a strip with the curve below."""
+"""Frames of the overlay: the picture coloured by its heatmap, and a strip with the curve below."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _INK, _GROUND = (240, 240, 245), (18, 18, 24)
 
 
 def blend(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Colour a frame by its heat; where there is none the picture is left as it is.
+    """Return a frame coloured by its heatmap; where the heat is 0 the picture is unchanged.
 
     Args:
         pixels: (H, W, 3) uint8 RGB.
@@ -40,12 +40,12 @@ def blend(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 class Overlay:
-    """Draws the frames of an overlay film.
+    """The frames of an overlay film.
 
     Args:
-        explanation: what is drawn.
+        explanation: of the clip.
         sample_aspect_ratio: width of a pixel over its height.
-        title: stands in the strip; the target's label by default.
+        title: text in the strip; the target's label by default.
         peak: raw heat at which the colours end; the explanation's own by default.
 
     Attributes:
@@ -75,7 +75,7 @@ class Overlay:
         self._seen = self.corners([left, top, right, bottom])
 
     def draw(self, pixels: np.ndarray, frame: int) -> np.ndarray:
-        """The overlay of one frame, given its upright pixels (H, W, 3) uint8 RGB."""
+        """Return the overlay of one frame, (*size, 3) uint8 RGB, given its upright pixels (H, W, 3) uint8 RGB."""
         picture, heat = pixels, self._explanation.heatmap(frame, self._peak)
         if pixels.shape[:2] != self._picture:
             height, width = self._picture
@@ -89,13 +89,17 @@ class Overlay:
         return np.concatenate([picture, self._strip.draw(frame)])
 
     def corners(self, box: ArrayLike) -> tuple[tuple[int, int], tuple[int, int]]:
-        """The first and the last pixel of the drawn picture in a box: left, top, right, bottom in pixels of the frame."""
+        """Return the first and the last pixel (x, y) of a box in the drawn picture.
+
+        Args:
+            box: left, top, right, bottom in pixels of the frame.
+        """
         left, top, right, bottom = (int(v) for v in np.rint(np.asarray(box) * self._scale))
         return (left, top), (right - 1, bottom - 1)
 
 
 class _Strip:
-    """Label, probability of the moment, and the curve of the whole clip with a playhead; no curve below a picture."""
+    """The strip below the picture: label, probability at the frame, and for a film the curve with a playhead."""
 
     def __init__(self, explanation: Explanation, width: int, title: str) -> None:
         self._explanation, self._title = explanation, title
@@ -110,6 +114,7 @@ class _Strip:
         self._ground = self._draw_ground()
 
     def draw(self, frame: int) -> np.ndarray:
+        """Return the strip of one frame, (h, w, 3) uint8 RGB."""
         explanation = self._explanation
         strip = self._ground.copy()
         if self._plot:
@@ -153,7 +158,7 @@ class _Strip:
 
 @lru_cache
 def _shares() -> tuple[np.ndarray, np.ndarray]:
-    """What of a pixel is kept, (256,) in 255ths, and the colour that is laid over it, (1, 256, 3), for each level."""
+    """Return the weight of the pixel, (256,) in 255ths, and the weighted colour, (1, 256, 3), for each level of heat."""
     opacity = OPACITY * np.arange(256) / 255
     laid = np.rint(opacity[:, None] * _colours()).astype(np.uint8)
     return np.rint(255 * (1 - opacity)).astype(np.uint8), laid[None]
@@ -161,7 +166,7 @@ def _shares() -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache
 def _colours() -> np.ndarray:
-    """(256, 3) uint8 RGB."""
+    """Return the colour map, (256, 3) uint8 RGB."""
     colours: np.ndarray = matplotlib.colormaps[COLORMAP](np.arange(256), bytes=True)[:, :3]
     return colours
 
@@ -177,7 +182,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def _fitted(text: str, width: int, size: int) -> str:
-    """The text, cut with an ellipsis where it is wider than `width` pixels."""
+    """Return the text, cut with an ellipsis if it is wider than `width` pixels."""
     font = _font(size)
     if font.getlength(text) <= width:
         return text
@@ -187,7 +192,7 @@ def _fitted(text: str, width: int, size: int) -> str:
 
 
 def text_width(text: str, size: int) -> int:
-    """How wide a text of that size is, in pixels."""
+    """Return the width of a text in pixels, given its size in pixels."""
     return round(_font(size).getlength(text))
 
 

@@ -1,4 +1,4 @@
-"""One self-contained page of a clip: the film with its heat, curves, segments and predictions, without any network."""
+"""The page of a clip: one self-contained HTML file with the film and its heatmaps, curves, segments and predictions."""
 
 from __future__ import annotations
 
@@ -44,26 +44,27 @@ _MIME = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm":
 
 @dataclass(frozen=True)
 class PageOutputs:
-    """The page, and the film beside it where that is too large to be part of the page."""
+    """The paths of the page, and of the film beside it if that is too large to be part of the page."""
 
     page: Path
     film: Path
 
     @classmethod
     def within(cls, directory: Path) -> PageOutputs:
-        """Return the names in a directory."""
+        """Return the paths in a directory."""
         return cls(directory / "report.html", directory / "report.mp4")
 
 
 @dataclass(frozen=True)
 class View:
-    """What the page shows at a time: a class, explained by one method at one layer.
+    """One class, explained by one method at one layer; the page shows one view at a time.
 
     Attributes:
         label: of the class.
         how: the method and the layer.
-        probability: of the class in the clip, or None where it is no class.
-        scores, evidence: (F,).
+        probability: of the class in the clip, or None if the target is no class.
+        scores: (F,) probability of the class around each frame.
+        evidence: (F,) in the unit of the maps.
         segments: distinct ones, best first.
         maps: (F, h, w) raw heatmaps.
     """
@@ -82,7 +83,13 @@ class View:
         return float(self.maps.max(initial=0.0))
 
     def strongest(self, times: np.ndarray) -> list[int]:
-        """Frames with the most evidence, in time, a tenth of the clip or more apart; none with a quarter or less."""
+        """Return the frames with the most evidence, in time, a tenth of the clip or more apart.
+
+        Frames with a quarter of the highest evidence or less are left out.
+
+        Args:
+            times: (F,) seconds.
+        """
         apart, least = (times[-1] - times[0]) / 10, self.evidence.max(initial=0.0) / 4
         found: list[int] = []
         for frame in np.argsort(-self.evidence, kind="stable"):
@@ -96,23 +103,25 @@ class View:
 def write_report(
     found: Sequence[Explanation] | Localization, directory: str | Path, *, embedded: int = EMBEDDED
 ) -> Path:
-    """Write `report.html`, the page of a clip's explanations or of its localization, into a directory.
+    """Write `report.html`, the page of a clip's explanations or of its localization, and return its path.
 
-    Films that a browser plays are put into the page as they are, others as H.264. A film of more than `embedded`
-    bytes is referred to: it lies where it lay, or as `report.mp4` beside the page. The clip is decoded once.
+    A film that a browser plays is embedded as it is, another one as H.264. A film of more than `embedded` bytes is
+    linked: the clip's own file, or `report.mp4` beside the page. The clip is decoded once.
 
     Args:
-        found: of one clip.
-        directory: made if it does not exist; a page that is there is replaced.
-        embedded: bytes.
-
-    Returns:
-        The page.
+        found: explanations of one clip, or a localization.
+        directory: made if it does not exist; a page that exists is replaced.
+        embedded: largest size of an embedded film, in bytes.
 
     Raises:
         SettingsError: there is no explanation, or they are of different clips.
         ClipError: the clip has changed, is gone, or can be read once only.
         OutputError: the directory cannot be written.
+
+    Example:
+        >>> import vidcam
+        >>> write_report(vidcam.explain("clip.mp4"), "report")      # doctest: +SKIP
+        PosixPath('report/report.html')
     """
     directory = Path(directory)
     clip = _clip(found)
@@ -123,8 +132,8 @@ def write_report(
     return PageOutputs.within(directory).page
 
 
-def framed(found: Sequence[Explanation] | Localization) -> str:
-    """Return the page, film and all, in a frame to be put into another page: what a notebook shows.
+def iframe(found: Sequence[Explanation] | Localization) -> str:
+    """Return the page, its film embedded, as an HTML frame inside another page, such as a notebook.
 
     Raises:
         ClipError: the clip has changed, is gone, or can be read once only.
@@ -138,17 +147,17 @@ def framed(found: Sequence[Explanation] | Localization) -> str:
 
 
 class Page:
-    """The page of a clip in the making: first the clip is played for it, then it is written.
+    """The page of a clip in two steps: the clip is played for it, then the page is written.
 
     Args:
-        found: of one clip.
+        found: explanations of one clip, or a localization.
         clip: its frames.
         work: the folder that the page is written into.
-        directory: where the page will lie.
-        embedded: bytes of a film above which the page refers to it.
+        directory: the final directory of the page.
+        embedded: largest size of an embedded film, in bytes.
 
     Attributes:
-        films, looks: what is made for the page while the clip is played, see `playback.play`.
+        films, looks: arguments of `playback.play` that collect the page's film and pictures.
     """
 
     def __init__(
@@ -184,11 +193,11 @@ class Page:
         play(self._first, self._clip, self.films, self.looks)
 
     def write(self) -> None:
-        """Write the page into its folder; the clip was played for it."""
+        """Write the page into its folder, after the clip was played for it."""
         self._written.page.write_text(self.html(), encoding="utf-8")
 
     def html(self) -> str:
-        """Return the page as HTML; the clip was played for it."""
+        """Return the page as HTML, after the clip was played for it."""
         clip, times, views = self._clip, self._first.times, self._views
         film, size = self._film()
         edges = frame_edges(times) - times[0]
@@ -203,7 +212,7 @@ class Page:
                 name: _coded(matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]) for name in COLORMAPS
             },
         }
-        return templated(
+        return render_template(
             "page.html.j2",
             name=Path(self._first.clip).name,
             film=film,
@@ -222,7 +231,7 @@ class Page:
         )
 
     def _film(self) -> tuple[str, int]:
-        """The source of the page's film, and its size in bytes."""
+        """Return the URL of the page's film, and its size in bytes."""
         if self._clip.is_image:
             picture = self._picture.found[0]
             return f"data:image/jpeg;base64,{picture}", len(picture) * 3 // 4
@@ -245,8 +254,8 @@ def _clip(found: Sequence[Explanation] | Localization) -> FrameSource:
     return found.opened() if isinstance(found, Localization) else clip_of(found)
 
 
-def templated(template: str, **values: Any) -> str:
-    """A page from one of the templates here, in the style of all of them; text among the values is escaped."""
+def render_template(template: str, **values: Any) -> str:
+    """Return a page from a template of this folder, in their common style; text among the values is escaped."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, finalize=_without_controls
     )
@@ -311,13 +320,16 @@ def _coded(values: np.ndarray) -> str:
 
 
 def _playable(clip: FrameSource) -> bool:
-    """Whether the clip's own file is a film that a browser plays."""
+    """Return True if the clip's own file is a film that a browser plays."""
     known = clip.file is not None and clip.file.suffix.lower() in _MIME
     return known and isinstance(clip, Clip) and clip.codec in _PLAYABLE
 
 
 def _transcoded(clip: FrameSource, path: Path, first: float) -> Film:
-    """A clip as H.264. A file's own times are kept and its sound goes along; else the film begins with the first frame."""
+    """Return the film that holds the clip as H.264.
+
+    A file keeps its times and its sound; other sources begin at time `first`.
+    """
     size = film_size(clip.height, clip.width)
 
     def draw(pixels: np.ndarray, frame: int) -> np.ndarray:
@@ -331,7 +343,7 @@ def _thumbnail(pixels: np.ndarray) -> str:
 
 
 def _jpeg(pixels: np.ndarray, side: int | None = None) -> str:
-    """A picture as JPEG in Base64, its longer side at most so many pixels."""
+    """Return a picture as JPEG in Base64, its longer side at most `side` pixels."""
     image = Image.fromarray(pixels)
     image.thumbnail((side or max(image.size),) * 2)
     with BytesIO() as buffer:

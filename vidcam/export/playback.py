@@ -24,7 +24,7 @@ _AHEAD = 4  # items that wait between two stages
 
 T = TypeVar("T")
 Look = Callable[[Frame], None]
-"""Takes a frame; the pixels must not be changed."""
+"""A function that gets a frame and must not change its pixels."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,12 @@ class Film:
     """A film with a picture for every explained frame, at the frame's time.
 
     Attributes:
-        path: the file, an MP4.
+        path: the MP4 file.
         size: (height, width) of its pictures in pixels, both even.
-        draw: makes a picture (H, W, 3) uint8 RGB of a frame's upright pixels, which it must not change, and its index.
+        draw: returns a picture (H, W, 3) uint8 RGB, given a frame's upright pixels, which it must not change, and
+            index.
         begins: seconds on the clip's clock at which the film begins.
-        sound: whether the clip's sound goes along.
+        sound: True to copy the clip's sound.
         crf: H.264's constant rate factor.
     """
 
@@ -52,8 +53,8 @@ class Stills(Generic[T]):
     """Pictures of chosen frames.
 
     Args:
-        frames: their indices.
-        made: makes a picture of a frame's upright pixels (H, W, 3) uint8 RGB.
+        frames: indices of the frames.
+        made: returns a picture, given a frame's upright pixels (H, W, 3) uint8 RGB.
 
     Attributes:
         found: frame → picture, once the clip was played.
@@ -64,13 +65,13 @@ class Stills(Generic[T]):
         self.found: dict[int, T] = {}
 
     def __call__(self, frame: Frame) -> None:
-        """Make a picture of the frame if it is one of those chosen."""
+        """Make a picture of the frame if it is one of the chosen frames."""
         if frame.index in self._frames:
             self.found[frame.index] = self._made(frame.pixels)
 
 
 def clip_of(explanations: Sequence[Explanation]) -> FrameSource:
-    """Open the clip that all of these explanations are of.
+    """Return the frames of the clip that all of these explanations are of, ready to be read.
 
     Raises:
         SettingsError: there is no explanation, or they are of different clips.
@@ -117,7 +118,7 @@ def explained_frames(result: Result, clip: FrameSource) -> Generator[Frame]:
     """Yield the frames that were explained, decoded ahead on a thread.
 
     Raises:
-        ClipError: the clip does not have exactly these.
+        ClipError: the clip does not have exactly these frames.
     """
     size = result.size if isinstance(result, Explanation) else (clip.height, clip.width)
     found, more = 0, False

@@ -13,7 +13,7 @@ from vidcam.results.explanation import Explanation
 
 
 def write_curve_csv(explanation: Explanation, path: Path) -> None:
-    """A row per source frame: frame, time_s, score, evidence (raw, in the unit of the maps)."""
+    """Write the curve as CSV, a row per source frame: frame, time_s, score, evidence (raw, in the unit of the maps)."""
     curve = explanation.curve
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -23,7 +23,7 @@ def write_curve_csv(explanation: Explanation, path: Path) -> None:
 
 
 def curve_figure(explanation: Explanation) -> Figure:
-    """Score as a line on [0, 1], evidence as an area in its own unit, over time in seconds."""
+    """Return a figure of the score as a line on [0, 1] and the evidence as an area in its own unit, over seconds."""
     curve = explanation.curve
     figure = Figure(figsize=(8, 3), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)

@@ -1,4 +1,4 @@
-"""Results of a clip as files: explanations in their folders, or a localization, and the page of them, in one decoding."""
+"""Results as files: explanations in their folders or a localization, and their page, in one decoding of the clip."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from vidcam.video.source import FrameSource
 
 @dataclass(frozen=True)
 class Written:
-    """The files of the explanations of a clip, in their order, and their page where one was asked for."""
+    """The paths of the files of explanations, in the order of these, and of their page if it was written."""
 
     explanations: tuple[Outputs, ...]
     report: Path | None
@@ -39,7 +39,7 @@ class Written:
 
 @dataclass(frozen=True)
 class WrittenLocalization:
-    """The files of a localization, and its page where one was asked for."""
+    """The paths of the files of a localization, and of its page if it was written."""
 
     localization: LocalizationOutputs
     report: Path | None
@@ -52,9 +52,9 @@ def refuse_explanations(
 
     Args:
         directory: where they will be written.
-        classes: how many are explained; where there are several, every folder of a class counts, whatever its label.
-        methods, layers: by which and at which they are explained.
-        report: whether the page is written, too.
+        classes: number of classes; if there are several, every folder of a class counts, whatever its label.
+        methods, layers: names of the methods and layers.
+        report: True if the page is written too.
 
     Raises:
         OutputError: one of the files exists, or the directory cannot be one.
@@ -73,15 +73,15 @@ def write_explanations(
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Written:
-    """Write all outputs of the explanations of a clip, all or none, in one decoding.
+    """Write all outputs of the explanations of a clip, all or none, in one decoding, and return their paths.
 
     Each explanation has the files of `Explanation.save` in its own of the `folders`; the page lies in the directory.
 
     Args:
         explanations: of one clip.
         directory: made if it does not exist.
-        report: whether report.html is written.
-        overwrite: whether files that exist may be replaced.
+        report: True to write report.html.
+        overwrite: True to replace files that exist.
         progress: called with the frames drawn and the frames in all, from another thread.
 
     Raises:
@@ -98,21 +98,23 @@ def write_explanations(
     final = tuple(Outputs.within(directory / place, image=clip.is_image) for place in places)
     with all_or_nothing(directory) as work:
         began = time.perf_counter()
-        made = Page(explanations, clip, work, directory) if report else None
-        films, looks = (made.films, made.looks) if made is not None else ([], [])
+        html = Page(explanations, clip, work, directory) if report else None
+        films, looks = (html.films, html.looks) if html is not None else ([], [])
         looks = [*looks, lambda frame: progress(frame.index + 1, explanations[0].frames)]
         _draw({work / place: e for place, e in zip(places, explanations)}, clip, films, looks)
         rendered = {"render_s": round(time.perf_counter() - began, 3)}
         for place, explanation, names in zip(places, explanations, final):
             explanation = replace(explanation, timings={**explanation.timings, **rendered})
             store(explanation, work / place, {"outputs": {name: str(path) for name, path in vars(names).items()}})
-        if made is not None:
-            made.write()
+        if html is not None:
+            html.write()
     return Written(final, PageOutputs.within(directory).page if report else None)
 
 
 def draw(explanation: Explanation, folder: Path) -> None:
-    """Write what is looked at: overlay.mp4, or of a picture overlay.png, and curve.png. The clip is decoded once.
+    """Write the pictures of an explanation: overlay.mp4 (of a picture overlay.png) and curve.png.
+
+    The clip is decoded once.
 
     Raises:
         ClipError: the clip has changed or is gone.
@@ -122,7 +124,13 @@ def draw(explanation: Explanation, folder: Path) -> None:
 
 
 def store(explanation: Explanation, folder: Path, facts: Mapping[str, Any] | None = None) -> None:
-    """Write what is computed with: curve.csv, explanation.npz and summary.json, with more facts in it. No clip is read."""
+    """Write the data of an explanation: curve.csv, explanation.npz and summary.json. No clip is read.
+
+    Args:
+        explanation: of a clip.
+        folder: it exists.
+        facts: further entries of summary.json.
+    """
     names = Outputs.within(folder)
     write_curve_csv(explanation, names.curve_csv)
     np.savez_compressed(names.explanation, **explanation.arrays())  # type: ignore[arg-type]  # numpy 1 takes no allow_pickle
@@ -131,8 +139,9 @@ def store(explanation: Explanation, folder: Path, facts: Mapping[str, Any] | Non
 
 
 def folders(explanations: Sequence[Explanation]) -> Iterator[tuple[Path, Explanation]]:
-    """The folder of each explanation of a clip: by target and by method where there are several of them; layers that
-    were fused lie inside the folder of what they were fused to.
+    """Yield the relative folder of each explanation of a clip, with the explanation.
+
+    Several targets have a folder each, and in it several methods. The layers of a fusion lie inside its folder.
     """
     labels = list(dict.fromkeys(e.target.label for e in explanations))
     several = len({e.method for e in explanations}) > 1
@@ -152,14 +161,16 @@ def write_localization(
     report: bool = True,
     overwrite: bool = False,
 ) -> WrittenLocalization:
-    """Write the files of `Localization.save` and the page, all or none; the clip is decoded once, for the page alone.
+    """Write the files of `Localization.save` and the page, all or none, and return their paths.
+
+    The clip is decoded once, for the page alone.
 
     Args:
         found: the localization.
         directory: made if it does not exist.
         truths: outlined in the timeline; those of other clips are left out.
-        report: whether report.html is written.
-        overwrite: whether files that exist may be replaced.
+        report: True to write report.html.
+        overwrite: True to replace files that exist.
 
     Raises:
         OutputError: a file exists and `overwrite` is not set, or the directory cannot be written.
@@ -177,29 +188,34 @@ def write_localization(
         write_chapters(found.segments, part.segments_vtt)
         timeline_figure(found, truths).savefig(part.timeline)
         if clip is not None:
-            made = Page(found, clip, work, directory)
-            made.play()
-            made.write()
+            html = Page(found, clip, work, directory)
+            html.play()
+            html.write()
     names = LocalizationOutputs.within(directory)
     return WrittenLocalization(names, PageOutputs.within(directory).page if report else None)
 
 
 def save(result: Explanation | Localization, directory: Path, *, overwrite: bool) -> Outputs | LocalizationOutputs:
-    """Write the files of a result into a directory, all or none; see its `save` and `vidcam.results.exporter`."""
+    """Write the files of a result, all or none, and return their paths; `vidcam.results.exporter` calls it.
+
+    Raises:
+        OutputError: a file exists and `overwrite` is not set, or the directory cannot be written.
+        ClipError: the clip of an explanation has changed, is gone, or can be read once only.
+    """
     if isinstance(result, Localization):
         return write_localization(result, directory, report=False, overwrite=overwrite).localization
     return write_explanations([result], directory, report=False, overwrite=overwrite).explanations[0]
 
 
 def notebook_html(result: Explanation | Localization) -> str:
-    """Return the page of a result in a frame, as a notebook shows it; see `vidcam.results.exporter`."""
-    return page.framed(result if isinstance(result, Localization) else [result])
+    """Return the page of a result in a frame, as a notebook shows it; `vidcam.results.exporter` calls it."""
+    return page.iframe(result if isinstance(result, Localization) else [result])
 
 
 def _draw(
     explanations: Mapping[Path, Explanation], clip: FrameSource, films: Sequence[Film] = (), looks: Sequence[Look] = ()
 ) -> None:
-    """Write overlays and curves, each into the folder of its explanation, with more films and looks in the same decoding."""
+    """Write overlays and curves into the folders of their explanations, with more films in the same decoding."""
     films, looks = [*films], [*looks]
     for folder, explanation in explanations.items():
         folder.mkdir(parents=True, exist_ok=True)
@@ -218,7 +234,7 @@ def _picture(overlay: Overlay, path: Path) -> Look:
 
 
 def _files(places: Iterable[Path]) -> list[Path]:
-    """The files of explanations in these folders, of a clip and of a picture."""
+    """Return the paths of the files of explanations in these folders, of a clip and of a picture."""
     names = [Outputs.within(place, image=image) for place in places for image in (False, True)]
     return [path for one in names for path in vars(one).values()]
 
@@ -232,5 +248,5 @@ def _slug(label: str) -> str:
 
 
 def _name(text: str) -> str:
-    """A method or a layer as the name of a folder: those that vidcam makes stay as they are, "../.." does not."""
+    """Return a method or a layer as the name of a folder: vidcam's own names are unchanged, "../.." is not."""
     return re.sub(r"[^\w.,+-]+", "-", text).strip(".")[:200] or "-"

@@ -17,7 +17,12 @@ from vidcam.untrusted.text import fitted
 
 
 def timeline_figure(found: Localization, truths: Sequence[Truth] = ()) -> Figure:
-    """A row for each class: its curve as an area, its distinct segments as bars as strong as their scores, truths as outlines."""
+    """Return a figure with a row for each class: its curve as an area, distinct segments as bars, truths as outlines.
+
+    Args:
+        found: the localization; the opacity of a segment's bar is its score relative to the highest.
+        truths: annotated actions in seconds; those of other clips are left out.
+    """
     truths = [t for t in truths if t.video == Path(found.clip).stem]
     labels = list(dict.fromkeys([*found.labels, *(t.label for t in truths)]))
     figure = Figure(figsize=(9, 0.9 + 0.55 * len(labels)), dpi=150, layout="constrained")

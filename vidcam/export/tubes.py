@@ -19,26 +19,32 @@ from vidcam.temporal.tubes import Tube
 from vidcam.untrusted.text import as_json
 
 SHOWN = 8
-"""Tubes that are drawn, the best ones; the JSON has all."""
+"""Largest number of tubes that are drawn, the best ones; the JSON has all."""
 
 
 @dataclass(frozen=True)
 class TubeOutputs:
-    """The files of tubes."""
+    """The paths of the files of tubes."""
 
     tubes: Path
     film: Path
 
     @classmethod
     def within(cls, directory: Path) -> TubeOutputs:
-        """Return the names in a directory."""
+        """Return the paths in a directory."""
         return cls(directory / "tubes.json", directory / "tubes.mp4")
 
 
 def save_tubes(
     explanation: Explanation, tubes: Sequence[Tube], directory: Path, *, overwrite: bool = False
 ) -> TubeOutputs:
-    """Write tubes.json and tubes.mp4 of the tubes of an explanation.
+    """Write the tubes of an explanation as tubes.json and tubes.mp4 and return their paths.
+
+    Args:
+        explanation: of a clip.
+        tubes: best first; the film shows the first `SHOWN`.
+        directory: made if it does not exist.
+        overwrite: True to replace files that exist.
 
     Raises:
         OutputError: one of them exists and `overwrite` is not set, or the directory cannot be written.
@@ -81,7 +87,14 @@ def save_tubes(
 
 
 def with_boxes(picture: np.ndarray, overlay: Overlay, tubes: Sequence[Tube], frame: int) -> np.ndarray:
-    """A frame that was drawn by an overlay, with the boxes of the tubes that are there, each in its own colour."""
+    """Draw the boxes of a frame's tubes into its overlay, each tube in its own colour, and return the picture.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB, drawn by the overlay; changed in place.
+        overlay: places the boxes.
+        tubes: of the clip.
+        frame: index of the frame.
+    """
     line = max(2, round(overlay.size[1] / 320))
     text = max(12, round(overlay.size[1] / 36))
     for number, tube in enumerate(tubes):

@@ -1,4 +1,4 @@
-"""Means over clips, with how far they can be trusted."""
+"""Means over clips and their confidence intervals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.stats import bootstrap
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over `count` clips and its 95 % bootstrap interval."""
+    """A mean over `count` clips, with the lower and upper end of its 95 % bootstrap interval."""
 
     mean: float
     low: float
@@ -20,7 +20,11 @@ class Estimate:
 
 
 def between_seeds(values: Sequence[float], digits: int = 3) -> str:
-    """The mean of what each seed gave, and the deviation between the seeds.
+    """Return the mean of the values of several seeds and their standard deviation, as text.
+
+    Args:
+        values: one per seed.
+        digits: after the decimal point.
 
     Example:
         >>> between_seeds([0.5, 0.7, 0.6]), between_seeds([0.5])
@@ -31,7 +35,7 @@ def between_seeds(values: Sequence[float], digits: int = 3) -> str:
 
 
 class Tally:
-    """Figures of clips as they come, by name; their means at any time. A figure that is None is not counted.
+    """A running collection of figures by name, with their means; a figure that is None is not counted.
 
     Example:
         >>> tally = Tally()
@@ -51,14 +55,14 @@ class Tally:
                 values.append(value)
 
     def compute(self) -> dict[str, Estimate]:
-        """The estimate of every figure that has a value."""
+        """Return the estimate of every figure that has a value."""
         return {name: estimate(values) for name, values in self._values.items() if values}
 
 
 def estimate(values: Iterable[float]) -> Estimate:
-    """The mean of values, one for each clip, and its 95 % percentile bootstrap interval (Efron 1979).
+    """Return the mean of values, one per clip, and its 95 % percentile bootstrap interval (Efron 1979).
 
-    10,000 resamplings, the same every time. The interval of a single clip, or of equal ones, is the mean itself.
+    10,000 resamplings with a fixed seed. The interval of a single clip, or of equal ones, is the mean itself.
     """
     sample = np.fromiter(values, np.float64)
     mean = float(sample.mean())

@@ -1,4 +1,4 @@
-"""Does the network keep its answer when it sees only what the map points at? Perturbed clips and what they score.
+"""Faithfulness: perturbed clips that show only the evidence of a map, and measures of the network's confidence in them.
 
 Frames are float pixels (3, T, H, W) in 0..255, before a network's preprocessing; a mask is (T, H, W) in [0, 1].
 """
@@ -21,10 +21,14 @@ FILLS: tuple[Fill, ...] = get_args(Fill)
 
 
 def filling(frames: Tensor, fill: Fill) -> Tensor:
-    """What stands where a map hides a clip, of the frames' shape (3, T, H, W).
+    """Return the pixels that replace what a map hides, of the frames' shape (3, T, H, W).
 
     "black"; "mean", the mean colour of the frames; "blur", every frame blurred beyond recognition, with a Gaussian of
-    a tenth of its side; "freeze", the first frame throughout, which leaves the looks and takes away the motion.
+    a tenth of its shorter side; "freeze", the first frame repeated, which keeps appearance and removes motion.
+
+    Args:
+        frames: (3, T, H, W) in 0..255.
+        fill: one of `FILLS`.
 
     Raises:
         SettingsError: there is no such fill.
@@ -45,37 +49,52 @@ def filling(frames: Tensor, fill: Fill) -> Tensor:
 
 
 def explanation_clip(frames: Tensor, mask: Tensor, hidden: Tensor) -> Tensor:
-    """The clip seen through a map: mask x frames + (1 - mask) x hidden, all (3, T, H, W).
+    """Return the clip masked by a map: mask x frames + (1 - mask) x hidden, (3, T, H, W).
 
-    With black behind it the explanation map of Chattopadhyay et al. 2018 (arXiv 1710.11063, section 4.1).
+    With black as `hidden` it is the explanation map of Chattopadhyay et al. 2018 (arXiv 1710.11063, section 4.1).
+
+    Args:
+        frames: (3, T, H, W) in 0..255.
+        mask: (T, H, W) in [0, 1].
+        hidden: (3, T, H, W), see `filling`.
     """
     return mask * frames + (1 - mask) * hidden
 
 
 def average_drop(whole: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Drop in confidence of each clip in percent, 100 max(0, Y - O) / Y; its mean is the paper's Average Drop %.
+    """Return the drop in confidence of each clip in percent, 100 max(0, Y - O) / Y, (N,).
+
+    The mean is the Average Drop % of Chattopadhyay et al. 2018 (arXiv 1710.11063), section 4.1. Lower is better, and a
+    map of ones has none.
 
     Args:
         whole: (N,) Y, the class's probability in the whole clip, more than 0.
         seen: (N,) O, its probability in the explanation clip.
-
-    Source: Chattopadhyay et al. 2018 (arXiv 1710.11063), section 4.1. Lower is better, and a map of ones has none.
     """
     return np.asarray(100 * np.clip(whole - seen, 0, None) / whole)
 
 
 def increase_in_confidence(whole: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """100 where the explanation clip scores more than the whole clip, else 0, (N,); its mean is the paper's % (ibid.)."""
+    """Return 100 for each clip whose explanation clip scores more than the whole clip, else 0, (N,).
+
+    The mean is the Increase in Confidence % of the paper of `average_drop`.
+
+    Args:
+        whole, seen: (N,) as for `average_drop`.
+    """
     return 100.0 * (seen > whole)
 
 
 def wins(seen: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """For each method and clip: 100 where its explanation clip keeps the most confidence of all, shared among equals.
+    """Return 100 for each clip in which a method keeps the most confidence of all, shared among equals; else 0.
 
-    The mean is Win % (ibid.); for two methods the two sum to 100.
+    The mean is Win % (same source); for two methods the two sum to 100.
 
     Args:
         seen: method → (N,) probabilities in its explanation clips.
+
+    Returns:
+        Method → (N,).
     """
     stacked = np.stack(list(seen.values()))
     best = stacked == stacked.max(axis=0)
@@ -83,9 +102,9 @@ def wins(seen: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def rearranged(heat: np.ndarray, seed: int) -> np.ndarray:
-    """The values of a map (t, h, w) in other places, drawn at random: the same area, the same strength, no knowledge.
+    """Return the values of a map (t, h, w) in random order: the same area and strength without information.
 
-    A map that lets more through loses less, whatever it knows; this is what its area alone is worth (the objection of
-    Poppi et al. 2021, arXiv 2104.10252).
+    A map that shows more of the clip loses less confidence, whatever it explains; this measures the effect of its area
+    alone (the objection of Poppi et al. 2021, arXiv 2104.10252).
     """
     return np.random.default_rng(seed).permutation(heat.ravel()).reshape(heat.shape)

@@ -1,4 +1,4 @@
-"""How much of a map lies on what there is to see, and how much of that it covers.
+"""Overlap of a map with the truth: precision (energy inside) and agreement of regions (IoU, Loc).
 
 Maps are (F, H, W) and 0 or more, the truth is a mask or a tube (F, H, W), both on the same grid of pixels.
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def energy_inside(heat: np.ndarray, mask: np.ndarray) -> float:
-    """The share of a map's sum that lies in the mask, in space and time; 0 for an empty map.
+    """Return the share of a map's sum that lies in the mask, in space and time; 0 for an empty map.
 
     The energy-based pointing game of Wang et al. 2020 (Score-CAM, arXiv 1910.01279, section 4.3), over time too.
     """
@@ -18,7 +18,7 @@ def energy_inside(heat: np.ndarray, mask: np.ndarray) -> float:
 
 
 def saliency_iou(heat: np.ndarray, mask: np.ndarray) -> float:
-    """Intersection over union of the mask with as many of the map's strongest voxels as the mask has.
+    """Return the intersection over union of the mask with as many of the map's strongest voxels as the mask has.
 
     Voxels equal to the weakest of those count too, voxels at 0 never: all ones cover everything, an empty map nothing.
     No threshold has to be chosen.
@@ -33,18 +33,18 @@ def saliency_iou(heat: np.ndarray, mask: np.ndarray) -> float:
 
 
 def tube_of(mask: np.ndarray) -> np.ndarray:
-    """The bounding box of every frame of a mask, filled: (F, H, W) bool."""
+    """Return the filled bounding box of every frame of a mask: (F, H, W) bool."""
     rows, columns = _between(np.any(mask, axis=2)), _between(np.any(mask, axis=1))
     return rows[:, :, None] & columns[:, None, :]
 
 
 def _between(side: np.ndarray) -> np.ndarray:
-    """(F, n): from the first true entry of each row to its last."""
+    """Return (F, n) bool: True from the first true entry of each row to its last."""
     return np.maximum.accumulate(side, axis=1) & np.maximum.accumulate(side[:, ::-1], axis=1)[:, ::-1]
 
 
 def tube_localization(heat: np.ndarray, tube: np.ndarray, threshold: float) -> float:
-    """Loc(δ) = internal / (box area + external), over space and time.
+    """Return Loc(δ) = internal / (box area + external), over space and time, in [0, 1].
 
     The map is scaled from its least to its largest value to [0, 1]; internal and external count the voxels above the
     threshold inside and outside the tube, the box area is the tube's volume. Chattopadhyay et al. 2018 (arXiv

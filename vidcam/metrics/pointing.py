@@ -1,4 +1,4 @@
-"""The pointing game in space and time: does the brightest place lie on what there is to see?
+"""The pointing game in space and time: the share of peaks of a map that lie on the truth.
 
 Maps are (F, H, W) and 0 or more, the truth is a mask (F, H, W), both on the same grid of pixels.
 """
@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 
-def near(mask: np.ndarray, tolerance: float) -> np.ndarray:
-    """Pixels of (H, W) within so many pixels of a mask."""
+def dilate(mask: np.ndarray, tolerance: float) -> np.ndarray:
+    """Return the pixels (H, W) bool within `tolerance` pixels of a mask (H, W)."""
     if not mask.any():
         return np.zeros_like(mask)
     distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -18,10 +18,10 @@ def near(mask: np.ndarray, tolerance: float) -> np.ndarray:
 
 
 def frame_hits(heat: np.ndarray, mask: np.ndarray, tolerance: float) -> np.ndarray:
-    """For each frame that has something in its mask: whether the map's peak lies on it, up to a tolerance.
+    """Return 1 for each frame with a mask if the map's peak lies on it within the tolerance, else 0.
 
-    Zhang et al. 2016 (arXiv 1608.00507, section 4.1), frame by frame. Where several pixels share the peak, the share of
-    them that hit counts, so that a map without an opinion gets what chance would give it.
+    The pointing game of Zhang et al. 2016 (arXiv 1608.00507, section 4.1), frame by frame. If several pixels share the
+    peak, the share of them that hit counts, so that a constant map scores at chance level.
 
     Args:
         heat, mask: (F, H, W).
@@ -31,14 +31,19 @@ def frame_hits(heat: np.ndarray, mask: np.ndarray, tolerance: float) -> np.ndarr
         (frames with a mask,) in [0, 1].
     """
     frames = np.nonzero(mask.any(axis=(1, 2)))[0]
-    return np.array([near(mask[f], tolerance)[heat[f] == heat[f].max()].mean() for f in frames])
+    return np.array([dilate(mask[f], tolerance)[heat[f] == heat[f].max()].mean() for f in frames])
 
 
 def clip_hit(heat: np.ndarray, mask: np.ndarray, tolerance: float) -> float:
-    """Whether the peak of the whole clip lies on its mask, in space and in time; shared among equals as above."""
+    """Return 1 if the peak of the whole clip lies on its mask in space and time, else 0; shared among equal peaks.
+
+    Args:
+        heat, mask: (F, H, W).
+        tolerance: in pixels.
+    """
     hits, voxels = 0, 0
     for frame in np.nonzero(heat.max(axis=(1, 2)) == heat.max())[0]:
         brightest = heat[frame] == heat.max()
-        hits += int(near(mask[frame], tolerance)[brightest].sum())
+        hits += int(dilate(mask[frame], tolerance)[brightest].sum())
         voxels += int(brightest.sum())
     return hits / voxels

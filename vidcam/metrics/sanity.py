@@ -1,4 +1,4 @@
-"""Does a map depend on what it claims to explain? Rank correlation, randomised weights, flicker."""
+"""Sanity checks: rank correlation of maps, randomised weights, flicker."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import nn
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Spearman's rank correlation of two maps of one shape; 0 where one of them is constant and says nothing."""
+    """Return Spearman's rank correlation of two maps of one shape; 0 if one of them is constant."""
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return 0.0
     return float(spearmanr(a.ravel(), b.ravel()).statistic)
 
 
 def stages(network: nn.Module) -> list[str]:
-    """The parts of a network that have weights of their own, by name, from the input to the output.
+    """Return the names of a network's parts that have weights, from the input to the output.
 
-    Its children; where it has only one, the children of that.
+    The parts are its children; if it has a single child with weights, the children of that.
     """
     prefix, module = "", network
     while True:
@@ -32,7 +32,7 @@ def stages(network: nn.Module) -> list[str]:
 
 
 def cascading_randomisation(network: nn.Module, seed: int) -> Iterator[tuple[str, nn.Module]]:
-    """Copies of a network whose weights are drawn anew from the output down, one stage more at a time.
+    """Yield copies of a network whose weights are randomised from the output down, one more stage at a time.
 
     Adebayo et al. 2018 (arXiv 1810.03292, section 4.1). Layers are reset to their own initial distribution, other
     parameters drawn from a normal distribution of their mean and deviation.
@@ -50,7 +50,7 @@ def cascading_randomisation(network: nn.Module, seed: int) -> Iterator[tuple[str
 
 @torch.no_grad()
 def randomise(module: nn.Module) -> None:
-    """Draw all weights within a module anew, in place."""
+    """Randomise all weights of a module in place."""
     for part in module.modules():
         if callable(reset := getattr(part, "reset_parameters", None)):
             reset()
@@ -61,7 +61,11 @@ def randomise(module: nn.Module) -> None:
 
 
 def flicker(heatmaps: np.ndarray) -> float:
-    """Mean change of a pixel from frame to frame, (F, H, W), as a share of the clip's largest value; 0 if it is empty."""
+    """Return the mean change of a pixel from frame to frame, relative to the clip's largest value; 0 for an empty map.
+
+    Args:
+        heatmaps: (F, H, W).
+    """
     peak = float(heatmaps.max(initial=0.0))
     if peak <= 0 or len(heatmaps) < 2:
         return 0.0

@@ -1,4 +1,4 @@
-"""How well tubes are found: overlap in space and time, video-mAP, and how many of several actors a map covers."""
+"""Measures of tubes: overlap in space and time, video-mAP, and the share of an actor that a map covers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vidcam.temporal.tubes import Tube, box_iou
 
 
 class TubeTruth(NamedTuple):
-    """Somebody who does something in a video: a box in each of the frames in a row from `start` on."""
+    """An annotated actor in a video: a box (left, top, right, bottom) in each of consecutive frames from `start` on."""
 
     video: str
     label: str
@@ -21,16 +21,20 @@ class TubeTruth(NamedTuple):
 
 
 class TubeDetection(NamedTuple):
-    """A tube that was found in a video."""
+    """A detected tube in a video."""
 
     video: str
     tube: Tube
 
 
 def tube_iou(start: int, boxes: np.ndarray, other_start: int, other_boxes: np.ndarray) -> float:
-    """Overlap of two tubes: the intersection over union of their frames times the mean box IoU in shared frames.
+    """Return the overlap of two tubes: the temporal IoU of their frames times the mean box IoU in shared frames.
 
-    Boxes (n, 4) left, top, right, bottom; the spatio-temporal overlap of Weinzaepfel et al. 2015 (arXiv 1506.01929).
+    The spatio-temporal overlap of Weinzaepfel et al. 2015 (arXiv 1506.01929).
+
+    Args:
+        start, other_start: index of each tube's first frame.
+        boxes, other_boxes: (n, 4) left, top, right, bottom in pixels.
     """
     end, other_end = start + len(boxes), other_start + len(other_boxes)
     first, last = max(start, other_start), min(end, other_end)
@@ -44,7 +48,7 @@ def tube_iou(start: int, boxes: np.ndarray, other_start: int, other_boxes: np.nd
 def video_map(
     truths: Sequence[TubeTruth], detections: Sequence[TubeDetection], thresholds: Sequence[float] = (0.2, 0.5)
 ) -> np.ndarray:
-    """Video-mAP at thresholds of `tube_iou`: (thresholds,), the mean over the classes of the truth.
+    """Return the video-mAP at each threshold of `tube_iou`, (thresholds,): the mean over the classes of the truth.
 
     The protocol is that of `mean_average_precision`, with tubes in place of segments.
     """
@@ -65,8 +69,8 @@ def video_map(
     return np.mean(rows, axis=0)
 
 
-def covered(heat: np.ndarray, mask: np.ndarray, threshold: float) -> float:
-    """The share of an actor's visible pixels with heat of `threshold` or more of the map's largest value.
+def coverage(heat: np.ndarray, mask: np.ndarray, threshold: float) -> float:
+    """Return the share of an actor's visible pixels whose heat is at least `threshold` of the map's largest value.
 
     Args:
         heat: (F, H, W).

@@ -24,8 +24,8 @@ class C3D(nn.Module):
         num_classes: outputs of fc8.
         widths: channels of the five convolution stages.
         hidden: outputs of fc6 and fc7.
-        pool5: the two ways found in the wild. "ceil" rounds the size up, as Caffe does; "pad" pads height
-            and width by one on both sides, as the ports do. Both give 4x4, from windows shifted by a pixel.
+        pool5: variant of the last pooling. "ceil" rounds the size up, as Caffe does; "pad" pads height and width by
+            one on both sides, as other ports do. Both give 4x4, from windows shifted by a pixel.
         dropout: probability of zeroing a hidden unit while training.
     """
 
@@ -59,7 +59,7 @@ class C3D(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Class scores before softmax, (N, num_classes), of windows (N, 3, 16, 112, 112)."""
+        """Return class scores before softmax, (N, num_classes), of windows (N, 3, 16, 112, 112)."""
         x = self.pool1(self.relu1(self.conv1(x)))
         x = self.pool2(self.relu2(self.conv2(x)))
         x = self.pool3(self.relu3b(self.conv3b(self.relu3a(self.conv3a(x)))))
@@ -73,7 +73,7 @@ class C3D(nn.Module):
 
 
 def renamed(state: State) -> State:
-    """A checkpoint found in the wild under the names of `C3D`; names that are none of these stay as they are.
+    """Return a public checkpoint under the names of `C3D`; unknown names are unchanged.
 
     Known are `features.{0,3,...,18}` and `classifier.{0,3}` (jfzhang95's c3d-pretrained.pth) and mmaction2's
     `conv1a.conv` ... `fc7`, with `backbone.` and `cls_head.fc_cls` in its recognizers.

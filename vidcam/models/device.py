@@ -8,7 +8,7 @@ from vidcam.errors import SettingsError
 
 
 def device_named(name: str) -> torch.device:
-    """Find a device: "auto" for the GPU where there is one, "cpu", "cuda", "cuda:1", "mps".
+    """Return a device by name: "auto" for the GPU if there is one, "cpu", "cuda", "cuda:1", "mps".
 
     Raises:
         SettingsError: torch knows no such device, or this machine does not have it.

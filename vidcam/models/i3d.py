@@ -20,7 +20,7 @@ _MIXED = {  # channels of the four branches: 1x1; 1x1 then 3x3; 1x1 then 3x3; 1x
 
 
 class Unit(nn.Module):
-    """Convolution, batch norm, rectifier; padded as TensorFlow pads, more behind than before where it is uneven."""
+    """Convolution, batch norm, rectifier; padded as TensorFlow pads, with the odd pixel after the end."""
 
     def __init__(
         self, channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1, *, plain: bool = False
@@ -32,21 +32,21 @@ class Unit(nn.Module):
             self.bn = nn.BatchNorm3d(channels_out, eps=1e-3)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, T, H, W) in, sizes divided by the stride and rounded up out."""
+        """Return (N, C', T', H', W') from (N, C, T, H, W): sizes divided by the stride and rounded up."""
         x = self.conv3d(_padded(x, self.kernel, self.stride))
         return x if self.plain else F.relu(self.bn(x))
 
 
 class Pool(nn.MaxPool3d):
-    """Max pooling, padded as TensorFlow pads; the padding never wins, for what comes in is rectified."""
+    """Max pooling, padded with zeros as TensorFlow pads; its input is rectified, so the zeros never exceed it."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, T, H, W) in, sizes divided by the stride and rounded up out."""
+        """Return (N, C, T', H', W') from (N, C, T, H, W): sizes divided by the stride and rounded up."""
         return super().forward(_padded(x, self.kernel_size, self.stride))
 
 
 class Mixed(nn.Module):
-    """An inception module: four branches side by side."""
+    """An inception module of four parallel branches."""
 
     def __init__(self, channels_in: int, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Mixed(nn.Module):
         self.b3a, self.b3b = Pool((3, 3, 3), (1, 1, 1)), Unit(channels_in, w3)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, T, H, W) in, (N, C', T, H, W) out."""
+        """Return (N, C', T, H, W) from (N, C, T, H, W)."""
         branches = [self.b0(x), self.b1b(self.b1a(x)), self.b2b(self.b2a(x)), self.b3b(self.b3a(x))]
         return torch.cat(branches, dim=1)
 
@@ -86,7 +86,7 @@ class I3D(nn.Module):
         self.logits = Unit(1024, num_classes, plain=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Class scores before softmax, (N, num_classes), of windows (N, 3, T, 224, 224), the mean over time."""
+        """Return class scores before softmax, (N, num_classes), of windows (N, 3, T, 224, 224), averaged over time."""
         for name, module in self.named_children():
             if name == "avg_pool":
                 break

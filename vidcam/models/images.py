@@ -1,4 +1,4 @@
-"""torchvision's image classifiers: explained on an image, or frame by frame on a clip."""
+"""torchvision's image classifiers, which explain an image, or a clip frame by frame."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LAYERS = {  # what a name begins with → the last layer with a grid
 
 
 def names() -> list[str]:
-    """The image classifiers whose last layer with a grid is known."""
+    """Return the names of the image classifiers whose last layer with a grid is known."""
     from vidcam.models.torchvision_import import import_torchvision
 
     import_torchvision()
@@ -38,16 +38,16 @@ def names() -> list[str]:
 
 
 def default_layer(name: str) -> str | None:
-    """The target layer of a classifier by its family, or None where the family is not known."""
+    """Return the target layer of a classifier by its family, or None if the family is not known."""
     family = max((f for f in _LAYERS if name.startswith(f)), key=len, default=None)
     return _LAYERS[family] if family else None
 
 
 def layout(name: str) -> Layout:
-    """How its layers arrange their output."""
+    """Return the order of axes in the outputs of a classifier's layers."""
     return Layout(channels_last=name.startswith("swin"))
 
 
 def one_frame(windows: Tensor) -> Tensor:
-    """The input of an image classifier, (N, 3, H, W), from windows of one frame."""
+    """Return the input of an image classifier, (N, 3, H, W), from windows of one frame, (N, 3, 1, H, W)."""
     return rearrange(windows, "n c 1 h w -> n c h w")

@@ -1,4 +1,4 @@
-"""A network made quick without changing its answer: batch normalisation folded, its trunk in a shorter float."""
+"""Optimization of a network for inference: batch normalisation folded, the trunk in reduced precision."""
 
 from __future__ import annotations
 
@@ -27,42 +27,42 @@ _MOST = {"cpu": 4, "cuda": 32}  # windows beyond which a batch is no quicker
 
 
 def prepared(model: Model, dtype: torch.dtype, layers: Sequence[str]) -> Model:
-    """A copy of a model for inference.
+    """Return a copy of a model optimized for inference.
 
-    Batch normalisation is folded into the convolution before it wherever the network runs one directly after the
-    other and nothing else sees what is between them, except at the target layers. The trunk, up to the last target
-    layer, computes in `dtype`; what that layer gives, and the head behind it, are float32.
+    Batch normalisation is folded into the convolution before it if the network runs the two directly after one another
+    and uses the values between them nowhere else; target layers are not folded. The trunk, up to the last target layer,
+    computes in `dtype`; that layer's output, and the head behind it, are float32.
 
     Args:
         model: in evaluation mode, float32.
         dtype: torch.float32, torch.bfloat16 or torch.float16.
         layers: names of the target layers.
     """
-    seen = _looked_through(model, layers)
+    structure = _structure_of(model, layers)
     network = copy.deepcopy(model.network)
-    for convolution, normalisation in seen.pairs:
+    for convolution, normalisation in structure.pairs:
         _fold(network, convolution, normalisation)
-    head = {network.get_submodule(name) for name in seen.head}
+    head = {network.get_submodule(name) for name in structure.head}
     if dtype != torch.float32:
         for module in network.modules():
             if module not in head:
                 for tensor in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
                     if tensor.is_floating_point():
                         tensor.data = tensor.data.to(dtype)
-        network.get_submodule(seen.last).register_forward_hook(_lengthened)
+        network.get_submodule(structure.last).register_forward_hook(_lengthened)
         for module in head:
             if not list(module.children()):
                 module.register_forward_pre_hook(_lengthen_inputs)
     prepare(network)
-    window = seen.bytes_at_once * dtype.itemsize // torch.float32.itemsize
+    window = structure.window_bytes * dtype.itemsize // torch.float32.itemsize
     return replace(model, network=network, dtype=str(dtype).removeprefix("torch."), window_bytes=window)
 
 
 @cache
 def quickest_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where this device multiplies matrices in it clearly faster than in float32, else float32.
+    """Return bfloat16 if this device multiplies matrices in it clearly faster than in float32, else float32.
 
-    Measured once in a process, on 1024x1024 matrices, in turns, the best of seven.
+    Measured once in a process: 1024x1024 matrices, both types in turns, the best of seven.
     """
     seconds = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
     for _ in range(7):
@@ -75,7 +75,7 @@ def quickest_dtype(device: torch.device) -> torch.dtype:
 
 
 def windows_at_once(model: Model) -> int:
-    """How many windows a batch holds: as many as make the device quick, fewer where its free memory does not take them."""
+    """Return the largest useful batch size in windows, reduced to what fits into the device's free memory."""
     kind = model.device.type
     free = torch.cuda.mem_get_info(model.device)[0] if kind == "cuda" else psutil.virtual_memory().available
     room = int(free * _SHARE_OF_MEMORY) // max(1, model.window_bytes)
@@ -83,8 +83,8 @@ def windows_at_once(model: Model) -> int:
 
 
 def steps_of(model: Model, layer: str) -> int:
-    """Steps in time that a layer, channels first, gives for one window."""
-    return _looked_through(model, [layer]).steps
+    """Return the number of steps in time of a layer's output, channels first, for one window."""
+    return _structure_of(model, [layer]).steps
 
 
 def _lengthened(_module: nn.Module, _: Any, output: Any) -> Any:
@@ -94,7 +94,7 @@ def _lengthened(_module: nn.Module, _: Any, output: Any) -> Any:
 
 
 def _lengthen_inputs(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What reaches the head past the last target layer, from a second pathway or an earlier target, in its own float."""
+    """Return the inputs of the head as float32; some come from another pathway or from an earlier target layer."""
     return tuple(x.float() if isinstance(x, Tensor) and x.is_floating_point() else x for x in inputs)
 
 
@@ -115,26 +115,26 @@ def _fold(network: nn.Module, convolution: str, normalisation: str) -> None:
 
 
 @dataclass
-class _Seen:
-    """What one run of a network shows of its structure.
+class _Structure:
+    """The structure of a network, observed in one run.
 
     Attributes:
         pairs: (convolution, batch normalisation) that can be folded.
-        last: of the target layers, the one that gives its output last.
-        head: modules that are called after the last target layer has given its output.
-        steps: in time, that the last target layer gives.
-        bytes_at_once: a bound of the memory of a window's activations while it passes.
+        last: name of the target layer that returns last.
+        head: names of the modules that are called after the last target layer has returned.
+        steps: number of steps in time of the last target layer's output.
+        bytes_at_once: upper bound of the memory of one window's activations during the run.
     """
 
     pairs: list[tuple[str, str]] = field(default_factory=list)
     last: str = ""
     head: set[str] = field(default_factory=set)
     steps: int = 1
-    bytes_at_once: int = 0
+    window_bytes: int = 0
 
 
 class _Uses(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts how often each tensor is given to an operation."""
+    """A counter of how often each tensor is the input of an operation."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -149,8 +149,8 @@ class _Uses(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return found
 
 
-def _looked_through(model: Model, layers: Sequence[str]) -> _Seen:
-    """Run a network once and see what it is made of: without computing anything, where it can be run that way."""
+def _structure_of(model: Model, layers: Sequence[str]) -> _Structure:
+    """Run a network once and return its structure; on the meta device, without computing, if it can be run there."""
     tensors = [*model.network.parameters(), *model.network.buffers()]
     emptied: dict[int, Any] = {id(t): torch.empty_like(t, device="meta") for t in tensors}
     emptied |= {id(t): nn.Parameter(emptied[id(t)]) for t in tensors if isinstance(t, nn.Parameter)}
@@ -160,17 +160,17 @@ def _looked_through(model: Model, layers: Sequence[str]) -> _Seen:
         return _run(model, model.network, model.device, layers)
 
 
-def _run(model: Model, network: nn.Module, device: torch.device | str, layers: Sequence[str]) -> _Seen:
+def _run(model: Model, network: nn.Module, device: torch.device | str, layers: Sequence[str]) -> _Structure:
     names = {module: name for name, module in network.named_modules()}
     targets = {network.get_submodule(name) for name in layers}
-    seen = _Seen()
+    structure = _Structure()
     calls: Counter[nn.Module] = Counter()
     convolved: dict[int, tuple[nn.Module, Tensor]] = {}
     found: list[tuple[nn.Module, nn.Module, Tensor]] = []
 
     def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
         calls[module] += 1
-        seen.head.add(names[module])
+        structure.head.add(names[module])
         if isinstance(module, _Normalisation) and module.track_running_stats and id(inputs[0]) in convolved:
             found.append((convolved[id(inputs[0])][0], module, inputs[0]))
 
@@ -179,11 +179,11 @@ def _run(model: Model, network: nn.Module, device: torch.device | str, layers: S
             convolved[id(output)] = module, output
         if not list(module.children()):
             passing = [leaf for leaf in tree_leaves((inputs, output)) if isinstance(leaf, Tensor)]
-            seen.bytes_at_once = max(seen.bytes_at_once, 2 * sum(t.numel() * t.element_size() for t in passing))
+            structure.window_bytes = max(structure.window_bytes, 2 * sum(t.numel() * t.element_size() for t in passing))
         if module in targets:
-            seen.head.clear()
-            seen.last = names[module]
-            seen.steps = output.shape[2] if isinstance(output, Tensor) and output.ndim == 5 else 1
+            structure.head.clear()
+            structure.last = names[module]
+            structure.steps = output.shape[2] if isinstance(output, Tensor) and output.ndim == 5 else 1
 
     window = torch.zeros(1, 3, model.spec.frames, *model.spec.preprocess.crop, device=device)
     window = window.to(next(network.parameters(), window).dtype)
@@ -192,8 +192,8 @@ def _run(model: Model, network: nn.Module, device: torch.device | str, layers: S
     for convolution, normalisation, between in found:
         once = calls[convolution] == calls[normalisation] == uses.count[id(between)] == 1
         if once and not targets & {convolution, normalisation}:
-            seen.pairs.append((names[convolution], names[normalisation]))
-    return seen
+            structure.pairs.append((names[convolution], names[normalisation]))
+    return structure
 
 
 @contextmanager

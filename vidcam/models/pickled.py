@@ -1,7 +1,7 @@
-"""Checkpoints of `torch.save`: what the pickle claims is compared with the bytes of the file, and only then is it loaded.
+"""Checkpoints of `torch.save`, loaded only after the claims of the pickle are compared with the bytes of the file.
 
-A pickle is a program. torch's own reader runs no code of the file, but makes what it describes: a storage of any size,
-a tensor with strides of zero, nested tuples that take a lifetime to hash. Here the program is first read without being run.
+A pickle is a program. torch's own reader runs no code of the file, but builds what it describes: a storage of any size,
+a tensor with strides of zero, nested tuples that take years to hash. Here the program is first read without being run.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ _MAGIC = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."  # the first pickl
 
 
 def load_pickled(path: Path) -> object:
-    """Load what `torch.save` wrote, in about the memory that the file has bytes.
+    """Return what `torch.save` wrote, using about as much memory as the file has bytes.
 
     A zip file is mapped, not read: its tensors are pages of the file until they are copied.
 
     Raises:
-        Exception: of any kind, as torch's reader does too: the file is damaged, or claims what it does not hold.
+        Exception: of any kind, as by torch's reader: the file is damaged, or claims more than it holds.
     """
     with open_regular(path) as file:
         size = file.seek(0, 2)
@@ -84,10 +84,14 @@ def _stored(archive: ZipFile, root: str) -> dict[str, int]:
 
 
 def _check_legacy(file: BinaryIO, size: int) -> None:
-    """Four pickles (a number, the version, the system, the object), the keys, then the storages one after the other."""
+    """Check a file of four pickles (a number, the version, the system, the object), the keys, and the storages.
+
+    Raises:
+        ValueError: it claims more than it holds, or is damaged.
+    """
     file.seek(0)
     if file.read(2) not in (b"\x80\x02", b"\x80\x03") or file.read(len(_MAGIC)) != _MAGIC:
-        raise ValueError("it is neither a zip file nor begins as torch's older files do")
+        raise ValueError("it is neither a zip file nor a file of torch's older format")
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         content.seek(2 + len(_MAGIC))
         _Program({}).check(content)
@@ -116,17 +120,17 @@ class _Storage:
 
 
 class _Made:
-    """Something that is made by the program and is looked at no more."""
+    """A value that the program builds and that is not examined further."""
 
 
 _MADE = _Made()
 
 
 class _Program:
-    """A pickle, read one operation after the other on a stack of descriptions.
+    """A pickle, read operation by operation on a stack of descriptions, without being run.
 
     Args:
-        stored: bytes by storage key, or None where they are not known beforehand.
+        stored: bytes by storage key, or None if they are not known beforehand.
     """
 
     def __init__(self, stored: Mapping[str, int] | None) -> None:
@@ -140,7 +144,8 @@ class _Program:
         """Read the program to its end.
 
         Raises:
-            ValueError: it claims more than is stored, makes something other than tensors and plain values, or is damaged.
+            ValueError: it claims more than is stored, builds something other than tensors and plain values, or is
+                damaged.
             IndexError, KeyError, TypeError: it is damaged.
         """
         start = 0 if isinstance(content, bytes) else content.tell()
@@ -231,7 +236,7 @@ class _Program:
                 return shape
             case name, _ if name in _PLAIN:
                 return _MADE if name in _INERT else function
-        raise ValueError(f"it calls {function.name.replace(' ', '.')} in another way than torch.save does")
+        raise ValueError(f"it calls {function.name.replace(' ', '.')} with other arguments than torch.save does")
 
     def _check_backed(self, length: int, start: int, shape: list[Any], strides: list[Any]) -> None:
         sizes = [n for n in [*shape, *strides, start] if isinstance(n, int) and n >= 0]
@@ -249,12 +254,12 @@ class _Program:
 def _tuple(items: list[Any]) -> _Tuple:
     values = 1 + sum(item.values if isinstance(item, _Tuple) else 1 for item in items)
     if values > _MOST_NESTED:
-        raise ValueError("it has tuples in tuples in tuples")
+        raise ValueError("it has tuples nested too deeply")
     return _Tuple(items, values)
 
 
 def _item_bytes(name: str) -> int:
-    """Bytes of a number of a dtype that a tensor of untyped storage names; 1 for other names."""
+    """Return the bytes per number of the dtype that a tensor of untyped storage names; 1 for other names."""
     dtype = getattr(torch, _of_torch(name), None)
     return dtype.itemsize if isinstance(dtype, torch.dtype) else 1
 

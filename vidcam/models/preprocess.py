@@ -1,4 +1,4 @@
-"""What a network expects of its input: from an upright RGB frame to a normalised window."""
+"""Preprocessing: from upright RGB frames to a network's normalised windows."""
 
 from __future__ import annotations
 
@@ -19,18 +19,25 @@ _LARGEST = 2**23  # pixels of a frame that is resized whole
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Resize, crop the centre, normalise.
+    """A network's preprocessing: resize, crop the centre, normalise.
 
     Attributes:
-        resize: (height, width) in pixels every frame is resized to, whatever its aspect ratio; or one number, the
+        resize: (height, width) in pixels that every frame is resized to, whatever its aspect ratio; or one number, the
             length of its shorter side, the aspect ratio kept.
         crop: (height, width) in pixels of the central crop.
-        mean, std: per channel, in the order the network takes channels, subtracted and divided by.
-        scale: what a pixel value 0..255 is multiplied by before that.
-        bgr: whether the network takes blue, green, red.
+        mean, std: per channel, in the order the network takes channels: (scale · pixel - mean) / std.
+        scale: factor of a pixel value 0..255, applied first.
+        bgr: True if the network takes blue, green, red.
 
     Raises:
-        SettingsError: a size that is not positive, a crop larger than what is cropped, or a value that is not finite.
+        SettingsError: a size that is not positive, a crop larger than the resized frame, or a value that is not finite.
+
+    Example:
+        >>> preprocess = Preprocess(resize=128, crop=(112, 112), mean=(0.45,) * 3, std=(0.225,) * 3)
+        >>> preprocess.frame(np.zeros((256, 512, 3), np.uint8)).shape
+        (112, 112, 3)
+        >>> preprocess.region(256, 512)
+        (144.0, 16.0, 368.0, 240.0)
     """
 
     resize: tuple[int, int] | int
@@ -57,7 +64,7 @@ class Preprocess:
             )
 
     def frame(self, pixels: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 RGB of any size to the (crop height, crop width, 3) uint8 RGB the network sees."""
+        """Return a frame (H, W, 3) uint8 RGB of any size resized and cropped: (crop height, crop width, 3) uint8 RGB."""
         height, width = self._resized(*pixels.shape[:2])
         if height * width > _LARGEST:  # a long strip: only what is seen of it is resized
             left, top, right, bottom = self.region(*pixels.shape[:2])
@@ -68,21 +75,25 @@ class Preprocess:
         return resized[top : top + self.crop[0], left : left + self.crop[1]]
 
     def of_crops(self) -> Preprocess:
-        """Return the same for frames that are resized and cropped already: they are normalised alone."""
+        """Return the preprocessing of frames that are resized and cropped already, which only normalises."""
         return replace(self, resize=self.crop)
 
     def windows(self, frames: Sequence[Sequence[np.ndarray]]) -> Tensor:
-        """Cropped uint8 frames, N windows of T, to the network's input (N, 3, T, H, W) float32."""
+        """Return the network's input (N, 3, T, H, W) float32 from cropped uint8 frames, N windows of T."""
         return self.normalized(stacked(frames))
 
     def normalized(self, frames: Tensor) -> Tensor:
-        """Cropped frames (N, 3, T, H, W) uint8 RGB to the network's input of the same shape, float32."""
+        """Return the network's input (N, 3, T, H, W) float32 from cropped frames of that shape, uint8 RGB."""
         values = (frames.flip(1) if self.bgr else frames).float() * self.scale
         mean, std = (torch.tensor(v, device=frames.device).view(1, 3, 1, 1, 1) for v in (self.mean, self.std))
         return (values - mean) / std
 
     def region(self, height: int, width: int) -> tuple[float, float, float, float]:
-        """The part of a frame of that size that the network sees: left, top, right, bottom in its pixels."""
+        """Return the part of a frame that the network sees: left, top, right, bottom in pixels of the frame.
+
+        Args:
+            height, width: of the frame in pixels.
+        """
         resized = self._resized(height, width)
         (top, left), (h, w) = self._corner(*resized), self.crop
         x, y = width / resized[1], height / resized[0]
@@ -99,5 +110,5 @@ class Preprocess:
 
 
 def stacked(frames: Sequence[Sequence[np.ndarray]]) -> Tensor:
-    """N windows of T frames (H, W, 3) as one (N, 3, T, H, W) uint8 tensor, channels last in memory."""
+    """Return N windows of T frames (H, W, 3) as one (N, 3, T, H, W) uint8 tensor, channels last in memory."""
     return rearrange(torch.from_numpy(np.stack([np.stack(window) for window in frames])), "n t h w c -> n c t h w")

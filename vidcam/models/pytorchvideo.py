@@ -1,4 +1,4 @@
-"""pytorchvideo's classifiers, built by its own hub functions; the publisher's weights."""
+"""pytorchvideo's classifiers, built by its own hub functions, with the publisher's weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHELVES = {  # what a name begins with → the hub's module, where it is not ca
 
 
 def build(name: str, classes: int) -> nn.Module:
-    """The network of that name with random weights; its output are scores before softmax."""
+    """Return the network of that name with random weights; its output is scores before softmax."""
     function = getattr(_shelf(name), name)
     arguments: dict[str, Any] = {"model_num_class": classes}
     if name.startswith(("x3d", "r2plus1d")):
@@ -32,7 +32,7 @@ def build(name: str, classes: int) -> nn.Module:
 
 
 def published(name: str) -> State:
-    """The published weights, from torch's cache or downloaded into it.
+    """Return the published weights, from torch's cache or downloaded into it.
 
     Raises:
         ModelError: they are not in the cache and cannot be downloaded; the message says what to fetch and where to.
@@ -47,7 +47,7 @@ def published(name: str) -> State:
 
 
 def pathways(windows: Tensor) -> list[Tensor]:
-    """The input of SlowFast from windows (N, 3, T, H, W): every ALPHA-th frame, and all frames."""
+    """Return the input of SlowFast from windows (N, 3, T, H, W): every ALPHA-th frame, and all frames."""
     frames = windows.shape[2]
     chosen = torch.linspace(0, frames - 1, frames // ALPHA).long()
     return [windows[:, :, chosen], windows]

@@ -1,4 +1,4 @@
-"""The networks vidcam knows by name, and what each expects: name → ModelSpec."""
+"""The registry of networks: name → ModelSpec."""
 
 from __future__ import annotations
 
@@ -40,26 +40,31 @@ def _windows(windows: Tensor) -> Any:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A network as its publisher means it to be used.
+    """A network's specification, as its publisher uses it.
 
     Attributes:
-        name: what users call it.
-        build: the network with that many classes, randomly initialised.
-        num_classes: of the published weights.
-        published: the publisher's weights as a state, or an explanation of where to get them as a ModelError.
-        labels: the published class labels.
+        name: the name for `load_model`.
+        build: returns the network with random weights, given the number of classes.
+        num_classes: number of classes of the published weights.
+        published: returns the published weights, or raises a ModelError that says where to get them.
+        labels: returns the labels of the published classes.
         preprocess: from frames to windows.
         frames: frames per window.
         layer: the default target layer; several, separated by commas, are fused.
-        source: who made it and where it is described.
-        frame_rate: frames per second the network was trained at; None where it takes any.
-        background: the label of the class that means "none of the others", where the network has one.
-        layout: how its layers arrange their output.
-        pack: from windows (N, 3, T, H, W) to the network's input.
-        probabilities: of the classes from their scores, (N, classes) both; softmax by default.
-        renamed: from a checkpoint's names to the network's.
+        source: publisher and publication.
+        frame_rate: frames per second of its training clips; None if it takes any.
+        background: the label of the class that means "none of the others", or None.
+        layout: order of axes in the outputs of its layers.
+        pack: returns the network's input, given windows (N, 3, T, H, W).
+        probabilities: returns class probabilities (N, classes), given scores (N, classes); softmax by default.
+        renamed: returns a checkpoint under the network's names of parameters.
         scores: axes of the class scores in its output: "n c" for one score of a class in a window; "n t", "n t c" or
             "n c t" for scores of frames, or of steps in time.
+
+    Example:
+        >>> spec = spec_named("playground-r2plus1d")
+        >>> spec.frames, spec.layer
+        (16, 'layer3')
     """
 
     name: str
@@ -87,15 +92,17 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class Model:
-    """A network ready to be explained: in evaluation mode, with the labels of its classes.
+    """A network in evaluation mode, with the labels of its classes.
 
     Attributes:
-        network, spec, labels: of its classes.
+        network: the module.
+        spec: its specification.
+        labels: of its classes.
         weights: where the parameters came from.
-        note: something the user must be told, or empty.
-        dtype: what its trunk was prepared to compute in, see `vidcam.models.inference.prepared`; empty before that.
-        window_bytes: what a window's activations take at once, as far as that was looked into.
-        fidelity: correlation of its maps with those of the network as it was, once that has been measured.
+        note: a warning for the user, or "".
+        dtype: the trunk's dtype, see `vidcam.models.inference.prepared`; "" in a network that is not optimized.
+        window_bytes: upper bound of the memory of one window's activations, 0 if it was not measured.
+        fidelity: correlation of its maps with those of the network as it was loaded; None if it was not measured.
         cache: the last copy optimized for inference; see `vidcam.engine.precision.optimized`.
     """
 
@@ -111,7 +118,7 @@ class Model:
 
     @property
     def device(self) -> torch.device:
-        """Where its network is."""
+        """The device of the network."""
         return next(self.network.parameters(), torch.zeros(())).device
 
     @property
@@ -128,17 +135,22 @@ class Model:
 def load_model(
     name: str, weights: str | Path = "default", labels: str | Path | None = None, device: str = "auto"
 ) -> Model:
-    """Load a network by name.
+    """Return a network by name, with weights and labels.
 
     Args:
         name: one of `model_names()` or `image_model_names()`.
         weights: "default" for the publisher's, "none" for random ones, or a .pth, .pt or .safetensors file.
-        labels: a text file with one label a line, for weights with other classes than the published ones.
-        device: "auto" for the GPU where there is one, or its name, see `vidcam.models.device.device_named`.
+        labels: a text file with one label per line, for weights with other classes than the published ones.
+        device: "auto" for the GPU if there is one, or its name, see `vidcam.models.device.device_named`.
 
     Raises:
         SettingsError: there is no such device.
-        ModelError: the name is unknown, the weights cannot be had, or the file does not fit the network.
+        ModelError: the name is unknown, the weights cannot be loaded, or the file does not fit the network.
+
+    Example:
+        >>> model = load_model("playground-r2plus1d")
+        >>> model.spec.frames, len(model.labels)
+        (16, 11)
     """
     spec, place = spec_named(name), device_named(device)
     classes, state, origin, note = spec.num_classes, None, "none", ""
@@ -161,7 +173,7 @@ def load_model(
 
 
 def prepare(network: nn.Module) -> nn.Module:
-    """Put a network into evaluation mode and the memory layout in which convolutions are quicker, in place."""
+    """Put a network into evaluation mode and the memory layout of fast convolutions, in place, and return it."""
     network.eval()
     if any(isinstance(module, nn.Conv3d) for module in network.modules()):
         network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -171,7 +183,12 @@ def prepare(network: nn.Module) -> nn.Module:
 def labels_of(
     path: str | Path | None, classes: int, published: Callable[[], tuple[str, ...]] = tuple
 ) -> tuple[str, ...]:
-    """One label for each class: from a text file, else the published ones where their number fits, else numbers.
+    """Return one label per class: from a text file, else the published ones if their number fits, else numbers.
+
+    Args:
+        path: text file with one label per line, or None.
+        classes: number of classes.
+        published: returns the published labels.
 
     Raises:
         ModelError: the file cannot be read or has another number of lines.
@@ -194,17 +211,17 @@ def labels_of(
 
 
 def model_names() -> list[str]:
-    """The video models that `load_model` takes: those of packages, vidcam's own playground first, then the others."""
+    """Return the names of the video models for `load_model`, those of packages and vidcam's own playground first."""
     return [*_installed(), *_SPECS]
 
 
 def image_model_names() -> list[str]:
-    """torchvision's image classifiers that `load_model` takes."""
+    """Return the names of torchvision's image classifiers for `load_model`."""
     return images.names()
 
 
 def spec_named(name: str) -> ModelSpec:
-    """The spec of a network: one listed here, of a package in the entry point group `vidcam.models`, or torchvision's.
+    """Return the specification of a network of this registry, of the entry point group `vidcam.models`, or of torchvision.
 
     Raises:
         ModelError: there is none of that name, and the message lists the nearest; or a package's entry point fails.
@@ -235,7 +252,7 @@ def _spec_from(point: EntryPoint) -> ModelSpec:
         spec = found if isinstance(found, ModelSpec) else found()
     except Exception as error:  # somebody else's code may raise anything
         raise ModelError(
-            f"the model {point.name!r} of {point.value} does not load ({error!r}); mend or remove that package"
+            f"the model {point.name!r} of {point.value} does not load ({error!r}); correct or remove that package"
         ) from error
     if not isinstance(spec, ModelSpec):
         raise ModelError(f"the model {point.name!r} of {point.value} gives {type(spec).__name__}, not a ModelSpec")
@@ -281,7 +298,7 @@ def _pytorchvideo(name: str, side: int, frames: int, sampling_rate: int) -> Mode
 def _bring(
     name: str, build: Callable[[int], nn.Module], preprocess: Preprocess, where: str, **others: Any
 ) -> ModelSpec:
-    """A network whose weights nobody publishes where code could fetch them."""
+    """Return the specification of a network whose weights cannot be downloaded by code."""
 
     def published() -> State:
         raise ModelError(

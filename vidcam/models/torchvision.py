@@ -1,4 +1,4 @@
-"""torchvision's video classifiers: the networks, the publisher's weights and labels."""
+"""torchvision's video classifiers, with the publisher's weights and labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vidcam.models.weights import State, downloaded_to
 
 
 def build(name: str, classes: int) -> nn.Module:
-    """The network of that name with random weights."""
+    """Return the network of that name with random weights."""
     import_torchvision()
     from torchvision.models import get_model
 
@@ -21,7 +21,7 @@ def build(name: str, classes: int) -> nn.Module:
 
 
 def labels(name: str) -> tuple[str, ...]:
-    """The class labels of the published weights (Kinetics-400)."""
+    """Return the class labels of the published weights (Kinetics-400)."""
     import_torchvision()
     from torchvision.models import get_model_weights
 
@@ -29,7 +29,7 @@ def labels(name: str) -> tuple[str, ...]:
 
 
 def published(name: str) -> State:
-    """The published weights, from torchvision's cache or downloaded into it.
+    """Return the published weights, from torchvision's cache or downloaded into it.
 
     Raises:
         ModelError: they are not in the cache and cannot be downloaded; the message says what to fetch and where to.
@@ -46,7 +46,7 @@ def published(name: str) -> State:
 
 
 def preprocess(name: str) -> Preprocess:
-    """What the published weights expect of a frame, from torchvision's own transforms."""
+    """Return the preprocessing of the published weights, from torchvision's own transforms."""
     import_torchvision()
     from torchvision.models import get_model_weights
 
@@ -61,7 +61,7 @@ def preprocess(name: str) -> Preprocess:
 
 
 def r2plus1d_34(classes: int) -> nn.Module:
-    """R(2+1)D-34 as the IG-65M checkpoints have it (Ghadiyaram et al. 2019, arXiv 1905.00561), in torchvision's layout.
+    """Return R(2+1)D-34 as in the IG-65M checkpoints (Ghadiyaram et al. 2019, arXiv 1905.00561), in torchvision's layout.
 
     Caffe2 counted the channels between the two convolutions from the block's input at the first block of a stage,
     torchvision does not; the checkpoints follow Caffe2.

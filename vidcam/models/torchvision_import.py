@@ -1,8 +1,8 @@
-"""Importing torchvision where its compiled operators do not load.
+"""Import of torchvision if its compiled operators do not load.
 
 A torchvision built for CUDA beside a CPU-only torch cannot load its operators, and then fails while registering
-what it knows about them: `operator torchvision::nms does not exist`. vidcam calls none of these operators. So
-that the import succeeds it is enough that they are declared.
+them: `operator torchvision::nms does not exist`. vidcam calls none of these operators; for the import it is enough
+that they are declared.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _declared: dict[str, torch.library.Library] = {}  # a library's schemas live as 
 
 
 def import_torchvision() -> ModuleType:
-    """`torchvision`, with the schemas of missing operators declared; nothing is declared where it imports as it is.
+    """Return `torchvision`, imported; schemas of its operators are declared only if the import needs them.
 
     Raises:
         ModelError: it is not installed, or its import fails for another reason.

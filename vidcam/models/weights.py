@@ -1,4 +1,4 @@
-"""Checkpoints: reading them without running code, and fitting them to a network."""
+"""Checkpoints: read without running code, and loaded into a network."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _WRAPPERS = ("module.", "model.", "_orig_mod.")
 
 
 def read_state(path: Path) -> State:
-    """Read the parameters in a .safetensors, .pth, .pt or .pickle file; code in a pickle is never run.
+    """Return the parameters in a .safetensors, .pth, .pt or .pickle file; code in a pickle is never run.
 
     The tensors may be pages of the file, in the type they are stored in; `load_into` copies and converts them.
 
     Raises:
-        ModelError: the file is missing, damaged, would have to run code, claims numbers that it does not hold, or holds
+        ModelError: the file is missing, damaged, would have to run code, claims more numbers than it holds, or holds
             no parameters.
     """
     if not path.is_file():
@@ -86,7 +86,7 @@ def _check_plain(value: Tensor, name: str, path: Path) -> None:
 
 
 def without_wrapper(state: State) -> State:
-    """A checkpoint without the prefix that training code put before every name: "module.", "model." and the like."""
+    """Return a checkpoint without the prefix that training code put before every name, such as "module."."""
     for wrapper in _WRAPPERS:
         if state and all(name.startswith(wrapper) for name in state):
             return without_wrapper({name.removeprefix(wrapper): value for name, value in state.items()})
@@ -94,7 +94,12 @@ def without_wrapper(state: State) -> State:
 
 
 def classes_in(state: State, network: nn.Module, path: Path) -> int:
-    """Count the classes of a checkpoint: the rows of the last matrix of the network it is for.
+    """Return the number of classes of a checkpoint: the rows of the network's last matrix.
+
+    Args:
+        state: the checkpoint.
+        network: whose last matrix it is.
+        path: of the checkpoint, for messages.
 
     Raises:
         ModelError: the checkpoint has no such parameter, or an empty one.
@@ -115,7 +120,12 @@ def classes_in(state: State, network: nn.Module, path: Path) -> int:
 
 
 def load_into(network: nn.Module, state: State, what: str) -> None:
-    """Copy a checkpoint into a network, exactly; numbers become those of the network.
+    """Copy a checkpoint into a network that has exactly its names and shapes; numbers take the network's dtype.
+
+    Args:
+        network: changed in place.
+        state: the checkpoint.
+        what: name of the checkpoint in messages.
 
     Raises:
         ModelError: keys are missing or unexpected, or shapes differ; five of each are named.
@@ -149,7 +159,7 @@ def check_fit(network: nn.Module, state: State, what: str) -> None:
 
 
 def downloaded_to(name: str, url: str, publisher: str, error: Exception) -> ModelError:
-    """The error for published weights that are not in torch's cache and cannot be downloaded."""
+    """Return the error for published weights that are not in torch's cache and cannot be downloaded."""
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
     reason = getattr(error, "reason", None) or error
     return ModelError(

@@ -30,7 +30,7 @@ class Pose:
     right_knee: float = -4.0
 
     def mirrored(self) -> Pose:
-        """The same pose seen in a mirror."""
+        """Return the pose with left and right exchanged."""
         return Pose(
             -self.dx,
             self.hop,
@@ -46,7 +46,7 @@ class Pose:
         )
 
     def blended(self, other: Pose, weight: float) -> Pose:
-        """This pose at weight 0, `other` at weight 1, linear between."""
+        """Return this pose at weight 0, `other` at weight 1, and linear interpolations between."""
         return Pose(*(a + weight * (b - a) for a, b in zip(astuple(self), astuple(other))))
 
 
@@ -54,7 +54,12 @@ REST = Pose()
 
 
 def sway(phase: float, amount: float) -> Pose:
-    """Standing and shifting one's weight: what a figure does when it does nothing."""
+    """Return the pose of a figure that stands and shifts its weight.
+
+    Args:
+        phase: in [0, 1), within a cycle.
+        amount: strength of the motion.
+    """
     s, c = sin(2 * pi * phase), cos(2 * pi * phase)
     return replace(
         REST,
@@ -68,7 +73,7 @@ def sway(phase: float, amount: float) -> Pose:
 
 
 def walk(phase: float) -> Pose:
-    """Legs and arms of a passer-by, seen from the side."""
+    """Return the pose of a passer-by, seen from the side, at a phase in [0, 1) of the step."""
     s = sin(2 * pi * phase)
     return replace(
         REST,

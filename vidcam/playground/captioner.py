@@ -1,4 +1,4 @@
-"""A small video captioner: a 3D-convolutional encoder, and a transformer that writes a sentence about what it sees."""
+"""A small video captioner: a 3D-convolutional encoder, and a transformer decoder that writes a sentence."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ _WIDTH = 128
 
 
 class Captioner(nn.Module):
-    """Writes a sentence, word by word, about windows (N, 3, T, 112, 112).
+    """A captioner that writes a sentence, word by word, about windows (N, 3, T, 112, 112).
 
-    The trunk is that of the small R(2+1)D. An action looks the same in every colour, and a trunk that was made for actions
-    keeps none: what it gives is added to what a shorter way makes of the pixels, each brought to the same strength. The
-    rectified sum, the layer `seen`, is what is explained. A recurrent network follows each place through time, so that
-    it can count, and the writer attends to all places and times.
+    The trunk is that of the small R(2+1)D. Actions do not depend on colours, and a trunk trained on actions does not
+    encode them: a shorter path from the pixels is added to the trunk's output, both scaled to the same strength. The
+    rectified sum, the layer `seen`, is the target layer. A recurrent network follows each position through time, so
+    that it can count, and the decoder attends to all positions and times.
 
     Args:
         vocabulary: every word it may write. The last is `end`, which ends a sentence and also begins it.
-        longest: words of a sentence at most, its end included.
+        longest: maximum number of words of a sentence, its end included.
+        trunk: the encoder; a new one with random weights by default.
     """
 
     def __init__(self, vocabulary: Sequence[str], end: str, longest: int = 20) -> None:
@@ -57,8 +58,8 @@ class Captioner(nn.Module):
         layer = nn.TransformerDecoderLayer(_WIDTH, 4, 2 * _WIDTH, dropout=0.0, batch_first=True, norm_first=True)
         self.writer = nn.TransformerDecoder(layer, 2, nn.LayerNorm(_WIDTH))
 
-    def attended(self, windows: Tensor) -> Tensor:
-        """What the writer attends to, (N, T' x 49, width)."""
+    def features(self, windows: Tensor) -> Tensor:
+        """Return the features that the decoder attends to, (N, T' x 49, width)."""
         both = self.acts_evenly(self.encoder(windows)) + self.looks_evenly(self.looks(windows))
         features = self.pool(self.seen(both))
         places = rearrange(features, "n c t h w -> n (h w) t c") + self.place[:, None]
@@ -66,7 +67,7 @@ class Captioner(nn.Module):
         return rearrange(followed, "(n p) t c -> n (t p) c", n=len(windows))
 
     def forward(self, windows: Tensor, words: Tensor) -> Tensor:
-        """Log-probabilities of the next word after each of the given ones.
+        """Return log-probabilities of the next word after each of the given ones.
 
         Args:
             windows: (N, 3, T, H, W).
@@ -75,28 +76,28 @@ class Captioner(nn.Module):
         Returns:
             (N, L, len(vocabulary)).
         """
-        return self.written(self.attended(windows), words)
+        return self.decode(self.features(windows), words)
 
-    def written(self, attended: Tensor, words: Tensor) -> Tensor:
-        """As `forward`, from what the writer attends to."""
+    def decode(self, features: Tensor, words: Tensor) -> Tensor:
+        """Return the log-probabilities of `forward` from the features of `features`."""
         length = words.shape[1]
         ahead = torch.ones(length, length, dtype=torch.bool, device=words.device).triu(1)
-        hidden = self.writer(self.word(words) + self.order[:length], attended, tgt_mask=ahead)
+        hidden = self.writer(self.word(words) + self.order[:length], features, tgt_mask=ahead)
         return (hidden @ self.word.weight.T).float().log_softmax(-1)
 
     @torch.no_grad()
     def describe(self, windows: Tensor) -> list[tuple[str, ...]]:
-        """The sentence of each window, the most probable word at every step, without its end."""
-        attended = self.attended(windows)
+        """Return the sentence of each window: the most probable word at every step, without the end."""
+        features = self.features(windows)
         words = torch.full((len(windows), 1), self.index(self.end), device=windows.device)
         for _ in range(self.longest):
-            following = self.written(attended, words)[:, -1].argmax(-1, keepdim=True)
+            following = self.decode(features, words)[:, -1].argmax(-1, keepdim=True)
             words = torch.cat([words, following], 1)
         sentences = [[self.vocabulary[i] for i in row[1:]] for row in words.tolist()]
         return [tuple(s[: s.index(self.end)] if self.end in s else s) for s in sentences]
 
     def index(self, word: str) -> int:
-        """Of a word in the vocabulary.
+        """Return the index of a word in the vocabulary.
 
         Raises:
             TargetError: it is not one of them.
@@ -107,7 +108,7 @@ class Captioner(nn.Module):
 
 
 def load_captioner(weights: str | Path = "default") -> Captioner:
-    """Load the bundled captioner, which describes clips of the playground.
+    """Return the bundled captioner, which describes clips of the playground.
 
     Args:
         weights: "default", or a file that `vidcam playground train playground-captioner` wrote.
@@ -123,10 +124,10 @@ def load_captioner(weights: str | Path = "default") -> Captioner:
 
 
 class TeacherForced(nn.Module):
-    """A captioner that is given the sentence (teacher forcing): the score of each word can be explained as a class can.
+    """A captioner with a fixed sentence as its input (teacher forcing): each word's score can be explained like a class.
 
     Args:
-        captioner: gives log-probabilities (N, L, vocabulary) of windows and (N, L) words.
+        captioner: returns log-probabilities (N, L, vocabulary), given windows and (N, L) words.
         words: the sentence, each by its index in the vocabulary.
         begin: the index that a sentence begins with.
 
@@ -137,8 +138,8 @@ class TeacherForced(nn.Module):
         ...         self.encoder = nn.Sequential(nn.Conv3d(3, 8, 3, stride=2), nn.ReLU())
         ...         self.words, self.out = nn.Embedding(5, 8), nn.Linear(8, 5)
         ...     def forward(self, windows, words):
-        ...         seen = self.encoder(windows).mean((2, 3, 4))
-        ...         return self.out((seen[:, None] * self.words(words)).relu()).log_softmax(-1)
+        ...         features = self.encoder(windows).mean((2, 3, 4))
+        ...         return self.out((features[:, None] * self.words(words)).relu()).log_softmax(-1)
         >>> from vidcam import class_activation_map
         >>> forced = TeacherForced(Mine(), words=[3, 1, 4], begin=0).eval()
         >>> class_activation_map(forced, torch.rand(1, 3, 8, 32, 32), layer="captioner.encoder.1", target=1).shape
@@ -154,6 +155,6 @@ class TeacherForced(nn.Module):
         self.sentence: Tensor
 
     def forward(self, windows: Tensor) -> Tensor:
-        """(N, L) log-probabilities of the sentence's words, each given those before it."""
+        """Return (N, L) log-probabilities of the sentence's words, each given those before it."""
         found: Tensor = self.captioner(windows, self.given.expand(len(windows), -1))
         return found.gather(2, self.sentence.expand(len(windows), -1)[..., None])[..., 0]

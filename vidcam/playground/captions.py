@@ -1,10 +1,10 @@
-"""Scenes that a sentence tells: who acts, how they look, where they stand, what they do and how often.
+"""Captioned scenes: the sentence names who acts, their look and place, the action and its count.
 
 Two or three figures stand apart from each other; one of them performs an action a whole number of times. A sentence is
 
     the tall red figure on the left waves twice while the others stand
 
-and of each of its words it is known what it speaks of.
+and the property that each of its words names is known.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from vidcam.playground.figure import Look, colour_of
 from vidcam.playground.scene import FPS, Act, Figure, Scene, sample_scene
 
 FRAMES = 48
-"""Frames of a described scene, 3 seconds."""
+"""Frames of a captioned scene, 3 seconds."""
 
 COLOURS = {
     "red": (200, 45, 40),
@@ -48,7 +48,7 @@ END = "."
 WORDS: tuple[str, ...] = tuple(
     sorted({END, *_REST, *COLOURS, *SIZES, *PLACES, *VERBS.values(), *(w for count in COUNTS for w in count)})
 )
-"""Every word of every sentence, and the full stop that ends it."""
+"""All words of the sentences, and the full stop."""
 
 _LEAST_PERIOD = 0.85  # seconds; quicker than that, times are hard to count
 _TIMES_PER_CYCLE = {"punching": 2}
@@ -56,13 +56,13 @@ _ROOM = 4  # frames of the scene that no action fills
 
 
 @dataclass(frozen=True)
-class Described:
+class CaptionedScene:
     """A scene and its sentence.
 
     Attributes:
         scene: of `FRAMES` frames.
-        words: of the sentence, without its full stop.
-        about: for each word "size", "colour", "place", "action" or "count", or "" where it speaks of none of them.
+        words: the sentence, without its full stop.
+        about: the property that each word names: "size", "colour", "place", "action" or "count", or "" for none.
     """
 
     scene: Scene
@@ -71,12 +71,17 @@ class Described:
 
     @property
     def act(self) -> Act:
-        """What happens: who acts, from when until when."""
+        """The action of the scene: its figure, first and last frame."""
         return self.scene.acts[0]
 
 
-def described_scene(seed: int, index: int, clutter: float = 1.0) -> Described:
-    """Scene `index` of `seed` and its sentence. A function of its arguments alone."""
+def captioned_scene(seed: int, index: int, clutter: float = 1.0) -> CaptionedScene:
+    """Return scene `index` of `seed` and its sentence; a function of its arguments alone.
+
+    Args:
+        seed, index: of the scene.
+        clutter: 1 for all distractors; towards 0 they become rare.
+    """
     rng = np.random.default_rng((seed, index, 5))
     count = int(rng.integers(2, 4))
     places = [str(p) for p in rng.permutation(list(PLACES))[:count]]
@@ -101,7 +106,7 @@ def described_scene(seed: int, index: int, clutter: float = 1.0) -> Described:
         ),
     ]
     words, about = zip(*tagged)
-    return Described(replace(bare, figures=figures, acts=(act,), passers=()), words, about)
+    return CaptionedScene(replace(bare, figures=figures, acts=(act,), passers=()), words, about)
 
 
 def _figure(rng: np.random.Generator, place: str, colour: str, size: str) -> Figure:
@@ -122,7 +127,7 @@ def _figure(rng: np.random.Generator, place: str, colour: str, size: str) -> Fig
 
 
 def _act(rng: np.random.Generator) -> tuple[Act, int]:
-    """An action of the first figure, and how many times it is done."""
+    """Return an action of the first figure, and its number of repetitions."""
     label = str(rng.choice(list(VERBS)))
     once = max(_LEAST_PERIOD, ACTIONS[label].period / _TIMES_PER_CYCLE.get(label, 1)) * rng.uniform(0.95, 1.15)
     most = int((FRAMES - _ROOM) / FPS / once)

@@ -44,7 +44,7 @@ class _Tube(BaseModel):
 
 
 class _Sidecar(BaseModel):
-    """What of a sidecar is read."""
+    """The entries of a sidecar that are read."""
 
     label: StrictStr
     frame_rate: Annotated[Number, Field(gt=0)]
@@ -56,7 +56,7 @@ class _Sidecar(BaseModel):
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known about a rendered clip.
+    """The truth of a rendered clip.
 
     Attributes:
         label: the clip's action, or `nothing`.
@@ -117,7 +117,7 @@ def write_clip(scene: Scene, path: Path, *, size: int = SIZE, facts: dict[str, A
 
 
 def read_truth(path: Path) -> Truth:
-    """The truth of a rendered clip, from its sidecar.
+    """Return the truth of a rendered clip, from its sidecar.
 
     Raises:
         ClipError: the sidecar is missing or not one of the playground's.

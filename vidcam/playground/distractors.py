@@ -1,4 +1,4 @@
-"""What surrounds the figures: a textured background, and things that move without meaning."""
+"""Distractors of a scene: a textured background, and moving things that have no meaning."""
 
 from __future__ import annotations
 
@@ -27,7 +27,13 @@ class Background:
 
     @classmethod
     def random(cls, rng: np.random.Generator, seconds: float, clutter: float) -> Background:
-        """A wall of two noise textures with panels, panning so fast that its margin lasts `seconds`, or, with less clutter, slower."""
+        """Return a wall of two noise textures with panels, which pans.
+
+        Args:
+            rng: the source of randomness.
+            seconds: duration that its margin allows at the highest speed.
+            clutter: 1 for the highest speed; less is slower.
+        """
         base = rng.uniform(50, 205) + rng.normal(0, 28, 3)
         grid = (rng.integers(3, 9), rng.integers(3, 9))
         fastest = clutter * min(0.16, 0.9 * cls.MARGIN / seconds)
@@ -51,7 +57,7 @@ class Background:
         )
 
     def texture(self, size: int) -> np.ndarray:
-        """The whole wall for frames of `size` pixels: (H', W', 3) uint8 with the margin on every side."""
+        """Return the whole wall for frames of `size` pixels: (H', W', 3) uint8 with the margin on every side."""
         side = round(size * (1 + 2 * self.MARGIN))
         canvas = cv2.resize(self.coarse, (side, side), interpolation=cv2.INTER_CUBIC)
         for x, y, w, h, colour in self.panels:
@@ -79,7 +85,7 @@ class Ball:
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> Ball:
-        """A ball that enters from either side, over and over."""
+        """Return a ball that enters from either side, again and again."""
         return cls(
             radius=rng.uniform(0.045, 0.10),
             start=(rng.uniform(-0.2, 1.2), rng.uniform(0.15, 0.95)),
@@ -92,7 +98,7 @@ class Ball:
         )
 
     def draw(self, image: np.ndarray, seconds: float, offset: tuple[float, float]) -> tuple[tuple[int, int], int]:
-        """Draw the ball; returns its centre and radius in pixels."""
+        """Draw the ball into `image` (H, W, 3) uint8 RGB in place, and return its centre and radius in pixels."""
         size = image.shape[0]
         x = (self.start[0] + 0.2 + self.velocity * seconds) % 1.4 - 0.2
         y = self.start[1] - self.bounce * abs(sin(2 * pi * self.rate * seconds))
@@ -117,7 +123,7 @@ class Lamp:
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> Lamp:
-        """A lamp with its own irregular rhythm."""
+        """Return a lamp with its own irregular rhythm."""
         return cls(
             centre=(rng.uniform(0.06, 0.94), rng.uniform(0.05, 0.6)),
             radius=rng.uniform(0.035, 0.09),
@@ -127,7 +133,7 @@ class Lamp:
         )
 
     def draw(self, image: np.ndarray, seconds: float, offset: tuple[float, float]) -> None:
-        """Draw the lamp at its brightness of the moment."""
+        """Draw the lamp into `image` (H, W, 3) uint8 RGB in place, at its brightness at that time."""
         size = image.shape[0]
         light = float(self.flicker[int(seconds * self.per_second) % len(self.flicker)])
         centre = round((self.centre[0] + offset[0]) * size), round((self.centre[1] + offset[1]) * size)
@@ -138,7 +144,7 @@ class Lamp:
 
 @dataclass(frozen=True)
 class PasserBy:
-    """Somebody who walks through the picture (frame heights, seconds)."""
+    """A person who walks through the picture (frame heights, seconds)."""
 
     look: Look
     start: float
@@ -148,7 +154,7 @@ class PasserBy:
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> PasserBy:
-        """A walker from either side who comes again after leaving."""
+        """Return a walker from either side who comes again after leaving."""
         return cls(
             look=Look.random(rng),
             start=rng.uniform(-0.3, 1.3),
@@ -158,13 +164,13 @@ class PasserBy:
         )
 
     def x(self, seconds: float) -> float:
-        """Where the walker is, in frame heights from the left edge."""
+        """Return the position of the walker, in frame heights from the left edge."""
         return (self.start + 0.3 + self.velocity * seconds) % 1.6 - 0.3
 
 
 @dataclass(frozen=True)
 class Pillar:
-    """A pillar that stands before everything else, from top to bottom (frame heights)."""
+    """A pillar in front of everything else, from top to bottom (frame heights)."""
 
     x: float
     width: float
@@ -172,13 +178,13 @@ class Pillar:
 
     @classmethod
     def random(cls, rng: np.random.Generator, x: float) -> Pillar:
-        """A pillar that hides a part of who stands at `x`."""
+        """Return a pillar that hides a part of a figure at `x`."""
         return cls(
             x=x + rng.uniform(-0.06, 0.06), width=rng.uniform(0.03, 0.07), colour=colour_of(rng.uniform(40, 200, 3))
         )
 
     def draw(self, image: np.ndarray, offset: tuple[float, float], ids: np.ndarray | None) -> None:
-        """Draw the pillar; whoever is behind it is not seen there."""
+        """Draw the pillar into `image` in place, and remove what it hides from `ids`."""
         size = image.shape[0]
         left, right = (round((self.x + offset[0] + side * self.width / 2) * size) for side in (-1, 1))
         image[:, max(0, left) : max(0, right)] = self.colour

@@ -24,7 +24,7 @@ _SHIFT = 4  # cv2 takes fixed-point coordinates: 4 bits below the pixel
 
 @dataclass(frozen=True)
 class Look:
-    """How a figure looks: stature in frame heights, build (limb thickness in statures), RGB colours."""
+    """Appearance of a figure: stature in frame heights, build (limb thickness in statures), RGB colours."""
 
     stature: float
     build: float
@@ -34,7 +34,7 @@ class Look:
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> Look:
-        """A person of any size and colour."""
+        """Return a random look."""
         skin = np.array([232, 190, 160]) * rng.uniform(0.35, 1.05)
         return cls(
             stature=rng.uniform(0.40, 0.62),
@@ -46,7 +46,7 @@ class Look:
 
 
 def colour_of(values: np.ndarray) -> Colour:
-    """Levels of red, green and blue, cut to 0..255 and to whole numbers."""
+    """Return levels of red, green and blue as integers in 0..255."""
     r, g, b = (int(v) for v in np.clip(values, 0, 255))
     return r, g, b
 
@@ -56,16 +56,20 @@ def _dark(colour: Colour) -> Colour:
 
 
 def _along(start: Point, angle: float, length: float, side: int = 1) -> Point:
-    """The end of a limb that leaves `start` at `angle` from straight down, outward on `side`."""
+    """Return the end of a limb that leaves `start` at `angle` from straight down, outward on `side`."""
     a = radians(angle)
     return start[0] + side * length * sin(a), start[1] + length * cos(a)
 
 
 def limbs(pose: Pose, look: Look, feet: Point) -> list[tuple[Point, Point, float, Colour]]:
-    """The parts of a figure from back to front: (start, end, thickness, colour).
+    """Return the parts of a figure from back to front: (start, end, thickness, colour).
 
-    Points and thickness are in frame heights; `feet` is where the figure stands at rest.
-    A head is a part whose ends coincide.
+    Points and thickness are in frame heights. A head is a part whose ends coincide.
+
+    Args:
+        pose: of the figure.
+        look: of the figure.
+        feet: position of the figure at rest, in frame heights.
     """
     legs: list[tuple[int, float, float]] = [
         (-1, pose.left_hip, pose.left_knee),
@@ -107,7 +111,7 @@ def limbs(pose: Pose, look: Look, feet: Point) -> list[tuple[Point, Point, float
 def draw(
     image: np.ndarray, pose: Pose, look: Look, feet: Point, *, ids: np.ndarray | None = None, tag: int = 0
 ) -> None:
-    """Draw a figure into `image` (H, W, 3) uint8 RGB and, where given, its `tag` into `ids` (H, W) uint8."""
+    """Draw a figure into `image` (H, W, 3) uint8 RGB and, if given, its `tag` into `ids` (H, W) uint8, in place."""
     scale = image.shape[0]
 
     def fixed(point: Point) -> tuple[int, int]:

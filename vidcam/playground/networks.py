@@ -1,4 +1,4 @@
-"""The two small networks that vidcam trained itself and ships."""
+"""The two small networks that are trained on the playground and bundled with vidcam."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vidcam.playground.actions import LABELS, NOTHING
 from vidcam.playground.scene import FPS
 
 PREPROCESS = Preprocess((112, 112), (112, 112), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
-"""What both networks expect of a frame."""
+"""Preprocessing of both networks."""
 
 
 class Conv2Plus1D(nn.Sequential):
@@ -33,7 +33,7 @@ class Conv2Plus1D(nn.Sequential):
 
 
 class ResidualBlock(nn.Module):
-    """Two (2+1)D convolutions around a shortcut; the output is rectified."""
+    """Two (2+1)D convolutions with a shortcut; the output is rectified."""
 
     def __init__(self, channels_in: int, channels_out: int, *, space: int, time: int) -> None:
         super().__init__()
@@ -46,13 +46,13 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, T, H, W) in, (N, C', T/time, H/space, W/space) out."""
+        """Return (N, C', T/time, H/space, W/space) from (N, C, T, H, W)."""
         out: Tensor = self.relu(self.conv2(self.relu(self.conv1(x))) + self.shortcut(x))
         return out
 
 
 class SmallR2Plus1D(nn.Module):
-    """An R(2+1)D that keeps its last block at an eighth of the frame's side and half of the window's length.
+    """An R(2+1)D whose last block has an eighth of the frame's side and half of the window's length.
 
     The window is 16 frames of 112x112 pixels; `layer3` is (128, 8, 14, 14). The head is global average
     pooling and one linear layer, as in R(2+1)D-18.
@@ -81,25 +81,25 @@ class SmallR2Plus1D(nn.Module):
 
     @property
     def temporal_stem(self) -> nn.Conv3d:
-        """The first convolution that sees more than one frame."""
+        """The first convolution over more than one frame."""
         convolution = self.stem[3]
         assert isinstance(convolution, nn.Conv3d)
         return convolution
 
     def forward(self, x: Tensor) -> Tensor:
-        """Class scores before softmax, (N, num_classes), of windows (N, 3, T, H, W)."""
+        """Return class scores before softmax, (N, num_classes), of windows (N, 3, T, H, W)."""
         x = self.layer3(self.layer2(self.layer1(self.stem(x))))
         out: Tensor = self.fc(self.avgpool(x).flatten(1))
         return out
 
 
 def small_c3d(num_classes: int) -> C3D:
-    """C3D with narrow layers: the architecture of the paper at about a sixtieth of its parameters."""
+    """Return a C3D with narrow layers: the architecture of the paper with about a sixtieth of its parameters."""
     return C3D(num_classes, widths=(16, 32, 64, 96, 96), hidden=128, pool5="ceil", dropout=0.0)
 
 
 def bundled_weights(name: str) -> Path:
-    """Return where the weights of a bundled network lie inside the package."""
+    """Return the path of the weights of a bundled network inside the package."""
     return Path(str(files("vidcam"))) / "playground" / "bundled" / f"{name}.safetensors"
 
 

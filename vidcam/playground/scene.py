@@ -1,8 +1,8 @@
-"""A scene: everything one rendered clip contains, drawn from a seed.
+"""Scenes: the content of a rendered clip, drawn at random from a seed.
 
 Figures with articulated limbs stand before a textured, noisy, panning background. At most one of them
-acts at a time, but in a crowd, the others sway, and balls, lamps, passers-by and a shaking camera move as much as the
-actor does, so that neither looks nor place nor the mere amount of motion gives the action away.
+acts at a time, except in a crowd. The others sway, and balls, lamps, passers-by and a shaking camera move as much as
+the actor does, so that neither looks nor place nor the amount of motion alone identifies the action.
 """
 
 from __future__ import annotations
@@ -23,7 +23,17 @@ RAMP = 3  # frames in which a figure eases into an action, and out of it
 
 @dataclass(frozen=True)
 class Act:
-    """One figure performs one action in the frames [start, end), with all its strength or faintly."""
+    """One action of one figure.
+
+    Attributes:
+        figure: index of the figure.
+        label: of the action.
+        start, end: its first frame, and the frame after its last.
+        period: seconds of one cycle.
+        phase: of the first frame, in [0, 1).
+        mirrored: True to exchange left and right.
+        strength: 1 for the whole action, less for a faint one.
+    """
 
     figure: int
     label: str
@@ -35,12 +45,12 @@ class Act:
     strength: float = 1.0
 
     def weight(self, frame: int) -> float:
-        """How far the figure is in the action: 0 outside, its strength inside, easing at both ends."""
+        """Return the weight of the action at a frame: 0 outside, its strength inside, with a smooth start and end."""
         inside = min(frame - self.start + 1, self.end - frame) / RAMP
         return self.strength * float(np.clip(inside, 0, 1))
 
     def pose(self, frame: int) -> Pose:
-        """The pose of the action at a frame."""
+        """Return the pose of the action at a frame."""
         cycles = self.phase + (frame - self.start) / FPS / self.period
         pose = ACTIONS[self.label].pose(cycles % 1.0)
         return pose.mirrored() if self.mirrored else pose
@@ -48,7 +58,7 @@ class Act:
 
 @dataclass(frozen=True)
 class Figure:
-    """A person of the scene: looks, place (frame heights) and the rhythm of their swaying (hertz)."""
+    """A person of the scene: look, position (frame heights) and the rhythm of their swaying (hertz)."""
 
     look: Look
     x: float
@@ -58,7 +68,7 @@ class Figure:
     sway_amount: float
 
     def idle(self, seconds: float) -> Pose:
-        """The pose while not acting."""
+        """Return the pose while not acting."""
         return sway(self.sway_phase + self.sway_rate * seconds, self.sway_amount)
 
 
@@ -81,7 +91,7 @@ class Scene:
 
     @property
     def label(self) -> str:
-        """What happens in the scene: its first action, or `nothing`."""
+        """Label of its first action, or `nothing`."""
         return self.acts[0].label if self.acts else NOTHING
 
     @cached_property
@@ -89,13 +99,12 @@ class Scene:
         return {}
 
     def render(self, frame: int, size: int, ids: np.ndarray | None = None) -> np.ndarray:
-        """One frame of the clip.
+        """Return one frame of the clip.
 
         Args:
             frame: index of the frame.
             size: side of the square picture in pixels.
-            ids: (size, size) uint8 to be filled with 1 + the index of the figure seen at each pixel,
-                0 where none is.
+            ids: (size, size) uint8, filled with 1 + the index of the figure visible at each pixel, 0 for none.
 
         Returns:
             (size, size, 3) uint8 RGB.
@@ -149,7 +158,7 @@ class Scene:
 
 
 def sample_act(rng: np.random.Generator, figure: int, label: str, start: int, end: int) -> Act:
-    """An action by one figure in the frames [start, end), at a random speed, phase and side."""
+    """Return an action of one figure in the frames [start, end), at a random speed, phase and side."""
     return Act(
         figure=figure,
         label=label,
@@ -164,13 +173,13 @@ def sample_act(rng: np.random.Generator, figure: int, label: str, start: int, en
 def sample_scene(
     rng: np.random.Generator, frames: int, intervals: list[tuple[str, int, int]], *, clutter: float = 1.0
 ) -> Scene:
-    """A random scene in which the given actions happen.
+    """Return a random scene in which the given actions happen.
 
     Args:
-        rng: where all randomness comes from.
+        rng: the source of all randomness.
         frames: length of the clip in frames.
         intervals: (label, first frame, frame after the last) of each action; each is given to a random figure.
-        clutter: 1 for the playground as it is; toward 0 bystanders, distractors and noise become rare.
+        clutter: 1 for all bystanders, distractors and noise; towards 0 they become rare.
     """
     count = 1 + int(rng.binomial(rng.integers(0, 3), clutter))
     slots = (np.arange(count) + 0.5) / count
@@ -214,14 +223,14 @@ def sample_scene(
 
 
 def trimmed_scene(seed: int, index: int, frames: int = 16) -> Scene:
-    """Clip `index` of `seed` in which the action fills every frame. A function of its arguments alone."""
+    """Return clip `index` of `seed`, in which the action fills every frame; a function of its arguments alone."""
     rng = np.random.default_rng((seed, index, 0))
     label = LABELS[rng.integers(len(LABELS))]
     return sample_scene(rng, frames, [(label, -RAMP, frames + RAMP)])
 
 
 def untrimmed_scene(seed: int, index: int, frames: int = 96) -> Scene:
-    """Clip `index` of `seed`: idle, one action, idle. A function of its arguments alone."""
+    """Return clip `index` of `seed`: idle, one action, idle; a function of its arguments alone."""
     rng = np.random.default_rng((seed, index, 1))
     label = LABELS[rng.integers(len(LABELS))]
     length = int(rng.uniform(0.3, 0.5) * frames)
@@ -230,9 +239,9 @@ def untrimmed_scene(seed: int, index: int, frames: int = 96) -> Scene:
 
 
 def eventful_scene(seed: int, index: int) -> Scene:
-    """Clip `index` of `seed`: 8 to 20 seconds with one to three different actions of 1.5 to 4 seconds, idle between.
+    """Return clip `index` of `seed`: 8 to 20 seconds with one to three different actions of 1.5 to 4 seconds.
 
-    A function of its arguments alone.
+    The figures are idle between the actions. A function of its arguments alone.
     """
     rng = np.random.default_rng((seed, index, 3))
     labels = rng.choice([label for label in LABELS if label != NOTHING], rng.integers(1, 4), replace=False)
@@ -250,7 +259,10 @@ def eventful_scene(seed: int, index: int) -> Scene:
 
 
 def joined_scenes(seed: int, index: int, frames: int = 48) -> tuple[Scene, Scene]:
-    """Pair `index` of `seed`: two scenes of different actions, each acting throughout. A function of its arguments."""
+    """Return pair `index` of `seed`: two scenes of different actions, each acting throughout.
+
+    A function of its arguments alone.
+    """
     rng = np.random.default_rng((seed, index, 4))
     first, second = rng.choice([label for label in LABELS if label != NOTHING], 2, replace=False)
     whole = [(str(label), -RAMP, frames + RAMP) for label in (first, second)]
@@ -258,9 +270,9 @@ def joined_scenes(seed: int, index: int, frames: int = 48) -> tuple[Scene, Scene
 
 
 def crowd_scene(seed: int, index: int, frames: int = 48) -> Scene:
-    """Clip `index` of `seed`: of three figures one, two or three perform the same action, each in a rhythm of their own.
+    """Return clip `index` of `seed`: of three figures, `index` % 3 + 1 perform the same action, each in its own rhythm.
 
-    How many is `index` % 3 + 1. A function of its arguments alone.
+    A function of its arguments alone.
     """
     rng = np.random.default_rng((seed, index, 6))
     label = str(rng.choice([label for label in LABELS if label != NOTHING]))
@@ -276,8 +288,10 @@ def crowd_scene(seed: int, index: int, frames: int = 48) -> Scene:
 
 
 def hard_scene(seed: int, index: int, frames: int = 64) -> Scene:
-    """Clip `index` of `seed`, made to be misunderstood: a small figure acts, partly behind a pillar, while another one,
-    larger, performs another action faintly. A function of its arguments alone.
+    """Return clip `index` of `seed`, which is hard to classify.
+
+    A small figure acts, partly behind a pillar, while a larger one performs another action faintly. A function of its
+    arguments alone.
     """
     rng = np.random.default_rng((seed, index, 7))
     label, other = (str(x) for x in rng.choice([label for label in LABELS if label != NOTHING], 2, replace=False))

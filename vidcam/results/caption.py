@@ -9,12 +9,12 @@ from vidcam.results.explanation import Explanation
 
 @dataclass(frozen=True)
 class Caption:
-    """A clip's sentence and why it was written.
+    """A sentence about a clip, with an explanation of each word.
 
     Attributes:
         words: the sentence.
-        by_word: an explanation for each word: of its log-probability, given the clip and the words before it.
-        whole: that of their mean over the sentence.
+        by_word: an explanation of each word's log-probability, given the clip and the words before it.
+        whole: an explanation of their mean.
     """
 
     words: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Explanation: what one run yields, and what every output is a function of."""
+"""Explanation: the evidence for a target in a clip; every output is a function of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from vidcam.results.result import Result
 
 @dataclass(frozen=True)
 class ExplainedTarget:
-    """What was explained: a class, or (index None) a function of the output, whose mean value stands for probability."""
+    """The explained target.
+
+    Attributes:
+        index: of the class, or None for a function of the network's output.
+        label: of the class, or a name of the function.
+        probability: of the class in the clip; of a function its mean value over the windows.
+    """
 
     index: int | None
     label: str
@@ -35,12 +41,12 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Explanation(Result):
-    """Why a network saw a target in a clip: where and when.
+    """Explanation of a target in a clip: heatmaps over space and time, and curves over time.
 
     Attributes:
         clip, model, layer, method, region, times, stretch, warnings, timings, source: see `Result`.
         weights: where the model's parameters came from.
-        target: what was explained.
+        target: the explained target.
         top: the clip's five most probable classes, (label, probability).
         size: (height, width) of the upright frame in pixels.
         maps: (F, h, w) float32, raw heatmaps at the resolution of the target layer, comparable over the clip.
@@ -49,8 +55,15 @@ class Explanation(Result):
         window_starts: (W,) source frame of each window.
         window_scores: (W,) the target's probability in each window.
         windowing: length, stride and sampling rate of the windows.
-        computation: the trunk's dtype, and how closely its maps agree with the plain computation.
+        computation: the trunk's dtype, and the agreement of its maps with those of float32.
         versions: of vidcam and of the packages that it computed with.
+
+    Example:
+        >>> import vidcam
+        >>> frames = np.zeros((16, 112, 112, 3), np.uint8)
+        >>> explanation = vidcam.explain(frames, "playground-r2plus1d", frame_rate=16)
+        >>> explanation.maps.shape, explanation.heatmap(0).shape
+        ((16, 14, 14), (112, 112))
     """
 
     weights: str
@@ -80,18 +93,18 @@ class Explanation(Result):
 
     @cached_property
     def peak(self) -> float:
-        """The largest value of the raw maps: what the colour scale ends at."""
+        """The largest value of the raw maps, at which the colour scale ends."""
         return float(self.maps.max(initial=0.0))
 
     def heatmap(self, frame: int, peak: float | None = None) -> np.ndarray:
-        """The heatmap of a source frame on the whole upright picture: (H, W) float32 in [0, 1].
+        """Return the heatmap of a source frame on the whole upright picture: (H, W) float32 in [0, 1].
 
         1 is the strongest evidence of the whole clip, the same for every frame. Interpolated bilinearly inside the
         region that the network sees; 0 outside. A clip without any evidence gives zeros.
 
         Args:
             frame: index of the frame.
-            peak: the raw heat that is 1, where several explanations share one scale; this one's own by default.
+            peak: raw heat that becomes 1; this explanation's peak by default. Give one value to compare explanations.
 
         Raises:
             IndexError: there is no such frame.
@@ -109,7 +122,7 @@ class Explanation(Result):
         return _placement(height, top, bottom, h), _placement(width, left, right, w)
 
     def summary(self) -> dict[str, Any]:
-        """Everything but the arrays, ready for JSON."""
+        """Return everything except the arrays, ready for JSON."""
         return {
             "clip": self.clip,
             "model": self.model,
@@ -135,19 +148,23 @@ class Explanation(Result):
         }
 
     def save(self, directory: str | Path, *, overwrite: bool = False) -> Outputs:
-        """Write overlay.mp4, curve.png, curve.csv, explanation.npz and summary.json into a directory.
+        """Write overlay.mp4, curve.png, curve.csv, explanation.npz and summary.json, and return their paths.
 
         The clip is decoded once for the overlay. The files appear under their names when all are complete.
 
+        Args:
+            directory: made if it does not exist.
+            overwrite: True to replace files that exist.
+
         Raises:
             OutputError: one of them exists and `overwrite` is not set, or the directory cannot be written.
-            ClipError: the clip has changed or is gone.
+            ClipError: the clip has changed, is gone, or can be read once only.
         """
         outputs: Outputs = exporter().save(self, Path(directory), overwrite=overwrite)
         return outputs
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays as they are stored in explanation.npz."""
+        """Return the arrays that explanation.npz stores, by name."""
         return {
             "times": self.times,
             "maps": self.maps,
@@ -159,7 +176,7 @@ class Explanation(Result):
 
 
 def _placement(pixels: int, start: float, end: float, cells: int) -> np.ndarray:
-    """(pixels, cells): the share of each cell of a map in each pixel, the map laid over [start, end)."""
+    """Return (pixels, cells): the share of each cell of a map in each pixel, the map stretched over [start, end)."""
     centres = np.arange(pixels) + 0.5
     at = np.clip((centres - start) / (end - start) * cells - 0.5, 0, cells - 1)
     shares = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(cells)[None, :]))

@@ -1,6 +1,6 @@
-"""The exporter: results are saved and shown by it, and import nothing of it.
+"""The exporter: results call it to be saved and shown, and import nothing of it.
 
-`vidcam` provides it: results are data, and what writes films, pages and tables of them lies above them.
+`vidcam` provides it: results are data, and the code that writes films, pages and tables lies above them.
 """
 
 from __future__ import annotations
@@ -11,10 +11,15 @@ from typing import Any, Protocol
 
 
 class Exporter(Protocol):
-    """Writes results for people and programs; `vidcam.export.results` is one."""
+    """A module or object that writes results; `vidcam.export.results` is one."""
 
     def save(self, result: Any, directory: Path, *, overwrite: bool) -> Any:
-        """Write the files of a result into a directory, all or none, and return their names."""
+        """Write the files of a result into a directory, all or none, and return their paths.
+
+        Raises:
+            OutputError: a file exists and `overwrite` is not set, or the directory cannot be written.
+            ClipError: the clip has changed, is gone, or can be read once only.
+        """
         ...
 
     def notebook_html(self, result: Any) -> str:
@@ -23,7 +28,7 @@ class Exporter(Protocol):
 
 
 provider: Callable[[], Exporter] | None = None
-"""Returns the exporter; imports it when it is first needed."""
+"""A function that imports the exporter and returns it; called on first use."""
 
 
 def exporter() -> Exporter:

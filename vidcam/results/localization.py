@@ -21,7 +21,7 @@ CURVES: tuple[CurveName, ...] = get_args(CurveName)
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Localization(Result):
-    """Classes of a clip over time.
+    """Localization of classes in time: curves over a clip, cut into segments.
 
     Attributes:
         clip, model, layer, method, region, times, stretch, warnings, timings, source: see `Result`.
@@ -29,8 +29,15 @@ class Localization(Result):
         scores: (K, F) probability of each class around each frame.
         evidence: (K, F) the raw heatmaps of each class reduced over space.
         maps: (K, F, h, w) the raw heatmaps, 0 in windows where a class was not among the likely ones.
-        curve: what the segments were cut from.
+        curve: name of the curve that the segments were cut from.
         segments: best first.
+
+    Example:
+        >>> import vidcam
+        >>> frames = np.zeros((32, 112, 112, 3), np.uint8)
+        >>> found = vidcam.localize(frames, "playground-r2plus1d", "top3", frame_rate=16)
+        >>> len(found.labels), found.curves("score").shape
+        (3, (3, 32))
     """
 
     labels: tuple[str, ...]
@@ -47,7 +54,7 @@ class Localization(Result):
         )
 
     def curves(self, name: CurveName | None = None) -> np.ndarray:
-        """(K, F) curves of that name; by default those the segments were cut from.
+        """Return the curves of that name, (K, F); by default those the segments were cut from.
 
         Raises:
             SettingsError: there is no curve of that name.
@@ -58,7 +65,15 @@ class Localization(Result):
         return self.evidence if name == "evidence" else combined_curve(self.scores, self.evidence)
 
     def cut(self, name: CurveName, params: SegmentParams = SegmentParams()) -> tuple[Segment, ...]:
-        """The segments of another curve or params, best first; the network is not run again."""
+        """Return the segments of another curve or with other parameters, best first; the network is not run again.
+
+        Args:
+            name: of the curve.
+            params: how it is cut.
+
+        Raises:
+            SettingsError: there is no curve of that name.
+        """
         found: list[Segment] = []
         curves = self.curves(name)
         if name == "evidence":  # its unit is the layer's: what the params asks for is a share of the clip's highest
@@ -68,7 +83,11 @@ class Localization(Result):
         return tuple(sorted(found, key=lambda s: -s.score))
 
     def save(self, directory: str | Path, *, overwrite: bool = False) -> LocalizationOutputs:
-        """Write segments.json, segments.csv, segments.vtt and timeline.png into a directory.
+        """Write segments.json, segments.csv, segments.vtt and timeline.png into a directory and return their paths.
+
+        Args:
+            directory: made if it does not exist.
+            overwrite: True to replace files that exist.
 
         Raises:
             OutputError: one of them exists and `overwrite` is not set, or the directory cannot be written.

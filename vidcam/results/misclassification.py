@@ -1,4 +1,4 @@
-"""Misclassification: a clip that a network gets wrong, and the evidence for both classes."""
+"""Misclassification: a clip that a network classifies wrongly, and the evidence for both classes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Side:
-    """What one class, the true or the predicted one, has for it in the window.
+    """The evidence for one class, the true or the predicted one, in the window.
 
     Attributes:
         label: the class.
-        probability: in the whole window.
-        insertion_auc: of the class's probability while the window becomes sharp in the order of the class's map.
-        highest_confidence: the highest it reaches when only the strongest i/25 of that map is left, i = 1 to 24 (Chen
-            et al. 2024, arXiv 2402.09164); its mean over clips is the average highest confidence.
+        probability: of the class in the whole window.
+        insertion_auc: area under the class's probability while the window is sharpened in the order of the class's map.
+        highest_confidence: highest probability of the class when only the strongest i/25 of its map is kept, i = 1 to
+            24 (Chen et al. 2024, arXiv 2402.09164); its mean over clips is the average highest confidence.
     """
 
     label: str
@@ -24,16 +24,17 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Misclassified:
-    """A clip the network gets wrong.
+class Misclassification:
+    """A clip that the network classifies wrongly.
 
     Attributes:
         clip: its name.
-        start: first frame of the window that was looked into.
+        start: first frame of the explained window.
         true, predicted: the two classes.
-        kept: the smallest share of the window that restores the right answer when the rest is blurred, in the order of
-            the true class's map; None where no share up to 24/25 does.
-        removed: the same when it is blurred itself, in the order of the predicted class's map.
+        kept: smallest share of the window that corrects the prediction if the rest is blurred, in the order of the true
+            class's map; None if no share up to 24/25 does.
+        removed: smallest share that corrects it if the share itself is blurred, in the order of the predicted class's
+            map.
     """
 
     clip: str
@@ -45,5 +46,5 @@ class Misclassified:
 
     @property
     def restored_by(self) -> float | None:
-        """The smaller of the two shares."""
+        """The smaller of the two shares, or None."""
         return min((share for share in (self.kept, self.removed) if share is not None), default=None)

@@ -1,4 +1,4 @@
-"""The names of the files that results are saved in."""
+"""The file names of saved results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files of an explanation; the overlay of a picture is a picture."""
+    """The paths of the files of an explanation; the overlay of a picture is a picture."""
 
     overlay: Path
     curve_png: Path
@@ -18,7 +18,7 @@ class Outputs:
 
     @classmethod
     def within(cls, directory: Path, *, image: bool = False) -> Outputs:
-        """Return the names in a directory, for a clip or a picture."""
+        """Return the paths in a directory, for a clip or a picture."""
         return cls(
             directory / ("overlay.png" if image else "overlay.mp4"),
             directory / "curve.png",
@@ -30,7 +30,7 @@ class Outputs:
 
 @dataclass(frozen=True)
 class LocalizationOutputs:
-    """The files of a localization."""
+    """The paths of the files of a localization."""
 
     segments_json: Path
     segments_csv: Path
@@ -39,7 +39,7 @@ class LocalizationOutputs:
 
     @classmethod
     def within(cls, directory: Path) -> LocalizationOutputs:
-        """Return the names in a directory."""
+        """Return the paths in a directory."""
         return cls(
             directory / "segments.json",
             directory / "segments.csv",

@@ -1,4 +1,4 @@
-"""What all results have in common: the clip, how it was explained, and a way back to its frames."""
+"""Result: the common part of all results: the clip, the settings, and access to its frames."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Result:
 
     Attributes:
         clip: path of the explained file, its URL without secrets, or the name of other frames.
-        model, layer, method: how it was explained.
-        region: left, top, right, bottom of the part of the frame that the network sees, in its pixels.
+        model, layer, method: names of the network, the target layer and the method.
+        region: left, top, right, bottom of the part of the frame that the network sees, in pixels of the frame.
         times: (F,) float64, presentation time of every source frame in seconds.
-        stretch: start and end in seconds of the explained part, where that is not the whole clip.
+        stretch: start and end of the explained part in seconds, each None at the clip's own end.
         warnings: notes for the user.
         timings: seconds spent, by stage.
         source: the frames, to be read again; not stored.
@@ -39,11 +39,11 @@ class Result:
 
     @property
     def frames(self) -> int:
-        """Number of source frames explained."""
+        """Number of explained source frames."""
         return len(self.times)
 
     def opened(self) -> FrameSource:
-        """Return the frames, as far as they were explained, to be read once more.
+        """Return the explained frames as a source that can be read once more.
 
         Raises:
             ClipError: they are gone, or can be read once only.

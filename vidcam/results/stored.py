@@ -1,4 +1,4 @@
-"""Explanations read back from their files: what these declare is checked before an array is made."""
+"""Stored explanations: the files' claims are checked before an array is allocated."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _Candidate(BaseModel):
 
 
 class _Summary(BaseModel):
-    """What `Explanation.summary` writes."""
+    """The content of summary.json, as `Explanation.summary` returns it."""
 
     clip: StrictStr
     model: StrictStr
@@ -66,21 +66,29 @@ class _Summary(BaseModel):
     warnings: list[StrictStr]
 
     def model_post_init(self, _: Any) -> None:
-        """Check what the types alone do not say."""
+        """Check what the types do not express.
+
+        Raises:
+            ValueError: the values do not fit each other.
+        """
         left, top, right, bottom = self.region
         if left >= right or top >= bottom:
             raise ValueError("the region is empty")
 
 
 def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
-    """Read the files that `Explanation.save` wrote, explanation.npz and summary.json; nothing is unpickled.
+    """Return the explanation that `Explanation.save` wrote as explanation.npz and summary.json; nothing is unpickled.
 
     Args:
-        directory: the directory they are in.
-        most: bytes that the arrays may have; a file of more is refused before it is inflated.
+        directory: the directory of the files.
+        most: largest size of the arrays in bytes; a larger file is refused before it is decompressed.
 
     Raises:
         OutputError: a file is missing, damaged or too large.
+
+    Example:
+        >>> load_explanation("results/clip").evidence.shape     # doctest: +SKIP
+        (96,)
     """
     directory = Path(directory)
     try:
@@ -93,11 +101,11 @@ def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
         raise _unreadable(directory, f"{name}: {first['msg']}, given {shortened(first['input'])}") from error
     except Exception as error:  # zipfile, zlib and numpy raise anything on damaged files: EOFError, SyntaxError, ...
         raise _unreadable(directory, str(error) or type(error).__name__) from error
-    told: dict[str, Any] = {name: getattr(facts, name) for name in _Summary.model_fields} | arrays
-    told["target"] = ExplainedTarget(**dict(facts.target))
-    told["top"] = tuple((candidate.label, candidate.probability) for candidate in facts.top)
-    told["warnings"] = tuple(facts.warnings)
-    return Explanation(**told)
+    values: dict[str, Any] = {name: getattr(facts, name) for name in _Summary.model_fields} | arrays
+    values["target"] = ExplainedTarget(**dict(facts.target))
+    values["top"] = tuple((candidate.label, candidate.probability) for candidate in facts.top)
+    values["warnings"] = tuple(facts.warnings)
+    return Explanation(**values)
 
 
 def _unreadable(directory: Path, reason: str) -> OutputError:
@@ -114,7 +122,7 @@ def _arrays(archive: ZipFile, most: int) -> dict[str, np.ndarray]:
     total = sum(member.file_size for member in members.values())
     if total > most:
         raise BadZipFile(
-            f"explanation.npz has {total:,} bytes when inflated, {most:,} are allowed; "
+            f"explanation.npz has {total:,} bytes when decompressed, {most:,} are allowed; "
             "if you trust it, pass most=BYTES to load_explanation"
         )
     lengths: dict[str, int] = {}
@@ -136,9 +144,9 @@ def _arrays(archive: ZipFile, most: int) -> dict[str, np.ndarray]:
 
 
 def _checked_shape(archive: ZipFile, member: ZipInfo) -> tuple[int, ...]:
-    """The shape of a stored array, once its numbers are seen to be as many as the member has bytes for."""
+    """Return the shape of a stored array, after a check that the member has exactly its bytes."""
     if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
-        raise BadZipFile(f"{member.filename} is compressed in another way than by deflation")
+        raise BadZipFile(f"{member.filename} is compressed by another method than deflate")
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
         shape, dtype = _header(file, version)

@@ -1,4 +1,4 @@
-"""Curves over a clip: evidence per frame, and class probabilities of the whole."""
+"""Curves over a clip: evidence per frame, and class probabilities of the whole clip."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ import numpy as np
 from vidcam.errors import one_of
 
 Reduction = Literal["mean", "max", "top"]
-"""How a heatmap becomes one number: its mean, its largest value, or the mean of its strongest tenth."""
+"""Reduction of a heatmap to one number: its mean, its largest value, or the mean of its strongest tenth."""
 
 
 def evidence_curve(heatmaps: np.ndarray, reduction: Reduction = "mean") -> np.ndarray:
-    """Each raw heatmap reduced over space: (F, h, w) to (F,), in the unit of the maps, not rescaled.
+    """Return each raw heatmap reduced over space: (F, h, w) to (F,), in the unit of the maps, not rescaled.
 
-    "mean" says how much evidence there is; "max" how strong it is at its strongest place, however small that is; "top",
-    the mean of the strongest tenth of the places, at least one, lies between.
+    "mean" is the amount of evidence; "max" is its largest value, however small the place is; "top" lies between: the
+    mean of the strongest tenth of the places, at least one.
+
+    Args:
+        heatmaps: (F, h, w), 0 or more.
+        reduction: one of these.
 
     Raises:
         SettingsError: there is no such reduction.
@@ -30,10 +34,10 @@ def evidence_curve(heatmaps: np.ndarray, reduction: Reduction = "mean") -> np.nd
 
 
 def clip_probabilities(windows: np.ndarray, background: int | None = None) -> np.ndarray:
-    """Class probabilities of a clip: the mean over its windows.
+    """Return the class probabilities of a clip: the mean over its windows.
 
-    An untrimmed clip is mostly idle. Where the network has a class for that, the windows in which that class is the
-    most probable are left out, unless all are.
+    An untrimmed clip is mostly idle. If the network has a class for that, the windows in which it is the most probable
+    are left out, unless all are.
 
     Args:
         windows: (W, classes), a distribution per window.
@@ -47,9 +51,10 @@ def clip_probabilities(windows: np.ndarray, background: int | None = None) -> np
 
 
 def combined_curve(scores: np.ndarray, evidence: np.ndarray) -> np.ndarray:
-    """Score and evidence together: the geometric mean of the score and the evidence, scaled by its largest value.
+    """Return the geometric mean of the score and of the evidence divided by its largest value.
 
-    The score says whether, the evidence says more finely when. Where a class has no evidence at all the curve is 0.
+    The score says if the class is present, the evidence says more precisely when. A class without evidence has a curve
+    of 0.
 
     Args:
         scores: (..., F) probabilities.

@@ -1,4 +1,4 @@
-"""From a curve to segments: where it stays high, how sure that is, and which of them to keep."""
+"""Segments of a curve: the stretches where it is high, each with a score, and the choice among overlapping ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a clip in which something happens: from start to end in seconds on the clip's clock."""
+    """A stretch of a clip that shows a class.
+
+    Attributes:
+        start, end: seconds on the clip's clock.
+        label: of the class.
+        score: confidence, 0 or more; higher is better.
+    """
 
     start: float
     end: float
@@ -20,16 +26,21 @@ class Segment:
 
 @dataclass(frozen=True)
 class SegmentParams:
-    """How a curve is cut. The defaults were chosen by `scripts/segment_choices.py`; docs/temporal.md has its tables.
+    """Parameters that cut a curve into segments. docs/temporal.md shows how the defaults were chosen.
 
     Attributes:
         levels: thresholds, as shares of the curve's highest value, each of which proposes segments.
         hold: hysteresis: a segment that began at a level lasts while the curve stays above this share of that level.
-        floor: what the curve must reach at its highest for the class to be there at all, in its own unit.
-        gap: seconds; stretches of one level that are closer are one.
+        floor: smallest highest value, in the curve's own unit, of a class that is present at all.
+        gap: seconds; stretches of one level that are closer are joined.
         shortest: seconds; segments that are shorter are dropped.
-        sigma: of soft-NMS; larger keeps more of what overlaps.
+        sigma: of soft-NMS; larger keeps more overlapping segments.
         least: score below which segments are dropped.
+
+    Example:
+        >>> curve, times = np.array([0, 0, 1, 1, 1, 0, 0.0]), np.arange(7.0)
+        >>> [(s.start, s.end) for s in segments_of(curve, times, "wave", SegmentParams(levels=(0.5,)))]
+        [(2.0, 5.0)]
     """
 
     levels: tuple[float, ...] = (0.4, 0.5, 0.6)
@@ -48,16 +59,16 @@ INSTANTS = SegmentParams(gap=0.0, shortest=0.0)
 def segments_of(
     curve: np.ndarray, times: np.ndarray, label: str, params: SegmentParams = SegmentParams()
 ) -> list[Segment]:
-    """The segments of one class, best first.
+    """Return the segments of one class, best first.
 
     Args:
         curve: (F,) the class's curve, 0 or more.
         times: (F,) seconds, rising. A frame lasts until the next; the last as long as the one before it.
         label: of the class.
-        params: how to cut.
+        params: how the curve is cut.
 
     Returns:
-        Proposals of all levels, scored by their contrast with their surroundings (`contrast`), thinned by `soft_nms`.
+        Proposals of all levels, scored by their contrast with their surroundings (`contrast`), reduced by `soft_nms`.
         A curve that is nowhere finite or never reaches `params.floor` has none; values that are not finite count as 0.
     """
     curve = np.where(np.isfinite(curve), curve, 0.0).clip(min=0)
@@ -75,13 +86,13 @@ def segments_of(
 
 
 def frame_edges(times: np.ndarray) -> np.ndarray:
-    """(F + 1,) seconds: where each frame begins, and where the last ends."""
+    """Return (F + 1,) seconds: the start of each frame, and the end of the last."""
     last = times[-1] - times[-2] if len(times) > 1 else 1 / 25
     return np.append(times, times[-1] + last)
 
 
 def _stretches(curve: np.ndarray, high: float, low: float, edges: np.ndarray, gap: float) -> list[tuple[int, int]]:
-    """[start, end) frames of the stretches above `low` that reach `high`, those closer than `gap` seconds joined."""
+    """Return the frames [start, end) of stretches above `low` that reach `high`, joined if closer than `gap` seconds."""
     above = np.concatenate([[False], curve >= low, [False]])
     starts, ends = np.nonzero(above[1:] & ~above[:-1])[0], np.nonzero(above[:-1] & ~above[1:])[0]
     joined: list[tuple[int, int]] = []
@@ -96,10 +107,15 @@ def _stretches(curve: np.ndarray, high: float, low: float, edges: np.ndarray, ga
 
 
 def contrast(curve: np.ndarray, edges: np.ndarray, start: int, end: int) -> float:
-    """Outer-inner contrast of the frames [start, end): their mean minus that of what surrounds them.
+    """Return the outer-inner contrast of the frames [start, end): their mean minus the mean of their surroundings.
 
     The surroundings are a quarter of the segment's length on both sides, at least one frame, as far as the clip goes
-    (Shou et al. 2018, arXiv 1807.08333, eq. 3). Not below 0; where there are no surroundings, the mean itself.
+    (Shou et al. 2018, arXiv 1807.08333, eq. 3). Not below 0; without surroundings, the mean itself.
+
+    Args:
+        curve: (F,).
+        edges: (F + 1,) seconds, see `frame_edges`.
+        start, end: frames.
     """
     margin = (edges[end] - edges[start]) / 4
     before = max(0, min(start - 1, int(np.searchsorted(edges, edges[start] - margin))))
@@ -110,9 +126,14 @@ def contrast(curve: np.ndarray, edges: np.ndarray, start: int, end: int) -> floa
 
 
 def soft_nms(segments: Sequence[Segment], sigma: float) -> list[Segment]:
-    """Soft non-maximum suppression in time (Bodla et al. 2017, arXiv 1704.04503, eq. 3), best first.
+    """Return segments after soft non-maximum suppression in time, best first.
 
-    The best is kept, and the scores of the others fall by exp(-tIoU² / sigma); then the best of the rest is next.
+    The best is kept, and the scores of the others fall by exp(-tIoU² / sigma); then the best of the rest is next (Bodla
+    et al. 2017, arXiv 1704.04503, eq. 3).
+
+    Args:
+        segments: of one class.
+        sigma: larger keeps more overlapping segments.
     """
     waiting, kept = list(segments), []
     while waiting:
@@ -140,7 +161,12 @@ def distinct(segments: Iterable[Segment]) -> list[Segment]:
 
 
 def tiou(start: float, end: float, starts: np.ndarray | float, ends: np.ndarray | float) -> np.ndarray:
-    """Intersection over union of one segment with N others, (N,), or with one, (); seconds in, 0 to 1 out."""
+    """Return the temporal IoU of one segment with N others, (N,), or with one, (), in [0, 1].
+
+    Args:
+        start, end: of the one, in seconds.
+        starts, ends: of the others, in seconds.
+    """
     intersection = np.clip(np.minimum(end, ends) - np.maximum(start, starts), 0, None)
     union = (ends - starts) + (end - start) - intersection
     return np.asarray(intersection / union)

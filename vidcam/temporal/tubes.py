@@ -1,4 +1,4 @@
-"""From a heatmap to tubes: a box in every frame around each thing that holds the evidence."""
+"""Tubes of a heatmap: a box in every frame around each region with evidence."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Tube:
     """A region of a clip in space and time.
 
     Attributes:
-        label: what is seen in it.
-        score: from 0 to 1; the strength of its heat times the score of the class while it lasts.
+        label: of the class.
+        score: in [0, 1]: the strength of its heat times the score of the class in its frames.
         start: its first frame.
-        boxes: (n, 4) left, top, right, bottom in pixels of the upright frame, of its n frames in a row.
+        boxes: (n, 4) left, top, right, bottom in pixels of the upright frame, of n consecutive frames.
     """
 
     label: str
@@ -38,13 +38,13 @@ class Tube:
 
 @dataclass(frozen=True)
 class TubeParams:
-    """How tubes are made.
+    """Parameters that extract tubes from heatmaps.
 
     Attributes:
-        threshold: heat of a tube, as a share of the strongest of the clip.
-        least_frames: shorter ones are dropped.
-        gap: frames without heat across which a tube goes on.
-        overlap: intersection over union of its boxes before and after such a gap, at least.
+        threshold: smallest heat of a tube, as a share of the strongest of the clip.
+        least_frames: tubes with fewer frames are dropped.
+        gap: largest number of frames without heat inside a tube.
+        overlap: smallest intersection over union of its boxes before and after such a gap.
     """
 
     threshold: float = 0.35
@@ -64,18 +64,18 @@ def tubes_of(
     label: str,
     params: TubeParams = TubeParams(),
 ) -> list[Tube]:
-    """The tubes of a clip, best first.
+    """Return the tubes of a clip, best first.
 
-    Heat at or above the threshold falls into pieces that hang together in space and time, by faces, edges or corners;
-    a piece is a tube, its box in a frame the least one around it. A piece that ends and another that begins soon after
-    at the same place are one tube, and the boxes between them lie on straight lines.
+    Heat at or above the threshold falls into components connected in space and time, by faces, edges or corners; each
+    is a tube, its box in a frame the smallest around it. A component that ends and another that begins soon after at
+    the same place are one tube, with linearly interpolated boxes between them.
 
     Args:
         maps: (F, h, w) raw heatmaps.
         scores: (F,) scores of the class.
         region: left, top, right, bottom of the maps in pixels of the frame.
         label: of the class.
-        params: how.
+        params: how tubes are extracted.
     """
     peak = float(maps.max(initial=0.0))
     if peak <= 0:
@@ -97,7 +97,11 @@ def tubes_of(
 
 
 def box_iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Intersection over union of a box (..., 4) with others (..., 4), left, top, right, bottom; 0 where both are empty."""
+    """Return the intersection over union of a box (..., 4) with others (..., 4), (...); 0 if both are empty.
+
+    Args:
+        box, others: left, top, right, bottom.
+    """
     low, high = np.maximum(box[..., :2], others[..., :2]), np.minimum(box[..., 2:], others[..., 2:])
     shared = np.clip(high - low, 0, None).prod(-1)
     areas = [np.clip(b[..., 2:] - b[..., :2], 0, None).prod(-1) for b in (box, others)]
@@ -106,7 +110,7 @@ def box_iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def _box(inside: np.ndarray) -> np.ndarray:
-    """Left, top, right, bottom of the true cells; a piece has some in each of its frames."""
+    """Return left, top, right, bottom of the true cells in each frame, (n, 4); every frame has some."""
     rows, columns = np.nonzero(inside.any(1))[0], np.nonzero(inside.any(0))[0]
     return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)
 
@@ -118,7 +122,7 @@ def _in_pixels(boxes: np.ndarray, region: Sequence[float], grid: tuple[int, int]
 
 
 def _linked(tubes: list[Tube], params: TubeParams) -> list[Tube]:
-    """Tubes joined across gaps; where several could go on, the one that overlaps most does."""
+    """Return the tubes joined across gaps; of several possible continuations the one that overlaps most is taken."""
     open_, done = sorted(tubes, key=lambda t: t.start), []
     while open_:
         tube = open_.pop(0)

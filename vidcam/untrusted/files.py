@@ -1,4 +1,4 @@
-"""Reading files that may come from anybody: regular files only, at most so large, without waiting for a writer."""
+"""Files from untrusted sources: regular files only, of limited size, without waiting for a writer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SPECIAL = "is a directory, a pipe or a device, not a file"
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading. Nothing but a regular file is opened, so that the call does not wait for a writer.
+    """Open a regular file for reading and return it; a pipe is refused, so that the call does not wait for a writer.
 
     Raises:
         OSError: there is no such file, it may not be read, or it is a directory, a pipe or a device.
@@ -34,14 +34,14 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def read_regular(path: Path, most: int) -> bytes:
-    """Read a regular file whole.
+    """Return the content of a regular file.
 
     Args:
         path: the file.
-        most: bytes it may have.
+        most: its largest size in bytes.
 
     Raises:
-        OSError: it cannot be opened as by `open_regular`, or has more bytes.
+        OSError: it cannot be opened by `open_regular`, or is larger.
     """
     with open_regular(path) as file:
         content = file.read(most + 1)
@@ -51,7 +51,7 @@ def read_regular(path: Path, most: int) -> bytes:
 
 
 def read_json(path: Path, most: int) -> Any:
-    """Read a JSON file of at most `most` bytes, UTF-8 with or without a byte order mark.
+    """Return the value in a JSON file of at most `most` bytes, UTF-8 with or without a byte order mark.
 
     Raises:
         OSError: as by `read_regular`.

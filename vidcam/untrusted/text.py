@@ -1,4 +1,4 @@
-"""Text from outside, on its way to a terminal, a page or a file: no control characters, nothing that cannot be encoded."""
+"""Text from untrusted sources, made safe for terminals, pages and files: no control characters, valid UTF-8."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u20
 
 
 def printable(text: str) -> str:
-    r"""Replace every control character by its escape, and every byte of a name that is not UTF-8 by its value.
+    r"""Return a text with every control character escaped, and every byte of a name that is not UTF-8 as its value.
 
     Example:
         >>> print(printable("a\x1b[31m\n\udcff.mp4"))
@@ -27,7 +27,11 @@ def _escape(code: int) -> str:
 
 
 def as_json(value: Any, indent: int | None = None) -> str:
-    r"""Write a value as JSON: letters as they are, what is not `printable` as JSON's escapes, which read back the same.
+    r"""Return a value as JSON: letters unchanged, what is not `printable` as JSON's escapes, which read back the same.
+
+    Args:
+        value: for JSON.
+        indent: spaces per level; None for one line.
 
     Example:
         >>> print(as_json({"clip": "é\udcff.mp4"}))
@@ -38,18 +42,18 @@ def as_json(value: Any, indent: int | None = None) -> str:
 
 
 def fitted(text: str, most: int) -> str:
-    """Make a text printable, and cut it with an ellipsis where it is longer than `most` characters."""
+    """Return a text made printable, cut with an ellipsis if it is longer than `most` characters."""
     text = printable(text)
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def one_line(text: str, most: int = 300) -> str:
-    """Bring a message of somebody else's into one printable line of at most `most` characters."""
+    """Return a message from elsewhere as one printable line of at most `most` characters."""
     return fitted(" ".join(text.split()), most)
 
 
 def shortened(value: Any, most: int = 120) -> str:
-    """Show a value in a message: its `repr`, of at most `most` characters."""
+    """Return the `repr` of a value for a message, of at most `most` characters."""
     try:
         return fitted(repr(value), most)
     except ValueError:  # an integer of thousands of digits

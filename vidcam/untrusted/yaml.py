@@ -1,4 +1,4 @@
-"""Bounded YAML: a small file cannot make large values, and no value runs code."""
+"""YAML from untrusted sources: a small file cannot make large values, and no value runs code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_LETTERS = 2000  # of one value; a longer number could not be shown in a me
 
 
 def read_yaml(path: Path) -> object:
-    """Read the value in a YAML file; an empty file gives an empty mapping.
+    """Return the value in a YAML file; an empty file gives an empty mapping.
 
     Raises:
         SettingsError: the file cannot be read, is too large, or holds more than settings need.
@@ -33,10 +33,10 @@ def read_yaml(path: Path) -> object:
 
 
 def _check_events(text: str) -> None:
-    """Refuse, before a value is made, the YAML that makes large values from a small file.
+    """Check, before a value is made, that YAML does not make large values from a small file.
 
     Raises:
-        ValueError: there is an alias, a value inside too many others or of too many letters, or there are too many values.
+        ValueError: there is an alias, a value nested too deeply or of too many letters, or there are too many values.
     """
     depth = values = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):

@@ -1,4 +1,4 @@
-"""Zip files that may come from anybody: the list of members is bounded before it is read, and is the same for every reader."""
+"""Zip files from untrusted sources: their list of members is bounded, and the same for every reader."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _END_BYTES, _END_64_BYTES, _LOCATOR_BYTES = 22, 56, 20
 
 
 def open_zip(file: BinaryIO, most: int) -> ZipFile:
-    """Open a zip file, once its list of members is seen to be short.
+    """Return an open zip file, after a check that its list of members is short.
 
     Args:
         file: the zip, from its first byte to its last: nothing before it, and no comment behind it.
-        most: bytes that the list may have; a member takes about a hundred.
+        most: largest size of the list in bytes; a member takes about a hundred.
 
     Raises:
         BadZipFile: it is no such zip, the list is longer, a name appears twice, or a member is encrypted.
@@ -32,7 +32,7 @@ def open_zip(file: BinaryIO, most: int) -> ZipFile:
             raise BadZipFile("it does not end as a zip file does")
         (listed,) = struct.unpack_from("<Q", ends, 40)
     if listed > most:
-        raise BadZipFile(f"its list of members has {listed:,} bytes; {most:,} are enough")
+        raise BadZipFile(f"its list of members has {listed:,} bytes; {most:,} are allowed")
     file.seek(0)
     archive = ZipFile(file)
     members = archive.infolist()
@@ -46,7 +46,11 @@ def open_zip(file: BinaryIO, most: int) -> ZipFile:
 
 
 def check_stored(member: ZipInfo, most: int) -> None:
-    """Check that a member lies in the file as it is, and has at most so many bytes.
+    """Check that a member is not compressed, and has at most so many bytes.
+
+    Args:
+        member: of a zip file.
+        most: bytes.
 
     Raises:
         BadZipFile: it is compressed, or larger.

@@ -1,4 +1,4 @@
-"""What the numbers of a film's pixels mean as colours."""
+"""Colour: the coding of a film's pixel values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HD_HEIGHT = 720
 
 @dataclass(frozen=True)
 class Colour:
-    """How brightness and colour are coded, in the code points of ITU-T H.273: matrix, primaries, transfer."""
+    """Coding of brightness and colour, in the code points of ITU-T H.273: matrix, primaries, transfer."""
 
     matrix: int
     primaries: int
@@ -24,12 +24,12 @@ class Colour:
 
     @property
     def is_hdr(self) -> bool:
-        """Whether it is PQ or HLG of ITU-R BT.2100."""
+        """True for PQ and HLG of ITU-R BT.2100."""
         return self.transfer in _HDR
 
     @property
     def colorspace(self) -> Colorspace:
-        """The matrix by FFmpeg's name for conversions, of BT.601 or BT.709."""
+        """FFmpeg's conversion matrix, of BT.601 or BT.709."""
         return Colorspace.ITU601 if self.matrix in _BT601_MATRICES else Colorspace.ITU709
 
 
@@ -37,7 +37,10 @@ BT709 = Colour(int(Colorspace.ITU709), int(ColorPrimaries.BT709), int(ColorTrc.B
 
 
 def coded_colour(image: VideoFrame) -> Colour:
-    """As a frame is tagged; an untagged matrix is BT.709 from 720 lines on and BT.601 below, as players take it."""
+    """Return the colour that a frame is tagged with; an untagged matrix is BT.709 from 720 lines on, else BT.601.
+
+    Video players assume the same.
+    """
     matrix = int(image.colorspace)
     if matrix == _UNSPECIFIED:
         matrix = BT709.matrix if image.height >= _HD_HEIGHT else _SMPTE170M_MATRIX
@@ -45,9 +48,7 @@ def coded_colour(image: VideoFrame) -> Colour:
 
 
 def film_colour(coded: Colour) -> Colour:
-    """What a film that was made from one of this colour is coded in: the same, or BT.709 for what is neither that nor
-    BT.601, or HDR.
-    """
+    """Return the colour of a film made from a clip of this colour: BT.709 for HDR and other matrices, else the same."""
     if coded.is_hdr:
         return BT709
     matrix = coded.matrix if coded.matrix in (BT709.matrix, *_BT601_MATRICES) else BT709.matrix

@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from vidcam.errors import ClipError
 from vidcam.untrusted.files import open_regular
 
-_TEXT_FORMATS = {"tty"}  # FFmpeg plays text files as terminal art; nobody means that
+_TEXT_FORMATS = {"tty"}  # FFmpeg would play text files as terminal art
 _PLAYLISTS = {  # how files begin whose only content is the names of others
     "HLS": re.compile(rb"\s*#EXTM3U"),
     "ffconcat": re.compile(rb"\s*ffconcat version"),
@@ -33,15 +33,15 @@ _PIECE = 1 << 16  # bytes that FFmpeg reads at once
 
 
 @contextmanager
-def opened(path: Path, *, probing: bool = False) -> Iterator[InputContainer]:
-    """Open a media file. FFmpeg reads that file alone: it is handed over open, and nothing else can be opened by it.
+def open_media(path: Path, *, probing: bool = False) -> Iterator[InputContainer]:
+    """Open a media file and yield it. FFmpeg gets the open file and cannot open any other.
 
     Args:
         path: the file.
-        probing: limit the time of everything that is read, not only of opening.
+        probing: True to limit the time of everything that is read, not only of opening.
 
     Raises:
-        ClipError: the file is none that can be read, or takes too long to open.
+        ClipError: the file cannot be read as a video, or takes too long to open.
     """
     try:
         file = _OneFile(path)
@@ -69,12 +69,12 @@ def opened(path: Path, *, probing: bool = False) -> Iterator[InputContainer]:
 
 
 def audio_stream(container: InputContainer) -> AudioStream | None:
-    """The first audio stream of a file whose codec is known and that can be heard, or None."""
+    """Return the first audio stream of a file that has a known codec and can be heard, or None."""
     return next((s for s in container.streams.audio if s.codec_context is not None and s.rate >= _LOWEST_SOUND), None)
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """Find the video stream that is shown: no cover picture, and of several the best.
+    """Return the video stream that a player shows: no cover picture, and of several the best.
 
     Raises:
         ClipError: there is none.
@@ -90,7 +90,7 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
 
 
 def reason_of(error: Exception) -> str:
-    """Say in a few words what FFmpeg or the system complains of."""
+    """Return the reason of an error of FFmpeg or the system in a few words."""
     if isinstance(error, IndexError):
         return "another stream begins, which was not announced"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -101,7 +101,7 @@ class _OneFile:
     """The file that FFmpeg reads, as an object with a neutral name, so that no name can mean anything to FFmpeg.
 
     Attributes:
-        until: when reading ends in a TimeoutError, on the monotonic clock.
+        until: time on the monotonic clock from which reading raises a TimeoutError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -110,22 +110,30 @@ class _OneFile:
         self.until = time.monotonic() + _TO_PROBE
 
     def read(self, size: int) -> bytes:
+        """Return at most `size` bytes.
+
+        Raises:
+            TimeoutError: the time is over.
+        """
         if time.monotonic() > self.until:
             raise TimeoutError(errno.ETIMEDOUT, f"no frame was found in {_TO_PROBE:g} s")
         return self._file.read(size)
 
     def seek(self, offset: int, whence: int = 0) -> int:
+        """Move to a position and return it."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
+        """Return the position."""
         return self._file.tell()
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
 
 def _refused(url: str, flags: int, options: object) -> object:
-    """Refuse to open what a file names."""
+    """Raise a PermissionError: FFmpeg asks to open a file that the media file names."""
     raise PermissionError(errno.EPERM, "it names another file")
 
 

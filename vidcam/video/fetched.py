@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vidcam.errors import ClipError, OutputError
 from vidcam.video.reader import Clip, Frame
-from vidcam.video.urls import fetched, shown
+from vidcam.video.urls import fetch, redacted
 
 MOST_BYTES = 4 << 30
 
@@ -25,12 +25,12 @@ class _Folder:
 
 
 class FetchedClip(Clip):
-    """A video file that was fetched from a URL.
+    """A video file at a URL, fetched once.
 
     Args:
-        url: what fsspec reads: https, s3, gs, ...
+        url: a URL that fsspec reads: https, s3, gs, ...
         start, end: as for `Clip`.
-        most: bytes that are fetched.
+        most: largest size in bytes.
 
     Attributes:
         name: the URL without user, password and query.
@@ -48,12 +48,12 @@ class FetchedClip(Clip):
     ) -> None:
         try:
             self._folder = _Folder()
-            self._open(shown(url), fetched(url, self._folder.path, most), start, end)
+            self._open(redacted(url), fetch(url, self._folder.path, most), start, end)
         except (OSError, OutputError) as error:
             cause = error if isinstance(error, OSError) else error.__cause__
             reason = getattr(cause, "strerror", None) or type(error).__name__  # the messages name the folder
             raise ClipError(
-                f"{shown(url)} cannot be kept in the temporary folder ({reason}); free some space"
+                f"{redacted(url)} cannot be kept in the temporary folder ({reason}); free some space"
             ) from error
 
     def _open(self, name: str, path: Path, start: float | None, end: float | None) -> None:
@@ -62,12 +62,12 @@ class FetchedClip(Clip):
         self.name, self.file = name, None
 
     def __iter__(self) -> Iterator[Frame]:
-        """Decode from the start; see `Clip`."""
+        """Yield the frames from the start; see `Clip`."""
         with _naming(self.path, self.name):
             yield from super().__iter__()
 
     def reopened(self) -> FetchedClip:
-        """Return the same clip once more; it is not fetched again."""
+        """Return the same clip for another reading; it is not fetched again."""
         again = FetchedClip.__new__(FetchedClip)
         again._folder = self._folder
         again._open(self.name, self.path, self.start, self.end)
@@ -76,7 +76,7 @@ class FetchedClip(Clip):
 
 @contextmanager
 def _naming(path: Path, name: str) -> Iterator[None]:
-    """Put a name in place of the path of the temporary file in messages."""
+    """Replace the path of the temporary file in messages by a name."""
     try:
         yield
     except ClipError as error:

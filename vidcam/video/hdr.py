@@ -1,4 +1,4 @@
-"""HDR frames (PQ and HLG of ITU-R BT.2100) toned down to what an SDR screen, and a network trained on SDR clips, expects."""
+"""Tone mapping: HDR frames (PQ and HLG of ITU-R BT.2100) for an SDR screen, and for a network trained on SDR clips."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _TO_BT709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-
 
 
 def pq_light(signal: ArrayLike) -> np.ndarray:
-    """Brightness in cd/m² of a PQ signal in [0, 1] (ITU-R BT.2100, table 4, the EOTF)."""
+    """Return the brightness in cd/m² of a PQ signal in [0, 1] (ITU-R BT.2100, table 4, the EOTF)."""
     power = np.asarray(signal, np.float64) ** (1 / _M2)
     return 10000 * (np.maximum(power - _C1, 0) / (_C2 - _C3 * power)) ** (1 / _M1)
 
 
 def pq_signal(light: ArrayLike) -> np.ndarray:
-    """The inverse of `pq_light`."""
+    """Return the PQ signal in [0, 1] of a brightness in cd/m², the inverse of `pq_light`."""
     power = (np.asarray(light, np.float64) / 10000) ** _M1
     return ((_C1 + _C2 * power) / (1 + _C3 * power)) ** _M2
 
 
 def hlg_light(signal: ArrayLike) -> np.ndarray:
-    """Brightness in cd/m² of HLG signals (..., 3) in [0, 1] on a screen of `PEAK` (ITU-R BT.2100, table 5)."""
+    """Return the brightness in cd/m² of HLG signals (..., 3) in [0, 1] on a screen of `PEAK` (ITU-R BT.2100, table 5)."""
     signal = np.asarray(signal, np.float64)
     a = 0.17883277
     b, c = 1 - 4 * a, 0.5 - a * np.log(4 * a)
@@ -51,10 +51,10 @@ def hlg_light(signal: ArrayLike) -> np.ndarray:
     return PEAK * scene * luminance[..., None] ** 0.2
 
 
-def toned(light: ArrayLike) -> np.ndarray:
-    """Brightness in cd/m², at most `PEAK`, brought under `WHITE`: what is dark stays, what is bright is pressed together.
+def tone_mapped(light: ArrayLike) -> np.ndarray:
+    """Return brightness up to `PEAK` mapped to brightness up to `WHITE`, in cd/m²: dark stays, bright is compressed.
 
-    The curve of ITU-R BT.2390, section 5.4.1, without its change of the darkest.
+    The curve of ITU-R BT.2390, section 5.4.1, without its change of the darkest values.
     """
     top = pq_signal(PEAK)
     signal, limit = np.minimum(pq_signal(light) / top, 1), pq_signal(WHITE) / top
@@ -65,25 +65,33 @@ def toned(light: ArrayLike) -> np.ndarray:
 
 
 def to_sdr(signal: ArrayLike, transfer: int) -> np.ndarray:
-    """BT.709 signals of HDR ones.
+    """Return the BT.709 signals of HDR signals.
+
+    Hues are kept: the three colours of a pixel are darkened by the factor of the brightest of them.
 
     Args:
         signal: (..., 3) RGB of BT.2020 in [0, 1].
         transfer: of PQ or HLG, the code point of ITU-T H.273.
 
     Returns:
-        (..., 3) RGB in [0, 1], for a screen of ITU-R BT.1886. The three colours of a pixel are darkened alike, by
-        what the brightest of them is toned down by: hues stay.
+        (..., 3) RGB in [0, 1], for a screen of ITU-R BT.1886.
     """
     light = pq_light(signal) if transfer == ColorTrc.SMPTE2084 else hlg_light(signal)
     light = np.maximum(light @ _TO_BT709.T, 0)
     brightest = light.max(-1, keepdims=True)
-    share = np.divide(toned(brightest), brightest, out=np.ones_like(brightest), where=brightest > 0)
+    share = np.divide(tone_mapped(brightest), brightest, out=np.ones_like(brightest), where=brightest > 0)
     return np.minimum(light * share / WHITE, 1) ** (1 / 2.4)
 
 
 def tone_mapper(image: VideoFrame, time_base: Fraction) -> ToneMapper:
-    """What turns frames like this one, of PQ or HLG, into RGB of BT.709, by FFmpeg's interpolation in a table of colours."""
+    """Return the function that converts frames like this one, of PQ or HLG, into RGB of BT.709.
+
+    FFmpeg interpolates in a table of colours.
+
+    Args:
+        image: a frame of the clip.
+        time_base: seconds per unit of a frame's pts.
+    """
     graph = Graph()
     source = graph.add_buffer(
         width=image.width, height=image.height, format=image.format, time_base=time_base, name="frames"
@@ -112,7 +120,7 @@ def tone_mapper(image: VideoFrame, time_base: Fraction) -> ToneMapper:
 
 @lru_cache
 def _table(transfer: int) -> str:
-    """The colours `to_sdr` gives, in the format of Adobe's .cube: red changes fastest."""
+    """Return the colours of `to_sdr` as text in the format of Adobe's .cube: red changes fastest."""
     axis = np.linspace(0, 1, _NODES)
     blue, green, red = np.meshgrid(axis, axis, axis, indexing="ij")
     colours = to_sdr(np.stack([red, green, blue], -1).reshape(-1, 3), transfer)

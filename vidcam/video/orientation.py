@@ -1,4 +1,4 @@
-"""Orientation: how a coded picture is turned and mirrored for display, one of eight."""
+"""Orientation: one of eight rotations and reflections of a coded picture for display."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _ONE = 1 << 16  # of the matrix's fixed point numbers
 
 @dataclass(frozen=True)
 class Orientation:
-    """From the coded to the upright picture: rows and columns are exchanged first, then the picture is mirrored.
+    """Transformation from the coded to the upright picture: transposed first, then mirrored.
 
     Attributes:
-        transposed: rows and columns are exchanged.
-        flipped_x, flipped_y: left and right, top and bottom are exchanged.
-        exact: the file says so; otherwise this is the nearest, or a guess.
+        transposed: True if rows and columns are exchanged.
+        flipped_x, flipped_y: True if left and right, top and bottom are exchanged.
+        exact: False if the file's own transformation was rounded to the nearest of the eight, or is a guess.
     """
 
     transposed: bool = False
@@ -34,7 +34,7 @@ class Orientation:
     exact: bool = True
 
     def upright(self, pixels: np.ndarray) -> np.ndarray:
-        """Turn a coded picture (H, W, 3) upright: (H, W, 3), or (W, H, 3) where it is transposed."""
+        """Return a coded picture (H, W, 3) upright: (H, W, 3), or (W, H, 3) if transposed."""
         if self.transposed:
             pixels = cv2.transpose(pixels)
         if self.flipped_x or self.flipped_y:
@@ -55,12 +55,12 @@ _EXIF = {  # CIPA DC-008, tag 0x0112
 
 
 def orientation_of(image: VideoFrame, path: Path) -> Orientation:
-    """Read the orientation of a decoded frame; upright where nothing says another.
+    """Return the orientation of a decoded frame; upright if the file has none.
 
     Args:
         image: the frame. Its display matrix (ISO/IEC 14496-12, 8.3.2) a b u, c d v, x y w takes (column, row) of the
             coded picture to (a·column + c·row, b·column + d·row).
-        path: the file, whose Exif is read where PyAV cannot list what the frame carries.
+        path: the file, whose Exif is read if PyAV cannot list the frame's side data.
     """
     try:
         carried = list(cast(Iterable[SideData], image.side_data))

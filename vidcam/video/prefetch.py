@@ -1,4 +1,4 @@
-"""One stage of a pipeline ahead of the next: an iterator that runs on a thread of its own."""
+"""Prefetching: an iterator that runs ahead on its own thread."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ class _End:
 
 
 def prefetch(items: Iterable[T], most: int) -> Generator[T]:
-    """The items in their order, made on another thread while those before them are used.
+    """Yield the items in their order, made on another thread while the earlier ones are used.
 
-    Decoding, resizing, drawing and encoding leave Python's lock while they work, so that stages really overlap.
-    An exception in the making comes out here. Whoever stops early stops the making too: the thread has ended, and
-    a generator it ran is closed, once this one is closed.
+    Decoding, resizing, drawing and encoding release Python's lock while they work, so that stages really overlap.
+    An exception of the iterator is raised here. Closing this generator ends the thread and closes the iterator.
 
     Args:
-        items: what is iterated over on the thread.
-        most: items that may wait; making pauses when there are that many.
+        items: the iterator that runs on the thread.
+        most: largest number of waiting items; the thread pauses at that number.
     """
     waiting: Queue[T | _End] = Queue(most)
     stopped = Event()

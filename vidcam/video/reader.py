@@ -1,4 +1,4 @@
-"""Frames of a video file, one at a time: upright, in presentation order, each with its own time."""
+"""Video files: their frames one at a time, upright, in presentation order, each with its own time."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from av.video.stream import VideoStream
 
 from vidcam.errors import ClipError
 from vidcam.video.colour import Colour, coded_colour, film_colour
-from vidcam.video.container import audio_stream, opened, reason_of, video_stream
+from vidcam.video.container import audio_stream, open_media, reason_of, video_stream
 from vidcam.video.hdr import ToneMapper, tone_mapper
 from vidcam.video.orientation import orientation_of
 
 MAX_PIXELS = 2**26
-"""Pixels of the largest picture that is decoded unless more are allowed: 8192x8192."""
+"""Default limit of a picture's pixels: 8192x8192."""
 
 LONGEST_GAP, SHOWN_GAP = 3600.0, 10.0
-"""Seconds between two frames beyond which films show fewer seconds, and how many they show."""
+"""Longest gap between two frames in seconds that films keep, and the length of a longer one in films."""
 
 _NO_CLOCK = {"avi", "h264", "hevc", "h263", "m4v", "mpegvideo", "obu", "vc1"}  # their times are counted from packets
 _TABLES = {"avi", "mov,mp4,m4a,3gp,3g2,mj2", "image2", "gif"}  # formats that count all frames: their rate is right
@@ -45,9 +45,13 @@ _BEFORE = 0.5  # seconds before a stretch at which decoding begins: times near a
 
 @dataclass(frozen=True)
 class Frame:
-    """One upright frame: index from 0, presentation time in seconds, pixels (H, W, 3) uint8 RGB.
+    """One upright frame of a clip.
 
-    `pts` is the time exactly, in units of the clip's `time_base`.
+    Attributes:
+        index: from 0.
+        time: presentation time in seconds.
+        pts: the exact time, in units of the clip's `time_base`.
+        pixels: (H, W, 3) uint8 RGB.
     """
 
     index: int
@@ -57,12 +61,12 @@ class Frame:
 
 
 class Clip:
-    """A video file that can be read any number of times, without ever being held in memory whole.
+    """A video file that can be read any number of times; it is never held in memory as a whole.
 
     Args:
         path: the file.
         start, end: seconds on the clip's clock: only frames from `start` to before `end` are read. By default all.
-        max_pixels: a picture with more of them is refused before it is decoded.
+        max_pixels: a larger picture is refused before it is decoded.
 
     Attributes:
         path, start, end, max_pixels: as given.
@@ -71,13 +75,13 @@ class Clip:
         sample_aspect_ratio: width of a pixel over its height, upright.
         frame_rate: frames per second, on average.
         time_base: seconds per unit of a frame's pts.
-        colour: what a film made from it is coded in; its own, where that is SDR of BT.601 or BT.709.
-        seconds_announced: how long the file is according to its header, 0 where it does not say.
-        frames_announced: frames that are read according to the header, 0 where it does not say.
-        codec: FFmpeg's name of what decodes it.
-        has_audio: whether there is an audio stream to copy.
-        is_image: whether the file is a picture, which has one frame and no time.
-        warnings: what went wrong in the last reading without ending it, for people to read.
+        colour: coding of a film made from it; its own, if that is SDR of BT.601 or BT.709.
+        seconds_announced: duration in seconds by the header, 0 if it does not say.
+        frames_announced: number of frames to read by the header, 0 if it does not say.
+        codec: FFmpeg's name of the decoder.
+        has_audio: True if there is an audio stream to copy.
+        is_image: True if the file is a picture, which has one frame and no time.
+        warnings: problems of the last reading that did not end it, for people to read.
 
     Raises:
         ClipError: the path is missing, not a file, empty, not a video, a list of other files, or too large; no frame
@@ -102,7 +106,7 @@ class Clip:
         self.name = str(self.path)
         self.file = None if self.is_stretch else self.path
         self.warnings: list[str] = []
-        with opened(self.path, probing=True) as container:
+        with open_media(self.path, probing=True) as container:
             stream = self._stream(container)
             first = _first_frame(container, stream, self.path)
             self._orientation = orientation_of(first, self.path)
@@ -131,11 +135,15 @@ class Clip:
         self.sound_shift = 0.0 if no_clock else float(self._shift * self.time_base)
 
     def reopened(self) -> Clip:
-        """The same clip once more, for another reading while this one lasts."""
+        """Return the same clip for another reading at the same time."""
         return Clip(self.path, start=self.start, end=self.end, max_pixels=self.max_pixels)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Decode from the start. A file that breaks yields the frames before the break and leaves a warning."""
+        """Yield the frames from the start. A damaged file yields the frames before the damage and leaves a warning.
+
+        Raises:
+            ClipError: no frame can be decoded.
+        """
         self.warnings = []
         self._mappers: dict[tuple[int, int, str, Colour], ToneMapper] = {}
         index, restarts, shift = 0, 0, self._shift
@@ -169,7 +177,7 @@ class Clip:
             )
 
     def _missing(self, ends: int) -> float:
-        """Seconds by which the video ends before its header says, 0 where that may be as it should."""
+        """Return the seconds by which the video ends before the header says; 0 if the difference is normal."""
         if self._video_announced is None or self.is_stretch:
             return 0.0
         start, lasts, of_file = self._video_announced
@@ -177,7 +185,7 @@ class Clip:
         if missing <= max(_MISSING, float(2 / self.frame_rate), 0.01 * lasts):
             return 0.0
         if of_file:  # other streams may last longer than the video
-            with opened(self.path) as container, suppress(av.error.FFmpegError, IndexError):
+            with open_media(self.path) as container, suppress(av.error.FFmpegError, IndexError):
                 for packet in container.demux():
                     if packet.pts is not None and packet.time_base is not None:
                         last = float((packet.pts + (packet.duration or 0)) * packet.time_base)
@@ -185,7 +193,7 @@ class Clip:
         return missing if missing > max(_MISSING, 0.01 * lasts) else 0.0
 
     def _behind(self) -> int:
-        """Bytes behind the last packet, where these are many and no sound that lasts longer; else 0."""
+        """Return the number of bytes after the last packet if no longer audio explains them; 0 for few bytes."""
         try:
             behind = self.path.stat().st_size - self._reached
         except OSError:  # deleted while it was read
@@ -196,18 +204,18 @@ class Clip:
         return behind if longer < 1 else 0
 
     def _rate(self, stream: VideoStream, container: str) -> Fraction:
-        """Frames per second: the header's, unless it does not say, or the first frames come at another rate."""
-        told = Fraction(stream.average_rate or 0)
-        if told and container in _TABLES:
-            return told
-        seen = self._measured_rate(_TO_COMPARE)
-        if told and (seen is None or 0.9 < told / seen < 1.1):
-            return told
-        return self._measured_rate() or told or Fraction(stream.guessed_rate or 25)
+        """Return the frames per second of the header, or measured ones if it has none or the first frames differ."""
+        announced = Fraction(stream.average_rate or 0)
+        if announced and container in _TABLES:
+            return announced
+        measured = self._measured_rate(_TO_COMPARE)
+        if announced and (measured is None or 0.9 < announced / measured < 1.1):
+            return announced
+        return self._measured_rate() or announced or Fraction(stream.guessed_rate or 25)
 
     def _measured_rate(self, most: int | None = None) -> Fraction | None:
-        """Frames per second by the times of all packets, or of so many, gaps left out; None where there are not two."""
-        with opened(self.path) as container:
+        """Return the frames per second by the times of `most` packets, or of all, without gaps; None for fewer than two."""
+        with open_media(self.path) as container:
             stream = self._stream(container)
             times: list[int] = []
             with suppress(av.error.FFmpegError, IndexError):
@@ -221,7 +229,14 @@ class Clip:
             return Fraction(len(usual), int(usual.sum())) / stream.time_base
 
     def _about(self, frames: int, restarts: int, last: int | None, shift: int) -> Iterator[str]:
-        """Say what was wrong with a reading of so many frames, the last one at a time in units."""
+        """Yield the warnings of a reading.
+
+        Args:
+            frames: number of frames read.
+            restarts: number of times the clock went back.
+            last: time of the last frame in units of the time base.
+            shift: units added to the times.
+        """
         if not self._orientation.exact:
             yield (
                 f"{self.path.name}: how it is turned cannot be read, or is no turn by quarters; it is shown in the "
@@ -252,7 +267,7 @@ class Clip:
 
     @property
     def is_stretch(self) -> bool:
-        """Whether only a part of the file is read."""
+        """True if only a part of the file is read."""
         return self.start is not None or self.end is not None
 
     def _announced(self, stream: VideoStream) -> int:
@@ -262,7 +277,7 @@ class Clip:
         return min(stream.frames, max(0, round((until - (self.start or 0)) * self.frame_rate)))
 
     def _timed(self) -> Iterator[tuple[VideoFrame, int]]:
-        """Frames in their order with their times, from before `start` on."""
+        """Yield frames in their order with their times, from before `start` on."""
         if self.start is not None:
             near = self._sorted(round((self.start - _BEFORE) / self.time_base) - self._shift)
             first = next(near, None)
@@ -276,9 +291,9 @@ class Clip:
         return _in_order(self._decoded(near), self._step, _RESTART / self.time_base)
 
     def _decoded(self, near: int | None = None) -> Iterator[VideoFrame]:
-        """Every frame, or those from the key frame before a time on, as far as the container can tell where it is."""
+        """Yield all frames, or those from the key frame before a time on, if the container can find it."""
         self._broken, self._hidden, self._damaged, self._ends, self._reached = "", 0, 0, 0, 0
-        with opened(self.path) as container:
+        with open_media(self.path) as container:
             stream = self._stream(container)
             stream.thread_type = "AUTO"
             try:
@@ -302,7 +317,7 @@ class Clip:
             if stream.width * stream.height > self.max_pixels:
                 raise ClipError(
                     f"{self.path} has pictures of {stream.width}x{stream.height} pixels, and at most {self.max_pixels} "
-                    "are taken; give a smaller clip, or allow more"
+                    "are allowed; give a smaller clip, or allow more"
                 )
             # Should the size change on the way. FFmpeg counts the padding of its buffers, too.
             stream.codec_context.options = {"max_pixels": str(2 * self.max_pixels)}
@@ -328,9 +343,11 @@ class Clip:
 
 
 def _in_order(images: Iterator[VideoFrame], step: int, restart: float) -> Iterator[tuple[VideoFrame, int]]:
-    """Pair frames with their times. Decoders give frames in presentation order, but some containers (AVI with
-    packed B-frames) number them otherwise: over a few frames the times are sorted, the frames left as they come.
-    A clock that goes back by more than `restart` is another one: nothing is sorted across it.
+    """Yield frames paired with their times.
+
+    Decoders return frames in presentation order, but some containers (AVI with packed B-frames) number them otherwise:
+    over a few frames the times are sorted, the frames keep their order. A clock that goes back by more than `restart`
+    begins anew: nothing is sorted across it.
     """
     waiting: deque[VideoFrame] = deque()
     times: list[int] = []
@@ -351,14 +368,17 @@ def _in_order(images: Iterator[VideoFrame], step: int, restart: float) -> Iterat
 
 
 def _announced_seconds(container: InputContainer, stream: VideoStream) -> tuple[float, float, bool] | None:
-    """When the video starts and how long it lasts, in seconds, by the header, and whether that is said of the whole file
-    and not of the video alone; None where the header does not say.
+    """Return the video's start and duration in seconds by the header; None if it does not say.
+
+    The third value is True if the duration is that of the whole file and not of the video alone.
     """
     start = float((stream.start_time or 0) * (stream.time_base or 0))
     if stream.duration and stream.time_base:
         return start, float(stream.duration * stream.time_base), False
-    if told := re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", "")):  # Matroska's end
-        return 0.0, int(told[1]) * 3600 + int(told[2]) * 60 + float(told[3]), False
+    if duration := re.fullmatch(
+        r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", "")
+    ):  # Matroska's end
+        return 0.0, int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3]), False
     if container.duration:
         return (container.start_time or 0) / av.time_base, container.duration / av.time_base, True
     return None

@@ -1,4 +1,4 @@
-"""Sources of frames: what can be explained, and the kinds of them that are not a video file."""
+"""Sources of frames: the interface of everything that can be explained, and its kinds beside video files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vidcam.video.reader import Clip, Frame
 from vidcam.video.urls import is_url
 
 Source: TypeAlias = "str | Path | FrameSource | np.ndarray | Sequence[str | Path] | Iterable[np.ndarray]"
-"""What `source_of` takes."""
+"""Everything that `source_of` accepts."""
 
 _PICTURES = {".avif", ".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
 _ASSUMED_RATE = 25.0  # frames per second, where neither the source nor the network says
@@ -29,20 +29,20 @@ class FrameSource(Protocol):
     """Upright frames in the order of their times.
 
     Attributes:
-        name: what results call it; of a file its path.
+        name: name in results; of a file its path.
         width, height: of a frame in pixels.
         sample_aspect_ratio: width of a pixel over its height.
         frame_rate: frames per second, on average.
         time_base: seconds per unit of a frame's pts.
-        colour: what a film made from it is coded in.
-        frames_announced: how many frames there should be, 0 where that is not known.
-        is_image: whether it is a picture, which has one frame and no time.
-        start, end: seconds of what is read, where that is a part.
-        file: a video file that shows the same, or None.
-        sound: a file whose sound belongs to the frames, or None.
+        colour: coding of a film made from it.
+        frames_announced: expected number of frames, 0 if it is not known.
+        is_image: True if it is a picture, which has one frame and no time.
+        start, end: seconds of the part that is read; None at the source's own end.
+        file: a video file with the same content, or None.
+        sound: a file with the sound of the frames, or None.
         sound_shift: seconds to add to the times of that sound.
-        reopens: whether it can be read more than once.
-        warnings: what went wrong in the last reading without ending it, for people to read.
+        reopens: True if it can be read more than once.
+        warnings: problems of the last reading that did not end it, for people to read.
     """
 
     name: str
@@ -63,11 +63,11 @@ class FrameSource(Protocol):
     warnings: list[str]
 
     def __iter__(self) -> Iterator[Frame]:
-        """Read from the start."""
+        """Yield the frames from the start."""
         ...
 
     def reopened(self) -> FrameSource:
-        """Give the same source once more, for another reading while this one lasts.
+        """Return the same source for another reading at the same time.
 
         Raises:
             ClipError: it can be read once only, or is gone.
@@ -76,7 +76,7 @@ class FrameSource(Protocol):
 
 
 class _Steady:
-    """Frames a constant time apart: everything of a `FrameSource` but where the pixels come from."""
+    """Frames at a constant rate: everything of a `FrameSource` except the pixels."""
 
     sample_aspect_ratio = Fraction(1)
     colour = BT709
@@ -93,7 +93,7 @@ class _Steady:
         self._check(first, 0)
         self.height, self.width = first.shape[:2]
         if not 0 < frame_rate < 1e6:
-            raise SettingsError(f"frame rate {frame_rate!r} is none; give frames per second, above 0")
+            raise SettingsError(f"frame rate {frame_rate!r} is not valid; give frames per second, above 0")
         self.frame_rate = Fraction(frame_rate).limit_denominator(1001)
         self.time_base = 1 / self.frame_rate
         self.warnings: list[str] = []
@@ -123,9 +123,9 @@ class ArraySource(_Steady):
     """Frames in memory.
 
     Args:
-        frames: (T, H, W, 3) uint8 RGB, an array or what NumPy makes one of.
+        frames: (T, H, W, 3) uint8 RGB, an array or a value that NumPy converts to one.
         frame_rate: frames per second.
-        name: what results call it.
+        name: name in results.
 
     Raises:
         ClipError: it has another shape or another type, or no frame.
@@ -151,7 +151,7 @@ class ArraySource(_Steady):
         yield from self._frames
 
     def reopened(self) -> ArraySource:
-        """Give the same frames once more."""
+        """Return the same frames for another reading."""
         return ArraySource(self._frames, float(self.frame_rate), self.name)
 
 
@@ -164,6 +164,10 @@ class PicturesSource(_Steady):
 
     Raises:
         ClipError: there is no picture, or one cannot be read.
+
+    Example:
+        >>> PicturesSource("frames", frame_rate=25).frames_announced     # doctest: +SKIP
+        250
     """
 
     def __init__(self, pictures: str | Path | Sequence[str | Path], frame_rate: float) -> None:
@@ -184,20 +188,25 @@ class PicturesSource(_Steady):
         return map(_picture, self.paths)
 
     def reopened(self) -> PicturesSource:
-        """Give the same pictures once more."""
+        """Return the same pictures for another reading."""
         return PicturesSource(self._given, float(self.frame_rate))
 
 
 class OnceSource(_Steady):
-    """Frames that come one after the other and can be read once: of a generator, a camera, a queue.
+    """Frames that can be read once: of a generator, a camera, a queue.
 
     Args:
         frames: (H, W, 3) uint8 RGB each.
         frame_rate: frames per second.
-        name: what results call it.
+        name: name in results.
 
     Raises:
-        ClipError: there is no frame, or the first is none.
+        ClipError: there is no frame, or the first has another shape or type.
+
+    Example:
+        >>> camera = (np.zeros((4, 6, 3), np.uint8) for _ in range(3))
+        >>> len(list(OnceSource(camera, frame_rate=25)))
+        3
     """
 
     reopens = False
@@ -217,7 +226,11 @@ class OnceSource(_Steady):
         return chain(first, map(np.asarray, self._coming))
 
     def reopened(self) -> OnceSource:
-        """Raise the error of a source that can be read once only."""
+        """Raise the error of a source that can be read once only.
+
+        Raises:
+            ClipError: always.
+        """
         raise self._gone()
 
     def _gone(self) -> ClipError:
@@ -225,17 +238,22 @@ class OnceSource(_Steady):
 
 
 def source_of(given: Source, frame_rate: float | None = None, assumed: float | None = None) -> FrameSource:
-    """Make what was given a source of frames.
+    """Return a source of frames for what the user gave.
 
     Args:
         given: a video file, a URL, a folder or a list of pictures, an array or tensor (T, H, W, 3) uint8 RGB, an
             iterable of frames (H, W, 3), or a source already.
-        frame_rate: frames per second of what has no times of its own.
-        assumed: frames per second where that is not given, such as the network's own; the source's warnings say so.
+        frame_rate: frames per second of frames without times.
+        assumed: frames per second if `frame_rate` is not given, such as the network's own; the source's warnings say
+            so.
 
     Raises:
         ClipError: it holds no frames that can be read.
-        SettingsError: a frame rate is given for what has its own.
+        SettingsError: a frame rate is given for frames that have times.
+
+    Example:
+        >>> source_of(np.zeros((8, 4, 6, 3), np.uint8), frame_rate=16).frame_rate
+        Fraction(16, 1)
     """
     rate = frame_rate or assumed or _ASSUMED_RATE
     source = _source(given, rate)

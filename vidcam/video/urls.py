@@ -1,4 +1,4 @@
-"""Clips elsewhere: fetched by fsspec, and written down without what gives access to them."""
+"""Clips at URLs: fetched by fsspec, and named in records and messages without secrets."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ _DECODINGS = 8  # times that a text may have been percent-encoded
 
 
 def is_url(path: str) -> bool:
-    """Whether a path is something fsspec fetches, and not a file of this machine."""
+    """Return True if a path is a URL that fsspec fetches, and not a file of this machine."""
     return _FETCHED.match(path) is not None
 
 
-def shown(path: str) -> str:
-    """A path as it may be written down: printable, and of whatever looks like a URL no user, password, query or fragment.
+def redacted(path: str) -> str:
+    """Return a path without secrets: printable, and of a URL no user, password, query or fragment.
 
     User and password end at the last "@", since a password may hold any other character; what begins with the first
-    ";", "?" or "#", or with an "&name=", is left out. Where the two overlap, nobody can say which is which, and all of
-    it is left out. Where some of these are percent-encoded, however often, only scheme and host are shown; of a `data:`
-    URL only that it is one.
+    ";", "?" or "#", or with an "&name=", is left out. If the two overlap, they cannot be told apart, and all of it is
+    left out. If some of these are percent-encoded, however often, only scheme and host are shown; of a `data:` URL only
+    that it is one.
 
     Example:
-        >>> shown("zip://a.mp4::https://user:pass/word@host/x.zip;sig=1?token=2")
+        >>> redacted("zip://a.mp4::https://user:pass/word@host/x.zip;sig=1?token=2")
         'zip://a.mp4::https://host/x.zip;…'
     """
     return printable(_bare(path) if _looks_like_url(path) else path)
@@ -77,7 +77,7 @@ def _looks_like_url(path: str) -> bool:
 def _bare(url: str) -> str:
     if encoded := _ENCODED.match(url):
         return f"{encoded[1]}://…"
-    chain, beginning, rest = _parted(url)
+    chain, beginning, rest = _split(url)
     if _hides(chain):
         chain = "…::"
     if beginning.strip().lower().startswith("data:"):
@@ -98,12 +98,12 @@ def _bare(url: str) -> str:
 
 
 def _hides(text: str) -> bool:
-    """Whether percent-encoding hides what may part a secret from the rest."""
+    """Return True if percent-encoding hides a character that may separate a secret from the rest."""
     return len(_DELIMITER.findall(_decoded(text))) > len(_DELIMITER.findall(text))
 
 
 def _decoded(text: str) -> str:
-    """A text without its percent-encoding."""
+    """Return a text without its percent-encoding."""
     for _ in range(_DECODINGS):
         if (decoded := unquote(text)) == text:
             break
@@ -111,8 +111,8 @@ def _decoded(text: str) -> str:
     return text
 
 
-def _parted(url: str) -> tuple[str, str, str]:
-    """The links of a chain before its last URL, that URL's beginning ("https://"), and the rest of it."""
+def _split(url: str) -> tuple[str, str, str]:
+    """Return the links of a chain before its last URL, that URL's beginning ("https://"), and the rest of it."""
     chain = 0
     while link := _LINK.match(url, chain):
         chain = link.end()
@@ -122,49 +122,53 @@ def _parted(url: str) -> tuple[str, str, str]:
 
 
 def unsigned(path: str) -> str:
-    """A name for what a path leads to, the same whoever may fetch it for how long; of a URL a digest.
+    """Return a name for the content of a path that does not depend on credentials; of a URL a digest.
 
-    It depends on all of it but, where the protocol has such, user and password, and a query's signature, if it is of
-    AWS, CloudFront, Google or Azure. Elsewhere an "@" or a `token=` may well tell one clip from another.
+    It depends on all of the URL except user and password, if the protocol has them, and the signature in a query of
+    AWS, CloudFront, Google or Azure. Elsewhere an "@" or a `token=` may distinguish clips.
     """
     if not _looks_like_url(path):
         return path
-    chain, beginning, rest = _parted(path)
+    chain, beginning, rest = _split(path)
     kept: list[str] = []
     if is_url(path) and _HAS_USER.fullmatch(beginning):
         rest = re.sub(r"^[^/?#]*@", "", rest)
     if is_url(path) and beginning.lower() in ("http://", "https://"):
         rest, hash_, fragment = rest.partition("#")
-        rest, asked, query = rest.partition("?")
-        kept = [*(_unsigned_pairs(query.split("&")) if asked else []), *([hash_ + fragment] if hash_ else [])]
+        rest, mark, query = rest.partition("?")
+        kept = [*(_unsigned_pairs(query.split("&")) if mark else []), *([hash_ + fragment] if hash_ else [])]
     what = json.dumps([chain, beginning, rest, kept])
     return hashlib.sha256(what.encode()).hexdigest()
 
 
 def _unsigned_pairs(pairs: list[str]) -> list[str]:
-    """Of a query's parts those that are not its signature's."""
+    """Return the parts of a query that do not belong to its signature."""
     names = [pair.partition("=")[0].lower() for pair in pairs]
     signing = {name for shows, changes in _SIGNED if shows <= set(names) for name in changes}
     return [pair for pair, name in zip(pairs, names, strict=True) if name not in signing]
 
 
 def without_secrets(text: str, path: str = "") -> str:
-    """A message as it may be written down: printable, every URL in it as `shown`, and none of a given URL's secrets.
+    """Return a message without secrets: printable, every URL in it as `redacted`, and no secret of the given URL.
 
-    Where one of these is in it all the same, encoded in whatever way, the message is left out.
+    If a secret remains in it, in whatever encoding, the whole message is left out.
+
+    Args:
+        text: the message.
+        path: the URL whose secrets may be in it.
     """
     if _looks_like_url(path):
-        text = text.replace(path, shown(path))
+        text = text.replace(path, redacted(path))
         letters = _letters(text)
         if any(
             secret in text or (len(_letters(secret)) > 3 and _letters(secret) in letters) for secret in _secrets(path)
         ):
-            return f"{shown(path)}: the reason is not written down, since it holds a part of the address"
+            return f"{redacted(path)}: the reason is not written down, since it holds a part of the address"
     return printable(_IN_TEXT.sub(lambda url: _bare(url[0]), text))
 
 
 def _secrets(url: str) -> Iterator[str]:
-    _, beginning, rest = _parted(url)
+    _, beginning, rest = _split(url)
     if beginning.strip().lower().startswith("data:"):
         yield rest
     for at in re.finditer("@", rest):
@@ -182,20 +186,20 @@ def _secrets(url: str) -> Iterator[str]:
 
 
 def _letters(text: str) -> str:
-    """The letters and digits of a text, whichever way the rest is encoded."""
+    """Return the letters and digits of a text, however the rest is encoded."""
     return "".join(filter(str.isalnum, _decoded(text)))
 
 
-def fetched(url: str, folder: Path, most: int) -> Path:
-    """Fetch a clip into a folder.
+def fetch(url: str, folder: Path, most: int) -> Path:
+    """Fetch a clip into a folder and return its path.
 
     Args:
-        url: what fsspec reads.
+        url: a URL that fsspec reads.
         folder: it exists.
-        most: bytes that are taken.
+        most: largest size in bytes.
 
     Raises:
-        ClipError: it cannot be fetched, or is larger. The message holds nothing of a library's: that may quote the URL.
+        ClipError: it cannot be fetched, or is larger. The message quotes no library, whose errors may hold the URL.
         OutputError: the folder cannot be written.
     """
     from fsspec.core import url_to_fs
@@ -210,23 +214,23 @@ def fetched(url: str, folder: Path, most: int) -> Path:
                     taken += len(piece)
                     if taken > most:
                         raise ClipError(
-                            f"{shown(url)} has more than {most >> 20} MiB; allow more, or give a smaller clip"
+                            f"{redacted(url)} has more than {most >> 20} MiB; allow more, or give a smaller clip"
                         )
                     _append(path, piece)
     except (ClipError, OutputError):
         raise
     except Exception as error:  # every protocol has its own
-        raise ClipError(f"{shown(url)} cannot be fetched ({_reason(error)}); is it there?") from None
+        raise ClipError(f"{redacted(url)} cannot be fetched ({_reason(error)}); is it there?") from None
     path.touch()
     return path
 
 
 @contextmanager
 def _temporary_files_in(folder: Path) -> Iterator[None]:
-    """Keep the temporary files of this process in a folder, and delete them.
+    """Keep the temporary files of this process in a folder, and delete them at the end.
 
-    Links such as `filecache::` write the URL with its password there, and a process that is killed deletes nothing; of
-    a clip's folder the run does. fsspec keeps the file systems it made, which know files that are gone afterwards.
+    Links such as `filecache::` write the URL with its password there. A killed process deletes nothing, so the run
+    deletes a clip's folder. fsspec's cached file systems are dropped, because they refer to files that are gone.
     """
     import fsspec
 
@@ -246,26 +250,26 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
 
 
 def file_name(url: str) -> str:
-    """Return the name of the file at a URL, as this machine may use it; of a chain that of its first link.
+    """Return a safe name for the file at a URL; of a chain that of its first link.
 
     Example:
         >>> file_name("https://host/clips/a b.mp4?token=2")
         'a_b.mp4'
     """
-    first = url.split("::")[0] if _parted(url)[0].count("://") else url
-    path = PurePosixPath(shown(first).rstrip("…").rstrip(";?#"))
+    first = url.split("::")[0] if _split(url)[0].count("://") else url
+    path = PurePosixPath(redacted(first).rstrip("…").rstrip(";?#"))
     return re.sub(r"[^A-Za-z0-9.-]+", "_", path.name).lstrip(".")[-80:] or "clip"
 
 
 def _lowered(url: str) -> str:
-    """A URL with its schemes in small letters, which is how fsspec knows them."""
-    chain, beginning, rest = _parted(url)
+    """Return a URL with its schemes in lower case, as fsspec expects them."""
+    chain, beginning, rest = _split(url)
     chain = re.sub(rf"{_SCHEME}(?=://|::)", lambda scheme: scheme[0].lower(), chain)
     return chain + beginning.lower() + rest
 
 
 def _reason(error: Exception) -> str:
-    """What kind of failure it was, in words that are not from outside."""
+    """Return the kind of a failure, in words that do not come from outside."""
     kind, number = type(error).__name__, getattr(error, "errno", None)
     cause: BaseException | None = error
     while cause is not None:

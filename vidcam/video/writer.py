@@ -1,4 +1,4 @@
-"""H.264 films that keep the time and the sound of the clip they were made from."""
+"""H.264 films that keep the times and the sound of the clip they were made from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from av.video.reformatter import ColorRange
 
 from vidcam.errors import OutputError
 from vidcam.video.colour import BT709, Colour
-from vidcam.video.container import audio_stream, opened
+from vidcam.video.container import audio_stream, open_media
 from vidcam.video.reader import LONGEST_GAP, SHOWN_GAP
 
 _LONGER_SOUND = 1.0  # seconds that sound may last longer than the frames
@@ -26,11 +26,11 @@ _MP4_AUDIO = {"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus"}
 
 
 LONGEST = 8192
-"""Pixels of the longer side of the largest film."""
+"""Largest longer side of a film in pixels."""
 
 
 def film_size(height: float, width: float) -> tuple[int, int]:
-    """Fit a picture into a film: (height, width) in pixels, both even, at least 2, the longer at most `LONGEST`.
+    """Return the size of a film for a picture: (height, width) in pixels, both even, from 2 to `LONGEST`.
 
     Example:
         >>> film_size(1, 1), film_size(4, 60000), film_size(1080, 1920)
@@ -41,21 +41,21 @@ def film_size(height: float, width: float) -> tuple[int, int]:
 
 
 def even(value: float) -> int:
-    """Round to the nearest even number of pixels, at least 2."""
+    """Return the nearest even number of pixels, at least 2."""
     return max(2, 2 * round(value / 2))
 
 
 class FilmWriter:
-    """Writes frames, each with its own time, to an MP4 file that a browser can play while it loads.
+    """A writer of frames, each with its own time, to an MP4 file that a browser can play while it loads.
 
     Args:
         path: the file; its directory exists. It is complete once the `with` is left without an exception.
         size: (height, width) of the frames in pixels, both even.
         time_base: seconds per unit of the frames' pts.
-        frame_rate: frames per second on average, which the encoder spends its bits by.
+        frame_rate: frames per second on average, for the encoder's rate control.
         crf: H.264's constant rate factor, 0 to 51; less is better and larger.
-        colour: what the frames are coded in.
-        audio_from: a video file whose audio is copied along, to the end of the frames; sound that MP4 cannot carry is
+        colour: coding of the frames.
+        audio_from: a video file whose audio is copied, to the end of the frames; a codec that MP4 cannot carry is
             encoded as AAC.
         audio_shift: seconds added to its times.
 
@@ -78,7 +78,7 @@ class FilmWriter:
         self.path = path
         height, width = size
         try:
-            # The start of the first frame is stored in units of the movie's time scale, a millisecond unless told.
+            # The start of the first frame is stored in units of the movie's time scale, a millisecond by default.
             options = {"movflags": "+faststart", "movie_timescale": str(max(1000, time_base.denominator))}
             self._film = av.open(f"file:{path}", "w", format="mp4", options=options)
             # Half the time of superfast at the same error, for films a fifth larger; without the filter the error grows.
@@ -107,7 +107,7 @@ class FilmWriter:
         self.encode(film_frame(pixels, self._colour), pts)
 
     def encode(self, frame: av.VideoFrame, pts: int) -> None:
-        """Append what `film_frame` made, shown from `pts` on; times must rise. Gaps beyond `LONGEST_GAP` are shortened."""
+        """Append a frame of `film_frame` shown from `pts` on; times must rise. Gaps beyond `LONGEST_GAP` shrink."""
         if self._last is not None and pts - self._last > LONGEST_GAP / self._time_base:
             self._closed += pts - self._last - round(SHOWN_GAP / self._time_base)
             if self._audio is not None:  # it would go on in the gap
@@ -149,7 +149,7 @@ class FilmWriter:
 
 
 def join_films(films: Sequence[Path], path: Path, step: Fraction) -> None:
-    """Join films without sound, one behind the other, into one; their frames are copied as they are coded.
+    """Join films without sound one after the other into one; their coded frames are copied.
 
     Args:
         films: made by `FilmWriter` with the same size, time base and quality, each beginning at 0.
@@ -161,13 +161,13 @@ def join_films(films: Sequence[Path], path: Path, step: Fraction) -> None:
     """
     try:
         with (
-            opened(films[0]) as first,
+            open_media(films[0]) as first,
             av.open(f"file:{path}", "w", format="mp4", options={"movflags": "+faststart"}) as joined,
         ):
             stream = joined.add_stream_from_template(first.streams.video[0])
             begins = last = Fraction(0)  # seconds
             for film in films:
-                with opened(film) as source:
+                with open_media(film) as source:
                     for packet in source.demux(source.streams.video[0]):
                         if packet.pts is None or packet.dts is None:  # the empty one behind the last
                             continue
@@ -181,7 +181,7 @@ def join_films(films: Sequence[Path], path: Path, step: Fraction) -> None:
 
 
 def film_frame(pixels: np.ndarray, colour: Colour) -> av.VideoFrame:
-    """A frame (H, W, 3) uint8 RGB as a film codes it; may be called on another thread than the writer's."""
+    """Return a frame (H, W, 3) uint8 RGB in the pixel format of a film; may run on another thread than the writer."""
     frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(pixels), format="rgb24")
     return frame.reformat(
         format="yuv420p", dst_colorspace=colour.colorspace, dst_color_range=ColorRange.MPEG, threads=1
@@ -189,17 +189,17 @@ def film_frame(pixels: np.ndarray, colour: Colour) -> av.VideoFrame:
 
 
 def _aac_rate(rate: int) -> int:
-    """The highest sampling rate of AAC, in hertz, that is not above another; its lowest where there is none."""
+    """Return the highest sampling rate of AAC, in hertz, that is not above `rate`; its lowest if there is none."""
     return next((possible for possible in _AAC_RATES if possible <= rate), _AAC_RATES[-1])
 
 
 class _AudioCopy:
-    """The audio packets of a file, in time order, on their way into a film."""
+    """The audio packets of a file, in time order, for a film."""
 
     def __init__(self, source: Path, film: av.container.OutputContainer, shift: float) -> None:
         self._shift = shift
         self._opened = ExitStack()
-        self._source = self._opened.enter_context(opened(source))
+        self._source = self._opened.enter_context(open_media(source))
         stream = audio_stream(self._source)
         if stream is None:
             raise ValueError(f"{source} has no audio stream that can be decoded")
@@ -211,7 +211,7 @@ class _AudioCopy:
         self._next: Packet[Any] | None = None
 
     def until(self, seconds: float) -> Iterator[Packet[Any]]:
-        """Packets that begin at or before a time."""
+        """Yield the packets that begin at or before a time in seconds."""
         while True:
             packet = self._next or self._shifted()
             self._next = packet
@@ -228,6 +228,7 @@ class _AudioCopy:
         return packet
 
     def close(self) -> None:
+        """Close the file."""
         self._opened.close()
 
     def _copied(self, stream: AudioStream, target: AudioStream) -> Iterator[Packet[Any]]:

@@ -5,16 +5,16 @@ import torch
 from torch import Tensor, nn
 
 from vidcam.models.registry import load_model
-from vidcam.playground.captions import END, FRAMES, WORDS, described_scene
-from vidcam.playground.training.captioner import DescribedWindows, caption_loss, captioner_from, sentence
+from vidcam.playground.captions import END, FRAMES, WORDS, captioned_scene
+from vidcam.playground.training.captioner import CaptionedWindows, caption_loss, captioner_from, sentence
 
 
 def test_windows_and_their_sentences() -> None:
-    frames, words = DescribedWindows(5, 2, 0)[1]
+    frames, words = CaptionedWindows(5, 2, 0)[1]
     assert frames.shape == (3, FRAMES, 112, 112) and frames.dtype == torch.uint8
     told = [WORDS[i] for i in words.tolist() if i >= 0]
-    assert tuple(told) == (END, *described_scene(0, 6).words, END)
-    assert words.tolist() == sentence(described_scene(0, 6).words).tolist() and (words == -100).sum() == 21 - len(told)
+    assert tuple(told) == (END, *captioned_scene(0, 6).words, END)
+    assert words.tolist() == sentence(captioned_scene(0, 6).words).tolist() and (words == -100).sum() == 21 - len(told)
 
 
 class Sure(nn.Module):

@@ -6,7 +6,14 @@ from torch import Tensor, nn
 
 from vidcam.cam.attribute import class_activation_map
 from vidcam.errors import LayerError, SettingsError
-from vidcam.playground.training.distill import DistillationLoss, Seen, interpretation, scaled, seen, squared_distance
+from vidcam.playground.training.distill import (
+    DistillationLoss,
+    NetworkOutput,
+    interpretation,
+    network_output,
+    normalized,
+    squared_distance,
+)
 
 
 class Small(nn.Module):
@@ -34,7 +41,7 @@ TARGET = torch.tensor([0, 3, 1])
 
 
 def test_the_map_is_that_of_grad_cam_plus_plus(networks: tuple[Small, Small]) -> None:
-    own = interpretation(seen(networks[0], "relu", WINDOWS), TARGET, differentiable=True)
+    own = interpretation(network_output(networks[0], "relu", WINDOWS), TARGET, differentiable=True)
     for window, target, found in zip(WINDOWS, TARGET, own):
         expected = class_activation_map(networks[0], window[None], layer="relu", target=int(target))
         torch.testing.assert_close(found[None].float(), expected)
@@ -45,7 +52,7 @@ def test_gradients_are_those_of_differences(networks: tuple[Small, Small], alpha
     student, teacher = networks
     loss = DistillationLoss(alpha=alpha, beta=beta)
     names = [name for name, _ in student.named_parameters()]
-    taught = seen(teacher, "relu", WINDOWS)
+    taught = network_output(teacher, "relu", WINDOWS)
 
     def of(*parameters: Tensor) -> Tensor:
         named = dict(zip(names, parameters))
@@ -57,16 +64,16 @@ def test_gradients_are_those_of_differences(networks: tuple[Small, Small], alpha
         if isinstance(student.after, nn.Conv3d):
             after = nn.functional.conv3d(activation, named["after.weight"], named["after.bias"])
         scores = nn.functional.linear(after.relu().mean((2, 3, 4)), named["fc.weight"], named["fc.bias"])
-        return loss(Seen(scores, activation), taught, TARGET)
+        return loss(NetworkOutput(scores, activation), taught, TARGET)
 
     parameters = tuple(p.detach().clone().requires_grad_() for p in student.parameters())
     assert torch.autograd.gradcheck(of, parameters, eps=1e-7, atol=1e-4)
-    whole = loss(seen(student, "relu", WINDOWS), taught, TARGET)
+    whole = loss(network_output(student, "relu", WINDOWS), taught, TARGET)
     torch.testing.assert_close(whole, of(*parameters))
 
 
 def test_each_term_is_what_it_is_said_to_be(networks: tuple[Small, Small]) -> None:
-    student, teacher = (seen(network, "relu", WINDOWS) for network in networks)
+    student, teacher = (network_output(network, "relu", WINDOWS) for network in networks)
     plain = DistillationLoss(alpha=0)(student, teacher, TARGET)
     torch.testing.assert_close(plain, nn.functional.cross_entropy(student.scores, TARGET))
     pairs = list(zip(interpretation(student, TARGET), interpretation(teacher, TARGET)))
@@ -82,13 +89,13 @@ def test_a_student_learns_to_look_where_its_teacher_looks(networks: tuple[Small,
     loss, optimizer = DistillationLoss(alpha=1.0), torch.optim.Adam(student.parameters(), 1e-2)
 
     def apart() -> float:
-        maps = [scaled(interpretation(seen(network, "relu", WINDOWS), TARGET)) for network in networks]
+        maps = [normalized(interpretation(network_output(network, "relu", WINDOWS), TARGET)) for network in networks]
         return float(squared_distance(*maps).mean())
 
     before = apart()
     for _ in range(150):
         optimizer.zero_grad()
-        loss(seen(student, "relu", WINDOWS), seen(teacher, "relu", WINDOWS), TARGET).backward()
+        loss(network_output(student, "relu", WINDOWS), network_output(teacher, "relu", WINDOWS), TARGET).backward()
         optimizer.step()
     assert apart() < 0.3 * before
     assert all(p.grad is None for p in teacher.parameters())
@@ -98,14 +105,14 @@ def test_a_map_of_another_size_is_interpolated() -> None:
     own, other = torch.ones(1, 4, 6, 6), torch.ones(1, 2, 3, 3)
     assert squared_distance(own, other).tolist() == [0]
     assert squared_distance(own, 3 * other).tolist() == [4 * 4 * 36]
-    assert squared_distance(scaled(own), scaled(3 * other)).tolist() == [0]
-    assert scaled(0 * own).abs().max() == 0
+    assert squared_distance(normalized(own), normalized(3 * other)).tolist() == [0]
+    assert normalized(0 * own).abs().max() == 0
 
 
 def test_what_cannot_be_used() -> None:
     with pytest.raises(LayerError, match="no layer 'none'"):
-        seen(Small(False), "none", WINDOWS)
+        network_output(Small(False), "none", WINDOWS)
     with pytest.raises(LayerError, match="no \\(N, C, T, H, W\\) tensor"):
-        seen(Small(False).double(), "fc", WINDOWS)
+        network_output(Small(False).double(), "fc", WINDOWS)
     with pytest.raises(SettingsError, match="alpha -1"):
         DistillationLoss(alpha=-1)

@@ -1,7 +1,7 @@
-"""Fitting a small network to the actions of the playground.
+"""Training of a small network on the actions of the playground.
 
-Every window is rendered for the step that sees it and never again, so there is nothing to overfit to.
-The network learns from the label of a window alone: no mask, box or time of the action reaches it.
+Every window is rendered for one step and never used again, so the network cannot overfit.
+It learns from the label of a window alone, without mask, box or time of the action.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ FRAMES, SIZE = 16, 112
 
 
 class TrainingWindows(Dataset[tuple[Tensor, int]]):
-    """Window `i` of the training set: rendered from (TRAINING_SEED, i), degraded as a codec would.
+    """Window `i` of the training set: rendered from (TRAINING_SEED, i), degraded as by a codec.
 
-    Clutter grows to its full measure over the first `ramp` windows of the set: before the full playground a
-    network learns nothing for a long time.
+    Clutter grows to 1 over the first `ramp` windows: on the full playground an untrained network learns nothing for
+    hundreds of steps.
     """
 
     def __init__(self, first: int, count: int, ramp: int = 0) -> None:
@@ -37,7 +37,7 @@ class TrainingWindows(Dataset[tuple[Tensor, int]]):
         return self.count
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """Frames (3, 16, 112, 112) uint8 and the index of the label."""
+        """Return frames (3, 16, 112, 112) uint8 and the index of the label."""
         cv2.setNumThreads(1)
         rng = np.random.default_rng((TRAINING_SEED, self.first + index, 2))
         target = int(rng.integers(len(LABELS)))
@@ -50,7 +50,10 @@ class TrainingWindows(Dataset[tuple[Tensor, int]]):
 
 
 def _interval(rng: np.random.Generator) -> tuple[int, int]:
-    """When the action happens: in two windows of three throughout, else in 60 % of the frames or more."""
+    """Return the action's first frame and the frame after its last.
+
+    Two windows of three are filled by the action; in the others it takes 60 % of the frames or more.
+    """
     start, end = -RAMP, FRAMES + RAMP
     if rng.random() < 1 / 3:
         cut = int(rng.integers(0, int(FRAMES * 0.4) + 1))
@@ -71,7 +74,12 @@ def _degraded(frame: np.ndarray, quality: int | None, blur: float) -> np.ndarray
 
 
 def classification_loss(network: nn.Module, given: Any) -> tuple[Tensor, float]:
-    """Cross-entropy, labels smoothed by 0.05, and accuracy of a batch of frames (N, 3, T, H, W) uint8 and labels."""
+    """Return the cross-entropy, with label smoothing 0.05, and the accuracy of a batch.
+
+    Args:
+        network: returns scores before softmax, (N, classes).
+        given: frames (N, 3, T, H, W) uint8 and labels (N,).
+    """
     frames, target = given
     scores = network(PREPROCESS.normalized(frames).contiguous(memory_format=torch.channels_last_3d)).float()
     loss = nn.functional.cross_entropy(scores, target, label_smoothing=0.05)
@@ -79,7 +87,7 @@ def classification_loss(network: nn.Module, given: Any) -> tuple[Tensor, float]:
 
 
 def with_batch_norm(network: nn.Module) -> nn.Module:
-    """Give every layer of a plain network but the last a batch norm, for training a network that has none."""
+    """Give every layer of a plain network but the last a batch norm for training, in place, and return the network."""
     *hidden, _ = [(n, m) for n, m in network.named_children() if isinstance(m, nn.Conv3d | nn.Linear)]
     for name, layer in hidden:
         norm = (
@@ -90,14 +98,14 @@ def with_batch_norm(network: nn.Module) -> nn.Module:
 
 
 class _Normalized(nn.Sequential):
-    """A layer and its batch norm. Over two frames it computes in float32 whatever autocast says.
+    """A layer and its batch norm; two frames are computed in float32, whatever autocast sets.
 
     The bfloat16 kernel of a 3x3x3 convolution leaves memory it never wrote in the gradient of its weight when the
     input has two frames (torch 2.13, channels last, a processor with avx512_bf16; three and more are right).
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, ...) in, the layer's output normalised, in float32 or what autocast computes in."""
+        """Return the layer's normalised output for (N, C, ...), in float32 or autocast's dtype."""
         full = x.ndim == 5 and x.shape[2] == 2
         with torch.autocast("cpu", enabled=not full and torch.is_autocast_enabled("cpu")):
             out: Tensor = super().forward(x.float() if full else x)  # type: ignore[no-untyped-call]
@@ -105,7 +113,10 @@ class _Normalized(nn.Sequential):
 
 
 def without_batch_norm(network: nn.Module) -> nn.Module:
-    """Undo `with_batch_norm`, the trained norms folded into the layers: the same function, in evaluation mode."""
+    """Fold the trained norms of `with_batch_norm` into the layers and return the network.
+
+    In evaluation mode it is the same function.
+    """
     network.eval()
     for name, module in list(network.named_children()):
         match list(module) if isinstance(module, nn.Sequential) else []:
@@ -117,10 +128,10 @@ def without_batch_norm(network: nn.Module) -> nn.Module:
 
 
 def start_from_motion(convolution: nn.Conv3d) -> None:
-    """Make half of a convolution's filters differences in time: the frame after minus the frame before.
+    """Initialise half of a convolution's filters as differences in time: the frame after minus the frame before.
 
-    With filters that start at random, a network on the playground stays at chance for hundreds of steps:
-    backgrounds and clothes tell it nothing, and it has to find out first that motion does.
+    With random filters, a network on the playground stays at chance for hundreds of steps: backgrounds and clothes do
+    not depend on the action, and it has to find out first that motion does.
     """
     half = convolution.out_channels // 2
     with torch.no_grad():

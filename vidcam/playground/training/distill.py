@@ -1,4 +1,4 @@
-"""Knowledge distillation in which a student is taught where to look, too: Chattopadhyay et al. 2018, section 6."""
+"""Knowledge distillation that also matches the maps of teacher and student: Chattopadhyay et al. 2018, section 6."""
 
 from __future__ import annotations
 
@@ -15,17 +15,25 @@ from vidcam.errors import LayerError, SettingsError
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a network made of windows: `scores` (N, classes) before softmax, and the `activation` (N, C, T, H, W) of a
-    layer that they were computed from, both with their graph.
+class NetworkOutput:
+    """The outputs of a network for windows, both with their graph.
+
+    Attributes:
+        scores: (N, classes) before softmax.
+        activation: (N, C, T, H, W) of a layer that the scores were computed from.
     """
 
     scores: Tensor
     activation: Tensor
 
 
-def seen(network: nn.Module, layer: str, windows: Any) -> Seen:
-    """Run a network and keep the output of one of its layers.
+def network_output(network: nn.Module, layer: str, windows: Any) -> NetworkOutput:
+    """Run a network and return its scores and the output of one of its layers.
+
+    Args:
+        network: returns scores before softmax, (N, classes).
+        layer: name of the layer in `network.named_modules()`.
+        windows: the network's input.
 
     Raises:
         LayerError: there is no such layer, it was not called, or its output is not (N, C, T, H, W).
@@ -48,16 +56,16 @@ def seen(network: nn.Module, layer: str, windows: Any) -> Seen:
         handle.remove()
     if not kept or not isinstance(kept[-1], Tensor) or kept[-1].ndim != 5:
         raise LayerError(f"layer {layer!r} gives no (N, C, T, H, W) tensor; give a layer with time and space")
-    return Seen(scores, kept[-1])
+    return NetworkOutput(scores, kept[-1])
 
 
-def interpretation(of: Seen, target: Tensor, *, differentiable: bool = False) -> Tensor:
-    """The Grad-CAM++ map (N, T, H, W) of each window's target class.
+def interpretation(of: NetworkOutput, target: Tensor, *, differentiable: bool = False) -> Tensor:
+    """Return the Grad-CAM++ map (N, T, H, W) of each window's target class.
 
     Args:
-        of: what a network made of the windows.
+        of: scores and activation of the windows.
         target: (N,) indices of classes.
-        differentiable: keep the graph, through the gradients too, so that a loss of the map can train the network.
+        differentiable: True to keep the graph through the gradients, so that a loss of the map can train the network.
     """
     score = of.scores.gather(1, target[:, None]).sum()
     (gradient,) = torch.autograd.grad(score, of.activation, create_graph=differentiable, retain_graph=True)
@@ -66,15 +74,14 @@ def interpretation(of: Seen, target: Tensor, *, differentiable: bool = False) ->
 
 
 class DistillationLoss(nn.Module):
-    """What a student learns from labels and from a teacher that sees the same windows.
+    """The loss of a student that learns from labels and from a teacher on the same windows.
 
         CE(scores, target) + alpha ‖L_s - L_t‖² + beta T² KL(softmax(scores_t / T) ‖ softmax(scores_s / T))
 
-    L the Grad-CAM++ maps of the target class, the square summed over time and space (Chattopadhyay et al. 2018, arXiv
-    1710.11063, section 6, who take alpha = 0.01 and T = 4); the last term are the soft labels of Hinton et al. 2015
-    (arXiv 1503.02531). Each map is divided by its largest value, as it is shown: raw maps of two networks have units of
-    their own, and the paper does not say. A teacher's map of another size is interpolated to the student's. Means are
-    taken over windows.
+    L are the Grad-CAM++ maps of the target class, the square summed over time and space (Chattopadhyay et al. 2018,
+    arXiv 1710.11063, section 6, with alpha = 0.01 and T = 4); the last term are the soft labels of Hinton et al. 2015
+    (arXiv 1503.02531). Each map is divided by its largest value: raw maps of two networks have different units, and the
+    paper does not say. A teacher's map of another size is interpolated to the student's. Means are taken over windows.
 
     Args:
         alpha: weight of the interpretation, 0 leaves it out.
@@ -89,7 +96,7 @@ class DistillationLoss(nn.Module):
         ...                        ("flat", nn.Flatten()), ("fc", nn.Linear(4, 2))):
         ...         each.add_module(name, part)
         >>> windows, target = torch.rand(5, 3, 4, 8, 8), torch.tensor([0, 1, 0, 1, 1])
-        >>> loss(seen(student, "relu", windows), seen(teacher, "relu", windows), target).backward()
+        >>> loss(network_output(student, "relu", windows), network_output(teacher, "relu", windows), target).backward()
         >>> student.conv.weight.grad.abs().max() > 0, teacher.conv.weight.grad is None
         (tensor(True), True)
     """
@@ -102,22 +109,24 @@ class DistillationLoss(nn.Module):
             )
         self.alpha, self.beta, self.temperature = alpha, beta, temperature
 
-    def forward(self, student: Seen, teacher: Seen, target: Tensor) -> Tensor:
-        """The loss, a number, whose graph reaches the student alone.
+    def forward(self, student: NetworkOutput, teacher: NetworkOutput, target: Tensor) -> Tensor:
+        """Return the loss, a number, whose graph reaches only the student.
 
         Args:
-            student, teacher: what they made of the same N windows; see `seen`.
+            student, teacher: outputs for the same N windows; see `network_output`.
             target: (N,) indices of the true classes.
         """
         map_ = interpretation(teacher, target) if self.alpha else None
         return self.from_maps(student, teacher.scores, map_, target)
 
-    def from_maps(self, student: Seen, teacher_scores: Tensor, teacher_map: Tensor | None, target: Tensor) -> Tensor:
-        """As `forward`, with what the teacher made of the windows once and for all: scores, and maps (N, T', H', W')."""
+    def from_maps(
+        self, student: NetworkOutput, teacher_scores: Tensor, teacher_map: Tensor | None, target: Tensor
+    ) -> Tensor:
+        """Return the loss of `forward` from a teacher's stored outputs: scores (N, classes) and maps (N, T', H', W')."""
         loss = nn.functional.cross_entropy(student.scores, target)
         if self.alpha and teacher_map is not None:
             own = interpretation(student, target, differentiable=True)
-            loss = loss + self.alpha * squared_distance(scaled(own), scaled(teacher_map.detach())).mean()
+            loss = loss + self.alpha * squared_distance(normalized(own), normalized(teacher_map.detach())).mean()
         if self.beta:
             warm = self.temperature
             soft = nn.functional.kl_div(
@@ -130,14 +139,14 @@ class DistillationLoss(nn.Module):
         return loss
 
 
-def scaled(maps: Tensor) -> Tensor:
-    """Maps (N, T, H, W), each divided by its largest value; one without any heat stays as it is."""
+def normalized(maps: Tensor) -> Tensor:
+    """Return maps (N, T, H, W), each divided by its largest value; an empty map is unchanged."""
     largest = maps.amax((1, 2, 3), keepdim=True)
     return maps / torch.where(largest > 0, largest, 1.0)
 
 
 def squared_distance(own: Tensor, other: Tensor) -> Tensor:
-    """(N,) sums over time and space of squared differences of two maps, the other one interpolated to the own's size."""
+    """Return (N,) sums of squared differences of two maps over time and space; `other` takes the size of `own`."""
     resized = nn.functional.interpolate(
         rearrange(other, "n t h w -> n 1 t h w"), own.shape[1:], mode="trilinear", align_corners=False
     )

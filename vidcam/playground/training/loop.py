@@ -1,4 +1,4 @@
-"""The training loop of all small networks: one cycle of AdamW, in bfloat16, that an interruption cannot undo."""
+"""The training loop of all small networks: AdamW in bfloat16, one cycle of the learning rate, with checkpoints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vidcam.models.pickled import load_pickled
 from vidcam.untrusted.text import one_line
 
 Progress = Callable[[int, float, float], None]
-"""Called after each step with its number, its loss and its accuracy."""
+"""A function that is called after each step with its number, its loss and its accuracy."""
 
 _SAVE_EVERY = 50  # steps
 
@@ -33,24 +33,25 @@ def fit(
     batch: int,
     progress: Progress = lambda step, loss, accuracy: None,
 ) -> nn.Module:
-    """Train a network for one cycle of the learning rate; goes on from `checkpoint` where that file exists.
+    """Train a network for one cycle of the learning rate; if `checkpoint` exists, resume from it.
 
     Args:
         network: in the mode it is trained in.
-        examples: the data set of `count` examples from number `first` on, given (first, count); each is seen once.
-        loss_of: the loss and the accuracy of a network on a batch of them; called in bfloat16 where torch finds it safe.
+        examples: returns the data set of `count` examples from number `first` on, given (first, count); each is used
+            once.
+        loss_of: returns the loss and the accuracy of a network on a batch of them; called in bfloat16 autocast.
         steps: optimiser steps in all, those before a resumption included.
         rate: the highest learning rate.
         checkpoint: file for the state of the training, replaced as a whole every 50 steps.
         batch: examples per step.
-        progress: told of every step.
+        progress: called with the step, the loss and the accuracy of every step.
 
     Returns:
         The same network, in evaluation mode.
 
     Raises:
         ModelError: the checkpoint is damaged or of another training.
-        RuntimeError: a gradient is not finite; the last checkpoint is there to look at.
+        RuntimeError: a gradient is not finite; the last checkpoint is kept for inspection.
     """
     keep_freed_memory()
     network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

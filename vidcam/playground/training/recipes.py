@@ -1,4 +1,4 @@
-"""The recipe of the bundled networks: how their weights are made, and how good they are."""
+"""Recipes of the bundled networks: their training, and their accuracy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vidcam.models.registry import Model, load_model
 from vidcam.playground.actions import LABELS
 from vidcam.playground.networks import SmallR2Plus1D, small_c3d
 from vidcam.playground.scene import trimmed_scene
-from vidcam.playground.training.captioner import DescribedWindows, caption_loss, captioner_from
+from vidcam.playground.training.captioner import CaptionedWindows, caption_loss, captioner_from
 from vidcam.playground.training.classifier import (
     TrainingWindows,
     classification_loss,
@@ -40,13 +40,18 @@ _CLUTTER_RAMP = 0.3
 
 
 def train(name: str, out: Path, *, progress: Progress = lambda step, loss, accuracy: None) -> Path:
-    """Train a bundled network and store its weights as half-precision safetensors.
+    """Train a bundled network, store its weights as half-precision safetensors and return their path.
 
-    The classifiers begin with nothing, the captioner with the trunk of the bundled R(2+1)D. The state of the training
-    is kept beside `out` in a `.training` file; run again after an interruption, it goes on from there.
+    The classifiers begin with random weights, the captioner with the trunk of the bundled R(2+1)D. The state of the
+    training is kept beside `out` in a `.training` file; if interrupted, call it again to resume.
+
+    Args:
+        name: of the network.
+        out: the .safetensors file.
+        progress: called with the step, the loss and the accuracy of every step.
 
     Raises:
-        ModelError: there is no recipe of that name.
+        ModelError: there is no recipe of that name, or the state of the training cannot be read.
     """
     if name not in RECIPES:
         raise ModelError(f"there is no recipe for {name!r}; choose one of {', '.join(RECIPES)}")
@@ -56,7 +61,7 @@ def train(name: str, out: Path, *, progress: Progress = lambda step, loss, accur
     torch.manual_seed(0)
     if name == CAPTIONER:
         network: nn.Module = captioner_from(load_model("playground-r2plus1d").network)
-        examples: Callable[[int, int], Dataset[Any]] = partial(DescribedWindows, ramp=ramp)
+        examples: Callable[[int, int], Dataset[Any]] = partial(CaptionedWindows, ramp=ramp)
         loss_of = caption_loss
     else:
         network, examples, loss_of = _untrained(name).train(), partial(TrainingWindows, ramp=ramp), classification_loss
@@ -76,7 +81,7 @@ def _untrained(name: str) -> nn.Module:
 
 
 def store(network: nn.Module, path: Path) -> None:
-    """Write a trained network's parameters in half precision; batch norms that C3D was trained with are folded in."""
+    """Write a trained network's parameters in half precision; batch norms added for training are folded in."""
     state = {
         name: value.half().contiguous() if value.is_floating_point() else value
         for name, value in without_batch_norm(network).state_dict().items()
@@ -88,7 +93,13 @@ def store(network: nn.Module, path: Path) -> None:
 
 
 def accuracy(model: Model, seed: int, count: int) -> float:
-    """Share of `count` rendered windows of 16 frames of a seed, 224 pixels a side, that a network names rightly."""
+    """Return the share of rendered windows, 16 frames of 224x224 pixels, that a network classifies rightly.
+
+    Args:
+        model: the network.
+        seed: of the windows.
+        count: number of windows.
+    """
     right = 0
     for index in range(count):
         scene = trimmed_scene(seed, index)
