@@ -2,19 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from vidcam.corpus.job import Job, Limits, failure_record, manifest_columns
+from vidcam.corpus.job import Job, failure_record, manifest_columns
+from vidcam.corpus.limits import Limits
 from vidcam.corpus.manifest import BadRow, Entry
-from vidcam.errors import SettingsError
 from vidcam.recipe import ExplainConfig
-
-
-@pytest.mark.parametrize("name", Limits.model_fields)
-def test_limits_are_positive(name: str) -> None:
-    assert getattr(Limits(**{name: 1}), name) == 1
-    with pytest.raises(SettingsError, match=name):
-        Limits(**{name: 0})
 
 
 def test_a_job_survives_its_way_to_a_worker() -> None:

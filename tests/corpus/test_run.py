@@ -19,12 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 import vidcam
 from tests.conftest import numbered, write_video
 from tests.corpus.conftest import serving
-from vidcam import cli
 from vidcam.corpus import engines
 from vidcam.corpus.manifest import Shard
 from vidcam.corpus.run import run_corpus
@@ -378,29 +376,6 @@ def test_interrupted_it_ends_cleanly_and_goes_on(command: list[str], tmp_path: P
         assert not _workers_of(tmp_path) and not list((tmp_path / "out").glob(".work*"))
     last = _start(command, tmp_path, "out")
     assert json.loads(last.communicate(timeout=200)[0])["done"] == 24 - done
-
-
-def test_the_command_line(tmp_path: Path, clip_path: Path) -> None:
-    manifest = _manifest(tmp_path, ["clip.mp4", "gone.mp4"])
-    command = [sys.executable, "-m", "vidcam.cli", "corpus", "run", str(manifest), "--out", str(tmp_path / "out")]
-    run = subprocess.run([*command, "--workers", "1", "--max-duration", "10"], capture_output=True, text=True)
-    assert run.returncode == 1 and "2 rows: 1 explained, 1 failed; 2 clips done in this run" in run.stdout
-    assert "note: 1 of 2 rows failed; the first: gone.mp4 does not exist" in run.stderr
-    again = subprocess.run([*command, "--workers", "1", "--json"], capture_output=True, text=True)
-    told = json.loads(again.stdout)
-    assert again.returncode == 1 and set(told) == {"table", "rows", "explained", "failed", "done", "first_error"}
-    assert (told["rows"], told["explained"], told["failed"], told["done"]) == (2, 1, 1, 0)
-    manifest.write_text("path\nclip.mp4\n")
-    whole = CliRunner().invoke(cli.app, [*command[3:]])
-    assert whole.exit_code == 0 and "1 row: 1 explained, 0 failed; 0 clips done in this run" in whole.output
-    for wrong, message in (
-        (["--shard", "3/2"], "there is no shard '3/2'"),
-        (["--engine", "spark"], "there is no engine 'spark'; choose one of local, ray"),
-        (["--stride", "4"], "holds results of other settings (stride: None, now 4)"),
-        (["--layer", "tail", "--overwrite"], "has no layer 'tail'"),
-    ):
-        refused = CliRunner().invoke(cli.app, [*command[3:], *wrong])
-        assert isinstance(refused.exception, VidcamError) and message in str(refused.exception)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])

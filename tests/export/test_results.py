@@ -173,14 +173,14 @@ def test_what_is_refused_before_the_network_runs(tmp_path: Path) -> None:
         (tmp_path / placed).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / placed).write_text("old")
     refuse_explanations(tmp_path)
-    refuse_explanations(tmp_path, methods=["gradcam++"], layers=["layer3"])
-    refuse_explanations(tmp_path, methods=["gradcam", "layercam"], layers=["layer1", "layer2"])
-    several = {"methods": ["gradcam++", "gradcam"], "layers": ["layer2", "layer3"]}
+    refuse_explanations(tmp_path, names=(["gradcam++"], ["layer3"]))
+    refuse_explanations(tmp_path, names=(["gradcam", "layercam"], ["layer1", "layer2"]))
+    methods, layers = ["gradcam++", "gradcam"], ["layer2", "layer3"]
     for kwargs, named in (
-        ({"methods": several["methods"]}, "gradcam\\+\\+/overlay.mp4"),
-        ({"layers": several["layers"]}, "layer3/curve.csv"),
+        ({"names": (methods, [])}, "gradcam\\+\\+/overlay.mp4"),
+        ({"names": ([], layers)}, "layer3/curve.csv"),
         ({"classes": 3}, "7-x/curve.csv"),
-        ({"classes": 3, **several}, "7-x/gradcam\\+\\+/layer3/curve.csv"),
+        ({"classes": 3, "names": (methods, layers)}, "7-x/gradcam\\+\\+/layer3/curve.csv"),
     ):
         with pytest.raises(OutputError, match=f"already holds {named};"):
             refuse_explanations(tmp_path, **kwargs)  # type: ignore[arg-type]

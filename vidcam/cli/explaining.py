@@ -35,7 +35,7 @@ def explain(
     if not overwrite:
         for place in places:
             classes = top_count(config.target) or 1
-            refuse_explanations(place, classes=classes, methods=explainer.methods, layers=explainer.layers)
+            refuse_explanations(place, classes=classes, names=(explainer.methods, explainer.layers))
     for clip, place in zip(clips, places):
         with progress_bar(_name(clip)) as progress:
             explanations = explainer.explain(clip, config.target, progress=progress)

@@ -46,19 +46,24 @@ class WrittenLocalization:
 
 
 def refuse_explanations(
-    directory: Path, *, classes: int = 1, methods: Sequence[str] = (), layers: Sequence[str] = (), report: bool = True
+    directory: Path,
+    *,
+    classes: int = 1,
+    names: tuple[Sequence[str], Sequence[str]] = ((), ()),
+    report: bool = True,
 ) -> None:
     """Check before the network runs that explanations of a clip will replace no file; see `write_explanations`.
 
     Args:
         directory: where they will be written.
         classes: number of classes; if there are several, every folder of a class counts, whatever its label.
-        methods, layers: names of the methods and layers.
+        names: of the methods, and of the layers.
         report: True if the page is written too.
 
     Raises:
         OutputError: one of the files exists, or the directory cannot be one.
     """
+    methods, layers = names
     places = [f for f in directory.glob("[0-9]*-*") if f.is_dir()] if classes > 1 else [directory]
     places = [place / _name(m) for place in places for m in methods] if len(methods) > 1 else places
     places += [place / _name(layer) for place in places for layer in layers] if len(layers) > 1 else []
