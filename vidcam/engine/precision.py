@@ -26,8 +26,8 @@ def optimized(model: Model, layers: Sequence[str], dtype: str, loader: WindowLoa
     With "auto" the trunk computes in the dtype that is fastest on this device if the explanation stays the same: the
     window's Grad-CAM++ map must have a correlation of `SAME` or more with that of the original network, and the top
     class must be the same. Otherwise it computes in float32, and the model's note gives the reason. Any other dtype is
-    used as given, and the note says if the explanation changes. A model that is optimized already and, for "auto", a
-    clip of few windows return the model itself.
+    used as given, and the note says if the explanation changes. The model itself is returned if it is optimized
+    already or, for "auto", if the clip has few windows.
 
     The last copy is cached with its model until a parameter changes.
 
