@@ -1,4 +1,4 @@
-"""Explainer: a network and a recipe, applied to frames from anywhere."""
+"""Explainer: a network and a recipe, applied to clips."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from vidcam.temporal.stitch import stitch
 from vidcam.video.source import Source, source_of
 from vidcam.video.windows import Windowing
 
-_EXPLAINED, _LOCALIZED = 2, 4  # windows that see each frame where no stride is given
+_EXPLAINED, _LOCALIZED = 2, 4  # windows that each frame is in if no stride is given
 _PER_WINDOW = 3  # classes localized in a window, its own most probable ones
 
 
@@ -56,31 +56,32 @@ def explain(
     progress: Progress = lambda done, announced: None,
     **settings: Unpack[Settings],
 ) -> Explanation:
-    """Explain why a network sees a target in a clip: where in the picture and when.
+    """Explain why a network recognises a target in a clip: where in the picture and when.
 
     Args:
         clip: a video file, a URL, a folder or a list of pictures, an array or tensor (T, H, W, 3) uint8 RGB, an
             iterable of frames (H, W, 3), or a `vidcam.video.source.FrameSource`, such as a
             `vidcam.video.reader.Clip` of a stretch.
-        model: a name (`vidcam models` lists them), what `load_model` or `own_model` returned, or an `nn.Module`
-            that takes what `own_model` assumes.
-        target: "top" for the clip's most probable class, a class index, a label, "A - B" for why A and not B, or a
-            function of the network's output that gives one score per window, (N,).
-        weights: "default", "none" or a file; used where `model` is a name.
+        model: a name (`vidcam models` lists them), a model from `load_model` or `own_model`, or an `nn.Module` that
+            fits the defaults of `own_model`.
+        target: "top" for the clip's most probable class, a class index, a label, "A - B" for why A and not B,
+            "A @ 3.2" for A at 3.2 seconds, or a function of the network's output that returns one score per window, (N,).
+        weights: "default", "none" or a file; used if `model` is a name.
         progress: called with the frames done and the frames that the header announces.
         **settings: layer, method, stride and the other fields of `vidcam.Recipe`.
 
     Returns:
-        The explanation. Where there are several targets, methods or layers, the first of those that
-        `Explainer.explain` gives.
+        The explanation. If there are several targets, methods or layers, the first one that `Explainer.explain` returns.
 
     Raises:
         VidcamError: the clip, model, target or a setting cannot be used.
 
     Example:
-        >>> import vidcam                                                                   # doctest: +SKIP
-        >>> explanation = vidcam.explain("clip.mp4", model="r2plus1d_18", target="archery") # doctest: +SKIP
-        >>> explanation.save("out")                                                         # doctest: +SKIP
+        >>> frames = np.zeros((16, 112, 112, 3), np.uint8)  # or "clip.mp4"
+        >>> explanation = explain(frames, "playground-c3d", "waving", method="gradcam", dtype="float32")
+        >>> explanation.maps.shape, explanation.target.label
+        ((16, 14, 14), 'waving')
+        >>> explanation.save("out")  # doctest: +SKIP
     """
     return Explainer(model, Recipe(**settings), weights=weights).explain(clip, target, progress=progress)[0]
 
@@ -97,34 +98,39 @@ def localize(
     progress: Progress = lambda done, announced: None,
     **settings: Unpack[Settings],
 ) -> Localization:
-    """Find when the classes of a clip happen, in one reading of it.
+    """Find the segments in time of the classes of a clip, in one reading of it.
 
     Args:
         clip, model, weights, progress: as for `explain`.
-        classes: "top5" for the five classes with the highest curves, or labels or indices.
-        curve: what is cut: the score, the evidence, or both combined (`combined_curve`).
-        evidence: how a heatmap becomes one number of the curve: its mean, its max, or the mean of its top tenth.
-        params: how it is cut; by default `SegmentParams()`, or `INSTANTS` for a network that scores frames.
+        classes: "top5" for the five classes with the highest scores, or labels or indices.
+        curve: the curve that is cut into segments: the score, the evidence, or both combined (`combined_curve`).
+        evidence: reduction of a heatmap to one number of the curve: its mean, its max, or the mean of its top tenth.
+        params: of the segments; by default `SegmentParams()`, or `INSTANTS` for a network that scores frames.
         **settings: the fields of `vidcam.Recipe`; the stride is a quarter of a window by default.
+
+    Returns:
+        The localization. If there are several methods, the one by the first.
 
     Raises:
         VidcamError: the clip, model, classes or a setting cannot be used.
 
     Example:
-        >>> import vidcam                                                       # doctest: +SKIP
-        >>> vidcam.localize("clip.mp4", classes=["waving"]).segments            # doctest: +SKIP
+        >>> frames = np.zeros((32, 112, 112, 3), np.uint8)  # or "clip.mp4"
+        >>> found = localize(frames, "playground-c3d", ["waving"], method="gradcam", dtype="float32")
+        >>> found.labels, found.scores.shape
+        (('waving',), (1, 32))
     """
     explainer = Explainer(model, Recipe(**settings), weights=weights)
     return explainer.localize(clip, classes, curve=curve, evidence=evidence, params=params, progress=progress)[0]
 
 
 class Explainer:
-    """A network that is ready to be explained by a recipe, clip after clip.
+    """Explainer of one network by one recipe, for many clips.
 
     Args:
-        model: a name, what `load_model` or `own_model` returned, or an `nn.Module`.
+        model: a name, a model from `load_model` or `own_model`, or an `nn.Module`.
         recipe: layers, methods, windows and precision.
-        weights: "default", "none" or a file; used where `model` is a name.
+        weights: "default", "none" or a file; used if `model` is a name.
 
     Attributes:
         model: the network, on the recipe's device.
@@ -133,14 +139,14 @@ class Explainer:
         methods: keys of `vidcam.cam.methods.METHODS`.
 
     Raises:
-        VidcamError: the model cannot be had, or the recipe does not fit it.
+        VidcamError: the model cannot be loaded, or the recipe does not fit it.
 
     Example:
         >>> import numpy as np
         >>> explainer = Explainer("playground-c3d", Recipe(method="gradcam", dtype="float32"))
         >>> found = explainer.explain(np.zeros((16, 112, 112, 3), np.uint8), ["waving", "kicking"])
         >>> [explanation.target.label for explanation in found], found[0].maps.shape
-        (['waving', 'kicking'], (16, 7, 7))
+        (['waving', 'kicking'], (16, 14, 14))
     """
 
     def __init__(
@@ -174,8 +180,8 @@ class Explainer:
             progress: called with the frames done and the frames that the header announces.
 
         Returns:
-            For each target, top classes best first, and each method: the explanation; where there are several layers,
-            the fused one and behind it those of its layers.
+            One explanation for each target, top classes best first, and each method; if there are several layers, the
+            fused one, followed by one for each layer.
 
         Raises:
             VidcamError: the clip or a target cannot be used.
@@ -197,7 +203,7 @@ class Explainer:
         seen: list[np.ndarray] = []  # probabilities, (N, classes) of each batch
 
         def candidates(probabilities: np.ndarray) -> list[list[Key]]:
-            """Choose the fixed targets, the window's own best classes and the best of the clip so far."""
+            """Return the fixed targets, the window's own best classes and the best of the clip so far."""
             if not most:
                 return [resolved([])] * len(probabilities)
             so_far = _best(clip_probabilities(np.concatenate([*seen, probabilities]), model.background), most)
@@ -213,7 +219,7 @@ class Explainer:
         overall = clip_probabilities(np.concatenate(seen)[run.inside(starts)], model.background)
         keys = resolved(_best(overall, most)) if most else resolved([])
 
-        # A class that came to the top late has no maps in early windows: those windows are run once more.
+        # A class that reaches the top late has no maps in early windows: those windows are run again.
         lacking = {start: i for i, start in enumerate(starts) if any(k not in maps[i] for k in keys)}
         if lacking:
             for some, found in run.attributed(lambda p: [keys] * len(p), only=lacking):
@@ -243,10 +249,15 @@ class Explainer:
         params: SegmentParams | None = None,
         progress: Progress = lambda done, announced: None,
     ) -> list[Localization]:
-        """Find when classes happen, in one reading of a clip. Arguments and errors as for `vidcam.localize`.
+        """Find the segments in time of classes, in one reading of a clip. Arguments as for `vidcam.localize`.
 
         Returns:
             A localization for each method.
+
+        Raises:
+            LayerError: the recipe has several layers.
+            TargetError: no class is given, or one is not the model's.
+            VidcamError: the clip or a setting cannot be used.
         """
         one_of(curve, CURVES, "curve")
         one_of(evidence, get_args(Reduction), "evidence")
@@ -292,11 +303,11 @@ class Explainer:
         overlap: int = _EXPLAINED,
         progress: Progress = lambda done, announced: None,
     ) -> WindowLoader:
-        """Open a clip, cut into the recipe's windows; it may be explained several times, and is decoded once.
+        """Return a loader of a clip's windows by the recipe; it can be explained several times and is decoded once.
 
         Args:
-            clip: as for `vidcam.explain`; one that is open already is returned as it is.
-            overlap: windows that see each frame, where the recipe has no stride.
+            clip: as for `vidcam.explain`; a loader is returned as it is.
+            overlap: number of windows that each frame is in if the recipe has no stride.
             progress: called with the frames done and the frames that the header announces.
 
         Raises:
@@ -312,7 +323,11 @@ class Explainer:
         return WindowLoader(source, spec, windowing, progress, context=recipe.context)
 
     def windowing(self, frame_rate: float, overlap: int = _EXPLAINED) -> Windowing:
-        """Return how frames of that rate are cut into windows; arguments and errors as for `opened`."""
+        """Return the windowing of frames at a rate in frames per second; `overlap` as for `opened`.
+
+        Raises:
+            SettingsError: the stride is longer than a window.
+        """
         recipe = self.recipe
         return windowing_of(frame_rate, self.model.spec, recipe.stride, recipe.sampling_rate, overlap=overlap)
 
@@ -320,7 +335,7 @@ class Explainer:
         """Explain a target in windows that are in memory.
 
         Args:
-            windows: (N, 3, T, H, W) pixels in 0..255, as the network sees them: resized and cropped.
+            windows: (N, 3, T, H, W) pixels in 0..255, resized and cropped for the network.
             target: index of a class, or a function of the network's output.
 
         Returns:
@@ -336,7 +351,7 @@ class Explainer:
         }
 
     def shortest_dtype(self, clip: Source) -> str:
-        """Return the dtype that "auto" computes in for a clip, however short it is."""
+        """Return the dtype that "auto" computes in for a clip, also for a short one."""
         return shortest_dtype(self.model, self.layers, self.opened(clip))
 
     def on(self, model: Model) -> Explainer:
@@ -344,7 +359,7 @@ class Explainer:
         return Explainer(model, self.recipe.changed(layer=",".join(self.layers), device=None))
 
     def _fused(self, parts: list[np.ndarray]) -> np.ndarray:
-        """Return the map of one layer as it is; bring those of several to the most steps in time and fuse them."""
+        """Return the map of one layer unchanged, or the fusion of several, at the number of steps of the longest."""
         if len(parts) == 1:
             return parts[0]
         steps = max(len(p) for p in parts)
@@ -374,7 +389,7 @@ class Explainer:
 
 
 class _Run:
-    """One reading of a clip by an explainer, and the results that are made of it."""
+    """One reading of a clip by an explainer, and the results computed from it."""
 
     def __init__(self, explainer: Explainer, loader: WindowLoader) -> None:
         recipe = explainer.recipe
@@ -385,7 +400,12 @@ class _Run:
         self._agreement: Agreement | None = None
 
     def attributed(self, choose: Choose, only: dict[int, int] | None = None) -> Iterator[tuple[list[int], Attributed]]:
-        """Give, batch by batch, the starts of the windows, and what the attributor finds for the chosen targets."""
+        """Yield the starts of each batch's windows, in source frames, and their probabilities and maps.
+
+        Args:
+            choose: returns the targets of each window.
+            only: source frames; windows that start at others are left out.
+        """
         with closing(self._loader.batches(self._model, only)) as batches:
             for batch in batches:
                 found: Attributed = self._attributor.maps(batch, choose)
@@ -394,11 +414,11 @@ class _Run:
                 yield batch.starts, found
 
     def inside(self, starts: list[int]) -> np.ndarray:
-        """Return which windows lie inside the clip, (W,) bool: they decide on its classes."""
+        """Return a mask, (W,) bool, of the windows inside the clip, which decide on its classes."""
         return self._loader.inside(starts)
 
     def heat(self, place: tuple[str, str], key: Key, maps: list[Maps]) -> list[np.ndarray]:
-        """Return the maps (t, h, w) of one target by (method, layer), each with its window's factor; 0 where it has none."""
+        """Return the maps (t, h, w) of one target by (method, layer), times the window's factor; 0 if it has no map."""
         of_key = [of_window.get(key) for of_window in maps]
         known = [m for m in of_key if m is not None]
         probabilities = [m.probability for m in known]
@@ -416,13 +436,13 @@ class _Run:
         return "probability" if method == "gradcam++softmax" else self._factor
 
     def stitched(self, values: Sequence[np.ndarray] | np.ndarray, starts: list[int]) -> np.ndarray:
-        """Bring a value or map of each window to each frame."""
+        """Return one value or map per frame, (F, ...), from those of the windows."""
         return stitch(values, starts, len(self._loader.times), self._loader.windowing)
 
     def explanation(
         self, place: tuple[str, str], key: Key, starts: list[int], overall: np.ndarray, maps: list[Maps]
     ) -> Explanation:
-        """Make the explanation of one target by (method, layer)."""
+        """Return the explanation of one target by (method, layer)."""
         model, source = self._model, self._loader.source
         of_key = [of_window[key] for of_window in maps]
         heat = self.stitched(self.heat(place, key, maps), starts)
@@ -480,7 +500,7 @@ class _Run:
         evidence: Reduction,
         params: SegmentParams,
     ) -> Localization:
-        """Make the localization of classes, best first, by one method."""
+        """Return the localization of classes, best first, by one method."""
         model, source, (layer,) = self._model, self._loader.source, self._attributor.layers
         place = (method, layer)
         heats = [self.heat(place, key, maps) for key in keys]
@@ -537,7 +557,7 @@ def versions() -> dict[str, str]:
 
 
 def _loaded(model: str | Model | nn.Module, weights: str | Path, device: str | None) -> Model:
-    """Return the model that was named, or given, or made of a network, on a device where one is named."""
+    """Return the model of a name, a model or a network, moved to the device if one is given."""
     if isinstance(model, str):
         return load_model(model, weights, device="auto" if device is None else device)
     if device is not None:

@@ -1,4 +1,4 @@
-"""Recipe: how explanations are made. The one place where an option is.
+"""Recipe: the settings of an explanation. Every option is defined here and only here.
 
 The same object is the settings in a YAML file, the shared options of every command, a corpus setting and the keywords of
 `vidcam.explain`. It is validated when it is made, and nowhere else.
@@ -32,7 +32,7 @@ Cells = Annotated[int, Field(ge=1, le=100_000)]
 
 
 def _whole(value: Any) -> Any:
-    """Take the whole numbers of NumPy and torch for Python's; True and False are none."""
+    """Return a whole number of NumPy or torch as an int, and any other value, True and False included, unchanged."""
     return operator.index(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
 
 
@@ -43,7 +43,7 @@ class Validated(BaseModel):
     """Settings that are checked when they are made.
 
     Raises:
-        SettingsError: a setting is unknown or has a value that cannot work.
+        SettingsError: a setting is unknown or has a wrong value.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -56,17 +56,17 @@ class Validated(BaseModel):
 
 
 class Recipe(Validated):
-    """How explanations are made: at which layers, by which methods, on which windows, in which precision.
+    """Settings of an explanation: layers, methods, windows, precision and device.
 
     Attributes:
         layer: name of the target layer, or "auto" for the model's default; several, with commas, are fused.
-        method: a key of `vidcam.cam.methods.METHODS`; several, with commas, give an explanation each. "auto" is
+        method: a key of `vidcam.cam.methods.METHODS`; several, with commas, give one explanation each. "auto" is
             "gradcam++", or "gradcam++t" for a network that scores frames.
-        fusion: how the maps of several layers become one, see `vidcam.cam.fusion.fuse`.
-        factor: how strong the map of a window is beside those of the others, see `vidcam.temporal.factor`;
-            "gradcam++softmax" always has its own, the probability.
-        context: reflect half a window of frames before the clip's first frame and behind its last, so that frames at its
-            ends are seen in the middle of a window, too. Not with `dense`.
+        fusion: fusion of the maps of several layers, "mean" or "max", see `vidcam.cam.fusion.fuse`.
+        factor: number that a window's map is multiplied by, relative to the other windows of the clip, see
+            `vidcam.temporal.factor`; for "gradcam++softmax" always the probability.
+        context: reflect half a window of frames before the clip's first frame and after its last, so that frames at its
+            ends are also in the middle of a window. Not with `dense`.
         stride: source frames between the starts of windows; half a window by default, a quarter for `localize`.
         sampling_rate: source frames between the frames of a window; by default the one that brings the clip nearest
             to the frame rate that the network was trained at.
@@ -79,7 +79,7 @@ class Recipe(Validated):
             runs as with "auto", and your own stays where it is.
 
     Raises:
-        SettingsError: a setting is unknown or has a value that cannot work.
+        SettingsError: a setting is unknown or has a wrong value.
 
     Example:
         >>> Recipe(method="gradcam", stride=4).stride
@@ -136,10 +136,10 @@ class Recipe(Validated):
         return one_of(factor, FACTORS, "factor")
 
     def changed(self, **settings: Any) -> Self:
-        """Return a copy with other settings.
+        """Return a copy with the given settings changed.
 
         Raises:
-            SettingsError: as for a new one.
+            SettingsError: a setting is unknown or has a wrong value.
         """
         return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **settings})
 
@@ -161,7 +161,7 @@ class Settings(TypedDict, total=False):
 
 
 class PreprocessConfig(BaseModel):
-    """From a frame to the network's input; the fields of `vidcam.Preprocess`."""
+    """Preprocessing from a frame to the network's input: the fields of `vidcam.Preprocess`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -174,7 +174,7 @@ class PreprocessConfig(BaseModel):
 
 
 class OwnModelConfig(BaseModel):
-    """A user's own network: the function that makes it, and what it expects; see `vidcam.own_model`."""
+    """A user's own network: the function that makes it, and the arguments of `vidcam.own_model`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -191,10 +191,10 @@ class OwnModelConfig(BaseModel):
 
 
 class ExplainConfig(Recipe):
-    """A recipe, the network that it is for, and the target: what a YAML file holds and a command is given.
+    """A recipe, its network and its target: the settings of a YAML file and of a command.
 
     Attributes:
-        model: a name (`vidcam models` lists them), or in a YAML file a network of one's own.
+        model: a name (`vidcam models` lists them), or in a YAML file a user's own network.
         weights: "default", "none" or a file.
         labels: a text file with one class label a line.
         target: "top", "top5", a label, a class index, or "A - B".
@@ -206,10 +206,10 @@ class ExplainConfig(Recipe):
     target: str | int = Field(default="top", description="top, top5, a label, a class index, or 'A - B'.")
 
     def load(self) -> Model:
-        """Load the model with its weights and labels.
+        """Load the model with its weights and labels, and return it.
 
         Raises:
-            VidcamError: it cannot be had.
+            VidcamError: the model, weights, labels or device cannot be used.
         """
         from vidcam.models.registry import load_model
 
@@ -244,13 +244,13 @@ def read_config(
     defaults: Mapping[str, Any] = {},
     trusted: bool = False,
 ) -> ExplainConfig:
-    """Read a config from a YAML file, or take the defaults, with the flags that were given (not None) on top.
+    """Return the config of a YAML file, or the defaults, overridden by the flags that are not None.
 
     Args:
         path: the file.
         flags: settings by name.
-        defaults: settings that are others than those of `ExplainConfig`.
-        trusted: whether the file may name a factory, whose code is then run to make the network.
+        defaults: settings whose defaults differ from those of `ExplainConfig`.
+        trusted: True if the file can name a factory, whose code is then run to make the network.
 
     Raises:
         SettingsError: the file cannot be read, is not a mapping, has a wrong or unknown setting, or names code to run
@@ -274,7 +274,7 @@ def read_config(
 
 
 def _described(error: ValidationError, known: Mapping[str, Any]) -> str:
-    """Say which setting is wrong, why, and what was given."""
+    """Return a message that names the wrong setting, the reason and the value given."""
     first = max(error.errors(), key=lambda e: len(e["loc"]))  # the deepest: inside the model, not beside it
     name = ".".join(str(part) for part in first["loc"] if part != OwnModelConfig.__name__)
     if first["type"] == "extra_forbidden":

@@ -1,7 +1,7 @@
-"""Activations and gradients at target layers, at the price of a plain forward pass.
+"""Activations and gradients at target layers, at little more than the cost of a plain forward pass.
 
-The layers up to the first target (the trunk) run without recording a graph. There the activation is cut off and
-becomes a leaf; only the layers after it (the head) are recorded, and only they are differentiated.
+The layers up to the first target (the trunk) run without recording a graph. The activation is detached there and
+becomes a leaf: only the layers after it (the head) are recorded and differentiated.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ from vidcam.errors import LayerError, nearest
 
 
 class Capture:
-    """What one forward pass left behind: the `output` of the network and what a map needs at each target layer.
+    """The `output` of one forward pass, and the tensors that a map needs at each target layer.
 
-    All tensors of a layer are (N, C, T, H, W), without a graph, in the dtype the network computed them in.
+    All tensors of a layer are (N, C, T, H, W), without a graph, in the dtype in which the network computed them.
+
+    Attributes:
+        output: as the network returned it; the head's graph is kept.
     """
 
     def __init__(self, windows: Tensor, run: Callable[[Tensor], Any], pattern: Pattern) -> None:
@@ -35,14 +38,17 @@ class Capture:
 
     @property
     def activations(self) -> dict[str, Tensor]:
-        """Layer → its output."""
+        """Output of each layer by its name, (N, C, T, H, W)."""
         return {name: fold(kept.detach()) for name, (kept, fold) in self._kept.items()}
 
     def gradients(self, scores: Tensor) -> dict[str, Tensor]:
-        """Layer → dS/dA, the gradient of each window's score by its activation; may be called many times.
+        """Return the gradient of each window's score by its activation, dS/dA; can be called many times.
 
         Args:
             scores: (N,) scores computed from `output`, entry n from window n alone.
+
+        Returns:
+            Layer → (N, C, T, H, W).
 
         Raises:
             LayerError: the scores do not depend on a layer's activation.
@@ -64,9 +70,19 @@ class Capture:
         return gradients
 
     def cumulants(self, layer: str) -> tuple[Tensor, Tensor, Tensor]:
-        """First three cumulants over the classes, weighted by their probabilities, of dS_k/dA: mean, variance, skew.
+        """Return the first three cumulants of dS_k/dA over the classes k, weighted by their probabilities.
 
-        Runs the head backwards once for each class.
+        Runs one backward pass of the head for each class.
+
+        Args:
+            layer: name of a captured layer.
+
+        Returns:
+            Mean, variance and third cumulant, (N, C, T, H, W) each.
+
+        Raises:
+            LayerError: the scores do not depend on a layer's activation.
+            TargetError: the output holds no class scores.
         """
         if not self._cumulants:
             scores = class_scores(self.output, self._pattern)
@@ -82,10 +98,14 @@ class Capture:
         return self._cumulants[layer]
 
     def masked_scores(self, layer: str, score: ScoreFunction) -> Tensor:
-        """The score of each window seen through each channel of a layer: (N, C).
+        """Return the score of each window masked by each channel of a layer, (N, C).
 
-        A channel is interpolated to the size of the window, scaled to [0, 1] and multiplied onto the network's
-        input. Runs the network once for each channel.
+        A channel is interpolated to the size of the window, scaled to [0, 1] and multiplied with the window. Runs
+        one forward pass of the network for each channel.
+
+        Args:
+            layer: name of a captured layer.
+            score: a function of the network's output that returns one score per window, (N,).
         """
         scores = []
         self._watching = False
@@ -112,25 +132,23 @@ def captured(
     cut: Callable[[Tensor], Tensor] | None = None,
     pattern: Pattern = "n c",
 ) -> Iterator[Capture]:
-    """Run a network on windows and keep what a class activation map needs.
+    """Run a network on windows and yield a `Capture` of the tensors that a class activation map needs.
 
-    Where a module is called several times in one pass, its last call is the one explained. The network may be in
-    any dtype and memory layout; rectifiers that work in place after a layer do not touch the kept activation.
-    No hook and no gradient mode outlives the `with`, whatever is raised in it.
+    If a module is called several times in one pass, its last call is captured. The network can be in any dtype and
+    memory format; rectifiers that work in place after a layer do not change the captured activation. Hooks and the
+    gradient mode are restored when the `with` ends, also by an exception.
 
     Args:
         network: in evaluation mode.
         layers: names of modules in `network.named_modules()` whose output has time and space.
-        windows: (N, 3, T, H, W).
-        layout: how the layers arrange their output; channels first by default.
-        pack: makes the network's input from windows.
-        cut: where the windows are one long span: makes of the layer's output on it that of N windows, which the
-            head is given instead.
-
+        windows: (N, 3, T, H, W), preprocessed, on the network's device.
+        layout: order of axes in the layers' output; channels first by default.
+        pack: returns the network's input, given windows.
+        cut: returns the layer's output on N windows, given that on one long span of frames; the head computes on it.
         pattern: axes of the class scores in the network's output.
 
     Raises:
-        LayerError: there is no such layer, it was not called, or it gives something else.
+        LayerError: there is no such layer, it is not called, or its output is not (N, C, T, H, W) by the layout.
     """
     capture = Capture(windows, lambda windows: network(pack(windows)), pattern)
 
@@ -167,7 +185,7 @@ def captured(
 
 
 def module_named(network: nn.Module, name: str) -> nn.Module:
-    """The module of that name.
+    """Return the module of a name.
 
     Raises:
         LayerError: there is none; the message lists names to choose from.

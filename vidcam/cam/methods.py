@@ -1,8 +1,9 @@
-"""Class activation maps on space-time activations: activation and gradient in, map out.
+"""Class activation maps on space-time activations.
 
-Every method takes A, the target layer's `activation`, most take g = dS/dA, the `gradient` of the explained score
-before softmax, both (N, C, T, H, W), and all give a map (N, T, H, W) that is 0 or more. The names of a method's
-parameters say what it needs. Nothing is normalised, so the maps of different windows can be compared.
+Every method takes A, the target layer's `activation`; most take g = dS/dA, the `gradient` of the explained score
+before softmax; both are (N, C, T, H, W). All return a map (N, T, H, W) that is 0 or more. The names of a method's
+parameters are the tensors that it needs. Maps are not normalised, so those of different windows can be compared.
+The first line of a method's docstring is its line in `vidcam methods`.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ _OVER_SPACE = "n c t h w -> n c t 1 1"
 
 
 def gradcam_plus_plus_alpha(activation: Tensor, gradient: Tensor) -> Tensor:
-    """The pixel weights alpha of Grad-CAM++ for Y = exp(S), (N, C, T, H, W).
+    """Return the pixel weights alpha of Grad-CAM++ for Y = exp(S), (N, C, T, H, W).
 
         alpha = g² / (2 g² + g³ ΣA) = 1 / (2 + g ΣA) for g ≠ 0, and 0 where g or the denominator is 0,
 
     ΣA the sum of the channel over time and space. Chattopadhyay et al. 2018 (arXiv 1710.11063), eq. 19. The closed
-    form is exact when S is piecewise linear in A. The second form loses nothing when gradients are small.
+    form is exact when S is piecewise linear in A. The second form does not underflow when gradients are small.
     """
     total = reduce(activation, _OVER_SPACE_AND_TIME, "sum")
     denominator = 2 + gradient * total
@@ -41,9 +42,12 @@ def gradcam_plus_plus(activation: Tensor, gradient: Tensor) -> Tensor:
 
         w_k = Σ alpha_k relu(g_k),  L = relu(Σ_k w_k A_k)
 
-    The activation is rectified first; where the layer is a rectifier this changes nothing. The paper's weights carry
-    the factor exp(S), one positive number for a whole window: it is left out here, where a window stands alone, and
-    given back between the windows of a clip, see `vidcam.temporal.factor`.
+    The activation is rectified first, which changes nothing if the layer is a rectifier. The paper's weights have
+    the factor exp(S), one positive number for a whole window. It is left out here, because it does not change the map
+    of a single window, and applied between the windows of a clip, see `vidcam.temporal.factor`.
+
+    Returns:
+        The maps, (N, T, H, W), 0 or more.
     """
     activation = activation.clamp(min=0)
     positive = gradcam_plus_plus_alpha(activation, gradient) * gradient.clamp(min=0)
@@ -55,8 +59,12 @@ def gradcam_plus_plus_in_time(activation: Tensor, gradient: Tensor) -> Tensor:
 
         w_k(t) = Σ_ij alpha_k relu(g_k),  L(t) = relu(Σ_k w_k(t) A_k(t)),  ΣA in alpha over time and space
 
-    One weight for a whole window cannot tell at which step a channel speaks for the score. Where the head pools over
-    time and space g is the same at all steps, and so is w_k(t): the map is Grad-CAM++'s, divided by the steps.
+    One weight for a whole window does not depend on the step at which a channel raises the score. If the head pools
+    over time and space, g is the same at all steps, and so is w_k(t): the map is Grad-CAM++'s divided by the number of
+    steps.
+
+    Returns:
+        The maps, (N, T, H, W), 0 or more.
     """
     activation = activation.clamp(min=0)
     positive = gradcam_plus_plus_alpha(activation, gradient) * gradient.clamp(min=0)
@@ -71,13 +79,16 @@ def gradcam_plus_plus_softmax(activation: Tensor, gradient: Tensor, cumulants: t
 
         Y'/Y = d,   Y''/Y = d² - κ2,   Y'''/Y = d³ - 3 d κ2 - κ3,   alpha = Y'' / (2 Y'' + Y''' ΣA)
 
-    and w, L as in Grad-CAM++. The factor Y, one number for a whole window, is given back between the windows of a clip,
-    see `vidcam.temporal.factor`. Unlike exp(S) this alpha may
-    have a denominator near 0 and be large or negative there. Needs one backward pass of the head for each class.
+    and w, L as in Grad-CAM++. The factor Y, one number for a whole window, is applied between the windows of a clip,
+    see `vidcam.temporal.factor`. Unlike that of exp(S), this alpha can have a denominator near 0 and be large or negative
+    there. Needs one backward pass of the head for each class.
 
     Args:
-        activation, gradient: as everywhere.
+        activation, gradient: A and g, (N, C, T, H, W).
         cumulants: κ1, κ2, κ3, (N, C, T, H, W) each; see `Capture.cumulants`.
+
+    Returns:
+        The maps, (N, T, H, W), 0 or more.
     """
     activation = activation.clamp(min=0)
     mean, variance, skew = cumulants
@@ -93,7 +104,10 @@ def gradcam_plus_plus_softmax(activation: Tensor, gradient: Tensor, cumulants: t
 def gradcam_plus_plus_signed(activation: Tensor, gradient: Tensor) -> Tensor:
     """The paper's ablation: Grad-CAM++ without the relu on the gradients, w_k = Σ alpha_k g_k (arXiv 1710.11063, section 6).
 
-    Where g is negative alpha may have a denominator near 0 and be large: a control, not an explanation to show.
+    If g is negative, alpha can have a denominator near 0 and be large: a control, not an explanation to show.
+
+    Returns:
+        The maps, (N, T, H, W), 0 or more.
     """
     activation = activation.clamp(min=0)
     alpha = gradcam_plus_plus_alpha(activation, gradient)
@@ -104,6 +118,9 @@ def gradcam(activation: Tensor, gradient: Tensor) -> Tensor:
     """Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391, eqs. 1 and 2), over time and space.
 
     w_k = mean of g_k,  L = relu(Σ_k w_k A_k)
+
+    Returns:
+        The maps, (N, T, H, W), 0 or more.
     """
     return _weighted(activation, reduce(gradient, _OVER_SPACE_AND_TIME, "mean"))
 
@@ -111,7 +128,10 @@ def gradcam(activation: Tensor, gradient: Tensor) -> Tensor:
 def gradcam_in_time(activation: Tensor, gradient: Tensor) -> Tensor:
     """Grad-CAM with weights for each step in time: w_k(t) = mean of g_k over space,  L(t) = relu(Σ_k w_k(t) A_k(t)).
 
-    Where the head pools over time and space it is Grad-CAM (arXiv 1610.02391, eqs. 1 and 2).
+    If the head pools over time and space, it is Grad-CAM (arXiv 1610.02391, eqs. 1 and 2).
+
+    Returns:
+        The maps, (N, T, H, W), 0 or more.
     """
     return _weighted(activation, reduce(gradient, _OVER_SPACE, "mean"))
 
@@ -119,18 +139,29 @@ def gradcam_in_time(activation: Tensor, gradient: Tensor) -> Tensor:
 def gradcam_plus(activation: Tensor, gradient: Tensor) -> Tensor:
     """Grad-CAM of the positive gradients alone, w_k = mean of relu(g_k).
 
-    What Grad-CAM++ amounts to according to Lerma and Lucas 2022 (arXiv 2205.10838).
+    Grad-CAM++ is nearly equal to it according to Lerma and Lucas 2022 (arXiv 2205.10838).
+
+    Returns:
+        The maps, (N, T, H, W), 0 or more.
     """
     return _weighted(activation, reduce(gradient.clamp(min=0), _OVER_SPACE_AND_TIME, "mean"))
 
 
 def hirescam(activation: Tensor, gradient: Tensor) -> Tensor:
-    """HiResCAM (Draelos and Carin 2020, arXiv 2011.08891): L = relu(Σ_k g_k A_k), position by position."""
+    """HiResCAM (Draelos and Carin 2020, arXiv 2011.08891): L = relu(Σ_k g_k A_k), position by position.
+
+    Returns:
+        The maps, (N, T, H, W), 0 or more.
+    """
     return einsum(gradient, activation, "n c t h w, n c t h w -> n t h w").clamp(min=0)
 
 
 def layercam(activation: Tensor, gradient: Tensor) -> Tensor:
-    """LayerCAM (Jiang et al. 2021, IEEE TIP 30, eqs. 6 and 7): L = relu(Σ_k relu(g_k) A_k), position by position."""
+    """LayerCAM (Jiang et al. 2021, IEEE TIP 30, eqs. 6 and 7): L = relu(Σ_k relu(g_k) A_k), position by position.
+
+    Returns:
+        The maps, (N, T, H, W), 0 or more.
+    """
     return hirescam(activation, gradient.clamp(min=0))
 
 
@@ -138,6 +169,9 @@ def xgradcam(activation: Tensor, gradient: Tensor) -> Tensor:
     """XGrad-CAM (Fu et al. 2020, arXiv 2008.02312, eq. 8).
 
     w_k = Σ A_k g_k / Σ A_k (0 where the sum is 0),  L = relu(Σ_k w_k A_k)
+
+    Returns:
+        The maps, (N, T, H, W), 0 or more.
     """
     total = reduce(activation, _OVER_SPACE_AND_TIME, "sum")
     weighted = reduce(gradient * activation, _OVER_SPACE_AND_TIME, "sum")
@@ -148,13 +182,16 @@ def xgradcam(activation: Tensor, gradient: Tensor) -> Tensor:
 def score_cam(activation: Tensor, masked_scores: Tensor) -> Tensor:
     """Score-CAM (Wang et al. 2020, arXiv 1910.01279, eqs. 5 to 8): no gradient, but one forward pass for each channel.
 
-    w = softmax over the channels of the score of the window seen through each,  L = relu(Σ_k w_k A_k)
+    w = softmax over the channels of the scores of the window masked by each,  L = relu(Σ_k w_k A_k)
 
-    The score of a baseline, which the paper subtracts, is the same for all channels and falls out of the softmax.
+    The score of a baseline, which the paper subtracts, is the same for all channels and cancels in the softmax.
 
     Args:
-        activation: as everywhere.
+        activation: A, (N, C, T, H, W).
         masked_scores: (N, C); see `Capture.masked_scores`.
+
+    Returns:
+        The maps, (N, T, H, W), 0 or more.
     """
     return _weighted(activation, rearrange(masked_scores.softmax(1), "n c -> n c 1 1 1"))
 
@@ -162,8 +199,11 @@ def score_cam(activation: Tensor, masked_scores: Tensor) -> Tensor:
 def saliency_tubes(activation: Tensor, gradient: Tensor) -> Tensor:
     """Saliency Tubes (Stergiou et al. 2019, arXiv 1902.01078): the layer's channels weighted by the class's weights.
 
-    w_k is the weight of channel k in the linear layer behind global average pooling, which is Σ g_k there.
+    w_k is the weight of channel k in the linear layer after global average pooling, which equals Σ g_k.
     L = relu(Σ_k w_k A_k). Defined only for such a head.
+
+    Returns:
+        The maps, (N, T, H, W), 0 or more.
 
     Raises:
         LayerError: g varies within a channel, so that the layer is not followed by global pooling and a linear layer.
@@ -179,7 +219,7 @@ def saliency_tubes(activation: Tensor, gradient: Tensor) -> Tensor:
 
 
 def _weighted(activation: Tensor, weights: Tensor) -> Tensor:
-    """relu(Σ_k w_k A_k) with weights (N, C, 1 or T, 1, 1)."""
+    """Return relu(Σ_k w_k A_k), (N, T, H, W), with weights (N, C, 1 or T, 1, 1)."""
     if weights.shape[2] == 1:
         return einsum(weights[:, :, 0, 0, 0], activation, "n c, n c t h w -> n t h w").clamp(min=0)
     return einsum(weights[:, :, :, 0, 0], activation, "n c t, n c t h w -> n t h w").clamp(min=0)
@@ -202,7 +242,7 @@ METHODS: dict[str, Method] = {
 
 
 def method_named(name: str) -> Method:
-    """The method of that name.
+    """Return the method of a name in `METHODS`.
 
     Raises:
         SettingsError: there is none.
@@ -213,5 +253,5 @@ def method_named(name: str) -> Method:
 
 
 def needs(method: Method) -> frozenset[str]:
-    """What a method takes, by the names of its parameters: activation, gradient, cumulants, masked_scores."""
+    """Return the names of the tensors that a method takes: of activation, gradient, cumulants, masked_scores."""
     return frozenset(inspect.signature(method).parameters)

@@ -1,5 +1,4 @@
-"""What is being explained: a class given by index, label or rank, a difference of two, or any
-scalar of the output."""
+"""Targets of an explanation: a class by index, label or rank, a contrast of two, a class at a time, or a function."""
 
 from __future__ import annotations
 
@@ -24,7 +23,14 @@ _AT = re.compile(r"(.+?)\s*@\s*(\d{1,9}(?:\.\d{1,9})?)\s*s?", re.DOTALL)
 
 @dataclass(frozen=True)
 class Contrast:
-    """Why one class and not another: the difference of their scores before softmax."""
+    """Contrast of two classes, why one and not the other: the difference of their scores before softmax.
+
+    Attributes:
+        toward: index of the class that is explained.
+        against: index of the class that it is compared with.
+        label: for people.
+        pattern: axes of the network's scores.
+    """
 
     toward: int
     against: int
@@ -32,18 +38,22 @@ class Contrast:
     pattern: Pattern = "n c"
 
     def __call__(self, output: Any) -> Tensor:
-        """(N,) differences from a network's output."""
+        """Return the difference of the scores of each window, (N,), in a network's output.
+
+        Raises:
+            TargetError: the output holds no class scores.
+        """
         scores = class_scores(output, self.pattern)
         return scores[:, self.toward] - scores[:, self.against]
 
 
 @dataclass(frozen=True)
 class InTime:
-    """Why a class at a time of the clip: its score at the network's step that is nearest to it.
+    """A class at a time of the clip: its score at the step of the network that is nearest to the time.
 
     Attributes:
         index: of the class.
-        seconds: on the clip's clock.
+        seconds: time on the clip's clock.
         label: for people.
     """
 
@@ -82,12 +92,16 @@ def frame_scores(output: Any, pattern: Pattern = "n c") -> Tensor:
 def class_scores(output: Any, pattern: Pattern = "n c") -> Tensor:
     """Return the class scores (N, classes) in a network's output.
 
-    Understood are a tensor; an object with `.logits`; a mapping with "logits", or with a single matrix; a tuple or
-    list whose first matrix they are. Scores of frames are one score of the window by log Σ_t exp(S_t): the class is
-    there if it is at some time, and the frames in which it is strongest count most.
+    The scores of frames become one score of the window by log Σ_t exp(S_t), in which the frames with the highest
+    scores count most.
+
+    Args:
+        output: a tensor; an object with `.logits`; a mapping with "logits" or with a single tensor of as many axes as
+            the pattern has; or a tuple or list, of which the first such tensor is taken.
+        pattern: axes of the scores.
 
     Raises:
-        TargetError: none of these.
+        TargetError: the output holds no such scores.
     """
     if pattern == "n c":
         return _scores(output, 2, pattern)
@@ -117,12 +131,23 @@ def _scores(output: Any, axes: int, pattern: str) -> Tensor:
 
 
 def classes(indices: Tensor, pattern: Pattern = "n c") -> ScoreFunction:
-    """The score of one class for each window, given its index, (N,)."""
+    """Return a function from a network's output to the score of one class for each window, (N,).
+
+    Args:
+        indices: of the classes, (N,).
+        pattern: axes of the network's scores.
+    """
     return lambda output: class_scores(output, pattern)[torch.arange(len(indices)), indices]
 
 
 def in_time(index: int, steps: Tensor, pattern: Pattern) -> ScoreFunction:
-    """The score of one class at a step of each window, (N,)."""
+    """Return a function from a network's output to the score of a class at one step of each window, (N,).
+
+    Args:
+        index: of the class.
+        steps: in time, one for each window, (N,).
+        pattern: axes of the network's scores.
+    """
     return lambda output: frame_scores(output, pattern)[torch.arange(len(steps)), index, steps]
 
 
@@ -160,7 +185,11 @@ def target_of(target: Target, labels: Sequence[str], pattern: Pattern = "n c") -
 
 
 def top_count(target: Target) -> int | None:
-    """How many of a clip's top classes a target asks for: "top" 1, "top5" 5; None for any other target."""
+    """Return the number of top classes in a target: 1 for "top", 5 for "top5", None for any other target.
+
+    Raises:
+        TargetError: the number is 0.
+    """
     match = re.fullmatch(r"top[- ]?(\d{0,6})", target.strip(), re.IGNORECASE) if isinstance(target, str) else None
     if match is None:
         return None
@@ -171,10 +200,12 @@ def top_count(target: Target) -> int | None:
 
 
 def class_index(target: int | str, labels: Sequence[str]) -> int:
-    """The index of a class given by index or by label: exact, else the only one equal without regard to case.
+    """Return the index of a class given by index or by label.
+
+    A label matches exactly, or else as the only one that is equal when case is ignored.
 
     Raises:
-        TargetError: the index is out of range, or no label matches; the message lists the nearest labels.
+        TargetError: the index is out of range; or no label, or several, match; the message lists the nearest labels.
     """
     if isinstance(target, int) or (re.fullmatch(r"-?\d{1,18}", target.strip()) and target not in labels):
         index = int(target)

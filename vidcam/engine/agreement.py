@@ -11,11 +11,11 @@ from vidcam.engine.attribution import Attributed
 
 @dataclass(frozen=True)
 class Agreement:
-    """How closely two computations agree on the same windows.
+    """Agreement of two computations on the same windows.
 
     Attributes:
-        correlation: Pearson's, of their maps; the lowest over methods and layers.
-        same_top: whether they have the same most probable class in every window.
+        correlation: Pearson's, of their maps, in [-1, 1]; the lowest over methods and layers.
+        same_top: True if the most probable class is the same in every window.
     """
 
     correlation: float
@@ -23,10 +23,10 @@ class Agreement:
 
 
 def agreement(one: Attributed, other: Attributed) -> Agreement:
-    """Compare the maps of the same targets of the same windows.
+    """Return the agreement of two computations of the same targets in the same windows.
 
-    The maps of one method at one layer are compared all together, so that faint maps, of windows in which there is
-    little to see, count as little as they do in the explanation.
+    The maps of one method at one layer are compared all together, so that windows with little evidence count as little
+    as they do in the explanation.
     """
     pairs: dict[tuple[str, str], list[tuple[np.ndarray, np.ndarray]]] = {}
     for a, b in zip(one.maps, other.maps, strict=True):
@@ -38,7 +38,7 @@ def agreement(one: Attributed, other: Attributed) -> Agreement:
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Return Pearson's correlation of two maps of the same shape; where one of them is constant, 1 if both are, else 0."""
+    """Return Pearson's correlation of two maps of the same shape; 1 if both are constant, 0 if only one is."""
     x, y = (np.ravel(m).astype(np.float64) - np.mean(m, dtype=np.float64) for m in (a, b))
     norm = float(np.linalg.norm(x) * np.linalg.norm(y))
     return float(x @ y / norm) if norm > 0 else float(not x.any() and not y.any())

@@ -1,4 +1,4 @@
-"""Attribution: from a batch of windows to its maps."""
+"""Attribution: the maps of a batch of windows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Key = int | InTime | ScoreFunction
 """A target: the index of a class, a class at a time, or a function of the output."""
 
 Choose = Callable[[np.ndarray], Sequence[Sequence[Key]]]
-"""From the probabilities of windows, (N, classes), to the targets of each."""
+"""Returns the targets of each window, given the probabilities of the windows, (N, classes)."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,10 @@ class WindowMap:
 
     Attributes:
         heat: (method, layer) → map (t, h, w).
-        raw: the target's score before softmax; -inf where a class at a time is not in the window.
-        probability: of the target's class, of the class that a contrast speaks for; None for another function.
-        curve: (t,) the probability of a class at each step for which the network has scores, else the raw score.
+        raw: the target's score before softmax; -inf if the target is a class at a time outside the window.
+        probability: of the target's class, in [0, 1]; of the first class of a contrast; None for another function.
+        curve: (t,) the probability of a class at each step for which the network has scores; for a contrast or
+            function the raw score, (1,).
     """
 
     heat: dict[tuple[str, str], np.ndarray]
@@ -47,12 +48,12 @@ Maps = dict[Key, WindowMap]
 
 @dataclass(frozen=True)
 class Attributed:
-    """A batch of windows, explained.
+    """The probabilities and maps of a batch of N windows.
 
     Attributes:
-        probabilities: (N, classes) of each window.
-        curves: (N, t, classes) at each step for which the network has scores; t is 1 where it scores windows.
-        maps: of each window.
+        probabilities: (N, classes).
+        curves: (N, t, classes) probabilities at each step for which the network has scores; t is 1 if it scores windows.
+        maps: of each window by target.
     """
 
     probabilities: np.ndarray
@@ -62,7 +63,7 @@ class Attributed:
 
 @dataclass
 class Attributor:
-    """Explains windows at fixed layers by fixed methods.
+    """Attributor of windows at fixed layers by fixed methods.
 
     Attributes:
         model: the network.
@@ -77,12 +78,16 @@ class Attributor:
     max_batch: int = field(default=sys.maxsize, init=False)
 
     def maps(self, batch: Batch, choose: Choose) -> Attributed:
-        """Explain each window of a batch for the targets that are chosen for it.
+        """Return the probabilities of a batch and the maps of the targets that are chosen for each window.
 
         A batch that does not fit into the device's memory is computed in halves, and so are those after it.
 
+        Args:
+            batch: the windows.
+            choose: returns the targets of each window.
+
         Raises:
-            ModelError: a single window does not fit, or a span; or the scores are not finite.
+            ModelError: a single window, or a span, does not fit into memory; or the scores are not finite.
             VidcamError: a layer or target cannot be explained.
         """
         windows = len(batch.starts)
@@ -97,7 +102,7 @@ class Attributor:
                     raise ModelError(
                         f"the memory of {self.model.device} does not take {what}, or choose a smaller network"
                     ) from error
-            torch.cuda.empty_cache()  # not above: until the except is left, the error holds what was computed
+            torch.cuda.empty_cache()  # after the except: the error holds the tensors until then
             self.max_batch = windows // 2
         half = windows // 2
         found = [self.maps(batch.part(of), choose) for of in (slice(half), slice(half, None))]
@@ -144,7 +149,13 @@ class Attributor:
     def _scored(
         self, chosen: Sequence[Sequence[Key]], batch: Batch, steps: int
     ) -> Iterator[tuple[Sequence[Key], ScoreFunction, np.ndarray]]:
-        """Give the targets of the windows one at a time: a target of each, their scores, and the windows it is in."""
+        """Yield one target of each window at a time, (N,), the function of their scores, and a mask, (N,) bool.
+
+        The mask is False for windows that do not hold the target's time.
+
+        Raises:
+            TargetError: a target has a time and the windows have none.
+        """
         pattern, everywhere = self.model.spec.scores, np.ones(len(chosen), bool)
         indices = [[key for key in keys if isinstance(key, int)] for keys in chosen]
         for rank in range(max(map(len, indices))):
@@ -159,7 +170,7 @@ class Attributor:
 
 
 def _class_of(key: Key) -> int | None:
-    """Return the class whose probability is that of a target."""
+    """Return the index of the class whose probability is that of a target; None for a function."""
     match key:
         case int():
             return key
@@ -171,7 +182,12 @@ def _class_of(key: Key) -> int | None:
 
 
 def _steps_at(seconds: float, batch: Batch, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the step of each window that is nearest to a time, (N,), and the windows that hold the time, (N,) bool.
+    """Return the step of each window that is nearest to a time, (N,), and a mask of windows that hold it, (N,) bool.
+
+    Args:
+        seconds: the time on the clip's clock.
+        batch: the windows.
+        steps: in time, for which the network has scores in a window.
 
     Raises:
         TargetError: the windows have no times.

@@ -1,4 +1,4 @@
-"""Resized frames: a source as the network sees it, decoded once wherever the frames fit into a buffer."""
+"""Resized frames: a source resized for the network, decoded once if the frames fit into a buffer."""
 
 from __future__ import annotations
 
@@ -15,18 +15,22 @@ from vidcam.models.preprocess import Preprocess
 from vidcam.video.source import FrameSource
 
 IN_MEMORY = 64 << 20
-"""Bytes of the buffer above which it is a temporary file."""
+"""Bytes above which the buffer is a temporary file."""
 
 BUFFERED = 512 << 20
-"""Bytes of a source that can be read again beyond which its frames are read again; others are buffered whole."""
+"""Most bytes that are buffered of a source that can be read again; other sources are buffered whole."""
 
 
 class ResizedFrames:
-    """Times in seconds and frames (h, w, 3) uint8, readable any number of times, also by several threads at once.
+    """Iterable of times in seconds and frames (h, w, 3) uint8 that can be read many times, also by several threads.
 
     Args:
-        source: read once, as far as the frames fit into the buffer.
-        preprocess: how a frame is resized and cropped.
+        source: decoded once, as far as the frames fit into the buffer.
+        preprocess: resizes and crops the frames.
+
+    Raises:
+        ClipError: while it is read: the source cannot be decoded; or it can be read only once, and the temporary folder
+            has no space for its frames.
     """
 
     def __init__(self, source: FrameSource, preprocess: Preprocess) -> None:

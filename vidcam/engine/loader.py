@@ -1,4 +1,4 @@
-"""Window loader: a source, resized and cut into batches of windows on another thread, ahead of the network."""
+"""Window loader: resizes a source and cuts it into batches of windows, prefetched on another thread."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from vidcam.video.source import FrameSource
 from vidcam.video.windows import Window, Windowing, sliding_windows, windows_with_context
 
 Progress = Callable[[int, int], None]
-"""Called with the frames done and the frames the header announces, 0 where it does not say."""
+"""Called with the number of frames done and the number that the header announces, 0 if it announces none."""
 
-_FEW_STEPS = 8  # between frames, that tell nothing about a rate
-_VARIES = 1.9  # ratio of a clip's long steps to its short ones that makes its rate a variable one
-_OFF = 1.3  # ratio of the rate that the network sees to the one it was trained at that is said
-_AHEAD = 2  # batches that wait
+_FEW_STEPS = 8  # between frames; too few to measure a rate
+_VARIES = 1.9  # least ratio of a clip's long steps to its short ones at which its rate is called variable
+_OFF = 1.3  # ratio of the rate that the network sees to the one it was trained at, beyond which a note is given
+_AHEAD = 2  # prefetched batches
 _GIVE_BACK_EVERY = 16  # batches; holes between small results would otherwise grow with the length of the clip
 
 
@@ -38,11 +38,11 @@ class Batch:
 
     Attributes:
         starts: source frame of each window.
-        given: the network's input, normalised, on its device: (N, 3, T, H, W), one window each; or, where there is a
-            `cut`, one long span (1, 3, L, H, W).
-        cut: makes of the target layer's output on the span that of the N windows.
-        times: (N, T) seconds of the windows' frames on the clip's clock; NaN for frames that are not the clip's own. None
-            where windows have no clip.
+        given: the network's input, normalised, on its device: N windows (N, 3, T, H, W); or, with a `cut`, one long span
+            (1, 3, L, H, W).
+        cut: returns the target layer's output on the N windows, given its output on the span.
+        times: (N, T) seconds of the windows' frames on the clip's clock; NaN for repeated and mirrored frames. None if
+            the windows are not of a clip.
     """
 
     starts: list[int]
@@ -51,26 +51,26 @@ class Batch:
     times: np.ndarray | None = None
 
     def part(self, of: slice) -> Batch:
-        """Return some of the windows, where each is a row."""
+        """Return a batch of some of the windows; for batches without a `cut`."""
         times = None if self.times is None else self.times[of]
         return Batch(self.starts[of], self.given[of], times=times)
 
 
 class WindowLoader:
-    """The windows of one source, batch by batch; can be read several times.
+    """Loader of the windows of one source, in batches; can be read several times.
 
     Args:
-        source: what is read.
-        spec: of the network: how frames are resized.
-        windowing: how the source is cut.
-        progress: called with the frames read and those announced.
-        context: whether windows begin before the source and end behind it, see `windows_with_context`.
+        source: the frames.
+        spec: of the network; its `preprocess` resizes the frames.
+        windowing: length, stride and sampling rate of the windows.
+        progress: called with the number of frames read and of those announced.
+        context: True for windows that begin before the source and end after it, see `windows_with_context`.
 
     Attributes:
         source, windowing, context: as given.
         times: seconds of the frames of the last reading.
-        padded: repeated frames in its last window.
-        began: when the loader was made, on `time.perf_counter`.
+        padded: number of repeated frames in its last window.
+        began: time at which the loader was made, by `time.perf_counter`, in seconds.
     """
 
     def __init__(
@@ -92,12 +92,20 @@ class WindowLoader:
         self._frames = ResizedFrames(source, spec.preprocess)
 
     def batches(self, model: Model, only: Collection[int] | None = None) -> Generator[Batch]:
-        """Give the windows, or those that start at the given frames, in batches made on a thread of their own."""
+        """Return a generator of batches, prefetched on another thread.
+
+        Args:
+            model: the network that takes the batches.
+            only: source frames; windows that start at others are left out. By default all windows are given.
+
+        Raises:
+            ClipError: while it is read: the source cannot be decoded or buffered.
+        """
         windows = (w for w in self._windows() if only is None or w.start in only)
         return prefetch((self._timed(batch) for batch in batches(model, windows)), _AHEAD)
 
     def first(self, count: int) -> list[Window[np.ndarray]]:
-        """Return the first windows."""
+        """Return the first `count` windows, or fewer if the source has fewer."""
         frames = (pixels for _, pixels in self._frames)
         with closing(sliding_windows(frames, self.windowing)) as windows:
             return list(islice(windows, count))
@@ -108,18 +116,18 @@ class WindowLoader:
             yield window
 
     def _timed(self, batch: Batch) -> Batch:
-        """Return a batch with the times of its frames, all of which are read."""
+        """Return the batch with the times of its frames, which have been read."""
         times = np.array(self.times)
         at = np.array(batch.starts)[:, None] + np.arange(self.windowing.length) * self.windowing.sampling_rate
         own = (at >= 0) & (at < len(times))
         return replace(batch, times=np.where(own, times[np.clip(at, 0, len(times) - 1)], np.nan))
 
     def inside(self, starts: Sequence[int]) -> np.ndarray:
-        """Return which windows, by their starts, lie inside the source: (W,) bool."""
+        """Return a mask, (W,) bool, of the windows that lie inside the source, given the source frames they start at."""
         return np.array([0 <= start <= max(0, len(self.times) - self.windowing.span) for start in starts])
 
     def frames(self) -> Iterator[np.ndarray]:
-        """Give the frames as the network sees them, counted."""
+        """Yield the resized frames, (h, w, 3) uint8; store their times and report progress."""
         self.times = []
         for seconds, pixels in self._frames:
             self.times.append(seconds)
@@ -127,7 +135,7 @@ class WindowLoader:
             yield pixels
 
     def warnings(self) -> tuple[str, ...]:
-        """Return notes on the source for its user, once it is read."""
+        """Return notes on the source for its user; call it after the source is read."""
         notes = [*self.source.warnings, *self._about_rates()]
         if self.padded:
             notes.append(
@@ -137,7 +145,7 @@ class WindowLoader:
         return tuple(notes)
 
     def _about_rates(self) -> Iterator[str]:
-        """Say where windows, which count frames, do not last as long as those that the network was trained on."""
+        """Yield a note for each reason why windows do not last as long as those that the network was trained on."""
         name, trained = Path(self.source.name).name, self._spec.frame_rate
         steps = np.diff(self.times)
         if len(steps) < _FEW_STEPS or not trained:
@@ -159,18 +167,18 @@ class WindowLoader:
 def windowing_of(
     frame_rate: float, spec: ModelSpec, stride: int | None, sampling_rate: int | None, *, overlap: int
 ) -> Windowing:
-    """Return how frames are cut into windows.
+    """Return the windowing of a source for a network.
 
     Args:
         frame_rate: frames per second of the source.
         spec: of the network: frames per window, and the frame rate that it was trained at.
-        stride: source frames between windows; by default `overlap` windows see each frame.
+        stride: source frames between the starts of windows; by default each frame is in `overlap` windows.
         sampling_rate: source frames between the frames of a window; by default the whole number that is nearest to
             `frame_rate` over the network's.
-        overlap: windows that see each frame where no stride is given.
+        overlap: number of windows that each frame is in if no stride is given.
 
     Raises:
-        SettingsError: the stride would leave frames unexplained.
+        SettingsError: a value is not an integer of 1 or more, or the stride is longer than a window.
     """
     natural = max(1, round(frame_rate / spec.frame_rate)) if spec.frame_rate else 1
     rate = natural if sampling_rate is None else sampling_rate
@@ -179,7 +187,7 @@ def windowing_of(
 
 
 def batches(model: Model, windows: Iterable[Window[np.ndarray]]) -> Iterator[Batch]:
-    """Give windows in batches of the size that suits the model's device, and return freed memory now and then."""
+    """Yield windows in batches of the size that suits the model's device; return freed memory to the kernel regularly."""
     remaining, given, most = iter(windows), 0, windows_at_once(model)
     while some := list(islice(remaining, most)):
         yield Batch([w.start for w in some], network_input(model, [w.frames for w in some]))
@@ -189,14 +197,14 @@ def batches(model: Model, windows: Iterable[Window[np.ndarray]]) -> Iterator[Bat
 
 
 def network_input(model: Model, frames: Sequence[Sequence[np.ndarray]]) -> Tensor:
-    """Make N windows of T resized frames (H, W, 3) uint8 the network's input (N, 3, T, H, W), on its device."""
+    """Return the network's input, (N, 3, T, H, W) on its device, from N windows of T resized frames (H, W, 3) uint8."""
     pixels = stacked(frames)
-    if model.device.type == "cuda":  # a quarter of the bytes that normalised ones have
+    if model.device.type == "cuda":  # uint8: a quarter of the bytes of normalised pixels
         pixels = pixels.pin_memory().to(model.device, non_blocking=True)
     return normalised(model, pixels)
 
 
 def normalised(model: Model, pixels: Tensor) -> Tensor:
-    """Normalise windows of pixels (N, 3, T, H, W) in 0..255, on the network's device and in its dtype."""
+    """Return normalised windows, (N, 3, T, H, W) on the network's device and in its dtype, from pixels in 0..255."""
     given = model.spec.preprocess.normalized(pixels).to(model.device, model.float_dtype)
     return given.contiguous(memory_format=torch.channels_last_3d)

@@ -12,14 +12,14 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
 
 def keep_freed_memory() -> bool:
-    """Make freed memory stay with the process, so that the next large tensor does not have to be mapped anew.
+    """Keep freed memory in the process, so that the next large tensor does not need new pages.
 
-    glibc gives every block above 32 MB back to the kernel when it is freed, and the next one is zeroed page by page
-    at its first touch. Activations on space-time are such blocks: training the bundled C3D on a CPU takes twice
-    as long that way. Does nothing where the C library is another one.
+    glibc returns every block above 32 MB to the kernel when it is freed, and the kernel zeroes the pages of the next one
+    at their first use. Activations in space and time are such blocks: training the bundled C3D on a CPU takes twice
+    as long with it. Does nothing if the C library is another one.
 
     Returns:
-        Whether the allocator was told.
+        True if the allocator accepted the settings.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -30,18 +30,18 @@ def keep_freed_memory() -> bool:
 
 
 def give_back_freed_memory() -> None:
-    """Give the kernel the pages glibc holds that nothing lies on, holes in the heap included.
+    """Return the free pages of glibc's heap to the kernel, those between allocated blocks included.
 
-    Large tensors come and go while small results stay, and leave holes that grow over a long clip.
-    Does nothing where the C library is another one.
+    Freed large tensors leave holes between the small results that are kept, and the holes grow over a long clip.
+    Does nothing if the C library is another one.
     """
     if sys.platform.startswith("linux") and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)
 
 
 def separate_copy(array: np.ndarray) -> np.ndarray:
-    """Copy into a private mapping, so that long-lived results do not fragment the heap."""
-    # Private ones that lie side by side are one to the kernel, which allows some ten thousands.
+    """Return a copy of an array in a private mapping, so that long-lived results do not fragment the heap."""
+    # The kernel merges adjacent private mappings; it allows some ten thousand mappings in a process.
     private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if sys.platform != "win32" else {}
     pages = mmap.mmap(-1, max(1, array.nbytes), **private)
     copy = np.frombuffer(pages, array.dtype, array.size).reshape(array.shape)

@@ -1,4 +1,4 @@
-"""Precision check: a trunk in a shorter float is used where it gives the same explanation."""
+"""Precision check: reduced precision in the trunk is accepted if it gives the same explanation."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def optimized(model: Model, layers: Sequence[str], dtype: str, loader: WindowLoa
     """Return a copy of a model optimized for inference, checked on the first window of a loader.
 
     With "auto" the trunk computes in the dtype that is fastest on this device if the explanation stays the same: the
-    window's Grad-CAM++ maps must correlate by `SAME` or more with those of the network as it was, and the top class be
-    the same. Otherwise it computes in float32 and the model's note says why. A dtype that is asked for is used, and
-    the note says if the explanation does not stay the same. An optimized model and, for "auto", a clip of few windows
-    are left as they are.
+    window's Grad-CAM++ map must have a correlation of `SAME` or more with that of the original network, and the top
+    class must be the same. Otherwise it computes in float32, and the model's note gives the reason. Any other dtype is
+    used as given, and the note says if the explanation changes. The model itself is returned if it is optimized
+    already or, for "auto", if the clip has few windows.
 
     The last copy is cached with its model until a parameter changes.
 
     Args:
-        model: as it was loaded.
+        model: the original network.
         layers: names of the target layers.
         dtype: "auto", "float32", "bfloat16" or "float16".
         loader: of the clip.
@@ -47,15 +47,15 @@ def optimized(model: Model, layers: Sequence[str], dtype: str, loader: WindowLoa
     state = [(t.data_ptr(), t._version) for t in [*model.network.parameters(), *model.network.buffers()]]
     known = model.cache.get(settings)
     if known is None or known[0] != state:
-        model.cache.clear()  # before the next copy is made: only one is held
+        model.cache.clear()  # before the next copy is made, so that memory holds only one
         model.cache[settings] = state, _checked(model, layers, dtype, loader)
     return model.cache[settings][1]
 
 
 def shortest_dtype(model: Model, layers: Sequence[str], loader: WindowLoader) -> str:
-    """Return the dtype that "auto" computes in, however short the clip is.
+    """Return the dtype that "auto" computes in, "float32" or another, also for a clip of few windows.
 
-    For runs over many clips that all have to be computed alike, wherever they are.
+    Used by runs over many clips that must all be computed in the same dtype, on every machine.
     """
     return _checked(model, layers, "auto", loader).dtype
 

@@ -1,8 +1,8 @@
-"""Span loader: the trunk is run once over a long span, and windows are cut from its output.
+"""Span loader: the trunk runs once over a long span, and windows are cut from its output.
 
-Overlapping windows share their trunk. This is another computation than window by window, not the same one faster: the
-zeros that pad both ends of a window are gone, and a window that begins between two steps of the layer gets steps
-interpolated between them. How closely the two agree is measured on the clip's first windows.
+Overlapping windows share the trunk's output. The result approximates the one window by window: the zero padding at both
+ends of a window is missing, and a window that begins between two steps of the layer gets steps interpolated between
+them. The agreement of the two is measured on the clip's first windows.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _CHECKED = 2  # windows that are computed both densely and one by one
 
 
 class SpanLoader(WindowLoader):
-    """The windows of one source in long spans.
+    """Loader of the windows of one source in long spans.
 
     Args:
         source, spec, windowing, progress: as for `WindowLoader`.
-        steps: in time, that the target layer gives for one window; see `vidcam.models.inference.steps_of`.
+        steps: number of steps in time of the target layer's output on one window; see `vidcam.models.inference.steps_of`.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class SpanLoader(WindowLoader):
         self._steps = steps
 
     def batches(self, model: Model, only: Collection[int] | None = None) -> Generator[Batch]:
-        """Give the spans with the windows in them, or those of the windows that start at the given frames."""
+        """Return a generator of batches, one span each, prefetched on another thread. Arguments as for `WindowLoader`."""
         return prefetch(self._spans(model, only), 1)
 
     def _spans(self, model: Model, only: Collection[int] | None) -> Iterator[Batch]:
         window, steps = self.windowing.length, self._steps
-        # A span is one row of the batch: as long as so many windows, it takes as much memory.
+        # A span is one row of the batch; it takes as much memory as the windows that it is as long as.
         several = max(_SHORTEST, min(_LONGEST, 8 * windows_at_once(model)))
         for span in long_spans(self.frames(), self.windowing, several * window, max(1, window // steps)):
             self.padded = span.padded
@@ -62,7 +62,14 @@ class SpanLoader(WindowLoader):
 
 
 def dense_agreement(loader: WindowLoader, attributor: Attributor, batch: Batch, dense: Attributed) -> Agreement:
-    """Compare the maps of a loader's first batch of windows, made densely, with those made window by window."""
+    """Return the agreement of the maps computed densely with those window by window, on a clip's first windows.
+
+    Args:
+        loader: of the clip.
+        attributor: computes the maps window by window.
+        batch: the loader's first batch.
+        dense: its probabilities and maps.
+    """
     few = slice(_CHECKED)
     first = Attributed(dense.probabilities[few], dense.curves[few], dense.maps[few])
     frames = [window.frames for window in loader.first(_CHECKED)]
@@ -73,10 +80,17 @@ def dense_agreement(loader: WindowLoader, attributor: Attributor, batch: Batch, 
 
 
 def cut_windows(output: Tensor, *, span: Span[Any], starts: list[int], windowing: Windowing, steps: int) -> Tensor:
-    """A layer's output on a span, (1, C, T, H, W), to that of windows in it, (N, C, steps, H, W).
+    """Return a layer's output on the windows of a span, (N, C, steps, H, W).
+
+    Args:
+        output: the layer's output on the span, (1, C, T, H, W).
+        span: the frames.
+        starts: source frame that each of the N windows begins at.
+        windowing: of the clip.
+        steps: number of steps in time of a window.
 
     Raises:
-        LayerError: the layer's steps do not grow with the frames of the span.
+        LayerError: the number of the layer's steps is not proportional to the frames of the span.
     """
     expected = -(-len(span.frames) * steps // windowing.length)
     if output.ndim != 5 or output.shape[2] != expected:

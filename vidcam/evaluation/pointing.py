@@ -1,4 +1,4 @@
-"""Whether the explanations of one clip lie on who acts, pixel by pixel and frame by frame."""
+"""Spatial localization: metrics of the explanations of one clip against the mask of the person who acts."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ from vidcam.metrics.pointing import clip_hit, frame_hits
 from vidcam.temporal.curves import evidence_curve
 
 TOLERANCE = 1 / 16
-"""Of the pointing game, as a share of the frame's shorter side: 7 pixels of 112."""
+"""Tolerance of the pointing game as a share of the frame's shorter side: 7 pixels of 112."""
 
 THRESHOLDS = (0.0, 0.25, 0.5)
 
 
 @dataclass(frozen=True)
 class Pointing:
-    """How spatial localization is measured.
+    """Measurement of spatial localization.
 
     Attributes:
-        subject: the network.
+        subject: the network and its methods.
     """
 
     subject: Subject
 
     def __call__(self, sample: Sample) -> dict[str, dict[str, float | None]]:
-        """Explanation → its figures, of methods and of trivial explanations. The true class is explained.
+        """Return the metrics of the explanations of a sample's true class, by methods and by baselines.
+
+        Returns:
+            Name of the method or baseline → name of the metric → value; None if the metric is not defined for the clip.
 
         Raises:
-            ClipError: it is not known what happens in the clip and where.
+            ClipError: the clip has no mask or no label that the network knows, or the mask is empty.
         """
         labels = self.subject.labels
         if sample.mask is None or sample.label not in labels:

@@ -1,8 +1,8 @@
-"""How well segments are found in time, by the protocol of ActivityNet (Caba Heilbron et al. 2015).
+"""Metrics of temporal localization, by the protocol of ActivityNet (Caba Heilbron et al. 2015).
 
-Detections of a class, over all videos, are taken by falling score. Each takes the truth of its video that it overlaps
-most and that is not taken yet, if their intersection over union in time (tIoU) reaches the threshold; otherwise it is
-false. Average precision is the area under the interpolated precision, mAP its mean over the classes of the truth.
+Detections of a class, over all videos, are matched in order of decreasing score. Each is matched to the unmatched truth
+of its video that it overlaps most, if their intersection over union in time (tIoU) reaches the threshold; otherwise it is
+false. Average precision is the area under the interpolated precision, mAP its mean over the classes of the truths.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ THUMOS_TIOU = tuple(float(t) for t in np.linspace(0.1, 0.7, 7))
 
 
 class Truth(NamedTuple):
-    """An action that happens: from start to end in seconds."""
+    """An annotated action, from start to end in seconds."""
 
     video: str
     label: str
@@ -30,7 +30,7 @@ class Truth(NamedTuple):
 
 
 class Detection(NamedTuple):
-    """An action that was found: from start to end in seconds, with a score."""
+    """A detected action, from start to end in seconds, with a score."""
 
     video: str
     label: str
@@ -41,7 +41,13 @@ class Detection(NamedTuple):
 
 @dataclass(frozen=True)
 class MeanAveragePrecision:
-    """Average precision by class and threshold, (classes, thresholds), and what follows from it."""
+    """Average precision by class and threshold, and its means.
+
+    Attributes:
+        tiou: the thresholds.
+        labels: the classes.
+        average_precision: (classes, thresholds) in [0, 1].
+    """
 
     tiou: tuple[float, ...]
     labels: tuple[str, ...]
@@ -49,7 +55,7 @@ class MeanAveragePrecision:
 
     @property
     def mean(self) -> np.ndarray:
-        """mAP at each threshold."""
+        """Mean average precision (mAP) at each threshold, (thresholds,)."""
         return self.average_precision.mean(axis=0)
 
     @property
@@ -61,10 +67,15 @@ class MeanAveragePrecision:
 def mean_average_precision(
     truths: Sequence[Truth], detections: Sequence[Detection], thresholds: Sequence[float] = ACTIVITYNET_TIOU
 ) -> MeanAveragePrecision:
-    """mAP over the classes of the truth, in the order in which they come.
+    """Return the average precision of the classes of the truths, in the order in which they first occur.
 
-    A class without detections has an average precision of 0; detections of other classes count for nothing. Equal
-    scores stand in the order that `numpy.argsort`, reversed, gives them, as in ActivityNet's own evaluation.
+    A class without detections has an average precision of 0; detections of other classes are ignored. Equal scores
+    are in the order of `numpy.argsort`, reversed, as in ActivityNet's own evaluation.
+
+    Args:
+        truths: of all videos.
+        detections: of all videos.
+        thresholds: of the tIoU, in [0, 1].
     """
     labels = tuple(dict.fromkeys(t.label for t in truths))
     rows = [
@@ -79,7 +90,7 @@ def mean_average_precision(
 def average_precision(
     truths: Sequence[Truth], detections: Sequence[Detection], thresholds: Sequence[float]
 ) -> np.ndarray:
-    """Average precision of one class at each threshold, (thresholds,)."""
+    """Return the average precision of one class at each threshold of the tIoU, (thresholds,) in [0, 1]."""
     places: dict[str, list[int]] = {}
     for i, truth in enumerate(truths):
         places.setdefault(truth.video, []).append(i)
@@ -99,12 +110,12 @@ def average_precision(
 def precision_of_matches(
     truths: int, scores: Sequence[float], overlaps: Sequence[Mapping[int, float]], thresholds: Sequence[float]
 ) -> np.ndarray:
-    """Average precision of one class at each threshold, (thresholds,), whatever overlap is.
+    """Return the average precision of one class at each threshold of any measure of overlap, (thresholds,) in [0, 1].
 
     Args:
-        truths: how many there are.
+        truths: the number of them.
         scores: of the detections.
-        overlaps: for each detection the truths of its video, by number, and how much it overlaps each.
+        overlaps: for each detection its overlap with each truth of its video, by the truth's number.
         thresholds: of the overlap.
     """
     if not scores:
@@ -129,7 +140,7 @@ def precision_of_matches(
 
 
 def _area(precision: np.ndarray, recall: np.ndarray) -> float:
-    """Under precision made to fall: at each recall the largest precision at that recall or beyond."""
+    """Return the area under the interpolated precision: at each recall the largest at that recall or a higher one."""
     precision = np.concatenate([[0.0], precision, [0.0]])
     recall = np.concatenate([[0.0], recall, [1.0]])
     precision = np.maximum.accumulate(precision[::-1])[::-1]
@@ -143,9 +154,10 @@ def average_recall(
     proposals: int,
     thresholds: Sequence[float] = ACTIVITYNET_TIOU,
 ) -> float:
-    """Share of truths that one of the best `proposals` segments of their video reaches, whatever the class.
+    """Return the share of truths matched by one of the best `proposals` segments of their video, of any class.
 
-    The mean over the thresholds; 0 where there is no truth.
+    Returns:
+        The mean over the thresholds of the tIoU, in [0, 1]; 0 if there are no truths.
     """
     by_video: dict[str, list[Detection]] = {}
     for detection in sorted(detections, key=lambda d: -d.score):
@@ -160,14 +172,25 @@ def average_recall(
 
 
 def hit_rate(truths: Sequence[Truth], peaks: Sequence[tuple[str, str, float]]) -> float:
-    """Share of peaks (video, label, time in seconds) that lie within a truth of their video and class."""
+    """Return the share of peaks that lie within a truth of their video and class, in [0, 1]; 0 if there are none.
+
+    Args:
+        truths: of all videos.
+        peaks: video, label and time in seconds of each.
+    """
     hits = [any(t.video == v and t.label == c and t.start <= s <= t.end for t in truths) for v, c, s in peaks]
     return float(np.mean(hits)) if hits else 0.0
 
 
 @dataclass(frozen=True)
 class BoundaryErrors:
-    """Seconds by which found starts and ends are late (positive) or early, one for each truth that was found."""
+    """Errors of detected starts and ends, positive if they are late.
+
+    Attributes:
+        onset: of the starts in seconds, one for each truth that has a detection.
+        offset: of the ends in seconds, likewise.
+        found: share of truths that have a detection, in [0, 1].
+    """
 
     onset: np.ndarray
     offset: np.ndarray
@@ -175,9 +198,12 @@ class BoundaryErrors:
 
 
 def boundary_errors(truths: Sequence[Truth], detections: Sequence[Detection], threshold: float = 0.1) -> BoundaryErrors:
-    """Errors of the best scored detection that overlaps each truth of its class by `threshold` or more.
+    """Return the errors of the detection of each truth: of its video and class, the one with the highest score.
 
-    `found` is the share of truths that have one.
+    Args:
+        truths: of all videos.
+        detections: of all videos.
+        threshold: least tIoU of a detection with the truth.
     """
     onset, offset = [], []
     for truth in truths:
@@ -204,7 +230,7 @@ def time_auc(evidence: np.ndarray, acting: np.ndarray) -> float | None:
         acting: (F,) bool.
 
     Returns:
-        In [0, 1]; None where all frames belong to the action, or none does.
+        In [0, 1]; None if all frames belong to the action, or none does.
 
     Example:
         >>> time_auc(np.array([0.0, 0.2, 0.9, 0.2]), np.array([False, False, True, True]))

@@ -40,26 +40,35 @@ def own_model(
     probabilities: Callable[[Tensor], Tensor] | Probabilities = "auto",
     weights: str = "own",
 ) -> Model:
-    """Make an `nn.Module` a model that can be explained. It is run once on a window of zeros.
+    """Return a model that can be explained, made of an `nn.Module`. Runs it once on a window of zeros.
 
     Args:
-        network: takes windows (N, 3, T, H, W), or what `pack` makes of them, and gives class scores before softmax.
-        preprocess: from frames to windows; by default 112x112 pixels and the usual mean and deviation.
+        network: takes windows (N, 3, T, H, W), or the output of `pack`, and returns class scores before softmax.
+        preprocess: from frames to windows; by default 112x112 pixels, mean 0.45 and deviation 0.225.
         frames: frames per window, T.
-        frame_rate: frames per second it was trained at; by default any.
+        frame_rate: frames per second that it was trained at; by default any.
         layer: default target layer; "auto" takes the last whose output has time and space.
         labels: of the classes, or a text file with one a line; by default numbers.
-        name: what the explanation calls it; by default the name of its class.
-        layout: how its layers arrange their output; channels first by default.
-        pack: makes the network's input from windows.
+        name: of the network in explanations; by default the name of its class.
+        layout: order of axes in the layers' output; channels first by default.
+        pack: returns the network's input, given windows.
         scores: axes of the class scores in its output: "n c"; or "n t", "n t c", "n c t" for scores of frames.
-        probabilities: "softmax"; "sigmoid" where classes do not exclude each other; or a function from scores
+        probabilities: "softmax"; "sigmoid" if classes do not exclude each other; or a function from scores
             (N, classes) to the probabilities. "auto" is softmax, or sigmoid for scores "n t". The score is explained.
-        weights: what the explanation says of their origin.
+        weights: their origin, as explanations name it.
 
     Raises:
-        ModelError: the network does not run on such a window, or has no layer with time and space.
+        ModelError: the network does not run on such a window, or has no layer with time and space; or the number of
+            labels is not that of its classes.
         TargetError: its output holds no class scores.
+        SettingsError: there are no such scores or probabilities.
+
+    Example:
+        >>> from torch import nn
+        >>> network = nn.Sequential(nn.Conv3d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 2))
+        >>> model = own_model(network, labels=["walking", "waving"], frame_rate=25)
+        >>> model.labels, model.spec.layer
+        (('walking', 'waving'), '1')
     """
     name = name or type(network).__name__
     prepare(network)
@@ -110,12 +119,12 @@ def own_model(
 
 
 def built(factory: str, arguments: Mapping[str, Any], weights: str) -> nn.Module:
-    """The network a factory makes, with weights from a file where one is given.
+    """Return the network that a factory makes, with weights from a file if one is given.
 
     Args:
         factory: "package.module:function"; the current directory is searched too.
         arguments: keyword arguments of the function.
-        weights: a checkpoint file, or "default" or "none" to leave the network as the factory made it.
+        weights: a checkpoint file, or "default" or "none" for the weights that the factory gives it.
 
     Raises:
         ModelError: the factory cannot be found, fails, or gives no `nn.Module`; the file does not fit.
@@ -152,7 +161,7 @@ def _softmax(scores: Tensor) -> Tensor:
 
 
 def _where(error: Exception, culprit: Any = None) -> str:
-    """The error and the line of the user's code it came from: the deepest in the culprit's file, else the deepest."""
+    """Return the error and the line of the user's code that raised it: the deepest in the culprit's file, or of all."""
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [f for f in frames if f.filename != __file__ and "importlib" not in f.filename]
     try:

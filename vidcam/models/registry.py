@@ -86,7 +86,7 @@ class ModelSpec:
 
     @property
     def scores_frames(self) -> bool:
-        """Whether it gives scores of frames."""
+        """True if the network gives scores of frames."""
         return self.scores != "n c"
 
 

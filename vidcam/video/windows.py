@@ -1,7 +1,7 @@
 """Sliding windows over a stream of frames.
 
-Window `i` starts at source frame `i * stride` and takes `length` frames, `sampling_rate` apart. The last one
-is moved back so that it ends exactly on the last frame of the clip.
+Window `i` starts at source frame `i * stride` and takes `length` frames, `sampling_rate` apart. The last window is
+moved so that it ends on the last frame of the clip.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Windowing:
-    """How a clip is cut into windows.
+    """Length, stride and sampling rate of the windows of a clip.
 
     Attributes:
-        length: frames the network sees in one window.
+        length: frames of one window.
         stride: source frames between the starts of consecutive windows.
         sampling_rate: source frames between consecutive frames of a window.
 
     Raises:
-        SettingsError: a value that is not an integer of 1 or more, or a stride longer than a window, which would leave frames unexplained.
+        SettingsError: a value is not an integer of 1 or more, or the stride is longer than a window, which would leave
+            frames unexplained.
     """
 
     length: int
@@ -54,7 +55,13 @@ class Windowing:
 
 @dataclass(frozen=True)
 class Window(Generic[T]):
-    """The frames of one forward pass: `start` is the source frame it begins at, `padded` counts repeated frames."""
+    """The frames of one window.
+
+    Attributes:
+        start: source frame that it begins at.
+        frames: its frames.
+        padded: number of repeated frames at its end.
+    """
 
     start: int
     frames: tuple[T, ...]
@@ -62,9 +69,9 @@ class Window(Generic[T]):
 
 
 def sliding_windows(frames: Iterable[T], windowing: Windowing) -> Generator[Window[T]]:
-    """Cut a stream into windows, holding one span of it at a time.
+    """Cut a stream into windows and yield them; memory holds one window's span of frames.
 
-    A clip shorter than one window gives a single window, filled up by repeating its last frame.
+    A clip shorter than one window gives a single window, filled by repeating its last frame.
     An empty stream gives none.
     """
     span, rate = windowing.span, windowing.sampling_rate
@@ -86,15 +93,15 @@ def sliding_windows(frames: Iterable[T], windowing: Windowing) -> Generator[Wind
 
 
 def windows_with_context(frames: Iterable[T], windowing: Windowing) -> Generator[Window[T]]:
-    """Cut a stream into the windows of `sliding_windows`, and windows that begin before it or end behind it.
+    """Cut a stream into the windows of `sliding_windows` and windows over its ends, and yield them by their starts.
 
-    Before its first frame and behind its last the clip goes on in a mirror, for half a window: a frame at an end is then
-    in the middle of a window, too. Windows come in the order of their starts, which are below 0 before the clip. A clip
-    of a single frame, such as a picture, has no context.
+    The frames before the first and after the last are mirrored for half a window, so that a frame at an end is also in
+    the middle of a window. Starts before the clip are below 0. A clip of a single frame, such as a picture, has no
+    context.
     """
     span, half = windowing.span, windowing.span // 2
     stream = iter(frames)
-    first = list(islice(stream, span + 1))  # as far as a window that begins before the clip reaches
+    first = list(islice(stream, span + 1))  # all frames of windows that begin before the clip
     if len(first) > 1:
         for start in range(-half, 0, windowing.stride):
             yield _mirrored(first, start, windowing)
@@ -117,7 +124,7 @@ def windows_with_context(frames: Iterable[T], windowing: Windowing) -> Generator
 
 
 def _mirrored(frames: Sequence[T], start: int, windowing: Windowing) -> Window[T]:
-    """Return the window that starts at a frame of a list which goes on in a mirror at both ends."""
+    """Return the window that starts at a frame of a list, with the list mirrored at both ends."""
     period = 2 * (len(frames) - 1)
     at = ((start + step * windowing.sampling_rate) % period for step in range(windowing.length))
     return Window(start, tuple(frames[min(index, period - index)] for index in at))
@@ -125,13 +132,13 @@ def _mirrored(frames: Sequence[T], start: int, windowing: Windowing) -> Window[T
 
 @dataclass(frozen=True)
 class Span(Generic[T]):
-    """Frames a sampling rate apart that several windows lie in.
+    """Frames, a sampling rate apart, that hold several windows.
 
     Attributes:
-        first: how many such frames of the clip are before these.
+        first: number of such frames of the clip before these.
         frames: the frames.
-        starts: source frame each window begins at.
-        padded: repeated frames at the end.
+        starts: source frame that each window begins at.
+        padded: number of repeated frames at the end.
     """
 
     first: int
@@ -141,16 +148,19 @@ class Span(Generic[T]):
 
 
 def long_spans(frames: Iterable[T], windowing: Windowing, length: int, unit: int) -> Iterator[Span[T]]:
-    """The same windows as `sliding_windows`, as many as lie in each of a clip's long, overlapping spans.
+    """Cut a stream into long, overlapping spans that hold the windows of `sliding_windows`, and yield them.
 
-    Between a window and an end of its span that is not the clip's own lies a margin of at least one window less
-    `unit`.
+    The margin between a window and an end of its span is at least one window less `unit`, except at the ends of the
+    clip.
 
     Args:
         frames: of the clip.
-        windowing: how it is cut.
+        windowing: length, stride and sampling rate of the windows.
         length: frames of a span, at least four windows.
-        unit: a span begins at a multiple of it.
+        unit: every span begins at a multiple of this number of sampled frames.
+
+    Raises:
+        SettingsError: a span is shorter than four windows.
     """
     rate, window = windowing.sampling_rate, windowing.length
     if length < 4 * window:
