@@ -242,6 +242,10 @@ def test_a_class_at_a_time_is_explained_in_the_windows_that_hold_it(small: Model
     whole = explain(clip_path, small, "c", stride=2, **PLAIN)
     np.testing.assert_allclose(found.scores, whole.scores, rtol=1e-5)
     assert found.target.probability == pytest.approx(float(whole.scores[15]))
+    with pytest.raises(TargetError, match=r"has no frame at 9 s; its frames are from 0\.00 to 2\.30 s"):
+        explain(clip_path, small, "c @ 9 s", stride=2)
+    with pytest.raises(TargetError, match="label 'z' is not one"):
+        explain(clip_path, small, "z @ 1", stride=2)
 
 
 def _late(folder: Path) -> Path:

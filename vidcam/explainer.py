@@ -452,6 +452,11 @@ class _Run:
         if isinstance(key, int):
             target = ExplainedTarget(key, model.labels[key], float(overall[key]))
         elif isinstance(key, InTime):
+            if all(m.raw == -np.inf for m in of_key):
+                raise TargetError(
+                    f"{source.name} has no frame at {key.seconds:g} s; its frames are from {self._loader.times[0]:.2f} to "
+                    f"{self._loader.times[-1]:.2f} s: give a time between them"
+                )
             nearest = int(np.abs(np.array(self._loader.times) - key.seconds).argmin())
             target = ExplainedTarget(key.index, key.label, float(scores[nearest]))
         else:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from vidcam.cam.targets import Contrast, class_index, class_scores, target_of, top_count
+from vidcam.cam.targets import Contrast, InTime, class_index, class_scores, frame_scores, target_of, top_count
 from vidcam.errors import TargetError
 
 LABELS = ("archery", "Applauding", "applying cream", "Zumba", "zumba", "42")
@@ -98,3 +98,27 @@ def test_numbers_of_thousands_of_digits_are_no_classes(target: str | int) -> Non
     with pytest.raises(TargetError) as caught:
         class_index(target, ["a", "b"])
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("text", ["archery @ 3.2", "archery@3.2s", "archery @ 3.2 s", "ARCHERY  @ 3.20"])
+def test_a_class_at_a_time(text: str) -> None:
+    assert target_of(text, LABELS) == InTime(0, 3.2, "archery @ 3.2 s")
+
+
+def test_a_label_that_looks_like_a_time_is_a_label() -> None:
+    labels = ["meet @ 5", "meet"]
+    assert target_of("meet @ 5", labels) == 0 and target_of("meet @ 6", labels) == InTime(1, 6.0, "meet @ 6 s")
+    for text in ("meet @ five", "meet @ -1", "@ 3"):
+        with pytest.raises(TargetError, match="is not one of the model's"):
+            target_of(text, labels)
+
+
+def test_scores_of_frames_in_each_order_of_axes() -> None:
+    scores = torch.rand(2, 3, 5)  # n c t
+    torch.testing.assert_close(frame_scores(scores, "n c t"), scores)
+    torch.testing.assert_close(frame_scores({"logits": scores.transpose(1, 2)}, "n t c"), scores)
+    torch.testing.assert_close(frame_scores((torch.rand(4), scores[:, 1]), "n t"), scores[:, 1:2])
+    torch.testing.assert_close(frame_scores(scores[:, :, 0]), scores[:, :, :1])
+    torch.testing.assert_close(class_scores(scores, "n c t"), scores.exp().sum(2).log())
+    with pytest.raises(TargetError, match=r"in which no class scores \(n, t, c\) are recognised"):
+        frame_scores(torch.rand(2, 3), "n t c")
