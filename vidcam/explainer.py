@@ -92,7 +92,7 @@ def localize(
     classes: str | Sequence[str | int] = "top5",
     *,
     weights: str | Path = "default",
-    curve: CurveName = "combined",
+    curve: CurveName | None = None,
     evidence: Reduction = "mean",
     params: SegmentParams | None = None,
     progress: Progress = lambda done, announced: None,
@@ -103,7 +103,8 @@ def localize(
     Args:
         clip, model, weights, progress: as for `explain`.
         classes: "top5" for the five classes with the highest scores, or labels or indices.
-        curve: the curve that is cut into segments: the score, the evidence, or both combined (`combined_curve`).
+        curve: the curve that is cut into segments: the score, the evidence, or both combined (`combined_curve`); by default
+            combined, or the score of a network that scores frames.
         evidence: reduction of a heatmap to one number of the curve: its mean, its max, or the mean of its top tenth.
         params: of the segments; by default `SegmentParams()`, or `INSTANTS` for a network that scores frames.
         **settings: the fields of `vidcam.Recipe`; the stride is a quarter of a window by default.
@@ -244,7 +245,7 @@ class Explainer:
         clip: Source | WindowLoader,
         classes: str | Sequence[str | int] = "top5",
         *,
-        curve: CurveName = "combined",
+        curve: CurveName | None = None,
         evidence: Reduction = "mean",
         params: SegmentParams | None = None,
         progress: Progress = lambda done, announced: None,
@@ -259,6 +260,8 @@ class Explainer:
             TargetError: no class is given, or one is not the model's.
             VidcamError: the clip or a setting cannot be used.
         """
+        if curve is None:
+            curve = "score" if self.model.spec.scores_frames else "combined"
         one_of(curve, CURVES, "curve")
         one_of(evidence, get_args(Reduction), "evidence")
         model = self.model

@@ -33,7 +33,7 @@ def test_a_map_that_is_the_mask_is_perfect_and_one_a_frame_late_is_not() -> None
     perfect = _measured(mask.astype(float), mask)
     assert {name: value for name, value in perfect.items() if not name.startswith("loc_")} == {
         "pointing_game": 1, "pointing_game_exact": 1, "pointing_game_clip": 1, "energy_inside": 1,
-        "energy_while_acting": 1, "saliency_iou": 1, "empty_frames": 0,
+        "energy_while_acting": 1, "saliency_iou": 1, "time_auc": 1, "empty_frames": 0,
     }  # fmt: skip
     late = _measured(np.roll(mask, 1, axis=0).astype(float), mask)
     assert late["energy_inside"] == pytest.approx(0.4) and late["energy_while_acting"] == pytest.approx(0.8)

@@ -14,6 +14,7 @@ from vidcam.metrics.localization import (
     boundary_errors,
     hit_rate,
     mean_average_precision,
+    time_auc,
 )
 from vidcam.temporal.segments import tiou
 
@@ -140,3 +141,10 @@ def test_boundaries_are_those_of_the_best_scored_detection() -> None:
     detections = [Detection("v", "a", 1, 5, 0.9), Detection("v", "a", 2, 6, 0.2), Detection("v", "a", 0, 4, 0.5)]
     found = boundary_errors([Truth("v", "a", 0, 4)], detections)
     assert (found.onset.tolist(), found.offset.tolist(), found.found) == ([1], [1], 1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=30))
+def test_time_auc_is_the_share_of_pairs_in_the_right_order(frames: list[tuple[int, bool]]) -> None:
+    evidence, acting = (np.array(column) for column in zip(*frames))
+    pairs = [(a > b) + (a == b) / 2 for a in evidence[acting] for b in evidence[~acting]]
+    assert time_auc(evidence, acting) == (pytest.approx(np.mean(pairs)) if pairs else None)

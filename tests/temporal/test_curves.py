@@ -31,10 +31,10 @@ def test_windows_of_the_background_are_left_out_unless_all_are() -> None:
 
 
 def test_score_and_evidence_together_by_hand() -> None:
-    scores, evidence = np.array([[0.25, 1.0, 0.5], [0.9, 0.4, 0.1]]), np.array([[4.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    scores, evidence = np.array([[0.125, 1.0, 0.5], [0.9, 0.4, 0.1]]), np.array([[8.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
     np.testing.assert_allclose(combined_curve(scores, evidence), [[0.5, 0.5, 0.0], [0, 0, 0]])
     np.testing.assert_allclose(combined_curve(scores[0], 1000 * evidence[0]), [0.5, 0.5, 0.0])
-    np.testing.assert_allclose(combined_curve(np.ones(2), np.array([0.1, 0.4])), [0.5, 1.0])
+    np.testing.assert_allclose(combined_curve(np.ones(2), np.array([0.1, 0.8])), [0.5, 1.0])
 
 
 def test_the_strongest_tenth_of_many_places() -> None:
@@ -44,6 +44,6 @@ def test_the_strongest_tenth_of_many_places() -> None:
 
 
 def test_each_curve_has_a_peak_of_its_own() -> None:
-    evidence = np.array([[1.0, 4.0], [8.0, 2.0]])
+    evidence = np.array([[1.0, 8.0], [16.0, 2.0]])
     np.testing.assert_allclose(combined_curve(np.ones((2, 2)), evidence), [[0.5, 1], [1, 0.5]])
     assert combined_curve(np.ones((2, 0)), np.ones((2, 0))).shape == (2, 0)

@@ -152,7 +152,9 @@ def localize(
     config: ExplainConfig,
     out: Out = None,
     classes: Annotated[str, typer.Option(help="top5, or labels with commas.")] = "top5",
-    curve: Annotated[str, typer.Option(help="What is cut: score, evidence or combined.")] = "combined",
+    curve: Annotated[
+        str | None, typer.Option(help="What is cut: score, evidence or combined.", show_default="combined")
+    ] = None,
     evidence: Annotated[
         str, typer.Option(help="How a heatmap becomes one number: mean, max, or top (mean of its strongest tenth).")
     ] = "mean",
@@ -172,7 +174,7 @@ def localize(
     from vidcam.temporal.curves import Reduction
     from vidcam.temporal.segments import distinct
 
-    cut = one_of(curve, CURVES, "curve")
+    cut = None if curve is None else one_of(curve, CURVES, "curve")
     reduction: Reduction = one_of(evidence, get_args(Reduction), "evidence")
     places = _places_of(clips, out)
     annotated = read_truths(truth) if truth is not None else []

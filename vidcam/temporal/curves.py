@@ -51,10 +51,11 @@ def clip_probabilities(windows: np.ndarray, background: int | None = None) -> np
 
 
 def combined_curve(scores: np.ndarray, evidence: np.ndarray) -> np.ndarray:
-    """Return the geometric mean of the score and of the evidence divided by its largest value.
+    """Return score and evidence combined: the cube root of their product, the evidence divided by its largest value.
 
-    The score says if the class is present, the evidence says more precisely when. A class without evidence has a curve
-    of 0.
+    The score says if the class is present, the evidence says more precisely when. The evidence holds the probability of
+    its window already (`vidcam.temporal.factor`), so that this is the geometric mean of the score, that probability and
+    the heat. A class without evidence has a curve of 0.
 
     Args:
         scores: (..., F) probabilities.
@@ -64,4 +65,4 @@ def combined_curve(scores: np.ndarray, evidence: np.ndarray) -> np.ndarray:
         (..., F) in [0, 1].
     """
     peak = evidence.max(axis=-1, keepdims=True, initial=0.0)
-    return np.sqrt(scores * (evidence / np.where(peak > 0, peak, 1)))
+    return np.asarray(np.cbrt(scores * (evidence / np.where(peak > 0, peak, 1))))

@@ -52,7 +52,7 @@ class SegmentParams:
     least: float = 0.01
 
 
-INSTANTS = SegmentParams(gap=0.0, shortest=0.0)
+INSTANTS = SegmentParams(levels=(0.5, 0.6), gap=0.0, shortest=0.0)
 """For a network that scores frames: an event may last a single one, and two of them may be close."""
 
 
@@ -144,7 +144,7 @@ def soft_nms(segments: Sequence[Segment], sigma: float) -> list[Segment]:
     return kept
 
 
-LEAST_SHOWN = 0.15
+LEAST_SHOWN = 0.3
 """Score below which a proposal is not shown to people; files of detections hold all, for evaluation."""
 
 
