@@ -56,7 +56,8 @@ def test_how_it_is_computed_can_be_said_and_is_told(vidcam: Vidcam, tmp_path: Pa
     plain, dense = (vidcam(*arguments, *more) for more in ((), ("--dense",)))
     assert plain.returncode == dense.returncode == 0, plain.stderr + dense.stderr
     computation = json.loads(plain.stdout)["computation"]
-    assert computation == {"dtype": "float32", "fidelity": pytest.approx(1), "dense": False}
+    told = {"dtype": "float32", "fidelity": pytest.approx(1), "dense": False, "context": True, "factor": "probability"}
+    assert computation == told
     computation = json.loads(dense.stdout)["computation"]
     assert computation["dense"] and f"correlate by {computation['dense_agreement']:.3f}" in dense.stderr
     assert load_explanation(tmp_path).computation == computation

@@ -36,7 +36,9 @@ def test_other_frames_are_explained_in_place_of_the_clips(sample: Sample, subjec
     assert np.abs(found.maps - subject.clip_explanations(sample, target)["gradcam"].maps).max() > 0
 
 
-def test_the_maps_of_a_window_are_those_of_a_clip_that_is_one(sample: Sample, subject: Subject, model: Model) -> None:
+def test_the_maps_of_a_window_are_those_of_a_clip_that_is_one(sample: Sample, model: Model) -> None:
+    recipe = Recipe(method=",".join(METHODS), dtype="float32", factor="none", context=False)
+    subject = Subject.of(Explainer(model, recipe))
     frames = sample.frames[20:36]
     found = subject.window_maps(frames, 3)
     assert list(found) == METHODS
