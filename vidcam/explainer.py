@@ -445,7 +445,11 @@ class _Run:
     def explanation(
         self, place: tuple[str, str], key: Key, starts: list[int], overall: np.ndarray, maps: list[Maps]
     ) -> Explanation:
-        """Return the explanation of one target by (method, layer)."""
+        """Return the explanation of one target by (method, layer).
+
+        Raises:
+            TargetError: no window holds the time of the target.
+        """
         model, source = self._model, self._loader.source
         of_key = [of_window[key] for of_window in maps]
         heat = self.stitched(self.heat(place, key, maps), starts)

@@ -85,6 +85,7 @@ class WindowLoader:
         self.source, self.windowing = source, windowing
         self.times: list[float] = []
         self.padded = 0
+        self._reported = 0
         self.began = time.perf_counter()
         self._spec, self._progress = spec, progress
         self.context = context
@@ -131,7 +132,9 @@ class WindowLoader:
         self.times = []
         for seconds, pixels in self._frames:
             self.times.append(seconds)
-            self._progress(len(self.times), self.source.frames_announced)
+            if len(self.times) > self._reported:  # a second reading is no step back
+                self._reported = len(self.times)
+                self._progress(self._reported, self.source.frames_announced)
             yield pixels
 
     def warnings(self) -> tuple[str, ...]:
