@@ -475,6 +475,7 @@ class _Run:
             "fidelity": model.fidelity,
             "dense": agreement is not None,
             "context": self._loader.context,
+            "factor": self._factor_of(place[0]),
         }
         return Explanation(
             clip=source.name,
