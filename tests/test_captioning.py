@@ -55,6 +55,7 @@ def test_words_are_explained_by_whom_they_speak_of(caption: Caption) -> None:
 def test_another_sentence_can_be_explained(clip: Path) -> None:
     told = explain_caption(clip, sentence="the short white figure")
     assert told.words == ("the", "short", "white", "figure") and len(told.by_word) == 4
+    assert explain_caption(clip, sentence="white").words == ("white",)
     with pytest.raises(TargetError, match="does not know 'purple'"):
         explain_caption(clip, sentence="the purple figure")
     with pytest.raises(SettingsError, match="a sentence of 0 words"):

@@ -43,6 +43,9 @@ def test_a_row_for_each_class_with_its_curve() -> None:
     for line, scores, base in zip(curves, found.scores, (1, 0), strict=True):
         np.testing.assert_allclose(line.get_xdata(), found.times)
         np.testing.assert_allclose(line.get_ydata(), base + 0.62 * scores / 0.8, rtol=1e-6)
+    areas = [area.get_paths()[0].vertices for area in axes.collections if len(area.get_paths()[0].vertices) > FRAMES]
+    for area, scores, base in zip(areas, found.scores, (1, 0), strict=True):
+        assert (area[:, 1].min(), area[:, 1].max()) == pytest.approx((base, base + 0.62 * scores.max() / 0.8))
     assert axes.get_title("left") == "clip.mp4"
     assert axes.get_title("right") == "m · l · gradcam++ · score curve, at most 0.8"
     assert axes.get_xlim() == pytest.approx((0, 2))
