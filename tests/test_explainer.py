@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -612,3 +613,114 @@ def test_rates_that_the_network_does_not_know_are_said(tmp_path: Path) -> None:
     )
     (warning,) = explain(slow).warnings
     assert "the network sees 6.02 frames a second and was trained at 16" in warning
+
+
+class Counted(nn.Module):
+    """Batch normalisation and dropout, whose answers depend on the mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.body = nn.Sequential(nn.Conv3d(3, 4, 3, (1, 4, 4), 1), nn.BatchNorm3d(4), nn.ReLU(), nn.Dropout(0.5))
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.body(x).mean((2, 3, 4)))
+
+
+@pytest.fixture
+def counted() -> Model:
+    preprocess = Preprocess((16, 16), (16, 16), (0.0,) * 3, (1.0,) * 3)
+    return vidcam.own_model(Counted(), preprocess=preprocess, frames=4, layer="body.2", labels=["a", "b", "top"])
+
+
+FRAMES = np.random.default_rng(5).integers(0, 256, (12, 16, 16, 3), np.uint8)
+
+
+def test_a_network_that_was_trained_since_is_explained_in_evaluation_mode(counted: Model) -> None:
+    before = explain(FRAMES, counted, "b", frame_rate=16)
+    statistics = counted.network.body[1].running_mean.clone()  # type: ignore[union-attr, index, operator]
+    counted.network.train()
+    again = explain(FRAMES, counted, "b", frame_rate=16)
+    np.testing.assert_array_equal(again.maps, before.maps)
+    assert torch.equal(counted.network.body[1].running_mean, statistics)  # type: ignore[union-attr, index, arg-type]
+
+
+@pytest.mark.parametrize("how", ["data", "module", "in place"])
+def test_what_changes_in_a_network_is_seen_whatever_way_it_changes(counted: Model, how: str) -> None:
+    settings: Settings = {"frame_rate": 16.0, "dtype": "float32"}
+    explain(FRAMES, counted, "b", **settings)
+    body: Any = counted.network.body
+    with torch.no_grad():
+        match how:
+            case "data":
+                body[0].weight.data.mul_(-1.5)
+            case "in place":
+                body[0].weight.mul_(-1.5)
+            case "module":
+                body[2] = nn.Softplus()
+    found = explain(FRAMES, counted, "b", **settings)
+    fresh = explain(FRAMES, replace(counted), "b", **settings)
+    np.testing.assert_allclose(found.maps, fresh.maps, rtol=1e-4, atol=1e-7)
+
+
+def test_threads_may_share_an_explainer(counted: Model) -> None:
+    explainer = Explainer(counted, Recipe(frame_rate=16, dtype="float32"))
+    expected = explainer.explain(FRAMES, "b")[0].maps
+    found: list[Any] = []
+
+    def work() -> None:
+        for _ in range(3):
+            try:
+                found.append(explainer.explain(FRAMES, "b")[0].maps)
+            except Exception as error:
+                found.append(error)
+
+    threads = [Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 12
+    for maps in found:
+        np.testing.assert_allclose(maps, expected, rtol=1e-5)
+
+
+def test_targets_that_are_none_are_refused(counted: Model) -> None:
+    explainer = Explainer(counted, Recipe(frame_rate=16))
+    assert explainer.explain(FRAMES, np.int64(1))[0].target.label == "b"
+    assert explainer.localize(FRAMES, 1)[0].labels == ("b",)
+    assert explainer.explain(FRAMES, "top")[0].target.label == "top"  # a label before a rank
+    wrong: list[Any] = [None, 2.0, True, b"a", np.array([1, 2]), [[]]]
+    for target in wrong:
+        with pytest.raises(TargetError, match="give a label, a class index, or a function"):
+            explainer.explain(FRAMES, target)
+    with pytest.raises(TargetError, match="not finite"):
+        explainer.explain(FRAMES, lambda output: output[:, 0] * torch.nan)
+    nothing: Any = 3
+    with pytest.raises(ModelError, match="3 is a int; give a name"):
+        Explainer(nothing)
+
+
+def test_probabilities_are_probabilities(counted: Model) -> None:
+    wrong = replace(counted, spec=replace(counted.spec, probabilities=lambda scores: scores * 100))
+    with pytest.raises(ModelError, match="give a function that returns probabilities between 0 and 1"):
+        explain(FRAMES, wrong, "b", frame_rate=16)
+
+
+def test_a_time_in_a_clip_of_variable_rate_is_in_the_clip(counted: Model, tmp_path: Path) -> None:
+    times = [*range(0, 30), *range(30, 150, 10)]
+    path = write_video(tmp_path / "v.mkv", [numbered(i, 32, 32) for i in range(len(times))], pts=times, codec="ffv1",
+                       pixel_format="bgra", time_base=Fraction(1, 1000))  # fmt: skip
+    for seconds in (0.0, 0.02, 0.035, 0.1, 0.14):
+        found = explain(path, counted, f"b @ {seconds}", stride=1)
+        assert found.maps.any() or found.target.probability > 0
+    one = explain(FRAMES[:1], counted, "b @ 0", frame_rate=16)
+    assert one.target.label == "b @ 0 s"
+
+
+def test_a_list_of_videos_is_no_list_of_pictures(counted: Model, clip_path: Path) -> None:
+    with pytest.raises(ClipError, match=r"clip\.mp4 is a video and not a picture; give pictures, or one video"):
+        explain([clip_path, clip_path], counted)
+    with pytest.raises(SettingsError, match="has a frame rate of its own"):
+        explain(ArraySource(FRAMES, 5), counted, frame_rate=16)

@@ -9,8 +9,9 @@ from contextlib import closing
 from dataclasses import asdict, replace
 from functools import cached_property
 from importlib.metadata import version
+from numbers import Integral
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import av
 import numpy as np
@@ -28,7 +29,7 @@ from vidcam.engine.loader import Batch, Progress, WindowLoader, normalised, wind
 from vidcam.engine.memory import give_back_freed_memory
 from vidcam.engine.precision import optimized, shortest_dtype
 from vidcam.engine.spans import SpanLoader, dense_agreement
-from vidcam.errors import LayerError, SettingsError, TargetError, one_of
+from vidcam.errors import LayerError, ModelError, SettingsError, TargetError, one_of
 from vidcam.models.device import device_named
 from vidcam.models.inference import steps_of
 from vidcam.models.own import own_model
@@ -40,6 +41,7 @@ from vidcam.temporal.curves import Reduction, clip_probabilities, evidence_curve
 from vidcam.temporal.factor import Factor, window_factors
 from vidcam.temporal.segments import INSTANTS, SegmentParams
 from vidcam.temporal.stitch import stitch
+from vidcam.untrusted.text import shortened
 from vidcam.video.source import Source, source_of
 from vidcam.video.windows import Windowing
 
@@ -188,10 +190,10 @@ class Explainer:
             VidcamError: the clip or a target cannot be used.
         """
         model = self.model
-        wanted = [targets] if isinstance(targets, str | int) or callable(targets) else list(targets)
+        wanted = [_target(target) for target in (targets if isinstance(targets, list | tuple) else [targets])]
         if not wanted:
             raise TargetError("no target is given; give top, a label, a class index or a function")
-        parsed = [(top_count(target), target) for target in wanted]
+        parsed = [(None if target in model.labels else top_count(target), target) for target in wanted]
         fixed = [None if count else target_of(target, model.labels, model.spec.scores) for count, target in parsed]
         most = max((count or 0 for count, _ in parsed), default=0)
 
@@ -270,7 +272,7 @@ class Explainer:
         if params is None:
             params = INSTANTS if model.spec.scores_frames else SegmentParams()
         count = top_count(classes) if isinstance(classes, str) else None
-        asked = [classes] if isinstance(classes, str) else list(classes)
+        asked = [_target(one) for one in (classes if isinstance(classes, list | tuple) else [classes])]
         fixed = [] if count else list(dict.fromkeys(class_index(c, model.labels) for c in asked))
         if not fixed and not count:
             raise TargetError("no class is asked for; give top5, or labels")
@@ -552,6 +554,21 @@ class _Run:
         return tuple(notes)
 
 
+def _target(target: Any) -> Any:
+    """Return a target, whole numbers of NumPy and torch as Python's.
+
+    Raises:
+        TargetError: it is none.
+    """
+    if isinstance(target, str) or callable(target):
+        return target
+    if isinstance(target, bool) or not isinstance(target, Integral):
+        raise TargetError(
+            f"target {shortened(target)} is a {type(target).__name__}; give a label, a class index, or a function of the output"
+        )
+    return int(target)
+
+
 def layers_of(model: Model) -> dict[str, SpaceTimeLayer]:
     """Return the layers of a network that can be explained by name, in the order they are called."""
     window = torch.zeros(1, 3, model.spec.frames, *model.spec.preprocess.crop, device=model.device)
@@ -574,8 +591,17 @@ def _loaded(model: str | Model | nn.Module, weights: str | Path, device: str | N
     if isinstance(model, str):
         return load_model(model, weights, device="auto" if device is None else device)
     if device is not None:
-        (model if isinstance(model, nn.Module) else model.network).to(device_named(device))
-    return own_model(model) if isinstance(model, nn.Module) else model
+        network = model if isinstance(model, nn.Module) else getattr(model, "network", None)
+        if network is not None:
+            network.to(device_named(device))
+    if isinstance(model, nn.Module):
+        return own_model(model)
+    if not isinstance(model, Model):
+        raise ModelError(
+            f"{model!r} is a {type(model).__name__}; give a name, an nn.Module, or what own_model returned"
+        )
+    model.network.eval()  # it may have been trained since
+    return model
 
 
 def _best(probabilities: np.ndarray, count: int) -> list[int]:

@@ -102,7 +102,7 @@ class Recipe(Validated):
     )
     stride: Frames | None = Field(default=None, description="Source frames between windows; half a window by default.")
     sampling_rate: Frames | None = Field(default=None, description="Source frames between the frames of a window.")
-    frame_rate: Annotated[float, Field(gt=0, lt=1e6, allow_inf_nan=False, strict=False)] | None = Field(
+    frame_rate: Annotated[float, Field(ge=0.01, lt=1e6, allow_inf_nan=False)] | None = Field(
         default=None, description="Frames per second of pictures in a folder."
     )
     dtype: Dtype = Field(default="auto", description="Of the trunk: auto, float32, bfloat16 or float16.")

@@ -91,6 +91,8 @@ def class_activation_maps(
     if not isinstance(scores, Tensor) or scores.shape != (count,):
         got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise TargetError(f"the target function gives {got} for {count} windows; it must give one score each, (N,)")
+    if not torch.isfinite(scores).all():
+        raise TargetError("the target function gives scores that are not finite; it must give finite numbers")
     wanted = frozenset().union(*(needs(method_named(name)) for name in methods))
     gradients = capture.gradients(scores) if "gradient" in wanted else {}
     maps = {}

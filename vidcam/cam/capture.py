@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from vidcam.cam.layout import CHANNELS_FIRST, Fold, Layout, tensor_of
 from vidcam.cam.targets import Pattern, ScoreFunction, class_scores
 from vidcam.errors import LayerError, nearest
+
+_ONE_AT_A_TIME = RLock()
 
 
 class Capture:
@@ -169,6 +172,7 @@ def captured(
         return keep
 
     handles = []
+    _ONE_AT_A_TIME.acquire()  # another thread's run of the network would be kept, too
     try:
         for name in layers:
             handles.append(module_named(network, name).register_forward_hook(keeper(name)))
@@ -182,6 +186,7 @@ def captured(
     finally:
         for handle in handles:
             handle.remove()
+        _ONE_AT_A_TIME.release()
 
 
 def module_named(network: nn.Module, name: str) -> nn.Module:

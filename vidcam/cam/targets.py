@@ -214,7 +214,7 @@ def class_index(target: int | str, labels: Sequence[str]) -> int:
         raise TargetError(
             f"class index {shortened(index)} is out of range; the model has {len(labels)} classes, 0 to {len(labels) - 1}"
         )
-    if target in labels:
+    if list(labels).count(target) == 1:
         return list(labels).index(target)
     folded = target.strip().casefold()
     alike = [i for i, label in enumerate(labels) if label.casefold() == folded]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from einops import rearrange
+from torch import Tensor
 
 from vidcam.cam.attribute import class_activation_maps
 from vidcam.cam.capture import captured
@@ -16,7 +17,7 @@ from vidcam.cam.targets import Contrast, InTime, ScoreFunction, classes, frame_s
 from vidcam.engine.loader import Batch
 from vidcam.engine.memory import separate_copy
 from vidcam.errors import ModelError, TargetError
-from vidcam.models.registry import Model
+from vidcam.models.registry import Model, ModelSpec
 
 Key = int | InTime | ScoreFunction
 """A target: the index of a class, a class at a time, or a function of the output."""
@@ -129,9 +130,13 @@ class Attributor:
                 raise ModelError(
                     f"{spec.name} gives scores that are not finite; its weights ({model.weights}) are damaged"
                 )
-            probabilities = spec.probabilities(output.logsumexp(2)).cpu().numpy()
-            steps = spec.probabilities(rearrange(output, "n c t -> (n t) c"))
-            curves = rearrange(steps, "(n t) c -> n t c", n=len(output)).cpu().numpy()
+            curves = step_probabilities(spec, output).cpu().numpy()
+            if not (curves >= -1e-4).all() or not (curves <= 1 + 1e-4).all():  # not a number is neither
+                raise ModelError(
+                    f"{spec.name} has probabilities from {np.nanmin(curves):.3g} to {np.nanmax(curves):.3g}; give a function "
+                    "that returns probabilities between 0 and 1"
+                )
+            probabilities = curves.max(axis=1)
             for keys, score, inside in self._scored(choose(probabilities), batch, curves.shape[1]):
                 found = class_activation_maps(capture, score, self.methods)
                 heats = {place: separate_copy(heat.cpu().numpy()) for place, heat in found.items()}
@@ -169,6 +174,15 @@ class Attributor:
                 yield [key] * len(chosen), key, everywhere
 
 
+def step_probabilities(spec: ModelSpec, scores: Tensor) -> Tensor:
+    """Return class probabilities at each step, (N, t, classes), of scores (N, classes, t).
+
+    The probability of a window is the highest of its steps: the class is there if it is there at some time.
+    """
+    steps = spec.probabilities(rearrange(scores, "n c t -> (n t) c"))
+    return rearrange(steps, "(n t) c -> n t c", n=len(scores))
+
+
 def _class_of(key: Key) -> int | None:
     """Return the index of the class whose probability is that of a target; None for a function."""
     match key:
@@ -194,9 +208,12 @@ def _steps_at(seconds: float, batch: Batch, steps: int) -> tuple[np.ndarray, np.
     """
     if batch.times is None:
         raise TargetError("windows that are not of a clip have no times; explain the class without one")
-    away = np.abs(batch.times - seconds)
-    none = np.asarray(np.isnan(away).all(axis=1))
-    frame = np.where(none, 0, np.nanargmin(np.where(none[:, None], 0, away), axis=1))
-    half = np.nanmedian(np.diff(batch.times, axis=1)) * 0.501 if batch.times.shape[1] > 1 else np.inf
-    inside = ~none & (np.take_along_axis(np.nan_to_num(away, nan=np.inf), frame[:, None], 1)[:, 0] <= half)
+    away = np.where(np.isnan(batch.times), np.inf, np.abs(batch.times - seconds))
+    frame = away.argmin(axis=1)
+    inside = np.zeros(len(away), bool)
+    for window, times in enumerate(batch.times):
+        own = np.sort(times[~np.isnan(times)])
+        if len(own):  # a frame lasts half a step to both sides
+            before, after = (own[1] - own[0], own[-1] - own[-2]) if len(own) > 1 else (batch.step, batch.step)
+            inside[window] = own[0] - 0.501 * before <= seconds <= own[-1] + 0.501 * after
     return frame * steps // batch.times.shape[1], inside

@@ -43,17 +43,19 @@ class Batch:
         cut: returns the target layer's output on the N windows, given its output on the span.
         times: (N, T) seconds of the windows' frames on the clip's clock; NaN for repeated and mirrored frames. None if
             the windows are not of a clip.
+        step: seconds between the frames of a window by the source's frame rate.
     """
 
     starts: list[int]
     given: Tensor
     cut: Callable[[Tensor], Tensor] | None = None
     times: np.ndarray | None = None
+    step: float = 0.0
 
     def part(self, of: slice) -> Batch:
         """Return a batch of some of the windows; for batches without a `cut`."""
         times = None if self.times is None else self.times[of]
-        return Batch(self.starts[of], self.given[of], times=times)
+        return Batch(self.starts[of], self.given[of], times=times, step=self.step)
 
 
 class WindowLoader:
@@ -121,7 +123,8 @@ class WindowLoader:
         times = np.array(self.times)
         at = np.array(batch.starts)[:, None] + np.arange(self.windowing.length) * self.windowing.sampling_rate
         own = (at >= 0) & (at < len(times))
-        return replace(batch, times=np.where(own, times[np.clip(at, 0, len(times) - 1)], np.nan))
+        step = self.windowing.sampling_rate / float(self.source.frame_rate)
+        return replace(batch, times=np.where(own, times[np.clip(at, 0, len(times) - 1)], np.nan), step=step)
 
     def inside(self, starts: Sequence[int]) -> np.ndarray:
         """Return a mask, (W,) bool, of the windows that lie inside the source, given the source frames they start at."""

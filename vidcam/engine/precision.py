@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
+from torch import nn
 
 from vidcam.engine.agreement import agreement
 from vidcam.engine.attribution import Attributed, Attributor, Key
@@ -17,6 +19,7 @@ from vidcam.models.registry import Model
 SAME = 0.995
 """Minimum correlation of maps at which reduced precision is accepted."""
 
+_SUMMED = 1 << 26  # numbers of a tensor above which its sum takes too long
 _FEW = 4  # windows of a clip for which optimizing a network takes longer than it saves
 
 
@@ -44,12 +47,21 @@ def optimized(model: Model, layers: Sequence[str], dtype: str, loader: WindowLoa
     if model.dtype or (dtype == "auto" and 0 < windows <= _FEW):
         return model
     settings = (tuple(layers), dtype)
-    state = [(t.data_ptr(), t._version) for t in [*model.network.parameters(), *model.network.buffers()]]
+    state = _state(model.network)
     known = model.cache.get(settings)
     if known is None or known[0] != state:
         model.cache.clear()  # before the next copy is made, so that memory holds only one
         model.cache[settings] = state, _checked(model, layers, dtype, loader)
     return model.cache[settings][1]
+
+
+def _state(network: nn.Module) -> list[Any]:
+    """Return what changes with a network's modules and parameters, also where these are changed through `.data`."""
+    tensors = [*network.parameters(), *network.buffers()]
+    sums = [float(tensor.detach().double().sum()) if tensor.numel() < _SUMMED else 0.0 for tensor in tensors]
+    versions = [0 if tensor.is_inference() else tensor._version for tensor in tensors]
+    modules = [(name, id(module)) for name, module in network.named_modules()]
+    return [modules, [tensor.data_ptr() for tensor in tensors], versions, sums]
 
 
 def shortest_dtype(model: Model, layers: Sequence[str], loader: WindowLoader) -> str:

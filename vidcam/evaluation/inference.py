@@ -9,7 +9,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from vidcam.cam.targets import class_scores
+from vidcam.cam.targets import frame_scores
+from vidcam.engine.attribution import step_probabilities
 from vidcam.engine.loader import normalised
 from vidcam.evaluation.samples import Sample
 from vidcam.explainer import Explainer
@@ -88,7 +89,8 @@ def confidences(model: Model, clips: Tensor) -> np.ndarray:
     found = []
     for part in torch.split(clips, _BATCH):
         batch = model.spec.pack(normalised(model, part))
-        found.append(model.spec.probabilities(class_scores(model.network(batch), model.spec.scores).float()).cpu())
+        scores = frame_scores(model.network(batch), model.spec.scores).float()
+        found.append(step_probabilities(model.spec, scores).amax(1).cpu())
     return torch.cat(found).numpy()
 
 

@@ -83,11 +83,13 @@ def own_model(
             "set frames and preprocess to what it expects"
         ) from error
     one_of(scores, PATTERNS, "pattern of scores")
+    classes = class_scores(output, scores).shape[1]
     if isinstance(probabilities, str):
         one_of(probabilities, get_args(Probabilities), "kind of probabilities")
-        kind = ("sigmoid" if scores == "n t" else "softmax") if probabilities == "auto" else probabilities
+        kind = ("sigmoid" if classes == 1 else "softmax") if probabilities == "auto" else probabilities
+        if kind == "softmax" and classes == 1:
+            raise ModelError(f"{name} has one class, whose softmax is always 1; give probabilities sigmoid")
         probabilities = torch.sigmoid if kind == "sigmoid" else _softmax
-    classes = class_scores(output, scores).shape[1]
     if layer == "auto":
         found = space_time_layers(network, pack(window), layout)
         if not found:

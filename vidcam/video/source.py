@@ -258,7 +258,7 @@ def source_of(given: Source, frame_rate: float | None = None, assumed: float | N
     rate = frame_rate or assumed or _ASSUMED_RATE
     source = _source(given, rate)
     timed = isinstance(source, Clip)
-    if timed and frame_rate is not None:
+    if (timed or source is given) and frame_rate is not None:
         raise SettingsError(f"{source.name} has a frame rate of its own; leave out frame_rate={frame_rate:g}")
     if source is not given and not timed and frame_rate is None:
         source.warnings.append(
@@ -288,7 +288,10 @@ def _source(given: Source, rate: float) -> FrameSource:
 
 
 def _picture(path: Path) -> np.ndarray:
-    return next(iter(Clip(path))).pixels
+    clip = Clip(path)
+    if not clip.is_image:
+        raise ClipError(f"{path} is a video and not a picture; give pictures, or one video")
+    return next(iter(clip)).pixels
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

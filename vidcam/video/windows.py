@@ -99,9 +99,10 @@ def windows_with_context(frames: Iterable[T], windowing: Windowing) -> Generator
     the middle of a window. Starts before the clip are below 0. A clip of a single frame, such as a picture, has no
     context.
     """
-    span, half = windowing.span, windowing.span // 2
+    span = windowing.span
     stream = iter(frames)
     first = list(islice(stream, span + 1))  # all frames of windows that begin before the clip
+    half = max(0, min(span // 2, len(first) - 1))
     if len(first) > 1:
         for start in range(-half, 0, windowing.stride):
             yield _mirrored(first, start, windowing)
