@@ -386,3 +386,12 @@ def test_colours_and_their_tags_are_kept(
     for channel in range(3):
         column = shown[120, shown.shape[1] * (2 * channel + 1) // 6].astype(int)
         assert np.abs(column - 230 * np.eye(3)[channel]).max() <= 6
+
+
+def test_no_output_replaces_the_clip_that_is_explained(tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "overlay.mp4", [numbered(i, 64, 96) for i in range(8)])
+    before = clip.read_bytes()
+    found = explanation(np.ones((8, 2, 2)), clip=clip, size=(64, 96), times=np.array([f.time for f in Clip(clip)]))
+    with pytest.raises(OutputError, match=r"overlay\.mp4 is the clip that is explained"):
+        found.save(tmp_path, overwrite=True)
+    assert clip.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["overlay.mp4"]

@@ -53,7 +53,7 @@ def save_caption(caption: Caption, directory: Path, *, overwrite: bool = False) 
     clip = clip_of(explanations)
     begins = float(caption.whole.times[0])
     step = max(1, round(1 / (clip.frame_rate * clip.time_base))) * clip.time_base
-    with all_or_nothing(directory) as work, TemporaryDirectory(dir=work) as folder:
+    with all_or_nothing(directory, caption.whole.file) as work, TemporaryDirectory(dir=work) as folder:
         films = []
         for lit, explanation in enumerate(caption.by_word):
             overlay = Overlay(explanation, float(clip.sample_aspect_ratio))

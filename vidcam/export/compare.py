@@ -64,7 +64,7 @@ def compare(explanations: Sequence[Explanation], directory: Path, *, overwrite: 
     ratio = float(clip.sample_aspect_ratio)
     comparison = Comparison(panes, ratio)
     stills = Stills(frames_of_grid(explanations[0]), np.copy)
-    with all_or_nothing(directory) as work:
+    with all_or_nothing(directory, explanations[0].file) as work:
         part = ComparisonOutputs.within(work)
         film = Film(part.film, comparison.size, comparison.draw, clip.start or 0.0)
         play(explanations[0], clip, [film], [stills])

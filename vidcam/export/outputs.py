@@ -53,13 +53,17 @@ def refuse(directory: Path, files: Iterable[Path]) -> None:
 
 
 @contextmanager
-def all_or_nothing(directory: Path) -> Iterator[Path]:
+def all_or_nothing(directory: Path, clip: Path | None = None) -> Iterator[Path]:
     """Yield a folder to write into; its files, those of its folders included, move to `directory` when the block ends.
 
     None of them moves after an exception in the block, nor where one of them could not move.
 
+    Args:
+        directory: made if it does not exist.
+        clip: the file that is explained, which no output replaces.
+
     Raises:
-        OutputError: the directory cannot be written, or the disk is full.
+        OutputError: the directory cannot be written, the disk is full, or an output has the place of the clip.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -72,6 +76,10 @@ def all_or_nothing(directory: Path) -> Iterator[Path]:
         for final in parts.values():
             if final.is_dir():
                 raise OutputError(f"{final} is a directory, and a file is to be written there; give another --out")
+            if clip is not None and final.exists() and final.samefile(clip):
+                raise OutputError(
+                    f"{final} is the clip that is explained, and an output has its name; give another --out"
+                )
             final.parent.mkdir(parents=True, exist_ok=True)
         for part, final in parts.items():
             part.replace(final)

@@ -125,7 +125,7 @@ def write_report(
     """
     directory = Path(directory)
     clip = _clip(found)
-    with all_or_nothing(directory) as work:
+    with all_or_nothing(directory, (found if isinstance(found, Localization) else found[0]).file) as work:
         page = Page(found, clip, work, directory, embedded)
         page.play()
         page.write()

@@ -101,7 +101,7 @@ def write_explanations(
         refuse(directory, [*_files([directory / p for p in places]), *_page_files(directory, report)])
     clip = clip_of(explanations)
     final = tuple(Outputs.within(directory / place, image=clip.is_image) for place in places)
-    with all_or_nothing(directory) as work:
+    with all_or_nothing(directory, explanations[0].file) as work:
         began = time.perf_counter()
         html = Page(explanations, clip, work, directory) if report else None
         films, looks = (html.films, html.looks) if html is not None else ([], [])
@@ -184,7 +184,7 @@ def write_localization(
     if not overwrite:
         refuse_existing(directory, LocalizationOutputs, *([PageOutputs] if report else []))
     clip = found.opened() if report else None
-    with all_or_nothing(directory) as work:
+    with all_or_nothing(directory, found.file) as work:
         part = LocalizationOutputs.within(work)
         results = {Path(found.clip).stem: found.segments}
         facts = {"model": found.model, "layer": found.layer, "method": found.method, "curve": found.curve}

@@ -79,7 +79,7 @@ def save_tubes(
             for tube in tubes
         ],
     }
-    with all_or_nothing(directory) as work:
+    with all_or_nothing(directory, explanation.file) as work:
         part = TubeOutputs.within(work)
         part.tubes.write_text(as_json(facts) + "\n", encoding="utf-8")
         play(explanation, clip, [Film(part.film, overlay.size, draw, clip.start or 0.0)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -41,6 +42,11 @@ class Result:
     def frames(self) -> int:
         """Number of explained source frames."""
         return len(self.times)
+
+    @property
+    def file(self) -> Path | None:
+        """The explained file; None if the frames come from elsewhere, or it is gone."""
+        return Path(self.clip) if Path(self.clip).is_file() else None
 
     def opened(self) -> FrameSource:
         """Return the explained frames as a source that can be read once more.
