@@ -58,7 +58,7 @@ def optimized(model: Model, layers: Sequence[str], dtype: str, loader: WindowLoa
 def _state(network: nn.Module) -> list[Any]:
     """Return what changes with a network's modules and parameters, also where these are changed through `.data`."""
     tensors = [*network.parameters(), *network.buffers()]
-    sums = [float(tensor.detach().sum(dtype=torch.float64)) if tensor.numel() < _SUMMED else 0.0 for tensor in tensors]
+    sums = [float(tensor.detach().sum()) if tensor.numel() < _SUMMED else 0.0 for tensor in tensors]
     versions = [0 if tensor.is_inference() else tensor._version for tensor in tensors]
     modules = [(name, id(module)) for name, module in network.named_modules()]
     return [modules, [tensor.data_ptr() for tensor in tensors], versions, sums]
