@@ -142,7 +142,9 @@ class Attributor:
                 heats = {place: separate_copy(heat.cpu().numpy()) for place, heat in found.items()}
                 scores = score(capture.output).detach()
                 for i, key in enumerate(keys):
-                    of_window = {place: heat[i] * inside[i] for place, heat in heats.items()}
+                    of_window = {
+                        place: heat[i] if inside[i] else np.zeros_like(heat[i]) for place, heat in heats.items()
+                    }
                     raw = scores[i].item() if inside[i] else -np.inf
                     index = _class_of(key)
                     probability = None if index is None else float(probabilities[i, index] * inside[i])

@@ -120,11 +120,10 @@ class WindowLoader:
 
     def _timed(self, batch: Batch) -> Batch:
         """Return the batch with the times of its frames, which have been read."""
-        times = np.array(self.times)
-        at = np.array(batch.starts)[:, None] + np.arange(self.windowing.length) * self.windowing.sampling_rate
-        own = (at >= 0) & (at < len(times))
-        step = self.windowing.sampling_rate / float(self.source.frame_rate)
-        return replace(batch, times=np.where(own, times[np.clip(at, 0, len(times) - 1)], np.nan), step=step)
+        count, rate = len(self.times), self.windowing.sampling_rate
+        frames = [range(start, start + self.windowing.span, rate) for start in batch.starts]
+        times = [[self.times[i] if 0 <= i < count else np.nan for i in window] for window in frames]
+        return replace(batch, times=np.array(times), step=rate / float(self.source.frame_rate))
 
     def inside(self, starts: Sequence[int]) -> np.ndarray:
         """Return a mask, (W,) bool, of the windows that lie inside the source, given the source frames they start at."""
