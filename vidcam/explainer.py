@@ -220,7 +220,7 @@ class Explainer:
             starts += some
             maps += found.maps
         overall = clip_probabilities(np.concatenate(seen)[run.inside(starts)], model.background)
-        keys = resolved(_best(overall, most)) if most else resolved([])
+        keys = resolved(_best(overall, most))
 
         # A class that reaches the top late has no maps in early windows: those windows are run again.
         lacking = {start: i for i, start in enumerate(starts) if any(k not in maps[i] for k in keys)}

@@ -18,7 +18,7 @@ from vidcam.cam.layout import CHANNELS_FIRST, Layout
 from vidcam.cam.targets import PATTERNS, Pattern, class_scores
 from vidcam.errors import ModelError, one_of
 from vidcam.models.preprocess import Preprocess
-from vidcam.models.registry import Model, ModelSpec, labels_of, prepare
+from vidcam.models.registry import Model, ModelSpec, labels_of, prepare, softmax
 from vidcam.models.weights import load_into, read_state, without_wrapper
 
 Probabilities = Literal["auto", "softmax", "sigmoid"]
@@ -54,7 +54,7 @@ def own_model(
         pack: returns the network's input, given windows.
         scores: axes of the class scores in its output: "n c"; or "n t", "n t c", "n c t" for scores of frames.
         probabilities: "softmax"; "sigmoid" if classes do not exclude each other; or a function from scores
-            (N, classes) to the probabilities. "auto" is softmax, or sigmoid for scores "n t". The score is explained.
+            (N, classes) to the probabilities. "auto" is softmax, or sigmoid for one class. The score is explained.
         weights: their origin, as explanations name it.
 
     Raises:
@@ -89,7 +89,7 @@ def own_model(
         kind = ("sigmoid" if classes == 1 else "softmax") if probabilities == "auto" else probabilities
         if kind == "softmax" and classes == 1:
             raise ModelError(f"{name} has one class, whose softmax is always 1; give probabilities sigmoid")
-        probabilities = torch.sigmoid if kind == "sigmoid" else _softmax
+        probabilities = torch.sigmoid if kind == "sigmoid" else softmax
     if layer == "auto":
         found = space_time_layers(network, pack(window), layout)
         if not found:
@@ -156,10 +156,6 @@ def built(factory: str, arguments: Mapping[str, Any], weights: str) -> nn.Module
         fits = any(key in network.state_dict() for key in state)
         load_into(network, state if fits else without_wrapper(state), f"weights {weights} for {factory}")
     return network
-
-
-def _softmax(scores: Tensor) -> Tensor:
-    return scores.softmax(1)
 
 
 def _where(error: Exception, culprit: Any = None) -> str:

@@ -30,7 +30,8 @@ def _as_they_are(state: State) -> State:
     return state
 
 
-def _softmax(scores: Tensor) -> Tensor:
+def softmax(scores: Tensor) -> Tensor:
+    """Return class probabilities (N, classes), given scores (N, classes)."""
     return scores.softmax(1)
 
 
@@ -80,7 +81,7 @@ class ModelSpec:
     background: str | None = None
     layout: Layout = CHANNELS_FIRST
     pack: Callable[[Tensor], Any] = _windows
-    probabilities: Callable[[Tensor], Tensor] = _softmax
+    probabilities: Callable[[Tensor], Tensor] = softmax
     renamed: Callable[[State], State] = _as_they_are
     scores: Pattern = "n c"
 
