@@ -121,7 +121,7 @@ def test_the_keywords_are_the_fields_of_a_recipe() -> None:
         ({"sampling_rate": np.int64(0)}, "sampling_rate: Input should be greater than or equal to 1"),
         ({"sampling_rate": np.float32(2)}, "sampling_rate"),
         ({"stride": np.bool_(True)}, "stride"),
-        ({"frame_rate": 0}, "frame_rate: Input should be greater than 0"),
+        ({"frame_rate": 0}, "frame_rate: Input should be greater than or equal to 0.01"),
         ({"frame_rate": float("nan")}, "frame_rate"),
         ({"frame_rate": 1e6}, "frame_rate: Input should be less than 1000000"),
         ({"dense": 1}, r"dense: .*\(given: 1\)"),
