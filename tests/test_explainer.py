@@ -366,8 +366,8 @@ def test_an_explainer_of_another_model_has_the_same_layers_and_recipe(small: Mod
 
 
 def test_strides_by_default(small: Model, clip_path: Path) -> None:
-    assert explain(clip_path, small).windowing == {"length": 4, "stride": 2, "sampling_rate": 1}
-    assert Explainer(small).windowing(40.0, overlap=4) == Windowing(4, 3, 4)
+    assert explain(clip_path, small).windowing == {"length": 4, "stride": 2, "sampling_rate": 1, "rate": 10}
+    assert Explainer(small).windowing(40.0, overlap=4) == Windowing(4, 3, 4, 40)
     assert Explainer(small, Recipe(sampling_rate=3, stride=5)).windowing(40.0) == Windowing(4, 5, 3)
 
 
@@ -400,7 +400,7 @@ def test_an_image_classifier_sees_a_clip_frame_by_frame(clip_path: Path) -> None
 def test_short_and_still_clips(small: Model, tmp_path: Path) -> None:
     found = vidcam.explain(write_video(tmp_path / "one.mp4", [numbered(5, 32, 32)]), small)
     assert found.frames == 1 and np.isfinite(found.heatmap(0)).all()
-    assert "1 frames are fewer than one window of 4" in found.warnings[0]
+    assert "its only frame is shorter than one window of 4; the last frame is repeated" in found.warnings[0]
     still = vidcam.explain(write_video(tmp_path / "still.mp4", [numbered(5, 32, 32)] * 12), small)
     assert all(np.isfinite(still.heatmap(t)).all() for t in range(12))
 
@@ -496,14 +496,14 @@ def test_a_stretch_is_explained_and_drawn_alone(small: Model, tmp_path: Path) ->
 RATE = 16
 
 
-def _sources(folder: Path) -> dict[str, Any]:
+def _sources(folder: Path, rate: int = RATE) -> dict[str, Any]:
     """The bundled clip as a file whose pixels are exact, and as everything else that frames come in."""
     frames = [frame.pixels for frame in Clip(demo_clip())]
     pictures = folder / "pictures"
     pictures.mkdir()
     for index, pixels in enumerate(frames):
         Image.fromarray(pixels).save(pictures / f"{index}.png")
-    exact = write_video(folder / "exact.mkv", frames, codec="ffv1", pixel_format="bgra", time_base=Fraction(1, RATE))
+    exact = write_video(folder / "exact.mkv", frames, codec="ffv1", pixel_format="bgra", time_base=Fraction(1, rate))
     return {
         "file": exact,
         "array": np.stack(frames),
@@ -518,18 +518,19 @@ def _sources(folder: Path) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["top", "c"])
 def test_every_source_gives_the_maps_of_the_file(small: Model, tmp_path: Path, target: str) -> None:
-    sources = _sources(tmp_path)
+    rate = 2 * 10  # of the network: each instant shows a frame of its own, although Matroska counts milliseconds
+    sources = _sources(tmp_path, rate)
     expected = explain(sources.pop("file"), small, target)
     assert expected.maps.max() > 0 and expected.warnings == ()
     for name, source in sources.items():
-        found = explain(source, small, target, frame_rate=RATE)
+        found = explain(source, small, target, frame_rate=rate)
         _same(found, expected, name)
     with serving(tmp_path) as host:
         url = f"http://ann:pass@{host}/exact.mkv?token=secret"
         found = explain(url, small, target)
     _same(found, expected, "url")
     assert found.clip == f"http://{host}/exact.mkv?…"
-    for source in (Clip(tmp_path / "exact.mkv"), ArraySource(sources["array"], RATE)):
+    for source in (Clip(tmp_path / "exact.mkv"), ArraySource(sources["array"], rate)):
         _same(explain(source, small, target), expected, type(source).__name__)
 
 
@@ -597,6 +598,45 @@ def test_limits_of_pixels_hold_when_a_clip_is_read_again(tmp_path: Path) -> None
     assert len(list(Clip(tmp_path / "report.mp4"))) == found.frames
 
 
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("stride", [None, 1])
+def test_windows_are_cut_by_time(small: Model, tmp_path: Path, stride: int | None, dense: bool) -> None:
+    """A clip whose first part has four times as many frames is explained as the clip at a constant rate."""
+    frames = [frame.pixels for frame in Clip(demo_clip())][:24]
+    steady = write_video(tmp_path / "steady.mkv", frames, codec="ffv1", pixel_format="bgra")
+    several = [frame for frame in frames[:12] for _ in range(4)] + frames[12:]
+    pts = [*range(0, 4 * 12 * 25, 25), *range(1200, 2400, 100)]
+    varying = write_video(
+        tmp_path / "varying.mkv", several, codec="ffv1", pixel_format="bgra", pts=pts, time_base=Fraction(1, 1000)
+    )
+    settings: Settings = {"stride": stride, "dense": dense, "dtype": "float32"}
+    expected, found = explain(steady, small, "c", **settings), explain(varying, small, "c", **settings)
+    assert found.frames == 60 and found.target == expected.target and found.top == expected.top
+    same = np.searchsorted(found.times, expected.times - 1e-6)
+    np.testing.assert_allclose(found.times[same], expected.times)
+    np.testing.assert_allclose(found.scores[same], expected.scores, atol=1e-6)
+    np.testing.assert_allclose(found.maps[same], expected.maps, atol=1e-6)
+    np.testing.assert_allclose(found.window_scores, expected.window_scores, atol=1e-6)
+    np.testing.assert_allclose(found.times[found.window_starts], expected.times[expected.window_starts])
+    assert (found.frame_rate, found.frame_rate_from) == (pytest.approx(25, rel=0.05), "times")
+    assert (expected.frame_rate, expected.frame_rate_from) == (10, "header")
+    assert found.summary()["frame_rate"] == found.frame_rate and found.summary()["frame_rate_from"] == "times"
+    local = localize(varying, small, ["c"], stride=stride, dense=dense, dtype="float32")
+    np.testing.assert_allclose(local.scores[:, same], localize(steady, small, ["c"], **settings).scores, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_clips_whose_rate_was_taken_wrongly(shared_cases: Path) -> None:
+    varying = explain(shared_cases / "vfr_64_then_16.mp4", target="squatting")
+    part = (varying.times >= 2.5) & (varying.times <= 5)
+    assert varying.scores[part].mean() == pytest.approx(0.293, abs=0.02) and varying.warnings == ()
+    recorded = explain(shared_cases / "chrome_recorded.webm")
+    assert recorded.target.label == "squatting" and recorded.target.probability == pytest.approx(0.95, abs=0.05)
+    assert recorded.frame_rate == pytest.approx(137 / 4.96, rel=0.01) and recorded.frame_rate_from == "times"
+    joined = localize(shared_cases / "joined.ts")
+    assert {s.label for s in joined.segments if s.score > 0.5} == {"waving", "squatting"}
+
+
 @pytest.mark.slow
 def test_rates_that_the_network_does_not_know_are_said(tmp_path: Path) -> None:
     frames = [numbered(i, 32, 32) for i in range(80)]
@@ -606,13 +646,14 @@ def test_rates_that_the_network_does_not_know_are_said(tmp_path: Path) -> None:
     assert explain(steady).warnings == ()
     pts = [i * 16 for i in range(40)] + [640 + i * 62 for i in range(40)]
     varying = write_video(tmp_path / "varying.mkv", frames, pts=pts, time_base=Fraction(1, 1000))
-    (warning,) = [w for w in explain(varying).warnings if "varies" in w]
-    assert "its frame rate varies from 16.1 to 62.5 a second" in warning
+    assert explain(varying).warnings == ()  # windows are cut by time
+    (warning,) = explain(varying, sampling_rate=2).warnings
+    assert "its frame rate varies from 16.1 to 62.5 a second, and windows count frames" in warning
     slow = write_video(
         tmp_path / "slow.mkv", frames[:40], pts=[i * 166 for i in range(40)], time_base=Fraction(1, 1000)
     )
     (warning,) = explain(slow).warnings
-    assert "the network sees 6.02 frames a second and was trained at 16" in warning
+    assert "has as few as 6.02 frames a second, and the network was trained at 16; frames are repeated" in warning
 
 
 class Counted(nn.Module):

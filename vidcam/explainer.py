@@ -405,11 +405,11 @@ class _Run:
         self._agreement: Agreement | None = None
 
     def attributed(self, choose: Choose, only: dict[int, int] | None = None) -> Iterator[tuple[list[int], Attributed]]:
-        """Yield the starts of each batch's windows, in source frames, and their probabilities and maps.
+        """Yield the starts of each batch's windows, as its loader counts them, and their probabilities and maps.
 
         Args:
             choose: returns the targets of each window.
-            only: source frames; windows that start at others are left out.
+            only: starts of windows; others are left out.
         """
         with closing(self._loader.batches(self._model, only)) as batches:
             for batch in batches:
@@ -441,8 +441,9 @@ class _Run:
         return "probability" if method == "gradcam++softmax" else self._factor
 
     def stitched(self, values: Sequence[np.ndarray] | np.ndarray, starts: list[int]) -> np.ndarray:
-        """Return one value or map per frame, (F, ...), from those of the windows."""
-        return stitch(values, starts, len(self._loader.times), self._loader.windowing)
+        """Return one value or map per source frame, (F, ...), from those of the windows."""
+        loader = self._loader
+        return loader.on_source(stitch(values, starts, len(loader.instants), loader.windowing))
 
     def explanation(
         self, place: tuple[str, str], key: Key, starts: list[int], overall: np.ndarray, maps: list[Maps]
@@ -490,11 +491,13 @@ class _Run:
             size=(source.height, source.width),
             region=model.spec.preprocess.region(source.height, source.width),
             stretch=(source.start, source.end),
+            frame_rate=float(source.frame_rate),
+            frame_rate_from=source.frame_rate_from,
             times=np.array(self._loader.times),
             maps=heat,
             scores=scores,
             evidence=evidence_curve(heat),
-            window_starts=np.array(starts)[inside],
+            window_starts=np.array(self._loader.shown)[np.array(starts)[inside]],
             window_scores=window_scores[inside],
             windowing=asdict(self._loader.windowing),
             computation=computation if agreement is None else {**computation, "dense_agreement": agreement},
@@ -527,6 +530,8 @@ class _Run:
             method=method,
             region=model.spec.preprocess.region(source.height, source.width),
             stretch=(source.start, source.end),
+            frame_rate=float(source.frame_rate),
+            frame_rate_from=source.frame_rate_from,
             times=np.array(self._loader.times),
             labels=tuple(model.labels[k] for k in keys),
             scores=scores,

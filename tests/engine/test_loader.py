@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import threading
 
 import numpy as np
@@ -31,26 +32,86 @@ def _loader(windowing: Windowing, model: Model, rate: float = 10, frames: np.nda
 
 
 @given(st.floats(1, 240), st.floats(1, 60), st.integers(1, 32), st.integers(1, 4))
-def test_the_sampling_rate_is_the_whole_number_nearest_to_the_ratio_of_the_rates(
+def test_windows_are_cut_at_the_clips_rate_or_the_networks(
     frame_rate: float, trained: float, length: int, overlap: int
 ) -> None:
     found = windowing_of(frame_rate, _model(trained, length).spec, None, None, overlap=overlap)
-    ratio, rate = frame_rate / trained, found.sampling_rate
-    assert rate >= 1 and abs(ratio - rate) <= max(0.5, 1 - ratio) + 1e-9
+    rate = found.sampling_rate
+    assert rate >= 1 and found.rate == rate * trained
+    assert rate == 1 or abs(found.rate / frame_rate - 1) < 0.0102
     assert found.length == length and found.stride == max(1, ((length - 1) * rate + 1) // overlap)
 
 
-@pytest.mark.parametrize(("frame_rate", "rate"), [(16, 2), (14, 1), (29.97, 3), (25, 2), (4, 1)])
+@pytest.mark.parametrize(
+    ("frame_rate", "rate"), [(10, 1), (20, 2), (16, 1), (14, 1), (29.97, 3), (60, 6), (25, 1), (4, 1), (0.1, 1)]
+)
 def test_sampling_rates_by_hand(frame_rate: float, rate: int) -> None:
     spec = _model(10.0).spec
-    assert windowing_of(frame_rate, spec, None, None, overlap=2) == Windowing(8, (7 * rate + 1) // 2, rate)
+    assert windowing_of(frame_rate, spec, None, None, overlap=2) == Windowing(8, (7 * rate + 1) // 2, rate, 10.0 * rate)
+
+
+@given(st.floats(1, 240), st.integers(1, 500))
+def test_a_stride_in_source_frames_is_the_nearest_number_of_instants(frame_rate: float, stride: int) -> None:
+    spec = _model(10.0).spec
+    try:
+        found = windowing_of(frame_rate, spec, stride, None, overlap=2)
+    except SettingsError as error:
+        (longest,) = re.findall(r"give a stride of at most (\d+)", str(error))
+        assert stride > int(longest) and int(longest) == pytest.approx(0.8 * frame_rate, abs=0.1 * frame_rate + 1)
+        return
+    assert found.rate is not None and found.stride <= found.span
+    assert found.stride == 1 or abs(found.stride / found.rate - stride / frame_rate) <= 0.5 / found.rate + 1e-9
 
 
 def test_what_is_given_goes_before_what_is_natural() -> None:
     assert windowing_of(100, _model().spec, 3, 2, overlap=2) == Windowing(8, 3, 2)
     assert windowing_of(100, _model(None).spec, None, None, overlap=4) == Windowing(8, 2, 1)
-    with pytest.raises(SettingsError, match="would leave frames unexplained"):
+    with pytest.raises(
+        SettingsError, match="a window of 8 source frames .8 frames at 10 a second. and would leave frames"
+    ):
         windowing_of(10, _model().spec, 9, None, overlap=2)
+    with pytest.raises(SettingsError, match="a window of 15 source frames .8 frames at sampling rate 2. and would"):
+        windowing_of(10, _model().spec, 16, 2, overlap=2)
+
+
+@pytest.mark.parametrize("frame_rate", [25, 8, 29.97, 33])
+def test_windows_show_the_frames_nearest_to_their_instants(frame_rate: float) -> None:
+    model = _model()
+    windowing = windowing_of(frame_rate, model.spec, None, None, overlap=2)
+    loader = _loader(windowing, model, frame_rate)
+    windows = list(sliding_windows(loader.frames(), windowing))
+    times = np.arange(30) / float(loader.source.frame_rate)
+    assert len(windows) > 1
+    for window in windows[:-1]:
+        for step, shown in enumerate(window.frames):
+            away = np.abs(times - window.start / windowing.rate - step / 10)
+            nearest = FRAMES[away < away.min() + 1e-9]  # two, if the instant is in the middle between them
+            assert (nearest == shown).all((1, 2, 3)).any()
+    assert [w.start for w in loader.first(2)] == [w.start for w in windows[:2]]
+    for again, window in zip(loader.first(2), windows):
+        np.testing.assert_array_equal(again.frames, window.frames)
+    (some, *_) = loader.batches(model)
+    np.testing.assert_allclose(some.times[0], np.arange(8) / 10)
+    assert some.step == pytest.approx(0.1)
+
+
+def test_values_at_instants_become_values_of_source_frames() -> None:
+    loader = _loader(windowing_of(25, _model().spec, None, None, overlap=2), _model(), 25)
+    list(loader.frames())
+    values = np.array(loader.instants, np.float32)[:, None] * np.array([1, -2], np.float32)  # linear in time
+    found = loader.on_source(values)
+    inside = np.minimum(loader.times, loader.instants[-1])
+    np.testing.assert_allclose(found, np.stack([inside, -2 * inside], 1), atol=1e-6)
+    same = _loader(windowing_of(20, _model().spec, None, None, overlap=2), _model(), 20)
+    list(same.frames())
+    assert same.on_source(values[:30]) is not None and same.on_source(values[:30]).base is values
+
+
+def test_a_picture_shows_itself_once() -> None:
+    loader = _loader(windowing_of(0.5, _model().spec, None, None, overlap=2), _model(), 0.5, FRAMES[:1])
+    assert len(list(loader.frames())) == 2 * 8  # it lasts 2 s, 20 instants, and all windows show the same
+    loader.source.is_image = True
+    assert len(list(loader.frames())) == 1
 
 
 def test_batches_hold_the_windows_normalised_and_again_each_time() -> None:
@@ -96,13 +157,24 @@ def test_a_rate_that_the_network_was_not_trained_at_is_said(frame_rate: float, s
     assert len(notes) == said and all(n.startswith(f"array: the network sees {frame_rate:.3g} frames") for n in notes)
 
 
+@pytest.mark.parametrize(("frame_rate", "said"), [(7.8, False), (7.6, True), (60, False)])
+def test_a_clip_slower_than_the_network_is_said(frame_rate: float, said: bool) -> None:
+    model = _model()
+    loader = _loader(windowing_of(frame_rate, model.spec, None, None, overlap=2), model, frame_rate)
+    list(loader.frames())
+    assert loader.warnings() == ((
+        f"array: it has as few as {frame_rate} frames a second, and the network was trained at 10; frames are repeated, "
+        "and movements between them are not seen",
+    ) if said else ())  # fmt: skip
+
+
 @pytest.mark.parametrize(("long", "said"), [(0.18, False), (0.2, True)])
 def test_a_rate_that_varies_is_said(long: float, said: bool) -> None:
     loader = _loader(Windowing(8, 4), _model())
     loader.times = np.cumsum([0.1] * 20 + [long] * 20).tolist()
     notes = [n for n in loader.warnings() if "varies" in n]
     assert notes == (["array: its frame rate varies from 5 to 10 a second, and windows count frames: scores and times "
-                      "are less certain; make its rate constant to be sure"] if said else [])  # fmt: skip
+                      "are less certain; leave out the sampling rate, and windows are cut by time"] if said else [])  # fmt: skip
     loader.times = loader.times[16:24]
     assert loader.warnings() == ()  # too few to know
 

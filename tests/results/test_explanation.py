@@ -29,7 +29,7 @@ def explanation(
         "evidence": maps.mean((1, 2)).astype(np.float32),
         "window_starts": np.array([0]),
         "window_scores": np.array([0.5], np.float32),
-        "windowing": {"length": frames, "stride": 1, "sampling_rate": 1},
+        "windowing": {"length": frames, "stride": 1, "sampling_rate": 1, "rate": None},
         **changes,
     }
     return Explanation(**values)  # type: ignore[arg-type]

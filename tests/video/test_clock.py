@@ -1,141 +1,89 @@
-"""Clocks, rates and ends of clips that other programs wrote, or that were cut and joined: right, or said."""
-
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
-from pathlib import Path
 
-import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.conftest import numbered, write_video
-from vidcam.video.reader import Clip
-
-FRAMES = [numbered(i, 48, 64) for i in range(64)]
-CONTAINERS = {"mkv": "libx264", "webm": "libvpx", "ts": "mpeg2video", "mpg": "mpeg2video"}
-RATE = 25
+from vidcam.video.clock import EARLIEST, at_rate
 
 
-def _write(path: Path, codec: str, frames: Sequence[np.ndarray] = FRAMES) -> Path:
-    """Frames at 25 a second, which all of these codecs can be at."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=RATE)
-        stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], "yuv420p"
-        for index, pixels in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
-            frame.pts, frame.time_base = index, Fraction(1, RATE)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
+def _steady(count: int, rate: Fraction | float) -> list[tuple[float, int]]:
+    return [(float(n / rate), n) for n in range(count)]
 
 
-def _times(clip: Clip) -> np.ndarray:
-    return np.array([frame.time for frame in clip])
+def _shown(frames: list[tuple[float, int]], rate: float, last: float | None = None, most: int = 10**6) -> list[int]:
+    last = (frames[-1][0] - frames[0][0]) / max(1, len(frames) - 1) if last is None else last
+    found = list(at_rate(frames, rate, last=last, most=most))
+    assert all(frame == index for _, index, frame in found)
+    return [index for _, index, _ in found]
 
 
-@pytest.mark.parametrize(("suffix", "codec"), CONTAINERS.items())
-def test_joined_files_are_carried_on(tmp_path: Path, suffix: str, codec: str) -> None:
-    part = _write(tmp_path / f"part.{suffix}", codec).read_bytes()
-    alone = len(list(Clip(tmp_path / f"part.{suffix}")))
-    joined = tmp_path / f"joined.{suffix}"
-    joined.write_bytes(part * 2)
-    clip = Clip(joined)
-    times = _times(clip)
-    assert len(times) == 2 * alone
-    np.testing.assert_allclose(np.diff(times), 1 / RATE, atol=2.1e-3)
-    assert any("its clock starts anew 1 time" in warning for warning in clip.warnings)
+@given(st.integers(1, 80), st.sampled_from([7.5, 12.5, 15, 16, 24, 25, 29.97, 30, 60, 240]), st.floats(0, 1e5))
+def test_frames_of_the_same_rate_are_given_once_each(count: int, rate: float, begin: float) -> None:
+    frames = [(begin + n / rate, n) for n in range(count)]
+    found = list(at_rate(frames, rate, last=1 / rate, most=100))
+    assert [index for _, index, _ in found] == list(range(count))
+    np.testing.assert_allclose([instant for instant, _, _ in found], [t for t, _ in frames], rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize(("suffix", "codec"), {"mp4": "libx264", "flv": "flv"}.items())
-def test_what_is_joined_and_not_read_is_said(tmp_path: Path, suffix: str, codec: str) -> None:
-    noise = list(np.random.default_rng(0).integers(0, 255, (64, 96, 128, 3), np.uint8))
-    part = _write(tmp_path / f"part.{suffix}", codec, noise)
-    clip = Clip(part)
-    assert len(_times(clip)) == 64 and clip.warnings == []
-    joined = tmp_path / f"joined.{suffix}"
-    joined.write_bytes(part.read_bytes() * 2)
-    clip = Clip(joined)
-    assert len(_times(clip)) == 128 or any("if another clip was joined to it" in w for w in clip.warnings)
+@given(st.integers(2, 200), st.sampled_from([15.0, 24.0, 30.0, 16.0]))
+def test_times_rounded_to_milliseconds_change_nothing(count: int, rate: float) -> None:
+    frames = [(round(1000 * n / rate) / 1000, n) for n in range(count)]
+    assert _shown(frames, rate, 1 / rate) == list(range(count))
 
 
-@pytest.mark.parametrize(("suffix", "codec"), {"mkv": "libx264", "webm": "libvpx", "flv": "flv"}.items())
-def test_what_is_missing_at_the_end_is_said(tmp_path: Path, suffix: str, codec: str) -> None:
-    whole = _write(tmp_path / f"whole.{suffix}", codec)
-    clip = Clip(whole)
-    times = _times(clip)
-    assert clip.warnings == []
-    half = tmp_path / f"half.{suffix}"
-    half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    clip = Clip(half)
-    left = _times(clip)
-    (said,) = [w for w in clip.warnings if "s are missing that its header announces" in w]
-    assert float(said.split(": ")[1].split(" s ")[0]) == pytest.approx(times[-1] - left[-1], abs=0.15)
+@given(
+    st.lists(st.floats(0.004, 0.5), min_size=1, max_size=60),
+    st.floats(4, 60),
+)
+def test_each_instant_shows_the_nearest_frame(steps: list[float], rate: float) -> None:
+    times = np.concatenate([[0.0], np.cumsum(steps)])
+    for instant, index, _ in at_rate([(float(t), i) for i, t in enumerate(times)], rate, last=0.1, most=10**6):
+        away = np.abs(times - instant)
+        assert away[index] <= away.min() + 2e-6 / rate
 
 
-def test_half_a_fragmented_file_is_said(tmp_path: Path) -> None:
-    path = tmp_path / "whole.mp4"
-    with av.open(str(path), "w", options={"movflags": "frag_keyframe+empty_moov"}) as container:
-        stream = container.add_stream("libx264", rate=RATE, options={"g": "16", "crf": "1"})
-        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
-        noise = np.random.default_rng(0).integers(0, 255, (64, 48, 64, 3), np.uint8)
-        for index, pixels in enumerate(noise):
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
-            frame.pts, frame.time_base = index, Fraction(1, RATE)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    clip = Clip(path)
-    assert len(_times(clip)) == 64 and clip.warnings == []
-    half = tmp_path / "half.mp4"
-    half.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    clip = Clip(half)
-    assert len(_times(clip)) < 64 and clip.warnings
+@given(st.floats(4, 60), st.floats(4, 60), st.integers(1, 100))
+def test_there_are_as_many_instants_as_the_clip_lasts(rate: float, own: float, count: int) -> None:
+    found = _shown(_steady(count, own), rate, 1 / own)
+    assert abs(len(found) - count / own * rate) <= 1.01
+    assert found == sorted(found) and found[0] == 0 and abs((count - 1 - found[-1]) / own) <= 1.51 / rate
 
 
-@pytest.mark.parametrize("before", [0.1, 1.0])
-def test_a_clock_that_wraps_begins_at_zero(tmp_path: Path, before: float) -> None:
-    """The clock of MPEG-TS has 33 bits; here it begins anew some seconds after the first frame."""
-    path = tmp_path / "clip.ts"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg2video", rate=RATE)
-        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
-        for index, pixels in enumerate([*FRAMES, None]):
-            frame = None
-            if pixels is not None:
-                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
-                frame.pts, frame.time_base = index, Fraction(1, RATE)
-            for packet in stream.encode(frame):
-                shift = round((2**33 / 90000 - before) / packet.time_base)
-                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
-                container.mux(packet)
-    times = _times(Clip(path))
-    assert len(times) == 64
-    np.testing.assert_allclose(times, np.arange(64) / RATE, atol=1e-3)
+def test_rates_by_hand() -> None:
+    assert _shown(_steady(5, 25), 30) == [0, 1, 2, 2, 3, 4]  # 0, 33, 67, 100, 133, 167 of 0, 40, 80, 120, 160 ms
+    assert _shown(_steady(10, 60), 24) == [0, 2, 5, 7]  # an instant between two frames shows the first
+    assert _shown([(0.0, 0), (0.5, 1), (0.52, 2), (1.0, 3)], 2, last=0.02) == [0, 1, 3]  # the last has its instant
+    assert _shown(_steady(8, 8), 16)[:6] == [0, 0, 1, 1, 2, 2]
+    ntsc = _shown(_steady(3000, Fraction(30000, 1001)), 30)
+    assert len(ntsc) == 3003 and sorted(set(ntsc)) == list(range(3000))  # 1 in 1001 is repeated
 
 
-def test_the_first_frame_of_a_file_without_times_is_at_zero(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "clip.avi", FRAMES[:20], codec="mpeg4", options={"bf": "2"})
-    np.testing.assert_allclose(_times(Clip(path)), np.arange(20) / 10, atol=1e-6)
+def test_a_gap_keeps_the_frame_before_it() -> None:
+    frames = [(0.0, 0), (0.1, 1), (5.1, 2), (5.2, 3)]
+    found = list(at_rate(frames, 10, last=0.1, most=1000))
+    shown = {round(instant, 3): index for instant, index, _ in found}
+    assert len(found) == 53 and shown[0.1] == 1 and shown[4.8] == 1 and shown[4.9] == 2 and shown[5.2] == 3
+    assert all(frames[index][0] - instant <= EARLIEST + 1e-6 for instant, index, _ in found)
 
 
-def test_a_rate_that_no_clip_has_is_measured(tmp_path: Path) -> None:
-    """Recorders of browsers announce a thousand frames a second, or nothing."""
-    pts = np.cumsum(np.random.default_rng(0).integers(20, 60, 60)).tolist()
-    path = write_video(tmp_path / "clip.webm", FRAMES[:60], codec="libvpx", pts=pts, time_base=Fraction(1, 1000))
-    clip = Clip(path)
-    assert float(clip.frame_rate) == pytest.approx(59 / (pts[-1] - pts[0]) * 1000, rel=0.05)
+@pytest.mark.parametrize("hours", [0.01, 2, 3000])
+def test_a_long_gap_is_shortened_for_windows(hours: float) -> None:
+    gap = 3600 * hours
+    frames = [(n / 10, n) for n in range(20)] + [(2 + gap + n / 10, 20 + n) for n in range(20)]
+    found = list(at_rate(frames, 10, last=0.1, most=16))
+    instants, shown = [instant for instant, _, _ in found], [index for _, index, _ in found]
+    assert shown.count(19) == 2 * 16 and set(shown) == set(range(40)) and len(found) <= 39 + 32 + 2
+    assert instants == sorted(instants) and instants[0] == 0
+    np.testing.assert_allclose(instants[-1], 2 + gap + 1.9, atol=1e-6 * gap)
+    at = shown.index(19) + 16  # across the jump a window shows one frame only
+    assert instants[at] - instants[at - 1] > gap / 2 and set(shown[at - 16 : at + 16]) == {19}
 
 
-def test_the_cases(shared_cases: Path) -> None:
-    clip = Clip(shared_cases / "chrome_recorded.webm")
-    assert float(clip.frame_rate) == pytest.approx(136 / 4.962, rel=1e-3) and len(_times(clip)) == 137
-    for name in ("joined.ts", "clock_wraps.ts"):
-        clip = Clip(shared_cases / name)
-        times = _times(clip)
-        assert times[0] >= 0 and len(times) == (160 if name == "joined.ts" else 80)
-        np.testing.assert_allclose(np.diff(times), 1 / 16, atol=1e-4)
-    clip = Clip(shared_cases / "half.mkv")
-    assert len(_times(clip)) == 72 and "5.5 s are missing" in clip.warnings[0]
-    clip = Clip(shared_cases / "lossless_cut.mp4")
-    assert len(_times(clip)) == 58 and clip.warnings == []
+def test_a_picture_and_nothing() -> None:
+    assert list(at_rate([(0.0, "a")], 30, last=0, most=16)) == [(0.0, 0, "a")]
+    assert list(at_rate([], 30, last=1.0, most=16)) == []
+    assert len(list(at_rate([(3.0, "a")], 30, last=1.0, most=16))) == 30

@@ -15,9 +15,12 @@ from torch import Tensor
 
 from vidcam.engine.frames import ResizedFrames
 from vidcam.engine.memory import give_back_freed_memory
+from vidcam.errors import SettingsError
 from vidcam.models.inference import windows_at_once
 from vidcam.models.preprocess import stacked
 from vidcam.models.registry import Model, ModelSpec
+from vidcam.temporal.stitch import at_times
+from vidcam.video.clock import at_rate
 from vidcam.video.prefetch import prefetch
 from vidcam.video.source import FrameSource
 from vidcam.video.windows import Window, Windowing, sliding_windows, windows_with_context
@@ -27,6 +30,7 @@ Progress = Callable[[int, int], None]
 
 _FEW_STEPS = 8  # between frames; too few to measure a rate
 _VARIES = 1.9  # least ratio of a clip's long steps to its short ones at which its rate is called variable
+_SAME_RATE = 0.01  # share by which rates differ that are taken for the same: 29.97 and 30
 _OFF = 1.3  # ratio of the rate that the network sees to the one it was trained at, beyond which a note is given
 _AHEAD = 2  # prefetched batches
 _GIVE_BACK_EVERY = 16  # batches; holes between small results would otherwise grow with the length of the clip
@@ -37,13 +41,13 @@ class Batch:
     """The input of one forward pass.
 
     Attributes:
-        starts: source frame of each window.
+        starts: frame of the loader's stream that each window begins at.
         given: the network's input, normalised, on its device: N windows (N, 3, T, H, W); or, with a `cut`, one long span
             (1, 3, L, H, W).
         cut: returns the target layer's output on the N windows, given its output on the span.
         times: (N, T) seconds of the windows' frames on the clip's clock; NaN for repeated and mirrored frames. None if
             the windows are not of a clip.
-        step: seconds between the frames of a window by the source's frame rate.
+        step: seconds between the frames of a window.
     """
 
     starts: list[int]
@@ -70,7 +74,9 @@ class WindowLoader:
 
     Attributes:
         source, windowing, context: as given.
-        times: seconds of the frames of the last reading.
+        times: seconds of the source's frames in the last reading.
+        instants: seconds of the frames that windows are cut from, by the windowing's rate; without one, the times.
+        shown: index of the source frame that is shown at each instant.
         padded: number of repeated frames in its last window.
         began: time at which the loader was made, by `time.perf_counter`, in seconds.
     """
@@ -86,6 +92,8 @@ class WindowLoader:
     ) -> None:
         self.source, self.windowing = source, windowing
         self.times: list[float] = []
+        self.instants: list[float] = []
+        self.shown: list[int] = []
         self.padded = 0
         self._reported = 0
         self.began = time.perf_counter()
@@ -99,7 +107,7 @@ class WindowLoader:
 
         Args:
             model: the network that takes the batches.
-            only: source frames; windows that start at others are left out. By default all windows are given.
+            only: starts of windows; others are left out. By default all windows are given.
 
         Raises:
             ClipError: while it is read: the source cannot be decoded or buffered.
@@ -109,7 +117,7 @@ class WindowLoader:
 
     def first(self, count: int) -> list[Window[np.ndarray]]:
         """Return the first `count` windows, or fewer if the source has fewer."""
-        frames = (pixels for _, pixels in self._frames)
+        frames = (pixels for _, _, pixels in self._at_instants(self._frames))
         with closing(sliding_windows(frames, self.windowing)) as windows:
             return list(islice(windows, count))
 
@@ -120,46 +128,78 @@ class WindowLoader:
 
     def _timed(self, batch: Batch) -> Batch:
         """Return the batch with the times of its frames, which have been read."""
-        count, rate = len(self.times), self.windowing.sampling_rate
-        frames = [range(start, start + self.windowing.span, rate) for start in batch.starts]
-        times = [[self.times[i] if 0 <= i < count else np.nan for i in window] for window in frames]
-        return replace(batch, times=np.array(times), step=rate / float(self.source.frame_rate))
+        count, apart = len(self.instants), self.windowing.sampling_rate
+        frames = [range(start, start + self.windowing.span, apart) for start in batch.starts]
+        times = [[self.instants[i] if 0 <= i < count else np.nan for i in window] for window in frames]
+        return replace(batch, times=np.array(times), step=apart / self._rate)
 
     def inside(self, starts: Sequence[int]) -> np.ndarray:
-        """Return a mask, (W,) bool, of the windows that lie inside the source, given the source frames they start at."""
-        return np.array([0 <= start <= max(0, len(self.times) - self.windowing.span) for start in starts])
+        """Return a mask, (W,) bool, of the windows that lie inside the source, given the frames they start at."""
+        return np.array([0 <= start <= max(0, len(self.instants) - self.windowing.span) for start in starts])
 
     def frames(self) -> Iterator[np.ndarray]:
-        """Yield the resized frames, (h, w, 3) uint8; store their times and report progress."""
-        self.times = []
+        """Yield the frames that windows are cut from, resized, (h, w, 3) uint8; store times and report progress."""
+        self.times, self.instants, self.shown = [], [], []
+        for instant, index, pixels in self._at_instants(self._read()):
+            self.instants.append(instant)
+            self.shown.append(index)
+            yield pixels
+
+    def on_source(self, values: np.ndarray) -> np.ndarray:
+        """Return a value for each source frame, (F, ...), of those at the instants, (I, ...); after a reading."""
+        one_to_one = self.shown == list(range(len(self.times)))
+        return values if one_to_one else at_times(values, self.instants, self.times)
+
+    @property
+    def _rate(self) -> float:
+        """Frames per second of the stream that windows are cut from."""
+        return self.windowing.rate or float(self.source.frame_rate)
+
+    def _read(self) -> Iterator[tuple[float, np.ndarray]]:
         for seconds, pixels in self._frames:
             self.times.append(seconds)
             if len(self.times) > self._reported:  # a second reading is no step back
                 self._reported = len(self.times)
                 self._progress(self._reported, self.source.frames_announced)
-            yield pixels
+            yield seconds, pixels
+
+    def _at_instants(self, frames: Iterable[tuple[float, np.ndarray]]) -> Iterator[tuple[float, int, np.ndarray]]:
+        """Yield the seconds of each instant, and the index and pixels of the source frame that it shows."""
+        if self.windowing.rate is None:
+            return ((seconds, index, pixels) for index, (seconds, pixels) in enumerate(frames))
+        last = 0.0 if self.source.is_image else 1 / float(self.source.frame_rate)
+        return at_rate(frames, self.windowing.rate, last=last, most=self.windowing.span)
 
     def warnings(self) -> tuple[str, ...]:
         """Return notes on the source for its user; call it after the source is read."""
         notes = [*self.source.warnings, *self._about_rates()]
         if self.padded:
+            several = f"its {len(self.times)} frames are fewer than"
+            span = self.windowing.span * float(self.source.frame_rate) / self._rate
             notes.append(
-                f"{Path(self.source.name).name}: its {len(self.times)} frames are fewer than one window of "
-                f"{self.windowing.span}; the last frame is repeated to fill it"
+                f"{Path(self.source.name).name}: {several if len(self.times) > 1 else 'its only frame is shorter than'} "
+                f"one window of {max(2, round(span))}; the last frame is repeated to fill it"
             )
         return tuple(notes)
 
     def _about_rates(self) -> Iterator[str]:
-        """Yield a note for each reason why windows do not last as long as those that the network was trained on."""
+        """Yield a note for each reason why windows differ in time from those that the network was trained on."""
         name, trained = Path(self.source.name).name, self._spec.frame_rate
         steps = np.diff(self.times)
         if len(steps) < _FEW_STEPS or not trained:
             return
         short, long = np.quantile(steps, (0.1, 0.9))
+        if self.windowing.rate is not None:
+            if long * trained > _OFF:
+                yield (
+                    f"{name}: it has as few as {1 / long:.3g} frames a second, and the network was trained at {trained:.3g}; "
+                    "frames are repeated, and movements between them are not seen"
+                )
+            return
         if short > 0 and long / short >= _VARIES:
             yield (
                 f"{name}: its frame rate varies from {1 / long:.3g} to {1 / short:.3g} a second, and windows count frames: "
-                "scores and times are less certain; make its rate constant to be sure"
+                "scores and times are less certain; leave out the sampling rate, and windows are cut by time"
             )
         seen = float(self.source.frame_rate) / self.windowing.sampling_rate
         if not 1 / _OFF <= seen / trained <= _OFF:
@@ -178,17 +218,33 @@ def windowing_of(
         frame_rate: frames per second of the source.
         spec: of the network: frames per window, and the frame rate that it was trained at.
         stride: source frames between the starts of windows; by default each frame is in `overlap` windows.
-        sampling_rate: source frames between the frames of a window; by default the whole number that is nearest to
-            `frame_rate` over the network's.
+        sampling_rate: source frames between the frames of a window. By default windows are cut by time, at the rate
+            that the network was trained at, and frames are counted if it has none.
         overlap: number of windows that each frame is in if no stride is given.
+
+    Returns:
+        The windowing. By time it counts instants: at the source's rate if that is a multiple of the network's, so that
+        each instant shows a frame of its own, and at the network's rate otherwise. A stride is rounded to instants.
 
     Raises:
         SettingsError: a value is not an integer of 1 or more, or the stride is longer than a window.
     """
-    natural = max(1, round(frame_rate / spec.frame_rate)) if spec.frame_rate else 1
-    rate = natural if sampling_rate is None else sampling_rate
-    span = (spec.frames - 1) * rate + 1
-    return Windowing(spec.frames, max(1, span // overlap) if stride is None else stride, rate)
+    rate = None
+    if sampling_rate is None:
+        ratio = frame_rate / spec.frame_rate if spec.frame_rate else 1.0
+        sampling_rate = round(ratio) if abs(ratio - round(ratio)) < _SAME_RATE * ratio else 1
+        rate = sampling_rate * spec.frame_rate if spec.frame_rate else None
+    span = (spec.frames - 1) * sampling_rate + 1
+    if stride is None:
+        return Windowing(spec.frames, max(1, span // overlap), sampling_rate, rate)
+    longest = int(span * frame_rate / rate + 1e-6) if rate else span
+    if stride > longest:
+        raise SettingsError(
+            f"stride {stride} is longer than a window of {longest} source frames ({spec.frames} frames "
+            f"{f'at {spec.frame_rate:g} a second' if rate else f'at sampling rate {sampling_rate}'}) and would leave frames "
+            f"unexplained; give a stride of at most {longest}"
+        )
+    return Windowing(spec.frames, max(1, round(stride * rate / frame_rate)) if rate else stride, sampling_rate, rate)
 
 
 def batches(model: Model, windows: Iterable[Window[np.ndarray]]) -> Iterator[Batch]:

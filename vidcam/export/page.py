@@ -178,6 +178,7 @@ class Page:
             self._views, self._top = [_view_of_explanation(e) for e in found], found[0].top
             self._facts = {"model": found[0].model, "weights": found[0].weights}
             self._facts |= found[0].windowing | found[0].computation | found[0].versions
+        self._facts["frame_rate"] = f"{self._first.frame_rate:.4g}, {self._first.frame_rate_from}"
         self._clip, self._directory, self._embedded = clip, directory, embedded
         self._written = PageOutputs.within(work)
         self._chosen = [view.strongest(self._first.times) for view in self._views]

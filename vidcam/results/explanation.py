@@ -44,7 +44,8 @@ class Explanation(Result):
     """Explanation of a target in a clip: heatmaps over space and time, and curves over time.
 
     Attributes:
-        clip, model, layer, method, region, times, stretch, warnings, timings, source: see `Result`.
+        clip, model, layer, method, region, times, stretch, frame_rate, frame_rate_from, warnings, timings, source: see
+            `Result`.
         weights: where the model's parameters came from.
         target: the explained target.
         top: the clip's five most probable classes, (label, probability).
@@ -54,7 +55,8 @@ class Explanation(Result):
         evidence: (F,) float32, the spatial mean of each raw map.
         window_starts: (W,) source frame of each window.
         window_scores: (W,) the target's probability in each window.
-        windowing: length, stride and sampling rate of the windows.
+        windowing: length, stride and sampling rate of the windows, and the rate of the instants that these count, in
+            instants per second; None if they count source frames.
         computation: the trunk's dtype, and the agreement of its maps with those of float32.
         versions: of vidcam and of the packages that it computed with.
 
@@ -75,7 +77,7 @@ class Explanation(Result):
     evidence: np.ndarray
     window_starts: np.ndarray
     window_scores: np.ndarray
-    windowing: dict[str, int]
+    windowing: dict[str, int | float | None]
     computation: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -136,6 +138,8 @@ class Explanation(Result):
             },
             "top": [{"label": label, "probability": probability} for label, probability in self.top],
             "frames": self.frames,
+            "frame_rate": self.frame_rate,
+            "frame_rate_from": self.frame_rate_from,
             "windows": len(self.window_starts),
             "windowing": self.windowing,
             "stretch": list(self.stretch),

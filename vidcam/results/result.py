@@ -22,6 +22,8 @@ class Result:
         region: left, top, right, bottom of the part of the frame that the network sees, in pixels of the frame.
         times: (F,) float64, presentation time of every source frame in seconds.
         stretch: start and end of the explained part in seconds, each None at the clip's own end.
+        frame_rate: frames per second of the clip, on average.
+        frame_rate_from: where that is known from, see `vidcam.video.source.FrameSource`.
         warnings: notes for the user.
         timings: seconds spent, by stage.
         source: the frames, to be read again; not stored.
@@ -34,6 +36,8 @@ class Result:
     region: tuple[float, float, float, float]
     times: np.ndarray
     stretch: tuple[float | None, float | None] = (None, None)
+    frame_rate: float = 0.0
+    frame_rate_from: str = "assumed"
     warnings: tuple[str, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     source: FrameSource | None = field(default=None, compare=False, repr=False)

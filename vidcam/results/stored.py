@@ -46,6 +46,13 @@ class _Candidate(BaseModel):
     probability: Number
 
 
+class _Windowing(BaseModel):
+    length: Count
+    stride: Count
+    sampling_rate: Count
+    rate: Number | None = None
+
+
 class _Summary(BaseModel):
     """The content of summary.json, as `Explanation.summary` returns it."""
 
@@ -58,7 +65,9 @@ class _Summary(BaseModel):
     top: list[_Candidate]
     size: tuple[Side, Side]
     region: tuple[Number, Number, Number, Number]
-    windowing: dict[str, Count]
+    windowing: _Windowing
+    frame_rate: Number = 0.0
+    frame_rate_from: StrictStr = "assumed"
     stretch: tuple[Number | None, Number | None] = (None, None)
     computation: dict[str, Any]
     timings: dict[str, Number]
@@ -104,6 +113,7 @@ def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
     values: dict[str, Any] = {name: getattr(facts, name) for name in _Summary.model_fields} | arrays
     values["target"] = ExplainedTarget(**dict(facts.target))
     values["top"] = tuple((candidate.label, candidate.probability) for candidate in facts.top)
+    values["windowing"] = dict(facts.windowing)
     values["warnings"] = tuple(facts.warnings)
     return Explanation(**values)
 

@@ -1,8 +1,8 @@
 """Stitching: values of overlapping windows, overlap-added on the frames of the clip.
 
 A window's map has fewer steps in time than the window has frames. It is interpolated linearly in time, with the
-sample positions of `torch.nn.functional.interpolate(..., mode="trilinear", align_corners=False)`, to every source
-frame the window spans, and averaged with its neighbours under triangular weights, so that values do not jump where a
+sample positions of `torch.nn.functional.interpolate(..., mode="trilinear", align_corners=False)`, to every frame that
+the window spans, and averaged with its neighbours under triangular weights, so that values do not jump where a
 window begins. Interpolation in space is done by the code that displays the result: both are linear, so their order does
 not matter, and the maps stay small.
 """
@@ -19,13 +19,13 @@ from vidcam.video.windows import Windowing
 def stitch(
     values: np.ndarray | Sequence[np.ndarray], starts: Sequence[int], frames: int, windowing: Windowing
 ) -> np.ndarray:
-    """Return one value per source frame from the values of overlapping windows.
+    """Return one value per frame of a stream from the values of overlapping windows.
 
     Args:
         values: for each of W windows a float32 array (t, ...), its t steps in time spread evenly over the window. A score
             per window has t = 1.
-        starts: source frame that each window begins at, (W,); below 0 if a window begins before the clip.
-        frames: number of source frames of the clip, F.
+        starts: frame that each window begins at, (W,); below 0 if a window begins before the clip.
+        frames: number of frames of the stream that the windows are cut from, F.
         windowing: length, stride and sampling rate of the windows.
 
     Returns:
@@ -45,13 +45,30 @@ def stitch(
     return total
 
 
+def at_times(values: np.ndarray, instants: Sequence[float], times: Sequence[float]) -> np.ndarray:
+    """Return values at other times, (F, ...), by linear interpolation.
+
+    Args:
+        values: (I, ...).
+        instants: times of the values in seconds, increasing, (I,).
+        times: in seconds, (F,); before the first instant and after the last, its value is returned.
+    """
+    position = np.interp(times, instants, np.arange(len(instants)))
+    before = position.astype(int)
+    found = values[before]
+    for frame in np.flatnonzero(position > before):  # one by one: maps of long clips are large
+        share = values.dtype.type(position[frame] - before[frame])
+        found[frame] += (values[before[frame] + 1] - values[before[frame]]) * share
+    return found
+
+
 def window_weights(span: int) -> np.ndarray:
     """Return the weight of a window at each of its frames, (span,): a triangle, largest in the middle."""
     return np.minimum(np.arange(1, span + 1), np.arange(span, 0, -1)).astype(np.float64)
 
 
 def _interpolation(windowing: Windowing, steps: int) -> np.ndarray:
-    """Return the share of each step in time in each source frame of a window, (span, steps)."""
+    """Return the share of each step in time in each frame of a window, (span, steps)."""
     position = np.arange(windowing.span) / windowing.sampling_rate
     at = np.clip((position + 0.5) * steps / windowing.length - 0.5, 0, steps - 1)
     return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(steps)[None, :]))

@@ -74,6 +74,7 @@ class Clip:
         width, height: of the upright frame in pixels.
         sample_aspect_ratio: width of a pixel over its height, upright.
         frame_rate: frames per second, on average.
+        frame_rate_from: "header", "times" of the frames, or "assumed" if neither says.
         time_base: seconds per unit of a frame's pts.
         colour: coding of a film made from it; its own, if that is SDR of BT.601 or BT.709.
         seconds_announced: duration in seconds by the header, 0 if it does not say.
@@ -117,7 +118,7 @@ class Clip:
             ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1)
             ratio = Fraction(ratio) if ratio > 0 else Fraction(1)
             self.sample_aspect_ratio = 1 / ratio if self._orientation.transposed else ratio
-            self.frame_rate = self._rate(stream, container.format.name)
+            self.frame_rate, self.frame_rate_from = self._rate(stream, container.format.name)
             self.time_base = Fraction(stream.time_base or 1 / self.frame_rate)
             self.seconds_announced = (container.duration or 0) / av.time_base
             self._video_announced = _announced_seconds(container, stream)
@@ -203,15 +204,17 @@ class Clip:
         longer = self.seconds_announced - float(self._ends * self.time_base)
         return behind if longer < 1 else 0
 
-    def _rate(self, stream: VideoStream, container: str) -> Fraction:
-        """Return the frames per second of the header, or measured ones if it has none or the first frames differ."""
+    def _rate(self, stream: VideoStream, container: str) -> tuple[Fraction, str]:
+        """Return frames per second and where they are from: the header, or the times if it has none or they differ."""
         announced = Fraction(stream.average_rate or 0)
         if announced and container in _TABLES:
-            return announced
+            return announced, "header"
         measured = self._measured_rate(_TO_COMPARE)
         if announced and (measured is None or 0.9 < announced / measured < 1.1):
-            return announced
-        return self._measured_rate() or announced or Fraction(stream.guessed_rate or 25)
+            return announced, "header"
+        if (measured := self._measured_rate()) is not None:
+            return measured, "times"
+        return (announced, "header") if announced else (Fraction(stream.guessed_rate or 25), "assumed")
 
     def _measured_rate(self, most: int | None = None) -> Fraction | None:
         """Return the frames per second by the times of `most` packets, or of all, without gaps; None for fewer than two."""

@@ -33,6 +33,7 @@ class FrameSource(Protocol):
         width, height: of a frame in pixels.
         sample_aspect_ratio: width of a pixel over its height.
         frame_rate: frames per second, on average.
+        frame_rate_from: where that is known from: "header", "times" of the frames, "given", or "assumed".
         time_base: seconds per unit of a frame's pts.
         colour: coding of a film made from it.
         frames_announced: expected number of frames, 0 if it is not known.
@@ -50,6 +51,7 @@ class FrameSource(Protocol):
     height: int
     sample_aspect_ratio: Fraction
     frame_rate: Fraction
+    frame_rate_from: str
     time_base: Fraction
     colour: Colour
     frames_announced: int
@@ -87,6 +89,7 @@ class _Steady:
     sound_shift = 0.0
     is_image = False
     reopens = True
+    frame_rate_from = "given"
 
     def __init__(self, name: str, first: np.ndarray, frame_rate: float, frames: int) -> None:
         self.name, self.frames_announced = name, frames
@@ -261,6 +264,7 @@ def source_of(given: Source, frame_rate: float | None = None, assumed: float | N
     if (timed or source is given) and frame_rate is not None:
         raise SettingsError(f"{source.name} has a frame rate of its own; leave out frame_rate={frame_rate:g}")
     if source is not given and not timed and frame_rate is None:
+        source.frame_rate_from = "assumed"
         source.warnings.append(
             f"{source.name}: no frame rate was given; {rate:g} frames a second are assumed for times in seconds"
         )

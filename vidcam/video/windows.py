@@ -1,7 +1,8 @@
 """Sliding windows over a stream of frames.
 
-Window `i` starts at source frame `i * stride` and takes `length` frames, `sampling_rate` apart. The last window is
-moved so that it ends on the last frame of the clip.
+Window `i` starts at frame `i * stride` and takes `length` frames, `sampling_rate` apart. The last window is moved so
+that it ends on the last frame of the stream. The stream is the source's frames, or those at the instants of a constant
+rate (`vidcam.video.clock`).
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ class Windowing:
 
     Attributes:
         length: frames of one window.
-        stride: source frames between the starts of consecutive windows.
-        sampling_rate: source frames between consecutive frames of a window.
+        stride: frames of the stream between the starts of consecutive windows.
+        sampling_rate: frames of the stream between consecutive frames of a window.
+        rate: frames of the stream per second, one for each instant; None if they are the source's frames.
 
     Raises:
         SettingsError: a value is not an integer of 1 or more, or the stride is longer than a window, which would leave
@@ -34,6 +36,7 @@ class Windowing:
     length: int
     stride: int
     sampling_rate: int = 1
+    rate: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("length", "stride", "sampling_rate"):
@@ -42,14 +45,14 @@ class Windowing:
                 raise SettingsError(f"{name.replace('_', ' ')} is {value!r}; give a whole number, 1 or more")
         if self.stride > self.span:
             raise SettingsError(
-                f"stride {self.stride} is longer than a window of {self.span} source frames "
+                f"stride {self.stride} is longer than a window of {self.span} frames "
                 f"({self.length} frames at sampling rate {self.sampling_rate}) and would leave frames unexplained; "
                 f"give a stride of at most {self.span}"
             )
 
     @property
     def span(self) -> int:
-        """Source frames from the first to the last of a window, both included."""
+        """Frames of the stream from the first to the last of a window, both included."""
         return (self.length - 1) * self.sampling_rate + 1
 
 
@@ -58,7 +61,7 @@ class Window(Generic[T]):
     """The frames of one window.
 
     Attributes:
-        start: source frame that it begins at.
+        start: frame of the stream that it begins at.
         frames: its frames.
         padded: number of repeated frames at its end.
     """
@@ -138,7 +141,7 @@ class Span(Generic[T]):
     Attributes:
         first: number of such frames of the clip before these.
         frames: the frames.
-        starts: source frame that each window begins at.
+        starts: frame of the stream that each window begins at.
         padded: number of repeated frames at the end.
     """
 
