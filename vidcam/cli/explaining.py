@@ -164,8 +164,8 @@ def localize(
 ) -> None:
     """Find when the classes of clips happen: segments and a timeline. The stride is a quarter of a window."""
     from vidcam.cam.targets import top_count
+    from vidcam.evaluation.activitynet import annotations_of, read_annotations
     from vidcam.explainer import Explainer
-    from vidcam.export.annotations import read_truths, truths_of
     from vidcam.export.outputs import refuse_existing
     from vidcam.export.page import PageOutputs
     from vidcam.export.results import write_localization
@@ -177,7 +177,8 @@ def localize(
     cut = None if curve is None else one_of(curve, CURVES, "curve")
     reduction: Reduction = one_of(evidence, get_args(Reduction), "evidence")
     places = _places_of(clips, out)
-    annotated = read_truths(truth) if truth is not None else []
+    annotated = read_annotations(truth) if truth is not None else None
+    print_notes(annotated.warnings if annotated else [])
     if not overwrite:
         for place in places:
             refuse_existing(place, LocalizationOutputs, PageOutputs)
@@ -187,7 +188,9 @@ def localize(
         with progress_bar(_name(clip)) as progress:
             found = explainer.localize(clip, wanted, curve=cut, evidence=reduction, progress=progress)[0]
         print_notes(found.warnings)
-        own = truths_of(_stem(clip), float(found.times[-1]), annotated, truth) if truth is not None else []
+        own = (
+            annotations_of(_stem(clip), float(found.times[-1]), annotated.truths, truth) if annotated and truth else []
+        )
         written = write_localization(found, place, truths=own, overwrite=overwrite)
         if as_json:
             print_json_file(written.localization.segments_json)
