@@ -127,8 +127,6 @@ def test_a_network_that_does_not_run_on_the_window() -> None:
     assert own_model(Wants8Frames(), frames=8, labels=["a", "b"]).labels == ("a", "b")
     with pytest.raises(ModelError, match="1 label given, Wants8Frames has 2 classes"):
         own_model(Wants8Frames(), frames=8, labels=["a"])
-    with pytest.raises(ModelError, match="the label 'a' is given twice"):
-        own_model(Wants8Frames(), frames=8, labels=["a", "a"])
 
 
 def test_numbers_in_a_file_of_labels_are_said(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from vidcam.cli.options import Clips, Json, OneClip, OneOut, Out, Overwrite, with_config
 from vidcam.cli.printing import plain, print_json, print_json_file, print_notes, progress_bar, stdout
-from vidcam.errors import SettingsError, one_of
+from vidcam.errors import SettingsError, counted, one_of
 from vidcam.recipe import ExplainConfig
 from vidcam.video.urls import file_name, is_url
 
@@ -102,9 +102,7 @@ def tubes_(
     if as_json:
         print_json_file(outputs.tubes)
         return
-    stdout.print(
-        f"{plain(found.clip)}: [bold]{plain(found.target.label)}[/], {len(tubes)} tube{'' if len(tubes) == 1 else 's'}"
-    )
+    stdout.print(f"{plain(found.clip)}: [bold]{plain(found.target.label)}[/], {counted(len(tubes), 'tube')}")
     for tube in tubes[:5]:
         stdout.print(f"  frames {tube.start} to {tube.end - 1}  score {tube.score:.3f}")
     stdout.print(f"  tubes    {plain(outputs.tubes)}")
@@ -195,7 +193,7 @@ def localize(
         if as_json:
             print_json_file(written.localization.segments_json)
             continue
-        stdout.print(f"{plain(found.clip)}: {len(found.segments)} proposals; the best")
+        stdout.print(f"{plain(found.clip)}: {counted(len(found.segments), 'proposal')}; the best")
         for s in distinct(found.segments)[:5]:
             stdout.print(f"  {s.start:7.2f} to {s.end:7.2f} s  [bold]{plain(s.label)}[/] {s.score:.3f}")
         stdout.print(f"  timeline {plain(written.localization.timeline)}")

@@ -219,7 +219,9 @@ def _evaluated(
             figure(records).savefig(work / "figure.png")
     if summary.failed:
         first = next(iter(summary.failed.values()))
-        print_notes([f"{len(summary.failed)} of {len(records)} clips could not be measured; the first: {first}"])
+        print_notes(
+            [f"{len(summary.failed)} of {counted(len(records), 'clip')} could not be measured; the first: {first}"]
+        )
     if as_json:
         print_json(summary.json())
         return
@@ -228,7 +230,7 @@ def _evaluated(
         cells = [figures.get(column) for column in columns]
         table.add_row(name, *("-" if e is None else f"{e.mean:.3f}\n[dim]{e.low:.3f}–{e.high:.3f}[/]" for e in cells))
     stdout.print(table)
-    stdout.print(f"{summary.clips} clips; below each mean its 95 % bootstrap interval")
+    stdout.print(f"{counted(summary.clips, 'clip')}; below each mean its 95 % bootstrap interval")
 
 
 @errors_commands.command()
@@ -271,7 +273,9 @@ def errors(
         name, how = explainer.model.spec.name, f"{explainer.methods[0]} at {','.join(explainer.layers)}"
         page = save_errors(found, watched, out, explained, name, how, films, progress)
     if failed:
-        print_notes([f"{len(failed)} of {len(records)} clips could not be measured; the first: {failed[0]['error']}"])
+        print_notes(
+            [f"{len(failed)} of {counted(len(records), 'clip')} could not be measured; the first: {failed[0]['error']}"]
+        )
     summary = summarize(found, watched)
     if as_json:
         print_json({**summary, "page": str(page)})

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vidcam.engine.frames import ResizedFrames
 from vidcam.engine.memory import give_back_freed_memory
+from vidcam.errors import counted
 from vidcam.models.inference import windows_at_once
 from vidcam.models.preprocess import stacked
 from vidcam.models.registry import Model, ModelSpec
@@ -144,7 +145,8 @@ class WindowLoader:
         notes = [*self.source.warnings, *self._about_rates()]
         if self.padded:
             notes.append(
-                f"{Path(self.source.name).name}: its {len(self.times)} frames are fewer than one window of "
+                f"{Path(self.source.name).name}: its {counted(len(self.times), 'frame')} "
+                f"{'is' if len(self.times) == 1 else 'are'} fewer than one window of "
                 f"{self.windowing.span}; the last frame is repeated to fill it"
             )
         return tuple(notes)
@@ -163,8 +165,9 @@ class WindowLoader:
             )
         seen = float(self.source.frame_rate) / self.windowing.sampling_rate
         if not 1 / _OFF <= seen / trained <= _OFF:
+            rate = "1 frame" if f"{seen:.3g}" == "1" else f"{seen:.3g} frames"
             yield (
-                f"{name}: the network sees {seen:.3g} frames a second and was trained at {trained:.3g}; "
+                f"{name}: the network sees {rate} a second and was trained at {trained:.3g}; "
                 "give another sampling rate, or a clip at its rate"
             )
 

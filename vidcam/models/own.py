@@ -102,8 +102,6 @@ def own_model(
         if len(known) != classes:
             given, expected = counted(len(known), "label"), counted(classes, "class")
             raise ModelError(f"{given} given, {name} has {expected}; give one label for each")
-        if twice := next((label for i, label in enumerate(known) if label in known[:i]), None):
-            raise ModelError(f"the label {twice!r} is given twice; give every class its own")
     spec = ModelSpec(
         name=name,
         build=lambda classes: network,

@@ -262,7 +262,8 @@ def source_of(given: Source, frame_rate: float | None = None, assumed: float | N
         raise SettingsError(f"{source.name} has a frame rate of its own; leave out frame_rate={frame_rate:g}")
     if source is not given and not timed and frame_rate is None:
         source.warnings.append(
-            f"{source.name}: no frame rate was given; {rate:g} frames a second are assumed for times in seconds"
+            f"{source.name}: no frame rate was given; "
+            f"{'1 frame a second is' if rate == 1 else f'{rate:g} frames a second are'} assumed for times in seconds"
         )
     return source
 
