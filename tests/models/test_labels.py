@@ -114,6 +114,8 @@ def test_lines_that_are_refused(tmp_path: Path, text: str, message: str) -> None
         ("\ufeffname,id\r\nrun,1\r\n\r\nsit down,2\r\n", "1 to 2"),
         ('0,"run"\n1,"sit down"\n', "0 to 1"),
         ("1,sit down\n0,run\n", "0 to 1"),
+        ("1 run\n2 sit down\n", "1 to 2"),
+        ("0;run\r\n1;sit down\r\n", "0 to 1"),
     ],
 )
 def test_csv_files(tmp_path: Path, text: str, numbers: str) -> None:

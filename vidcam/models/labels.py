@@ -86,12 +86,13 @@ def read_labels(path: Path) -> Labels:
 
 
 def _of_lines(text: str) -> list[_Entry]:
-    """Return the labels of a text file, with numbers if all lines have one and they count the classes."""
-    entries = [
-        _Entry(f"line {number}", line.strip())
-        for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1)
-        if line.strip()
-    ]
+    """Return the labels of a text file."""
+    lines = enumerate(re.split(r"\r\n|\r|\n", text), 1)
+    return _split([_Entry(f"line {number}", line.strip()) for number, line in lines if line.strip()])
+
+
+def _split(entries: list[_Entry]) -> list[_Entry]:
+    """Return labels without their numbers, if all have one and they count the classes; otherwise as they are."""
     for place, label, _ in entries:
         if len(label) > _LONGEST:
             raise _Refused(f"{place} has {len(label):,} characters, and a label at most {_LONGEST:,}; {_FORMS}")
@@ -129,7 +130,7 @@ def _of_csv(text: str) -> list[_Entry]:
         if len(cells) != columns or columns > 2 or not all(cells):
             raise _Refused(f"{place} is {shortened(cells)}; give a label, or its number and a label, in every row")
     if columns == 1:
-        return [_Entry(place, label) for place, (label,) in rows[rows[0][1][0].lower() in _HEADERS :]]
+        return _split([_Entry(place, label) for place, (label,) in rows[rows[0][1][0].lower() in _HEADERS :]])
     if not any(map(_NUMBER.fullmatch, rows[0][1])):
         rows = rows[1:]
     number = 0 if sum(bool(_NUMBER.fullmatch(cells[0])) for _, cells in rows) * 2 > len(rows) else 1
