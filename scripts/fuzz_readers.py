@@ -132,7 +132,7 @@ def seeds(folder: Path) -> dict[str, tuple[str, bytes, Damage, Read]]:
     from safetensors.torch import save
 
     from vidcam.corpus.manifest import BadRow, ManifestError, read_manifest
-    from vidcam.export.annotations import read_detections, read_truths
+    from vidcam.evaluation.activitynet import read_annotations, read_predictions
     from vidcam.models.registry import labels_of
     from vidcam.models.weights import load_into, read_state
     from vidcam.playground.clips import read_truth
@@ -196,8 +196,8 @@ def seeds(folder: Path) -> dict[str, tuple[str, bytes, Damage, Read]]:
         "npz": ("explanation.npz", arrays.getvalue(), zip_damage, results),
         "summary": ("summary.json", summary, text_damage, results),
         "sidecar": ("a.json", sidecar.read_bytes(), text_damage, read_truth),
-        "annotations": ("a.json", json.dumps(truth).encode(), text_damage, read_truths),
-        "predictions": ("a.json", json.dumps({"results": {"v": segments}}).encode(), text_damage, read_detections),
+        "annotations": ("a.json", json.dumps(truth).encode(), text_damage, read_annotations),
+        "predictions": ("a.json", json.dumps({"results": {"v": segments}}).encode(), text_damage, read_predictions),
         "csv": ("a.csv", table.getvalue().encode(), text_damage, manifest),
         "jsonl": ("a.jsonl", b"".join(json.dumps(row).encode() + b"\n" for row in rows), text_damage, manifest),
         "parquet": ("a.parquet", parquet.getvalue(), any_damage, manifest),

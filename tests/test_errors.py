@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from vidcam import errors
-from vidcam.errors import SettingsError, VidcamError, nearest, one_of
+from vidcam.errors import SettingsError, VidcamError, counted, nearest, one_of
 
 
 def test_every_kind_is_a_vidcam_error() -> None:
@@ -25,3 +25,8 @@ def test_nearest_are_those_that_hold_the_word_then_those_that_look_like_it() -> 
     assert nearest("WAV", words) == ["waving", "hand waving"]
     assert nearest("wavin", words)[0] == "waving" and nearest("bwing", words)[0] == "bowing"
     assert nearest("zzzz", words) == [] and len(nearest("ing", words, 2)) == 2
+
+
+def test_a_count_of_one_has_the_singular() -> None:
+    assert [counted(n, "frame") for n in (0, 1, 2, 1200)] == ["0 frames", "1 frame", "2 frames", "1,200 frames"]
+    assert [counted(n, "class") for n in (0, 1, 2)] == ["0 classes", "1 class", "2 classes"]

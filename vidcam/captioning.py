@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vidcam.engine.loader import Progress, WindowLoader
-from vidcam.errors import ModelError, SettingsError
+from vidcam.errors import ModelError, SettingsError, counted
 from vidcam.explainer import Explainer
 from vidcam.models.own import own_model
 from vidcam.models.registry import Model
@@ -61,7 +61,7 @@ def explain_caption(
             captioner.index(word)
         if not 0 < len(words) < captioner.longest:
             raise SettingsError(
-                f"a sentence of {len(words)} words is given; 1 to {captioner.longest - 1} can be explained"
+                f"a sentence of {counted(len(words), 'word')} is given; 1 to {captioner.longest - 1} can be explained"
             )
     model = teacher_forced_model(captioner, words or [captioner.end])
     loader = Explainer(model, recipe).opened(clip, progress=progress)

@@ -83,3 +83,14 @@ def nearest(word: str, words: Iterable[str], count: int = 5) -> list[str]:
     inside = [w for f, w in by_folded.items() if folded and folded in f]
     close = [by_folded[f] for f in get_close_matches(folded, by_folded, n=count, cutoff=0.5)]
     return list(dict.fromkeys([*inside, *close]))[:count]
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, in the plural unless the count is 1.
+
+    Example:
+        >>> counted(1, "frame"), counted(2, "class")
+        ('1 frame', '2 classes')
+    """
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"

@@ -196,7 +196,7 @@ class ExplainConfig(Recipe):
     Attributes:
         model: a name (`vidcam models` lists them), or in a YAML file a user's own network.
         weights: "default", "none" or a file.
-        labels: a text file with one class label a line.
+        labels: a file of class labels, one a line; docs/how-to/own-classes.md lists other forms.
         target: "top", "top5", a label, a class index, or "A - B".
     """
 

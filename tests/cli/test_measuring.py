@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -47,6 +48,24 @@ def test_localize_and_evaluate(vidcam: Vidcam, tmp_path: Path) -> None:
     printed = json.loads(vidcam("evaluate", "temporal", *files, "--json").stdout)
     assert len(printed["tiou"]) == len(printed["mAP"]) == 10 and 0 <= printed["average_mAP"] <= 1
     assert vidcam("evaluate", "temporal", *files, "--subset", "x").returncode == 2
+
+
+def test_predictions_are_measured_with_notes_or_refused(vidcam: Vidcam, tmp_path: Path) -> None:
+    truth = {"v": {"duration": 9, "annotations": [{"label": "run", "segment": s} for s in ([0, 0], [1, 3])]}}
+    (tmp_path / "t.json").write_text(json.dumps({"database": truth}))
+
+    def evaluated(video: str, label: str) -> SimpleNamespace:
+        found = {video: [{"label": label, "segment": [1, 3], "score": 1}]}
+        (tmp_path / "p.json").write_text(json.dumps({"results": found}))
+        files = ("--predictions", tmp_path / "p.json", "--truth", tmp_path / "t.json")
+        return vidcam("evaluate", "temporal", *files)
+
+    right = evaluated("v", "run")
+    assert right.returncode == 0 and "average   0.5000  (1 class)" in right.stdout
+    assert "1 segment of no length, which no detection can hit; the first: v [0, 0]" in right.stderr
+    for video, label, message in (("v_v", "run", "has e.g. 'v', the predictions 'v_v'"), ("v", "Run", "nearest: run")):
+        wrong = evaluated(video, label)
+        assert wrong.returncode == 2 and message in wrong.stderr and not wrong.stdout
 
 
 @pytest.mark.slow

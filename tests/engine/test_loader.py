@@ -66,11 +66,9 @@ def test_a_stride_in_source_frames_is_the_nearest_number_of_instants(frame_rate:
 def test_what_is_given_goes_before_what_is_natural() -> None:
     assert windowing_of(100, _model().spec, 3, 2, overlap=2) == Windowing(8, 3, 2)
     assert windowing_of(100, _model(None).spec, None, None, overlap=4) == Windowing(8, 2, 1)
-    with pytest.raises(
-        SettingsError, match="a window of 8 source frames .8 frames at 10 a second. and would leave frames"
-    ):
+    with pytest.raises(SettingsError, match=r"a window of 8 source frames .8 frames at 10 a second. and would leave"):
         windowing_of(10, _model().spec, 9, None, overlap=2)
-    with pytest.raises(SettingsError, match="a window of 15 source frames .8 frames at sampling rate 2. and would"):
+    with pytest.raises(SettingsError, match=r"a window of 15 source frames .8 frames at sampling rate 2. and would"):
         windowing_of(10, _model().spec, 16, 2, overlap=2)
 
 

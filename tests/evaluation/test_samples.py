@@ -49,9 +49,12 @@ def test_labels_of_a_folder(tmp_path: Path) -> None:
     clips = [write_video(tmp_path / f"{n}.mp4", [numbered(i, 32, 32) for i in range(8)]) for n in ("a", "b", "c")]
     assert read_sample(clips[0], model.spec.preprocess).label is None
     (tmp_path / "labels.csv").write_text(
-        "clip,label\nb.mp4,kicking\n\n a.mp4 , waving \na.mp4,late\n", encoding="utf-8"
+        "\ufeffclip,label\nb.mp4,kicking\n\n a.mp4 , waving \na.mp4,waving\n", encoding="utf-8"
     )
     assert [read_sample(clip, model.spec.preprocess).label for clip in clips] == ["waving", "kicking", None]
+    (tmp_path / "labels.csv").write_text("a.mp4,waving\nb.mp4,kicking\na.mp4,bowing\n", encoding="utf-8")
+    with pytest.raises(ClipError, match=r"gives 'a\.mp4' the labels 'waving' and 'bowing'; give one"):
+        read_sample(clips[0], model.spec.preprocess)
     (tmp_path / "labels.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ClipError, match="cannot be read"):
         read_sample(clips[0], model.spec.preprocess)

@@ -73,6 +73,16 @@ def test_exactly_the_explained_frames_come(clip: Path, frames: int, size: tuple[
     assert [f.index for f in explained_frames(_found(clip), Clip(clip))] == list(range(6))
 
 
+def test_a_single_frame_is_said_in_the_singular(clip: Path, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "one.mkv", [numbered(0, *SIZE)])
+    for result, source, message in (
+        (_found(clip, 1), clip, "more than 1 frame;"),
+        (_found(path, 2), path, "1 of 2 frames matches;"),
+    ):
+        with pytest.raises(ClipError, match=message):
+            play(result, Clip(source))
+
+
 def test_an_error_in_any_stage_comes_out_and_ends_the_threads(clip: Path, tmp_path: Path) -> None:
     def draw(pixels: np.ndarray, frame: int) -> np.ndarray:
         if frame == 3:

@@ -84,6 +84,15 @@ def test_segments_that_touch_or_are_apart_do_not_overlap() -> None:
     assert tiou(0, 1, np.array([1.0, 5.0, 0.5]), np.array([2.0, 6.0, 1.5])).tolist() == [0, 0, pytest.approx(1 / 3)]
 
 
+def test_segments_of_no_length_or_reversed_overlap_nothing() -> None:
+    starts, ends = np.array([1.0, 0.0, 3.0, 4.0]), np.array([1.0, 0.0, 1.0, 1.0])
+    for start, end in ((1, 1), (0, 0), (0, 2), (1, 4), (4, 1)):
+        assert tiou(start, end, starts, ends).tolist() == [0, 0, 0, 0]
+    assert tiou(2, 2, 2, 2) == 0 and tiou(0, 3, 3, 0) == 0
+    empty = Detection("v", "a", 0, 0, 0.9)
+    assert average_precision([Truth("v", "a", 0, 0)], [empty], [0.1]).tolist() == [0]
+
+
 def test_recall_of_the_best_proposals() -> None:
     truths = [Truth("v", "a", 0, 10), Truth("v", "b", 20, 30), Truth("w", "a", 0, 1)]
     detections = [Detection("v", "b", 0, 10, 0.9), Detection("v", "a", 20, 28, 0.5)]

@@ -125,8 +125,14 @@ def test_a_network_that_does_not_run_on_the_window() -> None:
     with pytest.raises(ModelError, match=r"Wants8Frames does not run on a window \(1, 3, 16, 112, 112\).*test_own.py"):
         own_model(Wants8Frames())
     assert own_model(Wants8Frames(), frames=8, labels=["a", "b"]).labels == ("a", "b")
-    with pytest.raises(ModelError, match="1 labels were given, Wants8Frames has 2 classes"):
+    with pytest.raises(ModelError, match="1 label given, Wants8Frames has 2 classes"):
         own_model(Wants8Frames(), frames=8, labels=["a"])
+
+
+def test_numbers_in_a_file_of_labels_are_said(tmp_path: Path) -> None:
+    (tmp_path / "classInd.txt").write_text("2 b\n1 a\n")
+    model = own_model(Wants8Frames(), frames=8, labels=tmp_path / "classInd.txt")
+    assert model.labels == ("a", "b") and "numbers from 1 to 2 give the order" in model.note
 
 
 def test_a_module_is_explained_as_it_is(clip_path: Path) -> None:

@@ -57,3 +57,10 @@ def test_what_is_not_json_is_a_value_error(tmp_path: Path, content: bytes) -> No
     path.write_bytes(content)
     with pytest.raises(ValueError):
         read_json(path, 1 << 20)
+
+
+def test_a_name_that_an_object_has_twice_is_a_value_error(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_text('[{"a": 1, "b": 2}, {"a": 1, "b": 2, "b": 2}]')
+    with pytest.raises(ValueError, match="an object has the name 'b' twice"):
+        read_json(path, 1 << 20)

@@ -136,6 +136,7 @@ def test_a_video_keeps_its_own_frame_rate(clip_path: Path) -> None:
 def test_an_assumed_frame_rate_is_said() -> None:
     assert source_of(FRAMES, None, 16).frame_rate == 16
     assert "no frame rate was given; 16 frames a second are assumed" in source_of(FRAMES, None, 16).warnings[0]
+    assert "no frame rate was given; 1 frame a second is assumed" in source_of(FRAMES, None, 1).warnings[0]
     assert source_of(FRAMES).frame_rate == 25
 
 

@@ -13,7 +13,7 @@ from vidcam.cam.capture import Capture, captured
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
 from vidcam.cam.methods import method_named, needs
 from vidcam.cam.targets import ScoreFunction, class_scores, classes
-from vidcam.errors import TargetError
+from vidcam.errors import TargetError, counted
 
 
 def class_activation_map(
@@ -59,7 +59,9 @@ def class_activation_map(
         else:
             scores = class_scores(capture.output)
             if target is not None and not 0 <= target < scores.shape[1]:
-                raise TargetError(f"class index {target} is out of range; the network has {scores.shape[1]} classes")
+                raise TargetError(
+                    f"class index {target} is out of range; the network has {counted(scores.shape[1], 'class')}"
+                )
             score = classes(scores.argmax(1) if target is None else torch.full((len(windows),), target))
         heat = class_activation_maps(capture, score, [method])[method, layer]
     upsampled = torch.nn.functional.interpolate(
@@ -90,7 +92,9 @@ def class_activation_maps(
     count = len(next(iter(activations.values())))
     if not isinstance(scores, Tensor) or scores.shape != (count,):
         got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-        raise TargetError(f"the target function gives {got} for {count} windows; it must give one score each, (N,)")
+        raise TargetError(
+            f"the target function gives {got} for {counted(count, 'window')}; it must give one score each, (N,)"
+        )
     if not torch.isfinite(scores).all():
         raise TargetError("the target function gives scores that are not finite; it must give finite numbers")
     wanted = frozenset().union(*(needs(method_named(name)) for name in methods))

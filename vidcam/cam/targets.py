@@ -12,7 +12,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from vidcam.errors import TargetError, nearest
+from vidcam.errors import TargetError, counted, nearest
 from vidcam.untrusted.text import shortened
 
 ScoreFunction = Callable[[Any], Tensor]
@@ -212,7 +212,7 @@ def class_index(target: int | str, labels: Sequence[str]) -> int:
         if 0 <= index < len(labels):
             return index
         raise TargetError(
-            f"class index {shortened(index)} is out of range; the model has {len(labels)} classes, 0 to {len(labels) - 1}"
+            f"class index {shortened(index)} is out of range; the model has {counted(len(labels), 'class')}, 0 to {len(labels) - 1}"
         )
     if list(labels).count(target) == 1:
         return list(labels).index(target)
@@ -225,4 +225,4 @@ def class_index(target: int | str, labels: Sequence[str]) -> int:
         raise TargetError(f"label {shortened(target)} fits several classes: {choices}; give one exactly, or its index")
     near = nearest(target, labels)
     hint = f"nearest: {', '.join(near)}" if near else f"the first are: {', '.join(labels[:5])}"
-    raise TargetError(f"label {shortened(target)} is not one of the model's {len(labels)} classes; {hint}")
+    raise TargetError(f"label {shortened(target)} is not one of the model's {counted(len(labels), 'class')}; {hint}")

@@ -11,7 +11,7 @@ import typer
 from vidcam.cli.options import Json, with_config, with_fields
 from vidcam.cli.printing import plain, print_json, print_notes, progress_bar, stdout
 from vidcam.corpus.limits import Limits
-from vidcam.errors import one_of
+from vidcam.errors import counted, one_of
 from vidcam.recipe import ExplainConfig
 
 commands = typer.Typer(help="Many clips.", no_args_is_help=True)
@@ -72,16 +72,12 @@ def corpus_run(
             progress=progress,
         )
     if tally.failed:
-        print_notes([f"{tally.failed} of {_counted(tally.rows, 'row')} failed; the first: {tally.first_error}"])
+        print_notes([f"{tally.failed} of {counted(tally.rows, 'row')} failed; the first: {tally.first_error}"])
     if as_json:
         print_json({**vars(tally), "table": str(tally.table)})
     else:
-        rows, clips = _counted(tally.rows, "row"), _counted(tally.done, "clip")
+        rows, clips = counted(tally.rows, "row"), counted(tally.done, "clip")
         stdout.print(f"{rows}: {tally.explained} explained, {tally.failed} failed; {clips} done in this run")
         stdout.print(f"  table    {plain(tally.table)}")
     if tally.failed:
         raise typer.Exit(1)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
-from vidcam.errors import VidcamError
+from vidcam.errors import VidcamError, counted
 
 _PACKAGES = ("vidcam", "torch", "torchvision", "pytorchvideo", "av", "opencv-python-headless", "numpy", "einops")
 
@@ -55,13 +55,17 @@ def _torchvision() -> str:
 
     torchvision_import.import_torchvision()
     declared = len(torchvision_import._declared)
-    return f"yes, {declared} operators declared in its place" if declared else "yes"
+    return f"yes, {counted(declared, 'operator')} declared in its place" if declared else "yes"
 
 
 def _device() -> str:
     import torch
 
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    return (
+        torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else f"CPU, {counted(torch.get_num_threads(), 'thread')}"
+    )
 
 
 def _encoder() -> str:

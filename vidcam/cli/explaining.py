@@ -10,7 +10,7 @@ import typer
 
 from vidcam.cli.options import Clips, Json, OneClip, OneOut, Out, Overwrite, with_config
 from vidcam.cli.printing import plain, print_json, print_json_file, print_notes, progress_bar, stdout
-from vidcam.errors import SettingsError, one_of
+from vidcam.errors import SettingsError, counted, one_of
 from vidcam.recipe import ExplainConfig
 from vidcam.video.urls import file_name, is_url
 
@@ -102,9 +102,7 @@ def tubes_(
     if as_json:
         print_json_file(outputs.tubes)
         return
-    stdout.print(
-        f"{plain(found.clip)}: [bold]{plain(found.target.label)}[/], {len(tubes)} tube{'' if len(tubes) == 1 else 's'}"
-    )
+    stdout.print(f"{plain(found.clip)}: [bold]{plain(found.target.label)}[/], {counted(len(tubes), 'tube')}")
     for tube in tubes[:5]:
         stdout.print(f"  frames {tube.start} to {tube.end - 1}  score {tube.score:.3f}")
     stdout.print(f"  tubes    {plain(outputs.tubes)}")
@@ -164,8 +162,8 @@ def localize(
 ) -> None:
     """Find when the classes of clips happen: segments and a timeline. The stride is a quarter of a window."""
     from vidcam.cam.targets import top_count
+    from vidcam.evaluation.activitynet import annotations_of, read_annotations
     from vidcam.explainer import Explainer
-    from vidcam.export.annotations import read_truths, truths_of
     from vidcam.export.outputs import refuse_existing
     from vidcam.export.page import PageOutputs
     from vidcam.export.results import write_localization
@@ -177,7 +175,8 @@ def localize(
     cut = None if curve is None else one_of(curve, CURVES, "curve")
     reduction: Reduction = one_of(evidence, get_args(Reduction), "evidence")
     places = _places_of(clips, out)
-    annotated = read_truths(truth) if truth is not None else []
+    annotated = read_annotations(truth) if truth is not None else None
+    print_notes(annotated.warnings if annotated else [])
     if not overwrite:
         for place in places:
             refuse_existing(place, LocalizationOutputs, PageOutputs)
@@ -187,12 +186,14 @@ def localize(
         with progress_bar(_name(clip)) as progress:
             found = explainer.localize(clip, wanted, curve=cut, evidence=reduction, progress=progress)[0]
         print_notes(found.warnings)
-        own = truths_of(_stem(clip), float(found.times[-1]), annotated, truth) if truth is not None else []
+        own = (
+            annotations_of(_stem(clip), float(found.times[-1]), annotated.truths, truth) if annotated and truth else []
+        )
         written = write_localization(found, place, truths=own, overwrite=overwrite)
         if as_json:
             print_json_file(written.localization.segments_json)
             continue
-        stdout.print(f"{plain(found.clip)}: {len(found.segments)} proposals; the best")
+        stdout.print(f"{plain(found.clip)}: {counted(len(found.segments), 'proposal')}; the best")
         for s in distinct(found.segments)[:5]:
             stdout.print(f"  {s.start:7.2f} to {s.end:7.2f} s  [bold]{plain(s.label)}[/] {s.score:.3f}")
         stdout.print(f"  timeline {plain(written.localization.timeline)}")

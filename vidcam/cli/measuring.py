@@ -12,7 +12,7 @@ from pydantic import Field
 
 from vidcam.cli.options import Json, with_config, with_fields
 from vidcam.cli.printing import plain, print_json, print_notes, progress_bar, stdout
-from vidcam.errors import SettingsError, one_of
+from vidcam.errors import SettingsError, counted, one_of
 from vidcam.recipe import ExplainConfig, Validated
 
 if TYPE_CHECKING:
@@ -53,13 +53,16 @@ def evaluate_temporal(
     as_json: Json = False,
 ) -> None:
     """Compute the mAP of detections in time, by ActivityNet's protocol."""
-    from vidcam.export.annotations import read_detections, read_truths
+    from vidcam.evaluation.activitynet import mismatches, read_annotations, read_predictions
     from vidcam.metrics.localization import ACTIVITYNET_TIOU, THUMOS_TIOU, mean_average_precision
 
     lists = {"activitynet": ACTIVITYNET_TIOU, "thumos": THUMOS_TIOU}
     if thresholds not in lists:
         raise SettingsError(f"there are no thresholds {thresholds!r}; choose activitynet or thumos")
-    found = mean_average_precision(read_truths(truth, subset), read_detections(predictions), lists[thresholds])
+    annotated, predicted = read_annotations(truth, subset), read_predictions(predictions)
+    print_notes([*annotated.warnings, *predicted.warnings])
+    print_notes(mismatches(annotated, predicted))
+    found = mean_average_precision(annotated.truths, predicted.detections, lists[thresholds])
     if as_json:
         facts = {"tiou": list(found.tiou), "mAP": found.mean.tolist(), "average_mAP": found.average}
         per_class = {label: row.tolist() for label, row in zip(found.labels, found.average_precision)}
@@ -67,7 +70,7 @@ def evaluate_temporal(
         return
     for threshold, value in zip(found.tiou, found.mean):
         stdout.print(f"mAP@{threshold:.2f}  {value:.4f}")
-    stdout.print(f"average   {found.average:.4f}  ({len(found.labels)} classes)")
+    stdout.print(f"average   {found.average:.4f}  ({counted(len(found.labels), 'class')})")
 
 
 @commands.command("playground")
@@ -216,7 +219,9 @@ def _evaluated(
             figure(records).savefig(work / "figure.png")
     if summary.failed:
         first = next(iter(summary.failed.values()))
-        print_notes([f"{len(summary.failed)} of {len(records)} clips could not be measured; the first: {first}"])
+        print_notes(
+            [f"{len(summary.failed)} of {counted(len(records), 'clip')} could not be measured; the first: {first}"]
+        )
     if as_json:
         print_json(summary.json())
         return
@@ -225,7 +230,7 @@ def _evaluated(
         cells = [figures.get(column) for column in columns]
         table.add_row(name, *("-" if e is None else f"{e.mean:.3f}\n[dim]{e.low:.3f}–{e.high:.3f}[/]" for e in cells))
     stdout.print(table)
-    stdout.print(f"{summary.clips} clips; below each mean its 95 % bootstrap interval")
+    stdout.print(f"{counted(summary.clips, 'clip')}; below each mean its 95 % bootstrap interval")
 
 
 @errors_commands.command()
@@ -268,7 +273,9 @@ def errors(
         name, how = explainer.model.spec.name, f"{explainer.methods[0]} at {','.join(explainer.layers)}"
         page = save_errors(found, watched, out, explained, name, how, films, progress)
     if failed:
-        print_notes([f"{len(failed)} of {len(records)} clips could not be measured; the first: {failed[0]['error']}"])
+        print_notes(
+            [f"{len(failed)} of {counted(len(records), 'clip')} could not be measured; the first: {failed[0]['error']}"]
+        )
     summary = summarize(found, watched)
     if as_json:
         print_json({**summary, "page": str(page)})

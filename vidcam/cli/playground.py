@@ -9,7 +9,7 @@ import typer
 
 from vidcam.cli.options import Overwrite
 from vidcam.cli.printing import progress_bar, stdout
-from vidcam.errors import OutputError
+from vidcam.errors import OutputError, counted
 
 commands = typer.Typer(
     help="Rendered clips whose evidence is known, and the networks trained on them.", no_args_is_help=True
@@ -41,7 +41,7 @@ def playground_render(
             scene = (trimmed_scene if trimmed else untrimmed_scene)(seed, index, frames)
             write_clip(scene, path, facts={"seed": seed, "index": index, "trimmed": trimmed})
             progress(index + 1, count)
-    stdout.print(f"{count} clips in {out}")
+    stdout.print(f"{counted(count, 'clip')} in {out}")
 
 
 @commands.command("train")
@@ -76,4 +76,4 @@ def playground_accuracy(
     from vidcam.playground.training.recipes import accuracy
 
     share = accuracy(load_model(model, weights), seed, count)
-    stdout.print(f"{model}: top-1 {share:.4f} on {count} windows of seed {seed}")
+    stdout.print(f"{model}: top-1 {share:.4f} on {counted(count, 'window')} of seed {seed}")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vidcam.engine.frames import ResizedFrames
 from vidcam.engine.memory import give_back_freed_memory
-from vidcam.errors import SettingsError
+from vidcam.errors import SettingsError, counted
 from vidcam.models.inference import windows_at_once
 from vidcam.models.preprocess import stacked
 from vidcam.models.registry import Model, ModelSpec
@@ -174,11 +174,11 @@ class WindowLoader:
         """Return notes on the source for its user; call it after the source is read."""
         notes = [*self.source.warnings, *self._about_rates()]
         if self.padded:
-            several = f"its {len(self.times)} frames are fewer than"
             span = self.windowing.span * float(self.source.frame_rate) / self._rate
             notes.append(
-                f"{Path(self.source.name).name}: {several if len(self.times) > 1 else 'its only frame is shorter than'} "
-                f"one window of {max(2, round(span))}; the last frame is repeated to fill it"
+                f"{Path(self.source.name).name}: its {counted(len(self.times), 'frame')} "
+                f"{'is' if len(self.times) == 1 else 'are'} fewer than one window of {max(2, round(span))}; "
+                "the last frame is repeated to fill it"
             )
         return tuple(notes)
 
@@ -203,8 +203,9 @@ class WindowLoader:
             )
         seen = float(self.source.frame_rate) / self.windowing.sampling_rate
         if not 1 / _OFF <= seen / trained <= _OFF:
+            rate = "1 frame" if f"{seen:.3g}" == "1" else f"{seen:.3g} frames"
             yield (
-                f"{name}: the network sees {seen:.3g} frames a second and was trained at {trained:.3g}; "
+                f"{name}: the network sees {rate} a second and was trained at {trained:.3g}; "
                 "give another sampling rate, or a clip at its rate"
             )
 
@@ -240,7 +241,8 @@ def windowing_of(
     longest = int(span * frame_rate / rate + 1e-6) if rate else span
     if stride > longest:
         raise SettingsError(
-            f"stride {stride} is longer than a window of {longest} source frames ({spec.frames} frames "
+            f"stride {stride} is longer than a window of {counted(longest, 'source frame')} "
+            f"({counted(spec.frames, 'frame')} "
             f"{f'at {spec.frame_rate:g} a second' if rate else f'at sampling rate {sampling_rate}'}) and would leave frames "
             f"unexplained; give a stride of at most {longest}"
         )

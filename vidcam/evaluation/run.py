@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from vidcam.errors import ClipError, OutputError
+from vidcam.errors import ClipError, OutputError, counted
 from vidcam.evaluation.samples import Sample, Source
 from vidcam.metrics.baselines import BASELINES
 from vidcam.metrics.estimate import Estimate, Tally, estimate
@@ -66,7 +66,7 @@ def measure_clips(
     progress(len(sources), len(sources))
     found = [records[source.name] for source in sources]
     if all("error" in record for record in found):
-        raise ClipError(f"none of the {len(found)} clips could be measured; the first: {found[0]['error']}")
+        raise ClipError(f"none of the {counted(len(found), 'clip')} could be measured; the first: {found[0]['error']}")
     return found
 
 

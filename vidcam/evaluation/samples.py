@@ -18,6 +18,7 @@ from vidcam.models.preprocess import Preprocess
 from vidcam.playground.clips import read_truth, write_clip
 from vidcam.playground.scene import Scene, untrimmed_scene
 from vidcam.untrusted.files import read_regular
+from vidcam.untrusted.text import shortened
 from vidcam.video.reader import Clip
 from vidcam.video.source import ArraySource
 
@@ -160,4 +161,8 @@ def _label_in_table(path: Path) -> str | None:
         rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
     except (OSError, ValueError, csv.Error) as error:
         raise ClipError(f"{table} cannot be read ({error}); give a UTF-8 file of rows clip,label") from error
-    return next((row[1].strip() for row in rows if len(row) > 1 and row[0].strip() == path.name), None)
+    given = list(dict.fromkeys(row[1].strip() for row in rows if len(row) > 1 and row[0].strip() == path.name))
+    if len(given) > 1:
+        both = f"{shortened(given[0])} and {shortened(given[1])}"
+        raise ClipError(f"{table} gives {shortened(path.name)} the labels {both}; give one")
+    return given[0] if given else None

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from vidcam.errors import counted
 from vidcam.export.compare import ComparisonOutputs, compare
 from vidcam.export.outputs import all_or_nothing
 from vidcam.export.page import render_template
@@ -132,7 +133,7 @@ def errors_page(
         ],
         films={clip: quote(Path(film).as_posix()) for clip, film in films.items()},
         wrong=len(errors),
-        clips=clips,
+        clips=counted(clips, "clip"),
         model=model,
         how=how,
     )

@@ -23,6 +23,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
+from vidcam.errors import counted
 from vidcam.export.outputs import all_or_nothing
 from vidcam.export.playback import Film, Look, Stills, clip_of, play
 from vidcam.results.explanation import Explanation
@@ -220,7 +221,7 @@ class Page:
             film_size=size,
             image=clip.is_image,
             seconds=float(edges[-1]),
-            frames=len(times),
+            frames=counted(len(times), "frame"),
             facts={k: f"{v:.5g}" if isinstance(v, float) else v for k, v in self._facts.items() if v is not None},
             top=self._top,
             warnings=self._first.warnings,

@@ -12,7 +12,7 @@ import av
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from vidcam.errors import ClipError, SettingsError
+from vidcam.errors import ClipError, SettingsError, counted
 from vidcam.results.explanation import Explanation
 from vidcam.results.result import Result
 from vidcam.video.prefetch import prefetch
@@ -130,7 +130,10 @@ def explained_frames(result: Result, clip: FrameSource) -> Generator[Frame]:
             yield frame
             found += 1
     if more or found != result.frames:
-        matching = f"it has more than {found} frames" if more else f"{found} of {result.frames} frames match"
+        match = "matches" if found == 1 else "match"
+        matching = f"{found} of {counted(result.frames, 'frame')} {match}"
+        if more:
+            matching = f"it has more than {counted(found, 'frame')}"
         raise ClipError(f"{clip.name} has changed since it was explained: {matching}; explain it again")
 
 

@@ -187,8 +187,14 @@ def write_localization(
     with all_or_nothing(directory, found.file) as work:
         part = LocalizationOutputs.within(work)
         results = {Path(found.clip).stem: found.segments}
-        facts = {"model": found.model, "layer": found.layer, "method": found.method, "curve": found.curve}
-        facts |= {"frame_rate": found.frame_rate, "frame_rate_from": found.frame_rate_from}
+        facts = {
+            "model": found.model,
+            "layer": found.layer,
+            "method": found.method,
+            "curve": found.curve,
+            "frame_rate": found.frame_rate,
+            "frame_rate_from": found.frame_rate_from,
+        }
         write_detections(results, part.segments_json, facts)
         write_segments_csv(results, part.segments_csv)
         write_chapters(found.segments, part.segments_vtt)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vidcam.cam.layers import space_time_layers
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
 from vidcam.cam.targets import PATTERNS, Pattern, class_scores
-from vidcam.errors import ModelError, one_of
+from vidcam.errors import ModelError, counted, one_of
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model, ModelSpec, labels_of, prepare, softmax
 from vidcam.models.weights import load_into, read_state, without_wrapper
@@ -48,7 +48,7 @@ def own_model(
         frames: frames per window, T.
         frame_rate: frames per second that it was trained at; by default any.
         layer: default target layer; "auto" takes the last whose output has time and space.
-        labels: of the classes, or a text file with one a line; by default numbers.
+        labels: of the classes, or a file for `vidcam.models.labels.read_labels`; by default numbers.
         name: of the network in explanations; by default the name of its class.
         layout: order of axes in the layers' output; channels first by default.
         pack: returns the network's input, given windows.
@@ -96,11 +96,12 @@ def own_model(
             raise ModelError(f"{name} has no layer whose output has time and space; set layer, layout or grid")
         layer = list(found)[-1]
     if labels is None or isinstance(labels, str | Path):
-        known = labels_of(labels, classes)
-    elif len(labels) == classes:
-        known = tuple(labels)
+        known, note = labels_of(labels, classes)
     else:
-        raise ModelError(f"{len(labels)} labels were given, {name} has {classes} classes; give one for each")
+        known, note = tuple(labels), ""
+        if len(known) != classes:
+            given, expected = counted(len(known), "label"), counted(classes, "class")
+            raise ModelError(f"{given} given, {name} has {expected}; give one label for each")
     spec = ModelSpec(
         name=name,
         build=lambda classes: network,
@@ -117,7 +118,7 @@ def own_model(
         probabilities=probabilities,
         scores=scores,
     )
-    return Model(network, spec, known, weights)
+    return Model(network, spec, known, weights, note)
 
 
 def built(factory: str, arguments: Mapping[str, Any], weights: str) -> nn.Module:

@@ -17,6 +17,7 @@ from zipfile import ZipFile
 
 import torch
 
+from vidcam.errors import counted
 from vidcam.untrusted.files import open_regular
 from vidcam.untrusted.zips import check_stored, open_zip
 
@@ -211,7 +212,7 @@ class _Program:
             raise ValueError(f"it has a {kind}; storages are {', '.join(_ITEM_BYTES)}")
         size = length * _ITEM_BYTES[kind]
         if length < 0 or (self._stored is not None and size > self._stored.get(str(key), -1)):
-            raise ValueError(f"the storage {key} of {size:,} bytes is not in the file")
+            raise ValueError(f"the storage {key} of {counted(size, 'byte')} is not in the file")
         self.claimed[key] = max(size, self.claimed.get(key, 0))
         match view:
             case [_Tuple(items=[_, int() as start, int() as viewed])]:

@@ -13,17 +13,16 @@ from torch import Tensor, nn
 
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
 from vidcam.cam.targets import Pattern
-from vidcam.errors import ModelError, nearest
+from vidcam.errors import ModelError, counted, nearest
 from vidcam.models import images, pytorchvideo, torchvision
 from vidcam.models.c3d import C3D, Pool5, renamed
 from vidcam.models.device import device_named
 from vidcam.models.i3d import I3D
+from vidcam.models.labels import Labels, read_labels
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.weights import NEED_NO_DOWNLOAD, State, check_fit, classes_in, load_into, read_state, without_wrapper
-from vidcam.untrusted.files import read_regular
 
 _GROUP = "vidcam.models"  # of entry points
-_MOST_LABEL_BYTES = 16 << 20
 
 
 def _as_they_are(state: State) -> State:
@@ -141,7 +140,7 @@ def load_model(
     Args:
         name: one of `model_names()` or `image_model_names()`.
         weights: "default" for the publisher's, "none" for random ones, or a .pth, .pt or .safetensors file.
-        labels: a text file with one label per line, for weights with other classes than the published ones.
+        labels: a file for `read_labels`, for weights with other classes than the published ones.
         device: "auto" for the GPU if there is one, or its name, see `vidcam.models.device.device_named`.
 
     Raises:
@@ -170,7 +169,8 @@ def load_model(
     if state is not None:
         load_into(network, state, f"weights {weights!s} for {name}")
     prepare(network).to(place)
-    return Model(network, spec, labels_of(labels, classes, spec.labels), origin, note)
+    names, numbers = labels_of(labels, classes, spec.labels)
+    return Model(network, spec, names, origin, "; ".join(filter(None, [note, numbers])))
 
 
 def prepare(network: nn.Module) -> nn.Module:
@@ -181,34 +181,27 @@ def prepare(network: nn.Module) -> nn.Module:
     return network
 
 
-def labels_of(
-    path: str | Path | None, classes: int, published: Callable[[], tuple[str, ...]] = tuple
-) -> tuple[str, ...]:
-    """Return one label per class: from a text file, else the published ones if their number fits, else numbers.
+def labels_of(path: str | Path | None, classes: int, published: Callable[[], tuple[str, ...]] = tuple) -> Labels:
+    """Return one label per class: from a file, else the published ones if their number fits, else numbers.
 
     Args:
-        path: text file with one label per line, or None.
+        path: a file for `read_labels`, or None.
         classes: number of classes.
         published: returns the published labels.
 
     Raises:
-        ModelError: the file cannot be read or has another number of lines.
+        ModelError: the file cannot be used or has another number of labels.
     """
     if path is None:
         known = published()
-        return known if len(known) == classes else tuple(f"class {i}" for i in range(classes))
-    try:
-        text = read_regular(Path(path), _MOST_LABEL_BYTES).decode("utf-8-sig")
-    except (OSError, ValueError) as error:
+        return Labels(known if len(known) == classes else tuple(f"class {i}" for i in range(classes)))
+    labels = read_labels(Path(path))
+    if len(labels.names) != classes:
         raise ModelError(
-            f"labels file {path} cannot be read ({error}); give a UTF-8 text file, one label a line"
-        ) from error
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if len(lines) != classes:
-        raise ModelError(
-            f"labels file {path} has {len(lines)} labels, the network {classes} classes; give one line for each"
+            f"labels file {path} has {counted(len(labels.names), 'label')}, the network {counted(classes, 'class')}; "
+            "give one label for each"
         )
-    return tuple(lines)
+    return labels
 
 
 def model_names() -> list[str]:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, Field, StrictStr, ValidationError
 
-from vidcam.errors import ClipError
+from vidcam.errors import ClipError, counted
 from vidcam.playground.scene import FPS, Scene
 from vidcam.untrusted.files import read_json
 from vidcam.untrusted.text import fitted, shortened
@@ -171,5 +171,5 @@ def _unpacked(text: str, shape: tuple[int, int, int]) -> np.ndarray:
     inflating = zlib.decompressobj()
     bits = inflating.decompress(base64.b64decode(text, validate=True), size + 1)
     if len(bits) != size or not inflating.eof:
-        raise ValueError(f"a mask does not have the {size:,} bytes of {shape} pixels")
+        raise ValueError(f"a mask does not have the {counted(size, 'byte')} of {shape} pixels")
     return np.unpackbits(np.frombuffer(bits, np.uint8), count=prod(shape)).reshape(shape).astype(bool)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vidcam.errors import counted
 from vidcam.results.exporter import exporter
 from vidcam.results.outputs import Outputs
 from vidcam.results.result import Result
@@ -84,7 +85,7 @@ class Explanation(Result):
     def __repr__(self) -> str:
         target = f"{self.target.label!r}, probability {self.target.probability:.3f}"
         return (
-            f"<Explanation of {self.clip!r}: {target}, {self.frames} frames, "
+            f"<Explanation of {self.clip!r}: {target}, {counted(self.frames, 'frame')}, "
             f"by {self.method} at {self.layer} of {self.model}>"
         )
 
@@ -112,7 +113,7 @@ class Explanation(Result):
             IndexError: there is no such frame.
         """
         if not 0 <= frame < self.frames:
-            raise IndexError(f"frame {frame} of a clip of {self.frames} frames")
+            raise IndexError(f"frame {frame} of a clip of {counted(self.frames, 'frame')}")
         rows, columns = self._placement
         scale = self.peak if peak is None else peak
         return rows @ (self.maps[frame] / (scale or 1.0)) @ columns.T

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from vidcam.errors import one_of
+from vidcam.errors import counted, one_of
 from vidcam.results.exporter import exporter
 from vidcam.results.outputs import LocalizationOutputs
 from vidcam.results.result import Result
@@ -50,8 +50,8 @@ class Localization(Result):
 
     def __repr__(self) -> str:
         return (
-            f"<Localization of {self.clip!r}: {len(self.segments)} segments of {', '.join(self.labels)}, "
-            f"{len(self.times)} frames, by {self.method} at {self.layer} of {self.model}>"
+            f"<Localization of {self.clip!r}: {counted(len(self.segments), 'segment')} of {', '.join(self.labels)}, "
+            f"{counted(len(self.times), 'frame')}, by {self.method} at {self.layer} of {self.model}>"
         )
 
     def curves(self, name: CurveName | None = None) -> np.ndarray:

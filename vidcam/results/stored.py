@@ -11,7 +11,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 import numpy as np
 from pydantic import BaseModel, Field, StrictStr, ValidationError
 
-from vidcam.errors import OutputError
+from vidcam.errors import OutputError, counted
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.untrusted.files import open_regular, read_json
 from vidcam.untrusted.text import one_line, shortened
@@ -164,7 +164,9 @@ def _checked_shape(archive: ZipFile, member: ZipInfo) -> tuple[int, ...]:
     if dtype.kind not in "fiu" or dtype.itemsize > 8:
         raise ValueError(f"{member.filename} holds {dtype}; it should hold numbers")
     if any(n < 0 for n in shape) or before + prod(shape) * dtype.itemsize != member.file_size:
-        raise ValueError(f"{member.filename} of shape {shortened(shape)} does not have {member.file_size:,} bytes")
+        raise ValueError(
+            f"{member.filename} of shape {shortened(shape)} does not have {counted(member.file_size, 'byte')}"
+        )
     return shape
 
 

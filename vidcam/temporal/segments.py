@@ -163,13 +163,15 @@ def distinct(segments: Iterable[Segment]) -> list[Segment]:
 def tiou(start: float, end: float, starts: np.ndarray | float, ends: np.ndarray | float) -> np.ndarray:
     """Return the temporal IoU of one segment with N others, (N,), or with one, (), in [0, 1].
 
+    A segment that takes no time, or ends before it begins, overlaps nothing, not even its equal.
+
     Args:
         start, end: of the one, in seconds.
         starts, ends: of the others, in seconds.
     """
     intersection = np.clip(np.minimum(end, ends) - np.maximum(start, starts), 0, None)
     union = (ends - starts) + (end - start) - intersection
-    return np.asarray(intersection / union)
+    return np.divide(intersection, union, out=np.zeros_like(union, np.float64), where=intersection > 0)
 
 
 def _tiou(a: Segment, b: Segment) -> float:

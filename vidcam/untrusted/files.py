@@ -6,8 +6,11 @@ import errno
 import json
 import os
 import stat
+from collections import Counter
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from vidcam.untrusted.text import shortened
 
 _SPECIAL = "is a directory, a pipe or a device, not a file"
 
@@ -55,9 +58,26 @@ def read_json(path: Path, most: int) -> Any:
 
     Raises:
         OSError: as by `read_regular`.
-        ValueError: it is not JSON, or nested too deeply.
+        ValueError: as by `parse_json`.
+    """
+    return parse_json(read_regular(path, most).decode("utf-8-sig"))
+
+
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: it is not JSON, is nested too deeply, or an object has a name twice.
     """
     try:
-        return json.loads(read_regular(path, most).decode("utf-8-sig"))
+        return json.loads(text, object_pairs_hook=_object)
     except RecursionError:
         raise ValueError("its values are nested too deeply") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"an object has the name {shortened(twice)} twice")
+    return found

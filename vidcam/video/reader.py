@@ -20,7 +20,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
-from vidcam.errors import ClipError
+from vidcam.errors import ClipError, counted
 from vidcam.video.colour import Colour, coded_colour, film_colour
 from vidcam.video.container import audio_stream, open_media, reason_of, video_stream
 from vidcam.video.hdr import ToneMapper, tone_mapper
@@ -246,16 +246,16 @@ class Clip:
                 "nearest of the eight orientations"
             )
         if self._broken:
-            yield f"{self.path.name}: {self._broken} after {frames} frames; only those are used"
+            yield f"{self.path.name}: {self._broken} after {counted(frames, 'frame')}; what follows is not used"
         elif not self.is_stretch and frames < self.frames_announced - self._hidden:
             yield (
-                f"{self.path.name}: {frames} frames could be decoded of the {self.frames_announced} its header announces"
+                f"{self.path.name}: {counted(frames, 'frame')} could be decoded of the {self.frames_announced} its header announces"
             )
         if self._damaged and not self._broken:
-            yield f"{self.path.name}: {self._damaged} of its packets are cut off or damaged"
+            yield f"{self.path.name}: {counted(self._damaged, 'packet')} cut off or damaged"
         if restarts:
             yield (
-                f"{self.path.name}: its clock starts anew {restarts} time{'s' if restarts > 1 else ''}; the frames behind "
+                f"{self.path.name}: its clock starts anew {counted(restarts, 'time')}; the frames behind "
                 "are carried on from those before, and in films the sound ends there"
             )
         elif not self._broken and last is not None and (missing := self._missing(last - shift + self._step)) > 0:

@@ -266,7 +266,8 @@ def source_of(given: Source, frame_rate: float | None = None, assumed: float | N
     if source is not given and not timed and frame_rate is None:
         source.frame_rate_from = "assumed"
         source.warnings.append(
-            f"{source.name}: no frame rate was given; {rate:g} frames a second are assumed for times in seconds"
+            f"{source.name}: no frame rate was given; "
+            f"{'1 frame a second is' if rate == 1 else f'{rate:g} frames a second are'} assumed for times in seconds"
         )
     return source
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Generic, TypeVar
 
-from vidcam.errors import SettingsError
+from vidcam.errors import SettingsError, counted
 
 T = TypeVar("T")
 
@@ -45,8 +45,8 @@ class Windowing:
                 raise SettingsError(f"{name.replace('_', ' ')} is {value!r}; give a whole number, 1 or more")
         if self.stride > self.span:
             raise SettingsError(
-                f"stride {self.stride} is longer than a window of {self.span} frames "
-                f"({self.length} frames at sampling rate {self.sampling_rate}) and would leave frames unexplained; "
+                f"stride {self.stride} is longer than a window of {counted(self.span, 'frame')} "
+                f"({counted(self.length, 'frame')} at sampling rate {self.sampling_rate}) and would leave frames unexplained; "
                 f"give a stride of at most {self.span}"
             )
 
@@ -169,7 +169,7 @@ def long_spans(frames: Iterable[T], windowing: Windowing, length: int, unit: int
     rate, window = windowing.sampling_rate, windowing.length
     if length < 4 * window:
         raise SettingsError(
-            f"a span of {length} frames is too short for windows of {window}; give {4 * window} or more"
+            f"a span of {counted(length, 'frame')} is too short for windows of {window}; give {4 * window} or more"
         )
     held: list[T] = []
     first = start = count = 0
