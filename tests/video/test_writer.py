@@ -154,8 +154,10 @@ def test_sound_stays_with_frames_whose_clock_wraps(tmp_path: Path) -> None:
     ) as film:  # fmt: skip
         for frame in clip:
             film.write(frame.pixels, frame.pts)
-    with av.open(str(tmp_path / "film.mp4")) as container:
-        first = {s.type: float(next(container.decode(s)).time or 0) for s in container.streams}
+    first = {}
+    for kind in ("video", "audio"):
+        with av.open(str(tmp_path / "film.mp4")) as container:
+            first[kind] = float(next(container.decode(**{kind: 0})).time or 0)
     assert first["video"] == 0 and first["audio"] == pytest.approx(0, abs=0.1)
 
 

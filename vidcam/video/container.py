@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import av
 from av.audio.stream import AudioStream
@@ -30,6 +31,8 @@ _PLAYLISTS = {  # how files begin whose only content is the names of others
 _LOWEST_SOUND = 4000  # samples per second; with fewer, nothing can be heard
 _TO_PROBE = 30.0  # seconds until a file's first frame is decoded, or it is given up
 _PIECE = 1 << 16  # bytes that FFmpeg reads at once
+# Tags that are not UTF-8 must not stop a clip from being read. From PyAV 19 on they do not, and it takes no argument.
+_UNREADABLE_TAGS: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 @contextmanager
@@ -52,11 +55,11 @@ def open_media(path: Path, *, probing: bool = False) -> Iterator[InputContainer]
             container = av.open(
                 file,
                 "r",
-                metadata_errors="ignore",
                 buffer_size=_PIECE,
                 timeout=(_TO_PROBE, None),
                 io_open=_refused,  # for what a demuxer opens itself
                 options={"protocol_whitelist": "none"},  # for what is opened behind a demuxer's back
+                **_UNREADABLE_TAGS,
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise _no_video(path, error) from error
@@ -77,12 +80,15 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     """Return the video stream that a player shows: no cover picture, and of several the best.
 
     Raises:
-        ClipError: there is none.
+        ClipError: there is none, or only tiles of a picture (HEIF).
     """
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
         found = ", ".join(sorted({s.type for s in container.streams})) or "none"
         raise ClipError(f"{path} has no video stream (streams found: {found}); give a file with one")
+    tiles = sum(bool(s.disposition & av.stream.Disposition.dependent) for s in streams)
+    if tiles > 1:
+        raise ClipError(f"{path} is a picture in {tiles} tiles, which cannot be read; convert it to PNG or JPEG")
     if len(streams) == 1:
         return streams[0]
     best = container.streams.best("video")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -60,16 +60,15 @@ def orientation_of(image: VideoFrame, path: Path) -> Orientation:
     Args:
         image: the frame. Its display matrix (ISO/IEC 14496-12, 8.3.2) a b u, c d v, x y w takes (column, row) of the
             coded picture to (a·column + c·row, b·column + d·row).
-        path: the file, whose Exif is read if PyAV cannot list the frame's side data.
+        path: the file, whose Exif is read if PyAV cannot give the frame's side data.
     """
     try:
-        carried = list(cast(Iterable[SideData], image.side_data))
-    except ValueError:  # PyAV knows no name for Exif
+        matrix = cast(Mapping[Type, SideData], image.side_data).get(Type.DISPLAYMATRIX)
+    except ValueError:  # before version 19, PyAV knows no name for Exif
         return _of_exif(path)
-    matrix = next((bytes(data) for data in carried if data.type == Type.DISPLAYMATRIX), None)
     if matrix is None:
         return Orientation()
-    a, b, _, c, d, *_ = (float(value) / _ONE for value in np.frombuffer(matrix, np.int32))
+    a, b, _, c, d, *_ = (float(value) / _ONE for value in np.frombuffer(bytes(matrix), np.int32))
     across = max(abs(a), abs(d)) < max(abs(b), abs(c))
     x, y = (c, b) if across else (a, d)
     wanted = np.array([0, np.sign(b), np.sign(c), 0] if across else [np.sign(a), 0, 0, np.sign(d)])

@@ -21,6 +21,7 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from vidcam.errors import ClipError, counted
+from vidcam.untrusted.files import open_regular
 from vidcam.video.colour import Colour, coded_colour, film_colour
 from vidcam.video.container import audio_stream, open_media, reason_of, video_stream
 from vidcam.video.hdr import ToneMapper, tone_mapper
@@ -34,6 +35,7 @@ LONGEST_GAP, SHOWN_GAP = 3600.0, 10.0
 
 _NO_CLOCK = {"avi", "h264", "hevc", "h263", "m4v", "mpegvideo", "obu", "vc1"}  # their times are counted from packets
 _TABLES = {"avi", "mov,mp4,m4a,3gp,3g2,mj2", "image2", "gif"}  # formats that count all frames: their rate is right
+_STILL_BRANDS = {"avif", "heic", "heix", "mif1"}  # of HEIF (ISO/IEC 23008-12) with one picture
 _MOST_BEHIND = 1 << 16  # bytes behind the last frame of a file that are usual
 _GAP = 10  # usual steps between two frames that make a gap
 _TO_COMPARE = 48  # packets whose rate is compared with that of the header
@@ -127,7 +129,7 @@ class Clip:
             self.has_audio = audio_stream(container) is not None
             self.sound = self.file if self.has_audio else None
             no_clock = container.format.name in _NO_CLOCK
-            self.is_image = container.format.name == "image2" or container.format.name.endswith("_pipe")
+            self.is_image = _is_picture(container)
         self._step = max(1, round(1 / (self.frame_rate * self.time_base)))
         self._shift = 0  # units added to all times: a clock that begins below 0, or is none, begins at 0
         if no_clock or (first.pts or 0) < 0:
@@ -188,21 +190,25 @@ class Clip:
         if of_file:  # other streams may last longer than the video
             with open_media(self.path) as container, suppress(av.error.FFmpegError, IndexError):
                 for packet in container.demux():
-                    if packet.pts is not None and packet.time_base is not None:
+                    if packet.pts is not None and packet.time_base:
                         last = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                         missing = min(missing, start + lasts - last)
         return missing if missing > max(_MISSING, 0.01 * lasts) else 0.0
 
     def _behind(self) -> int:
-        """Return the number of bytes after the last packet if no longer audio explains them; 0 for few bytes."""
+        """Return the number of bytes after the last packet of any stream; 0 for few bytes."""
         try:
-            behind = self.path.stat().st_size - self._reached
+            size = self.path.stat().st_size
         except OSError:  # deleted while it was read
             return 0
-        if not self._reached or behind <= max(_MOST_BEHIND, self._reached // 8):
+        if not self._reached or size - self._reached <= max(_MOST_BEHIND, self._reached // 8):
             return 0
-        longer = self.seconds_announced - float(self._ends * self.time_base)
-        return behind if longer < 1 else 0
+        reached = self._reached
+        with open_media(self.path) as container, suppress(av.error.FFmpegError, IndexError):
+            for packet in container.demux():
+                reached = max(reached, (packet.pos or 0) + packet.size)
+        behind = size - reached
+        return behind if behind > max(_MOST_BEHIND, reached // 8) else 0
 
     def _rate(self, stream: VideoStream, container: str) -> tuple[Fraction, str]:
         """Return frames per second and where they are from: the header, or the times if it has none or they differ."""
@@ -226,7 +232,7 @@ class Clip:
                     if packet.pts is not None and packet.size:
                         times.append(packet.pts)
             steps = np.diff(np.unique(times))
-            if not len(steps) or stream.time_base is None:
+            if not len(steps) or not stream.time_base:
                 return None
             usual = steps[steps <= _GAP * np.median(steps)]
             return Fraction(len(usual), int(usual.sum())) / stream.time_base
@@ -302,12 +308,16 @@ class Clip:
             try:
                 if near is not None:
                     container.seek(near, stream=stream)
+                coded = 0
                 for packet in container.demux(stream):
+                    coded += packet.size > 0
                     self._hidden += packet.is_discard  # by an edit list: needed by others, not shown
                     self._damaged += packet.is_corrupt
                     self._reached = max(self._reached, (packet.pos or 0) + packet.size)
                     self._ends = max(self._ends, (packet.pts or 0) + (packet.duration or 0))
                     yield from packet.decode()
+                if container.format.name == "avi":  # counts frames without bytes, too: the frame before is shown longer
+                    self._hidden += max(0, self._ends - coded)
             except (av.error.FFmpegError, IndexError) as error:  # PyAV's, of a stream that begins on the way
                 self._broken = f"the stream breaks ({reason_of(error)})"
             if self._broken:
@@ -389,10 +399,33 @@ def _announced_seconds(container: InputContainer, stream: VideoStream) -> tuple[
 
 def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> VideoFrame:
     reason = "its stream holds no frame"
+    codec = (
+        stream.codec_context.name if stream.codec_context else "unknown codec"
+    )  # PyAV 19 crashes if asked afterwards
     try:
         for image in container.decode(stream):
             return image
     except (av.error.FFmpegError, RuntimeError, IndexError) as error:
         reason = reason_of(error)
-    codec = stream.codec_context.name if stream.codec_context else "unknown codec"
+    if stream.codec_context is None:
+        raise ClipError(
+            f"{path} has a format without a decoder ({container.format.name}); convert a clip to MP4, a picture to PNG"
+        )
+    if container.format.name == "webp_pipe" and _is_animated_webp(path):
+        raise ClipError(
+            f"{path} is an animated WebP, which PyAV {av.__version__} cannot decode; install PyAV 19 or later, or convert "
+            "it to MP4, GIF or APNG"
+        )
     raise ClipError(f"no frame of {path} can be decoded ({codec}: {reason}); give a file that plays")
+
+
+def _is_animated_webp(path: Path) -> bool:
+    """Return True if a WebP file's extended header (RFC 9649, section 2.7) has the flag of an animation."""
+    with open_regular(path) as file:
+        head = file.read(21)
+    return head[12:16] == b"VP8X" and bool(head[20] & 2)
+
+
+def _is_picture(container: InputContainer) -> bool:
+    still = container.metadata.get("major_brand") in _STILL_BRANDS
+    return still or container.format.name == "image2" or container.format.name.endswith("_pipe")
