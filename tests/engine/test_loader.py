@@ -177,6 +177,25 @@ def test_a_rate_that_varies_is_said(long: float, said: bool) -> None:
     assert loader.warnings() == ()  # too few to know
 
 
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ([0.1] * 20, None),
+        ([0.1] * 10 + [0.3] + [0.1] * 10, None),
+        ([0.1] * 10 + [0.35] + [0.1] * 10, "in 1 place, the longest from 1.00 to 1.35 s; the frame before is held"),
+        ([0.1] * 10 + [0.5] + [0.1] * 5 + [0.9] + [0.1] * 9, "in 2 places, the longest from 2.00 to 2.90 s"),
+        ([0.02] * 20 + [0.15] + [0.02] * 20, None),  # no longer than 0.2 s
+        ([0.1, 0.5, 0.2, 0.4] * 6, None),  # it varies
+        ([0.1] * 20 + [4000.0] + [0.1] * 20, None),  # the reader says it
+    ],
+)
+def test_gaps_are_said(steps: list[float], said: str | None) -> None:
+    loader = _loader(Windowing(8, 4, 1, 10.0), _model())
+    loader.times = np.concatenate([[0.0], np.cumsum(steps)]).tolist()
+    notes = [note for note in loader.warnings() if "missing" in note]
+    assert len(notes) == (said is not None) and all(f"array: frames are missing {said}" in note for note in notes)
+
+
 def test_a_network_of_any_rate_and_a_padded_window() -> None:
     model = _model(None)
     loader = _loader(Windowing(8, 4), model, 90)

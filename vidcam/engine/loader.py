@@ -22,6 +22,7 @@ from vidcam.models.registry import Model, ModelSpec
 from vidcam.temporal.stitch import at_times
 from vidcam.video.clock import at_rate
 from vidcam.video.prefetch import prefetch
+from vidcam.video.reader import LONGEST_GAP
 from vidcam.video.source import FrameSource
 from vidcam.video.windows import Window, Windowing, sliding_windows, windows_with_context
 
@@ -30,6 +31,7 @@ Progress = Callable[[int, int], None]
 
 _FEW_STEPS = 8  # between frames; too few to measure a rate
 _VARIES = 1.9  # least ratio of a clip's long steps to its short ones at which its rate is called variable
+_GAP_STEPS, _GAP_SECONDS = 3, 0.2  # usual steps and seconds between two frames, beyond which a note is given
 _SAME_RATE = 0.01  # share by which rates differ that are taken for the same: 29.97 and 30
 _OFF = 1.3  # ratio of the rate that the network sees to the one it was trained at, beyond which a note is given
 _AHEAD = 2  # prefetched batches
@@ -172,7 +174,7 @@ class WindowLoader:
 
     def warnings(self) -> tuple[str, ...]:
         """Return notes on the source for its user; call it after the source is read."""
-        notes = [*self.source.warnings, *self._about_rates()]
+        notes = [*self.source.warnings, *self._about_gaps(), *self._about_rates()]
         if self.padded:
             span = self.windowing.span * float(self.source.frame_rate) / self._rate
             notes.append(
@@ -181,6 +183,20 @@ class WindowLoader:
                 "the last frame is repeated to fill it"
             )
         return tuple(notes)
+
+    def _about_gaps(self) -> Iterator[str]:
+        """Yield a note on gaps between frames that are otherwise a constant step apart."""
+        steps = np.diff(self.times)
+        if len(steps) < _FEW_STEPS:
+            return
+        short, usual, long = np.quantile(steps, (0.1, 0.5, 0.9))
+        gaps = np.flatnonzero((steps > max(_GAP_STEPS * usual, _GAP_SECONDS)) & (steps <= LONGEST_GAP))
+        if long < _VARIES * short and len(gaps):
+            at = gaps[steps[gaps].argmax()]
+            yield (
+                f"{Path(self.source.name).name}: frames are missing in {counted(len(gaps), 'place')}, the longest from "
+                f"{self.times[at]:.2f} to {self.times[at + 1]:.2f} s; the frame before is held"
+            )
 
     def _about_rates(self) -> Iterator[str]:
         """Yield a note for each reason why windows differ in time from those that the network was trained on."""

@@ -24,6 +24,7 @@ from vidcam.errors import ClipError, counted
 from vidcam.untrusted.files import open_regular
 from vidcam.video.colour import Colour, coded_colour, film_colour
 from vidcam.video.container import audio_stream, open_media, reason_of, video_stream
+from vidcam.video.damage import clips_begun, end_is_missing
 from vidcam.video.hdr import ToneMapper, tone_mapper
 from vidcam.video.orientation import orientation_of
 
@@ -33,10 +34,22 @@ MAX_PIXELS = 2**26
 LONGEST_GAP, SHOWN_GAP = 3600.0, 10.0
 """Longest gap between two frames in seconds that films keep, and the length of a longer one in films."""
 
-_NO_CLOCK = {"avi", "h264", "hevc", "h263", "m4v", "mpegvideo", "obu", "vc1"}  # their times are counted from packets
+_RAW = {
+    "h264",
+    "hevc",
+    "h263",
+    "m4v",
+    "mjpeg",
+    "mpegvideo",
+    "obu",
+    "vc1",
+}  # streams without times: their frames are counted
+_NO_CLOCK = {"avi", *_RAW}  # their times are counted from packets
 _TABLES = {"avi", "mov,mp4,m4a,3gp,3g2,mj2", "image2", "gif"}  # formats that count all frames: their rate is right
 _STILL_BRANDS = {"avif", "heic", "heix", "mif1"}  # of HEIF (ISO/IEC 23008-12) with one picture
-_MOST_BEHIND = 1 << 16  # bytes behind the last frame of a file that are usual
+_MOST_BEHIND = 1 << 16  # bytes behind the last frame of a file that are usual: an index, tags
+_NOTHING_BEHIND = {"gif", "ivf", "yuv4mpegpipe"}  # formats that end with the last frame, but for a few bytes
+_ONE_EACH = {"h264", "hevc"}  # codecs of which each packet holds one picture, if it is not interlaced
 _GAP = 10  # usual steps between two frames that make a gap
 _TO_COMPARE = 48  # packets whose rate is compared with that of the header
 _RESTART = 0.5  # seconds that a clock goes back by when another begins
@@ -122,13 +135,16 @@ class Clip:
             self.sample_aspect_ratio = 1 / ratio if self._orientation.transposed else ratio
             self.frame_rate, self.frame_rate_from = self._rate(stream, container.format.name)
             self.time_base = Fraction(stream.time_base or 1 / self.frame_rate)
+            if container.format.name in _RAW:
+                self.time_base = 1 / self.frame_rate
             self.seconds_announced = (container.duration or 0) / av.time_base
             self._video_announced = _announced_seconds(container, stream)
             self.frames_announced = self._announced(stream)
             self.codec = stream.codec_context.name
             self.has_audio = audio_stream(container) is not None
             self.sound = self.file if self.has_audio else None
-            no_clock = container.format.name in _NO_CLOCK
+            self._format = container.format.name
+            no_clock = self._format in _NO_CLOCK
             self.is_image = _is_picture(container)
         self._step = max(1, round(1 / (self.frame_rate * self.time_base)))
         self._shift = 0  # units added to all times: a clock that begins below 0, or is none, begins at 0
@@ -149,6 +165,9 @@ class Clip:
         """
         self.warnings = []
         self._mappers: dict[tuple[int, int, str, Colour], ToneMapper] = {}
+        self._resized = ""
+        self._interlaced = False
+        self._faulty: list[float] = []  # times of pictures that were decoded in part
         index, restarts, shift = 0, 0, self._shift
         last: int | None = None
         for image, pts in self._timed():
@@ -167,6 +186,12 @@ class Clip:
                 )
             last = pts
             if self.start is None or seconds >= self.start:
+                self._interlaced |= image.interlaced_frame
+                if image.is_corrupt:
+                    self._faulty.append(seconds)
+                size = image.width, image.height
+                if size != self._coded_size and not self._resized:
+                    self._resized = f"{size[0]}x{size[1]} at {seconds:.2f} s"
                 yield Frame(index, seconds, pts, self._upright_rgb(image))
                 index += 1
         self.warnings += self._about(index, restarts, last, shift)
@@ -201,18 +226,22 @@ class Clip:
             size = self.path.stat().st_size
         except OSError:  # deleted while it was read
             return 0
-        if not self._reached or size - self._reached <= max(_MOST_BEHIND, self._reached // 8):
+        usual = 64 if self._format in _NOTHING_BEHIND else max(_MOST_BEHIND, self._reached // 8)
+        if not self._reached or size - self._reached <= usual:
             return 0
         reached = self._reached
         with open_media(self.path) as container, suppress(av.error.FFmpegError, IndexError):
             for packet in container.demux():
                 reached = max(reached, (packet.pos or 0) + packet.size)
         behind = size - reached
-        return behind if behind > max(_MOST_BEHIND, reached // 8) else 0
+        return behind if behind > usual else 0
 
     def _rate(self, stream: VideoStream, container: str) -> tuple[Fraction, str]:
         """Return frames per second and where they are from: the header, or the times if it has none or they differ."""
         announced = Fraction(stream.average_rate or 0)
+        if container in _RAW:  # FFmpeg assumes 25; the pictures may say, those of JPEG cannot
+            coded = Fraction(0 if container == "mjpeg" else stream.codec_context.framerate or 0)
+            return (coded, "header") if coded else (announced or Fraction(25), "assumed")
         if announced and container in _TABLES:
             return announced, "header"
         measured = self._measured_rate(_TO_COMPARE)
@@ -251,11 +280,21 @@ class Clip:
                 f"{self.path.name}: how it is turned cannot be read, or is no turn by quarters; it is shown in the "
                 "nearest of the eight orientations"
             )
+        if self._resized:
+            yield (
+                f"{self.path.name}: the size of its pictures changes to {self._resized}; all are shown at the size of the "
+                f"first, {self._coded_size[0]}x{self._coded_size[1]}"
+            )
         if self._broken:
             yield f"{self.path.name}: {self._broken} after {counted(frames, 'frame')}; what follows is not used"
         elif not self.is_stretch and frames < self.frames_announced - self._hidden:
             yield (
                 f"{self.path.name}: {counted(frames, 'frame')} could be decoded of the {self.frames_announced} its header announces"
+            )
+        if self._faulty:
+            yield (
+                f"{self.path.name}: {counted(len(self._faulty), 'picture')} could be decoded in part only, the first at "
+                f"{self._faulty[0]:.2f} s"
             )
         if self._damaged and not self._broken:
             yield f"{self.path.name}: {counted(self._damaged, 'packet')} cut off or damaged"
@@ -270,9 +309,30 @@ class Clip:
             )
         elif not self._broken and not self.is_stretch and (behind := self._behind()):
             yield (
-                f"{self.path.name}: {behind:,} of its bytes lie behind its last frame; if another clip was joined to it, "
-                "that is not read"
+                f"{self.path.name}: {behind:,} of its bytes lie behind its last frame and are not read; it is damaged, or "
+                "another clip was joined to it"
             )
+        if self.frame_rate_from == "assumed" and not self.is_image and frames > 1:
+            yield f"{self.path.name}: its frame rate is not known; {float(self.frame_rate):g} a second are assumed"
+        if self.is_stretch or self._broken:
+            return
+        lost = self._pictures - frames if self.codec in _ONE_EACH and not self._interlaced else 0
+        if lost > 0 and not self.frames_announced:
+            yield f"{self.path.name}: {counted(lost, 'picture')} of {self._pictures} cannot be decoded and are left out"
+        with suppress(OSError):  # deleted while it was read
+            if unread := self._clips_unread(restarts):
+                yield (
+                    f"{self.path.name}: {counted(unread, 'clip')} of those joined in it cannot be read; give each clip as a "
+                    "file of its own"
+                )
+            if end_is_missing(self.path, self._format):
+                yield f"{self.path.name}: its end is missing; the file is cut off"
+
+    def _clips_unread(self, restarts: int) -> int:
+        """Return the number of clips in the file, joined one behind the other, that were not read."""
+        if restarts:  # FFmpeg may leave out one on the way
+            return max(0, clips_begun(self.path, self._format) - 1 - restarts)
+        return clips_begun(self.path, self._format, self._reached)
 
     @property
     def is_stretch(self) -> bool:
@@ -297,11 +357,14 @@ class Clip:
         yield from self._sorted()
 
     def _sorted(self, near: int | None = None) -> Iterator[tuple[VideoFrame, int]]:
+        if self._format in _RAW:
+            return ((image, index) for index, image in enumerate(self._decoded()))
         return _in_order(self._decoded(near), self._step, _RESTART / self.time_base)
 
     def _decoded(self, near: int | None = None) -> Iterator[VideoFrame]:
         """Yield all frames, or those from the key frame before a time on, if the container can find it."""
         self._broken, self._hidden, self._damaged, self._ends, self._reached = "", 0, 0, 0, 0
+        self._pictures = 0
         with open_media(self.path) as container:
             stream = self._stream(container)
             stream.thread_type = "AUTO"
@@ -311,6 +374,7 @@ class Clip:
                 coded = 0
                 for packet in container.demux(stream):
                     coded += packet.size > 0
+                    self._pictures += packet.size > 0 and not packet.is_discard
                     self._hidden += packet.is_discard  # by an edit list: needed by others, not shown
                     self._damaged += packet.is_corrupt
                     self._reached = max(self._reached, (packet.pos or 0) + packet.size)

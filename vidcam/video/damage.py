@@ -1,0 +1,70 @@
+"""Damage that FFmpeg does not report: clips joined to a file that it does not read, and ends that are missing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from vidcam.untrusted.files import open_regular
+
+_BEGINNINGS = {  # of a file, by FFmpeg's name of the format
+    "matroska,webm": re.compile(rb"\x1aE\xdf\xa3.{1,64}?(?:matroska|webm)", re.DOTALL),
+    "mov,mp4,m4a,3gp,3g2,mj2": re.compile(rb"\x00\x00[\x00-\x04].ftyp", re.DOTALL),
+    "flv": re.compile(rb"FLV\x01[\x00-\x07]\x00\x00\x00\x09"),
+}
+_LONGEST_BEGINNING = 80  # bytes
+_PIECE = 1 << 20
+_TS_PACKETS = ((188, 0), (192, 4), (204, 0))  # bytes of a packet of MPEG-TS, and of its prefix
+_LONGEST_PAGE = 65_307  # bytes of a page of Ogg (RFC 3533)
+
+
+def clips_begun(path: Path, container: str, start: int = 0) -> int:
+    """Return the number of clips that begin at or after a byte of a file.
+
+    Args:
+        path: the file.
+        container: FFmpeg's name of its format; 0 is returned for formats whose beginning is not distinct.
+        start: the byte.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    beginning = _BEGINNINGS.get(container)
+    if beginning is None:
+        return 0
+    count, held = 0, b""
+    with open_regular(path) as file:
+        file.seek(start)
+        while piece := file.read(_PIECE):
+            held += piece
+            last = len(held) - _LONGEST_BEGINNING  # what begins later may not be complete yet
+            found = [m.start() for m in beginning.finditer(held) if m.start() < last]
+            count += len(found)
+            held = held[max(last, 0) :]
+    return count + len(beginning.findall(held))
+
+
+def end_is_missing(path: Path, container: str) -> bool:
+    """Return True if a file ends within a packet of MPEG-TS, or before the last page of an Ogg stream (RFC 3533).
+
+    Args:
+        path: the file.
+        container: FFmpeg's name of its format; other formats say their length, and False is returned.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if container not in ("mpegts", "ogg"):
+        return False
+    with open_regular(path) as file:
+        if container == "mpegts":
+            beginning = file.read(2 * 204)
+            size = file.seek(0, 2)
+            for packet, prefix in _TS_PACKETS:
+                if beginning[prefix : prefix + 1] == b"G" == beginning[packet + prefix : packet + prefix + 1]:
+                    return size % packet != 0
+            return False
+        file.seek(max(0, file.seek(0, 2) - 2 * _LONGEST_PAGE))
+        end = file.read()
+    page = end.rfind(b"OggS")
+    return page < 0 or not end[page + 5 : page + 6] or not end[page + 5] & 4
