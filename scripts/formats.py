@@ -97,6 +97,7 @@ CELLS = [
     Cell("h264-bt709.mp4", "-vf scale=out_color_matrix=bt709 -colorspace bt709 -c:v libx264 -c:a aac"),
     Cell("h264-interlaced.mp4", "-c:v libx264 -flags +ildct+ilme -c:a aac"),
     Cell("h264-odd-size.mp4", "-s 175x143 -c:v libx264 -pix_fmt yuv444p -c:a aac", size=(143, 175)),
+    # FFmpeg 5 and older write the rotation; later ones ignore this option, and the row is wrong.
     Cell("h264-turned.mp4", "-c:v libx264 -c:a aac", size=(176, 144), then="-metadata:s:v:0 rotate=90"),
     Cell(
         "h264-variable-rate.mp4",
@@ -214,7 +215,7 @@ class Row:
         sound: largest shift of the tone in the film in seconds; None without sound.
         wrong: what differs.
         said: the warnings, or the error.
-        failed: "refused" by vidcam or "not made" by FFmpeg; empty if neither.
+        failed: "refused" by vidcam, "not made" or "not compared" because FFmpeg cannot; empty if none.
     """
 
     frames: int = 0
@@ -227,7 +228,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """One of right, said, WRONG, refused, not made."""
+        """One of right, said, WRONG, refused, not made, not compared."""
         return self.failed or (("said" if self.said else "WRONG") if self.wrong else "right")
 
 
@@ -264,7 +265,11 @@ def compared(cell: Cell, folder: Path) -> Row:
     except VidcamError as error:
         return Row(said=[str(error)], failed="refused")
     row = Row(frames=len(frames), said=list(clip.warnings))
-    pictures, times = decoded(path, cell.size), np.array([frame.time for frame in frames])
+    times = np.array([frame.time for frame in frames])
+    try:
+        pictures = decoded(path, cell.size)
+    except subprocess.CalledProcessError as error:  # an older FFmpeg than PyAV's
+        return Row(said=error.stderr.decode().splitlines()[-1:], failed="not compared")
     if not len(frames) == len(pictures) == len(cell.times):
         row.wrong.append(f"{len(frames)} frames, FFmpeg decodes {len(pictures)} of {len(cell.times)}")
         return row
