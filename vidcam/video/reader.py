@@ -462,19 +462,16 @@ def _announced_seconds(container: InputContainer, stream: VideoStream) -> tuple[
 
 
 def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> VideoFrame:
-    reason = "its stream holds no frame"
-    codec = (
-        stream.codec_context.name if stream.codec_context else "unknown codec"
-    )  # PyAV 19 crashes if asked afterwards
+    if stream.codec_context is None:
+        raise ClipError(
+            f"{path} has a format without a decoder ({container.format.name}); convert a clip to MP4, a picture to PNG"
+        )
+    codec, reason = stream.codec_context.name, "its stream holds no frame"  # PyAV 19 crashes if asked after an error
     try:
         for image in container.decode(stream):
             return image
     except (av.error.FFmpegError, RuntimeError, IndexError) as error:
         reason = reason_of(error)
-    if stream.codec_context is None:
-        raise ClipError(
-            f"{path} has a format without a decoder ({container.format.name}); convert a clip to MP4, a picture to PNG"
-        )
     if container.format.name == "webp_pipe" and _is_animated_webp(path):
         raise ClipError(
             f"{path} is an animated WebP, which PyAV {av.__version__} cannot decode; install PyAV 19 or later, or convert "
