@@ -194,7 +194,10 @@ class Clip:
                     self._resized = f"{size[0]}x{size[1]} at {seconds:.2f} s"
                 yield Frame(index, seconds, pts, self._upright_rgb(image))
                 index += 1
-        self.warnings += self._about(index, restarts, last, shift)
+        notes = [*self._about_pictures(index)]
+        if last is not None:
+            notes += self._about_end(restarts, last - shift + self._step)
+        self.warnings += [f"{self.path.name}: {note}" for note in notes]
         if not index and not self.is_stretch:
             reason = self._broken or "its stream holds no frame"
             raise ClipError(f"no frame of {self.path} can be decoded ({self.codec}: {reason}); give a file that plays")
@@ -206,7 +209,7 @@ class Clip:
 
     def _missing(self, ends: int) -> float:
         """Return the seconds by which the video ends before the header says; 0 if the difference is normal."""
-        if self._video_announced is None or self.is_stretch:
+        if self._video_announced is None:
             return 0.0
         start, lasts, of_file = self._video_announced
         missing = start + lasts - float(max(ends, self._ends) * self.time_base)
@@ -222,10 +225,7 @@ class Clip:
 
     def _behind(self) -> int:
         """Return the number of bytes after the last packet of any stream; 0 for few bytes."""
-        try:
-            size = self.path.stat().st_size
-        except OSError:  # deleted while it was read
-            return 0
+        size = self.path.stat().st_size
         usual = 64 if self._format in _NOTHING_BEHIND else max(_MOST_BEHIND, self._reached // 8)
         if not self._reached or size - self._reached <= usual:
             return 0
@@ -266,67 +266,61 @@ class Clip:
             usual = steps[steps <= _GAP * np.median(steps)]
             return Fraction(len(usual), int(usual.sum())) / stream.time_base
 
-    def _about(self, frames: int, restarts: int, last: int | None, shift: int) -> Iterator[str]:
-        """Yield the warnings of a reading.
-
-        Args:
-            frames: number of frames read.
-            restarts: number of times the clock went back.
-            last: time of the last frame in units of the time base.
-            shift: units added to the times.
-        """
+    def _about_pictures(self, frames: int) -> Iterator[str]:
+        """Yield the warnings on the pictures of a reading of that many frames."""
         if not self._orientation.exact:
             yield (
-                f"{self.path.name}: how it is turned cannot be read, or is no turn by quarters; it is shown in the "
-                "nearest of the eight orientations"
+                "how it is turned cannot be read, or is no turn by quarters; it is shown in the nearest of the eight "
+                "orientations"
             )
         if self._resized:
             yield (
-                f"{self.path.name}: the size of its pictures changes to {self._resized}; all are shown at the size of the "
-                f"first, {self._coded_size[0]}x{self._coded_size[1]}"
+                f"the size of its pictures changes to {self._resized}; all are shown at the size of the first, "
+                f"{self._coded_size[0]}x{self._coded_size[1]}"
             )
+        if self.frame_rate_from == "assumed" and frames > 1:
+            yield f"its frame rate is not known; {float(self.frame_rate):g} a second are assumed"
+        announced = 0 if self.is_stretch else self.frames_announced - self._hidden
         if self._broken:
-            yield f"{self.path.name}: {self._broken} after {counted(frames, 'frame')}; what follows is not used"
-        elif not self.is_stretch and frames < self.frames_announced - self._hidden:
-            yield (
-                f"{self.path.name}: {counted(frames, 'frame')} could be decoded of the {self.frames_announced} its header announces"
-            )
+            yield f"{self._broken} after {counted(frames, 'frame')}; what follows is not used"
+        elif frames < announced:
+            yield f"{counted(frames, 'frame')} could be decoded of the {self.frames_announced} its header announces"
+        elif self.codec in _ONE_EACH and not self._interlaced and not self.is_stretch and frames < self._pictures:
+            yield f"{counted(self._pictures - frames, 'picture')} of {self._pictures} cannot be decoded and are left out"
         if self._faulty:
-            yield (
-                f"{self.path.name}: {counted(len(self._faulty), 'picture')} could be decoded in part only, the first at "
-                f"{self._faulty[0]:.2f} s"
-            )
+            first = f"the first at {self._faulty[0]:.2f} s"
+            yield f"{counted(len(self._faulty), 'picture')} could be decoded in part only, {first}"
         if self._damaged and not self._broken:
-            yield f"{self.path.name}: {counted(self._damaged, 'packet')} cut off or damaged"
+            yield f"{counted(self._damaged, 'packet')} cut off or damaged"
+
+    def _about_end(self, restarts: int, ends: int) -> Iterator[str]:
+        """Yield the warnings on what is missing after the last frame, or lies behind it.
+
+        Args:
+            restarts: number of times the clock went back.
+            ends: time at which the last frame ends on the file's own clock, in units of the time base.
+        """
         if restarts:
             yield (
-                f"{self.path.name}: its clock starts anew {counted(restarts, 'time')}; the frames behind "
-                "are carried on from those before, and in films the sound ends there"
+                f"its clock starts anew {counted(restarts, 'time')}; the frames behind are carried on from those before, "
+                "and in films the sound ends there"
             )
-        elif not self._broken and last is not None and (missing := self._missing(last - shift + self._step)) > 0:
-            yield (
-                f"{self.path.name}: {missing:.1f} s are missing that its header announces; the file is cut off or damaged"
-            )
-        elif not self._broken and not self.is_stretch and (behind := self._behind()):
-            yield (
-                f"{self.path.name}: {behind:,} of its bytes lie behind its last frame and are not read; it is damaged, or "
-                "another clip was joined to it"
-            )
-        if self.frame_rate_from == "assumed" and not self.is_image and frames > 1:
-            yield f"{self.path.name}: its frame rate is not known; {float(self.frame_rate):g} a second are assumed"
-        if self.is_stretch or self._broken:
+        if self._broken or self.is_stretch:
             return
-        lost = self._pictures - frames if self.codec in _ONE_EACH and not self._interlaced else 0
-        if lost > 0 and not self.frames_announced:
-            yield f"{self.path.name}: {counted(lost, 'picture')} of {self._pictures} cannot be decoded and are left out"
-        with suppress(OSError):  # deleted while it was read
+        with suppress(OSError, ClipError):  # deleted while it was read
             if unread := self._clips_unread(restarts):
                 yield (
-                    f"{self.path.name}: {counted(unread, 'clip')} of those joined in it cannot be read; give each clip as a "
-                    "file of its own"
+                    f"{counted(unread, 'clip')} of those joined in it cannot be read; give each clip as a file of its own"
                 )
-            if end_is_missing(self.path, self._format):
-                yield f"{self.path.name}: its end is missing; the file is cut off"
+            elif not restarts and (missing := self._missing(ends)):
+                yield f"{missing:.1f} s are missing that its header announces; the file is cut off or damaged"
+            elif not restarts and (behind := self._behind()):
+                yield (
+                    f"{behind:,} of its bytes lie behind its last frame and are not read; it is damaged, or another clip was "
+                    "joined to it"
+                )
+            elif end_is_missing(self.path, self._format):
+                yield "its end is missing; the file is cut off"
 
     def _clips_unread(self, restarts: int) -> int:
         """Return the number of clips in the file, joined one behind the other, that were not read."""
