@@ -5,7 +5,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import write_video
@@ -134,7 +134,10 @@ def test_any_label_can_be_drawn(label: str) -> None:
     assert overlay.draw(np.zeros((48, 64, 3), np.uint8), 1).shape == (*overlay.size, 3)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
+@example(1, 20_000, 1e3)
+@example(20_000, 1, 1e-3)
+@example(1, 1, 1.0)
 @given(st.integers(1, 20_000), st.integers(1, 20_000), st.floats(1e-3, 1e3))
 def test_sizes_are_bounded_in_both_directions(height: int, width: int, aspect: float) -> None:
     overlay = Overlay(explanation(np.ones((2, 2, 2)), size=(height, width)), aspect)

@@ -256,9 +256,11 @@ def _heat(page: Any) -> np.ndarray:
     page.wait_for_timeout(80)
     height, width, values = page.evaluate(
         """() => { const c = document.getElementById('heat');
-        return [c.height, c.width, Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)]; }"""
+        const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+        let s = ''; for (let i = 0; i < d.length; i += 32768) s += String.fromCharCode(...d.subarray(i, i + 32768));
+        return [c.height, c.width, btoa(s)]; }"""
     )
-    return np.array(values, np.uint8).reshape(height, width, 4)
+    return np.frombuffer(base64.b64decode(values), np.uint8).reshape(height, width, 4)
 
 
 def _frame(page: Any) -> int:
