@@ -68,6 +68,11 @@ def test_the_runner_up_is_the_background_only_where_there_is_no_other() -> None:
     assert _runner_up(_subject(background="green").exact.model, FRAMES[:8], 0) == 2
     assert _runner_up(_subject(background="blue").exact.model, FRAMES[:8], 0) == 1
     assert pixels(FRAMES[:8]).shape == (3, 8, 16, 16)
+    model = _subject(background="green").exact.model
+    two = replace(model, labels=("red", "green"), spec=replace(model.spec, probabilities=lambda s: s[:, :2].softmax(1)))
+    assert _runner_up(two, FRAMES[:8], 0) == 1, "there is no other"
+    one = replace(model, labels=("red",), spec=replace(model.spec, probabilities=lambda s: s[:, :1].softmax(1)))
+    assert _runner_up(one, FRAMES[:8], 0) == 0
 
 
 def test_the_maps_of_a_network_that_sees_single_frames_are_the_same_backward(
