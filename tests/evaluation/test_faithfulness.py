@@ -35,14 +35,14 @@ class Coarse(nn.Module):
 
 
 # Red, most of it at the end of the clip and on the left; a bright green corner that speaks against it.
-FRAMES = np.random.default_rng(0).integers(0, 60, (24, 16, 16, 3), np.uint8) + np.array([60, 60, 0], np.uint8)
-FRAMES[12:, :, :8, 0] += np.arange(12, dtype=np.uint8)[:, None, None] * 10
-FRAMES[:, :4, 12:, 1] += 130
+FRAMES = np.random.default_rng(0).integers(0, 60, (24, 16, 20, 3), np.uint8) + np.array([60, 60, 0], np.uint8)
+FRAMES[12:, :, :12, 0] += np.arange(12, dtype=np.uint8)[:, None, None] * 10
+FRAMES[:, :4, 16:, 1] += 130
 SAMPLE = Sample("clip", FRAMES, 10, "red")
 
 
 def _subject(method: str = "gradcam++,gradcam") -> Subject:
-    preprocess = Preprocess((16, 16), (16, 16), (0.0,) * 3, (1.0,) * 3)
+    preprocess = Preprocess((16, 20), (16, 20), (0.0,) * 3, (1.0,) * 3)
     model = own_model(
         Coarse(), preprocess=preprocess, frames=8, frame_rate=10, layer="body", labels=["red", "green", "blue"]
     )
@@ -50,7 +50,7 @@ def _subject(method: str = "gradcam++,gradcam") -> Subject:
 
 
 def _in_blocks(heat: np.ndarray) -> np.ndarray:
-    """The means of a map in the blocks of the layer: (4, 4, 4)."""
+    """The means of a map in the blocks of the layer: (4, 4, 5)."""
     volume = torch.from_numpy(heat.astype(np.float32))
     return torch.nn.functional.avg_pool3d(volume[None], (2, 4, 4))[0].numpy()
 
@@ -84,11 +84,10 @@ def test_figures_are_those_of_the_clips_most_confident_window_by_their_definitio
     (whole,) = confidence(frames)
     for name, heat in heats.items():
         mask, rearranged_mask = (
-            upsampled(h / h.max(), 16, 16, 8) / upsampled(h / h.max(), 16, 16, 8).max()
-            for h in (heat, rearranged(heat, 0))
+            upsampled(h, 16, 20, 8) / upsampled(h, 16, 20, 8).max() for h in (heat, rearranged(heat, 0))
         )
         seen, matched = confidence(*(m * frames + (1 - m) * hidden for m in (mask, rearranged_mask)))
-        rank = ranks(upsampled(heat, 16, 16, 8))
+        rank = ranks(upsampled(heat, 16, 20, 8))
         deletion = confidence(*(torch.where(rank < n / steps, black, frames) for n in range(steps + 1)))
         insertion = confidence(*(torch.where(rank < n / steps, frames, blurred) for n in range(steps + 1)))
         expected = {
@@ -117,7 +116,7 @@ def test_a_map_of_zeros_shows_nothing() -> None:
     assert {name: values["empty_map"] for name, values in figures.items()} == {
         "gradcam": 0, "centre": 0, "ones": 0, "motion": 1, "random": 0,
     }  # fmt: skip
-    black = confidences(subject.exact.model, torch.zeros(1, 3, 8, 16, 16))[0, 0]
+    black = confidences(subject.exact.model, torch.zeros(1, 3, 8, 16, 20))[0, 0]
     assert figures["motion"]["mask_mean"] == 0 and figures["motion"]["confidence_seen"] == pytest.approx(black)
 
 
@@ -126,13 +125,13 @@ def test_a_misunderstood_clip_is_explained_for_its_true_class() -> None:
     understood = Faithfulness(subject, steps=1)(SAMPLE)
     figures = Faithfulness(subject, steps=1)(replace(SAMPLE, label="green"))
     clip = predict(subject.fast, SAMPLE, of=1)
-    assert (clip.predicted, clip.start) == (0, 0), "the window of the true class is another one"
+    assert (clip.predicted, clip.start) == (0, 4), "the window of the true class is another one"
     frames = pixels(clip.window)
     heats = subject.window_maps(clip.window, 1)
     for name, baseline in BASELINES.items():
         heats[name] = _in_blocks(baseline(clip.window, clip.start))
     for name, heat in heats.items():
-        rank = ranks(upsampled(heat, 16, 16, 8))
+        rank = ranks(upsampled(heat, 16, 20, 8))
         shown = [torch.where(rank < n / 25, frames, 0 * frames) for n in range(26)]
         curve = confidences(subject.exact.model, torch.stack(shown))[:, 1]
         expected = {f"highest_confidence_{n / 4:g}": curve[1 : 1 + int(25 * n / 4)].max() for n in (1, 2, 3)}
