@@ -31,7 +31,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def caption(clip: Path) -> Caption:
-    return explain_caption(clip)
+    return explain_caption(clip, recipe=Recipe(dtype="float32", context=False))
 
 
 def test_the_sentence_and_its_words_in_order(caption: Caption) -> None:
@@ -150,7 +150,7 @@ def test_words_and_sentence_are_those_of_the_teacher_forced_model(caption: Capti
     np.testing.assert_allclose(found, np.exp(log_probabilities), rtol=1e-3)
     assert caption.whole.target.probability == pytest.approx(log_probabilities.mean(), abs=1e-4)
     (word, *_), index = caption.by_word, 0
-    expected = explain(clip, model, index, layer=LAYER, dtype="float32")
+    expected = explain(clip, model, index, layer=LAYER, dtype="float32", context=False)
     np.testing.assert_allclose(word.maps, expected.maps, rtol=1e-3, atol=1e-6)
 
 

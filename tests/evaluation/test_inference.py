@@ -8,6 +8,7 @@ import torch
 
 from tests.evaluation.conftest import METHODS
 from vidcam.cam.fusion import fuse
+from vidcam.evaluation import inference
 from vidcam.evaluation.inference import Subject, confidences, pixels, predict, upsampled
 from vidcam.evaluation.samples import Sample
 from vidcam.explainer import Explainer, explain
@@ -59,6 +60,8 @@ def test_several_layers_are_fused_at_the_most_steps(sample: Sample, model: Model
     steps = max(len(part) for part in parts)
     expected = fuse([part[np.arange(steps) * len(part) // steps] for part in parts], "max")
     np.testing.assert_allclose(fused, expected, rtol=1e-4, atol=1e-6)
+    (explained,) = both.clip_explanations(Sample("window", frames, 16), 3).values()
+    assert explained.layer == "layer2,layer3"
 
 
 def test_confidences_are_the_softmax_of_the_network(sample: Sample, model: Model) -> None:
@@ -92,6 +95,13 @@ def test_upsampling_is_trilinear_and_keeps_a_constant() -> None:
     maps = np.random.default_rng(0).random((2, 3, 4)).astype(np.float32)
     expected = torch.nn.functional.interpolate(torch.from_numpy(maps)[None, None], (2, 12, 16), mode="trilinear")
     torch.testing.assert_close(upsampled(maps, 12, 16), expected[0, 0])
+
+
+def test_the_fast_copy_of_auto_is_in_the_fastest_dtype(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "quickest_dtype", lambda device: torch.float16)
+    subject = Subject.of(Explainer(model, Recipe()))
+    assert subject.fast.model.dtype == "float16" and subject.exact.model.float_dtype == torch.float32
+    assert subject.preprocess == model.spec.preprocess
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
