@@ -18,11 +18,11 @@ import pytest
 from PIL import Image
 
 from tests.conftest import numbered, wait_until, write_video
+from tests.export.conftest import localization
 from tests.results.test_explanation import explanation
 from vidcam.errors import ClipError, OutputError
-from vidcam.explainer import explain, localize
+from vidcam.explainer import explain
 from vidcam.export.page import View, write_report
-from vidcam.playground.demo import demo_clip
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.temporal.curves import combined_curve
 from vidcam.temporal.segments import distinct, segments_of
@@ -144,16 +144,20 @@ def test_a_large_film_is_referred_to(tmp_path: Path, name: str, codec: str, expe
     assert (tmp_path / "out" / "report.mp4").exists() == (expected == "report.mp4")
 
 
-def test_a_localization_has_the_heat_of_its_classes(tmp_path: Path) -> None:
-    found = localize(demo_clip(), stride=8)
-    data = _data(write_report(found, tmp_path))
-    assert [view["label"] for view in data["views"]] == list(found.labels)
-    assert any(view["segments"] for view in data["views"])
-    for view, maps in zip(data["views"], found.maps):
+def test_a_localization_has_the_heat_curves_and_segments_of_its_classes(tmp_path: Path) -> None:
+    found = localization(_clip(tmp_path), FRAMES, (96, 128))
+    page = write_report(found, tmp_path / "out")
+    data = _data(page)
+    assert [view["label"] for view in data["views"]] == ["waving", "bowing"]
+    assert [view["segments"] for view in data["views"]] == [[[0.0, 2.0, 0.8]], [[2.0, 4.0, 0.6]]]
+    for view, maps, scores in zip(data["views"], found.maps, found.scores):
         shown = np.frombuffer(base64.b64decode(view["maps"]), np.uint8).reshape(maps.shape)
-        np.testing.assert_allclose(shown, 255 * maps / (maps.max() or 1), atol=0.51)
-    best = found.evidence[0]
-    np.testing.assert_allclose(best, found.maps[0].mean((1, 2)), rtol=1e-4, atol=1e-8)
+        np.testing.assert_allclose(shown, 255 * maps / maps.max(), atol=0.51)
+        assert view["scores"] == pytest.approx(scores.tolist(), abs=1e-4)
+        assert view["evidence"] == pytest.approx((scores / scores.max()).tolist(), abs=1e-4)
+        assert view["bounded"] is True and view["grid"] == [3, 4]
+    text = page.read_text(encoding="utf-8")
+    assert text.index("probability 0.800") < text.index("probability 0.600") and "gradcam++ at l" in text
 
 
 def test_nothing_is_left_of_a_page_that_cannot_be_written(tmp_path: Path) -> None:
