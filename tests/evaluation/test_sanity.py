@@ -128,6 +128,26 @@ def test_controls_are_those_of_the_changed_clip_by_their_definitions(figures: di
         assert {key: values[key] for key in expected} == {k: pytest.approx(v, abs=1e-4) for k, v in expected.items()}
 
 
+def test_the_changed_clips_by_their_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = FRAMES.copy()
+    frames[:, :4, :4] = (255, 0, 0)  # noise ends at both ends of the range
+    given: list[np.ndarray] = []
+    plain = Subject.clip_explanations
+
+    def recorded(self: Subject, sample: Sample, target: int, changed: np.ndarray) -> dict[str, Explanation]:
+        given.append(changed)
+        return plain(self, sample, target, changed)
+
+    monkeypatch.setattr(Subject, "clip_explanations", recorded)
+    Sanity(_subject())(replace(SAMPLE, frames=frames))
+    clip = predict(_subject().fast, replace(SAMPLE, frames=frames))
+    rng = np.random.default_rng(clip.start)
+    noisy = np.clip(frames + rng.normal(0, 5, frames.shape), 0, 255).astype(np.uint8)
+    expected = [frames, frames[::-1], frames[rng.permutation(24)], [clip.window[4]] * 24, noisy, _recoded(frames)]
+    for found, wanted in zip(given, expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_a_strong_compression_is_that_of_h264(tmp_path: Path) -> None:
     with FilmWriter(
         tmp_path / "film.mp4", (16, 20), time_base=Fraction(1, 25), frame_rate=Fraction(25), crf=35
