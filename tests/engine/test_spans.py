@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.conftest import write_video
+from vidcam.cam.targets import InTime
 from vidcam.engine import spans
 from vidcam.engine.attribution import Attributor
 from vidcam.engine.loader import Batch, WindowLoader, network_input
@@ -123,6 +124,19 @@ def test_the_agreement_is_that_of_the_first_two_windows_with_those_window_by_win
     assert found.same_top
     other = dense_agreement(loader, attributor, batch, replace(dense, probabilities=dense.probabilities[:, ::-1]))
     assert not other.same_top and other.correlation == found.correlation
+
+
+def test_a_class_at_a_time_of_a_clip_of_one_frame_agrees(tmp_path: Path) -> None:
+    """A single frame lasts as long as the frame rate tells, in the windows of both computations."""
+    path = write_video(tmp_path / "one.mp4", [np.full((32, 32, 3), 90, np.uint8)])
+    model = _model(Pooled(1))
+    key = InTime(int(model.network.fc.weight.sum(1).argmax()), 0.03, "@ 0.03 s")
+    loader = SpanLoader(Clip(path), model.spec, Windowing(4, 4), lambda d, o: None, 4)
+    attributor = Attributor(model, ["body"], ["gradcam"])
+    (batch,) = loader.batches(model)
+    dense = attributor.maps(batch, lambda p: [[key]])
+    assert dense.maps[0][key].heat["gradcam", "body"].any()
+    assert dense_agreement(loader, attributor, batch, dense).correlation == pytest.approx(1, abs=1e-4)
 
 
 @pytest.mark.slow
