@@ -39,6 +39,10 @@ def test_the_playground_is_the_same_every_time() -> None:
     first, again = (sources("playground", 8, 2)[1].read(model.spec.preprocess) for _ in range(2))
     assert first.name == "8-0001.mp4" or first.name == "8-0001"
     np.testing.assert_array_equal(first.frames, again.frames)
+    scene = untrimmed_scene(8, 1)
+    assert first.label == scene.label and len(first.frames) == scene.frames
+    rendered = [model.spec.preprocess.frame(scene.render(t, 224)) for t in (0, 50, 95)]
+    assert np.abs(first.frames[[0, 50, 95]].astype(int) - rendered).mean() < 4
 
 
 def test_no_clips(tmp_path: Path) -> None:

@@ -79,6 +79,19 @@ def test_methods_are_not_mixed_up() -> None:
     assert table["gradcam++ score"]["average_mAP"] > table["gradcam score"]["average_mAP"]
 
 
+def test_clips_are_those_of_the_seed_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Explainer:
+        def localize(self, path: Path) -> list[Localization]:
+            assert len(list(Clip(path))) == eventful_scene(5, int(path.stem[2:])).frames
+            return [_perfect(method) for method in METHODS]
+
+    done: list[tuple[int, int]] = []
+    monkeypatch.setattr(temporal, "_explainer", lambda model: Explainer())
+    clips = list(localized_clips(load_model("playground-c3d"), 5, 2, lambda *n: done.append(n)))
+    assert [clip.truths for clip in clips] == [truths_of(eventful_scene(5, n), f"5-000{n}") for n in range(2)]
+    assert done == [(1, 2), (2, 2)] and [list(clip.found) for clip in clips] == [[*METHODS]] * 2
+
+
 @pytest.mark.slow
 def test_rendered_clips_are_localized_by_both_methods() -> None:
     done: list[tuple[int, int]] = []
