@@ -4,11 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
 
+from tests.conftest import write_video
 from vidcam.captioning import LAYER, explain_caption, teacher_forced_model
 from vidcam.errors import ModelError, SettingsError, TargetError
 from vidcam.explainer import explain
-from vidcam.playground.captioner import TeacherForced, load_captioner
+from vidcam.playground.captioner import Captioner, TeacherForced, load_captioner
 from vidcam.playground.captions import FRAMES, captioned_scene
 from vidcam.playground.clips import write_clip
 from vidcam.playground.networks import PREPROCESS
@@ -28,7 +31,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def caption(clip: Path) -> Caption:
-    return explain_caption(clip)
+    return explain_caption(clip, recipe=Recipe(dtype="float32", context=False))
 
 
 def test_the_sentence_and_its_words_in_order(caption: Caption) -> None:
@@ -51,44 +54,92 @@ def test_words_are_explained_by_whom_they_speak_of(caption: Caption) -> None:
         assert heat[actor].mean() > 2 * heat[others].mean(), kind
 
 
-@pytest.mark.slow
-def test_another_sentence_can_be_explained(clip: Path) -> None:
-    told = explain_caption(clip, sentence="the short white figure")
-    assert told.words == ("the", "short", "white", "figure") and len(told.by_word) == 4
-    assert explain_caption(clip, sentence="white").words == ("white",)
-    with pytest.raises(TargetError, match="does not know 'purple'"):
-        explain_caption(clip, sentence="the purple figure")
-    with pytest.raises(SettingsError, match="a sentence of 0 words"):
-        explain_caption(clip, sentence=" ")
+class Colours(Captioner):
+    """A captioner of one sentence for each colour: how red, green or blue a window is, word after word.
+
+    Word n is as probable as the colour that it belongs to is strong, in every place of a sentence.
+    """
+
+    sentences = (("red",), ("a", "green", "one"), ())
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.vocabulary, self.end, self.longest = ("red", "a", "green", "one", "."), ".", 4
+        self.pool, self.seen = nn.AvgPool3d((12, 28, 28)), nn.ReLU()
+        self.strength = nn.Parameter(torch.tensor(2.0))
+        belong = [[1.0, 0, 0, 0, 0], [0, 1, 1.05, 0.95, 0], [0, 0, 0, 0, 1]]
+        self.register_buffer("belong", torch.tensor(belong))
+
+    def forward(self, windows: Tensor, words: Tensor) -> Tensor:
+        colours = self.seen(self.pool(windows)).mean((2, 3, 4)) * self.strength
+        return (colours @ self.belong).log_softmax(1)[:, None].expand(-1, words.shape[1], -1)
+
+    def describe(self, windows: Tensor) -> list[tuple[str, ...]]:
+        return [self.sentences[int(w.mean((1, 2, 3)).argmax())] for w in windows]
 
 
-@pytest.fixture(scope="module")
-def two_scenes() -> np.ndarray:
-    """The frames of two described scenes, one after the other."""
-    scenes = [captioned_scene(SEED, index).scene for index in (0, 3)]
-    return np.stack([scene.render(t, 112) for scene in scenes for t in range(scene.frames)])
+def _plain(*colours: tuple[int, int, int]) -> np.ndarray:
+    """Half a window of frames of each colour."""
+    return np.repeat(np.array(colours, np.uint8), FRAMES // 2, axis=0)[:, None, None] * np.ones((112, 112, 1), np.uint8)
 
 
-@pytest.mark.slow
+def _forced(frames: np.ndarray, words: tuple[str, ...]) -> np.ndarray:
+    """The log-probability of each word in the window of these frames."""
+    captioner = Colours()
+    window = PREPROCESS.windows([[PREPROCESS.frame(f) for f in frames]])
+    forced = TeacherForced(captioner, [captioner.index(w) for w in words], captioner.index(captioner.end))
+    with torch.no_grad():
+        return forced(window)[0].numpy()
+
+
+RED, GREEN, BLUE = (140, 130, 130), (60, 250, 60), (0, 0, 250)
+
+
 @pytest.mark.parametrize("backward", [False, True])
-def test_of_several_windows_the_most_probable_sentence_is_explained(two_scenes: np.ndarray, backward: bool) -> None:
-    half = len(two_scenes) // 2
-    frames = np.concatenate([two_scenes[half:], two_scenes[:half]]) if backward else two_scenes
-    captioner = load_captioner()
-    sentences, probable = [], []
-    for start in range(0, half + 1, FRAMES // 2):
-        window = PREPROCESS.windows([[PREPROCESS.frame(f) for f in frames[start : start + FRAMES]]])
-        (words,) = captioner.describe(window)
-        forced = TeacherForced(captioner, [captioner.index(w) for w in words], captioner.index(captioner.end))
-        sentences.append(words)
-        probable.append(forced(window).mean().item())
-    assert sentences[0] != sentences[-1]  # and in one of the two orders the last is not the best
-    best = sentences[int(np.argmax(probable))]
-    found = explain_caption(frames, recipe=Recipe(dtype="float32", frame_rate=16))
-    assert found.words == best
-    assert found.whole.window_starts.tolist() == [0, FRAMES // 2, FRAMES]
+def test_of_several_windows_the_most_probable_sentence_is_explained(backward: bool) -> None:
+    colours = [RED, RED, GREEN, GREEN, BLUE, BLUE]
+    frames = _plain(*(reversed(colours) if backward else colours))
+    starts = [n * FRAMES // 2 for n in range(5)]
+    windows = [frames[start : start + FRAMES] for start in starts]
+    told = Colours().describe(torch.stack([torch.from_numpy(w.copy()).permute(3, 0, 1, 2).float() for w in windows]))
+    probable = [_forced(w, words).mean() if words else -np.inf for w, words in zip(windows, told)]
+    assert {(), ("red",), ("a", "green", "one")} == set(told)
+    best = told[int(np.argmax(probable))]
+    sums = [_forced(w, words).sum() if words else -np.inf for w, words in zip(windows, told)]
+    assert best not in (told[int(np.argmax(sums))], told[0], told[-1])
+    recipe = Recipe(dtype="float32", frame_rate=16, stride=FRAMES // 2, context=False, method="gradcam")
+    found = explain_caption(frames, Colours(), recipe=recipe)
+    assert found.words == best and found.whole.window_starts.tolist() == starts
+    assert found.whole.method == "gradcam" and found.whole.top == ()
     for index, word in enumerate(found.by_word):
         assert word.target.label == best[index] and word.top == ()
+
+
+def test_a_sentence_that_is_given_is_explained() -> None:
+    frames, seen = _plain(GREEN, GREEN), []
+    words = ("a", "green", "one")
+    found = explain_caption(
+        frames,
+        Colours(),
+        "a green  one",
+        recipe=Recipe(dtype="float32", frame_rate=16),
+        progress=lambda *n: seen.append(n),
+    )
+    expected = _forced(frames, words)
+    assert found.words == words and found.whole.target.label == "a green one" and found.whole.target.index is None
+    assert [word.target.probability for word in found.by_word] == pytest.approx(np.exp(expected).tolist(), rel=1e-4)
+    assert found.whole.target.probability == pytest.approx(expected.mean(), rel=1e-4)
+    assert seen == [(n, FRAMES) for n in range(1, FRAMES + 1)]
+    assert explain_caption(frames, Colours(), "red").words == ("red",)
+
+
+def test_a_sentence_is_of_words_that_the_captioner_knows_and_as_long_as_it_writes() -> None:
+    frames = _plain(GREEN)
+    with pytest.raises(TargetError, match="does not know 'purple'"):
+        explain_caption(frames, Colours(), "a purple one")
+    for sentence, words in ((" ", 0), ("a a a a", 4)):
+        with pytest.raises(SettingsError, match=f"a sentence of {words} words is given; 1 to 3 can be explained"):
+            explain_caption(frames, Colours(), sentence)
 
 
 def test_words_and_sentence_are_those_of_the_teacher_forced_model(caption: Caption, clip: Path) -> None:
@@ -99,15 +150,14 @@ def test_words_and_sentence_are_those_of_the_teacher_forced_model(caption: Capti
     np.testing.assert_allclose(found, np.exp(log_probabilities), rtol=1e-3)
     assert caption.whole.target.probability == pytest.approx(log_probabilities.mean(), abs=1e-4)
     (word, *_), index = caption.by_word, 0
-    expected = explain(clip, model, index, layer=LAYER, dtype="float32")
+    expected = explain(clip, model, index, layer=LAYER, dtype="float32", context=False)
     np.testing.assert_allclose(word.maps, expected.maps, rtol=1e-3, atol=1e-6)
 
 
-def test_a_captioner_that_says_nothing(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    captioner = load_captioner()
-    monkeypatch.setattr(type(captioner), "describe", lambda self, windows: [()] * len(windows))
+def test_a_captioner_that_says_nothing(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", list(_plain(BLUE)))
     with pytest.raises(ModelError, match=r"writes no sentence for clip\.mp4; give a sentence to explain"):
-        explain_caption(clip, captioner)
+        explain_caption(path, Colours())
 
 
 def test_weights_that_do_not_fit() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import Tensor, nn
 from vidcam.cam.attribute import class_activation_map
 from vidcam.cam.methods import METHODS
 from vidcam.cam.targets import Contrast, InTime, ScoreFunction
-from vidcam.engine.attribution import Attributor
+from vidcam.engine.attribution import Attributor, _steps_at
 from vidcam.engine.loader import Batch
 from vidcam.errors import ModelError, TargetError
 from vidcam.models.own import own_model
@@ -95,6 +97,30 @@ def test_scores_that_are_not_finite_are_refused(model: Model) -> None:
         Attributor(model, ["body"], ["gradcam++"]).maps(Batch([0, 2, 4], WINDOWS), lambda p: [[0]] * 3)
 
 
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ([0.0, 1.0], ""),
+        ([-5e-5, 1 + 5e-5], ""),  # rounding
+        ([-1e-3, 0.5], "from -0.001 to 0.5"),
+        ([0.5, 1.001], "from 0.5 to 1.001"),
+        ([0.5, 1.9], "from 0.5 to 1.9"),
+        ([-0.9, 0.5], "from -0.9 to 0.5"),
+        ([0.25, float("nan")], "from nan to nan"),
+    ],
+)
+def test_probabilities_lie_between_0_and_1(model: Model, found: list[float], message: str) -> None:
+    given = torch.tensor([*found, 0.5, 0.5])
+    other = replace(model, spec=replace(model.spec, probabilities=lambda scores: given.expand(len(scores), 4)))
+    attributor = Attributor(other, ["body"], ["gradcam++"])
+    if message:
+        with pytest.raises(ModelError, match=f"Small has probabilities {message}"):
+            attributor.maps(Batch([0, 2, 4], WINDOWS), lambda p: [[0]] * 3)
+    else:
+        maps = attributor.maps(Batch([0, 2, 4], WINDOWS), lambda p: [[1]] * 3)
+        np.testing.assert_allclose(maps.probabilities, np.tile(given.numpy(), (3, 1)))
+
+
 def test_a_batch_that_does_not_fit_is_halved_and_a_span_is_refused(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +198,35 @@ def test_a_class_at_a_time_is_explained_at_its_step_where_the_window_holds_it(fr
     np.testing.assert_allclose(first.curve, expected, rtol=1e-5)
     assert first.raw == pytest.approx(windows[0, 1, 3].mean().item(), rel=1e-5)
     np.testing.assert_allclose(heat[3], windows[0, 1, 3] / 4, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "step", "inside"),
+    [
+        (0.74, [0, 0, 1], [False, False, False]),
+        (0.76, [0, 0, 1], [False, False, True]),
+        (0.89, [0, 0, 1], [False, False, True]),
+        (0.91, [0, 0, 1], [True, True, True]),
+        (1.24, [0, 1, 1], [True, True, True]),
+        (1.26, [0, 1, 1], [True, True, False]),
+        (1.79, [1, 1, 1], [True, True, False]),
+        (1.81, [1, 1, 1], [True, False, False]),
+        (2.19, [1, 1, 1], [True, False, False]),
+        (2.21, [1, 1, 1], [False, False, False]),
+    ],
+)
+def test_a_frame_lasts_half_a_step_to_both_sides(seconds: float, step: list[int], inside: list[bool]) -> None:
+    """Windows of four frames with a score for every two of them; a time is missing where a frame is mirrored."""
+    nan = float("nan")
+    times = np.array([[1.0, 1.2, 1.6, 2.0], [nan, 1.0, 1.2, 1.6], [nan, nan, nan, 1.0]])
+    batch = Batch([0, -1, -3], torch.zeros(3), times=times, step=0.5)
+    found_step, found_inside = _steps_at(seconds, batch, 2)
+    assert (found_step.tolist(), found_inside.tolist()) == (step, inside)
+
+
+def test_a_window_without_any_frame_of_the_clip_holds_no_time() -> None:
+    batch = Batch([40], torch.zeros(1), times=np.full((1, 4), np.nan), step=0.5)
+    assert not _steps_at(0.0, batch, 2)[1].any()
 
 
 def test_scores_of_frames_are_one_of_the_window_by_logsumexp(framed: Model) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import io
 from collections.abc import Iterator
 from threading import Thread
 
@@ -113,3 +114,21 @@ def test_a_full_disk_makes_a_source_be_read_again_and_ends_one_that_comes_once(m
         ClipError, match=r"once only, and the temporary folder does not hold its frames \(No space left"
     ):
         list(ResizedFrames(OnceSource(iter(FRAMES), 10, "camera"), AS_IT_IS))
+
+
+def test_a_disk_that_is_full_for_one_frame_is_not_written_to_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later frame would lie in the place of the one that is missing."""
+
+    class FullOnce(io.BytesIO):
+        written = 0
+
+        def write(self, data: bytes) -> int:  # type: ignore[override]
+            self.written += 1
+            if self.written == 4:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
+
+    monkeypatch.setattr(frames_module.tempfile, "SpooledTemporaryFile", lambda _: FullOnce())
+    kept = ResizedFrames(Counted(), AS_IT_IS)
+    for _ in range(3):
+        _check(list(kept))

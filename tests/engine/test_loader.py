@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from vidcam.engine.loader import WindowLoader, network_input, windowing_of
+from vidcam.engine import loader as loader_module
+from vidcam.engine.loader import Batch, WindowLoader, network_input, windowing_of
 from vidcam.errors import SettingsError
 from vidcam.models.own import own_model
 from vidcam.models.preprocess import Preprocess
@@ -144,6 +145,55 @@ def test_progress_counts_the_frames() -> None:
     loader = WindowLoader(source, model.spec, Windowing(8, 4), lambda done, of: seen.append((done, of)))
     list(loader.batches(model))
     assert seen == [(n, 30) for n in range(1, 31)]
+    list(loader.batches(model))  # a second reading is no step back
+    assert len(seen) == 30
+
+
+def test_the_input_is_laid_out_as_convolutions_are_fastest() -> None:
+    found = network_input(_model(), [list(FRAMES[:8])])
+    assert found.is_contiguous(memory_format=torch.channels_last_3d) and not found.is_contiguous()
+
+
+def test_batches_have_the_times_of_their_frames() -> None:
+    """Frames before and after the clip, and those that fill up a window, have none."""
+    model, nan = _model(frames=3), float("nan")
+    source = ArraySource(FRAMES[:6], 10)
+    loader = WindowLoader(source, model.spec, Windowing(3, 2, 2), lambda done, of: None, context=True)
+    times = {s: t for b in loader.batches(model) for s, t in zip(b.starts, b.times.tolist())}  # type: ignore[union-attr]
+    expected = {-2: [nan, 0, 0.2], 0: [0, 0.2, 0.4], 1: [0.1, 0.3, 0.5], 3: [0.3, 0.5, nan]}
+    assert {s: pytest.approx(t, nan_ok=True) for s, t in times.items()} == expected
+    (batch,) = _loader(Windowing(8, 4), _model(), frames=FRAMES[:3]).batches(model)
+    assert batch.times is not None
+    np.testing.assert_allclose(batch.times, [[0, 0.1, 0.2, *[nan] * 5]])
+    steps = [next(iter(_loader(Windowing(3, 2, rate), model).batches(model))).step for rate in (1, 2)]
+    assert steps == pytest.approx([0.1, 0.2])
+
+
+def test_a_part_of_a_batch_has_the_times_of_its_windows() -> None:
+    batch = Batch([0, 4, 8], torch.arange(3.0), times=np.arange(6.0).reshape(3, 2), step=0.5)
+    part = batch.part(slice(1, None))
+    assert part.starts == [4, 8] and part.given.tolist() == [1, 2] and part.step == 0.5
+    assert part.times is not None and part.times.tolist() == [[2, 3], [4, 5]]
+    assert Batch([0, 4], torch.arange(2.0)).part(slice(1)).times is None
+
+
+def test_windows_inside_the_clip_begin_and_end_in_it() -> None:
+    loader = _loader(Windowing(3, 2, 2), _model())  # a span of 5 frames
+    list(loader.frames())
+    assert loader.inside([-1, 0, 1, 24, 25, 26]).tolist() == [False, True, True, True, True, False]
+    short = _loader(Windowing(8, 4), _model(), frames=FRAMES[:3])
+    list(short.frames())
+    assert short.inside([-1, 0, 1]).tolist() == [False, True, False]
+
+
+def test_freed_memory_goes_back_to_the_kernel_every_sixteen_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_back = []
+    monkeypatch.setattr(loader_module, "give_back_freed_memory", lambda: given_back.append(len(seen)))
+    monkeypatch.setattr(loader_module, "windows_at_once", lambda model: 2)
+    windows, seen = sliding_windows(np.resize(FRAMES, (72, 16, 16, 3)), Windowing(8, 1)), []
+    for batch in loader_module.batches(_model(), windows):
+        seen.append(len(batch.starts))
+    assert seen == [2] * 32 + [1] and given_back == [16, 32]
 
 
 @pytest.mark.parametrize(("frame_rate", "said"), [(10, False), (12.9, False), (13.1, True), (7.8, False), (7.6, True)])
@@ -166,6 +216,15 @@ def test_a_clip_slower_than_the_network_is_said(frame_rate: float, said: bool) -
     ) if said else ())  # fmt: skip
 
 
+def test_repeated_times_and_one_long_step_are_no_varying_rate() -> None:
+    loader = _loader(Windowing(8, 4), _model())
+    loader.times = np.cumsum([0.1] * 9 + [0.9] + [0.1] * 12).tolist()
+    (note,) = loader.warnings()
+    assert "frames are missing" in note
+    loader.times = [0.0] * 6 + [0.1, 0.2, 0.3, 0.4]
+    assert loader.warnings() == ()
+
+
 @pytest.mark.parametrize(("long", "said"), [(0.18, False), (0.2, True)])
 def test_a_rate_that_varies_is_said(long: float, said: bool) -> None:
     loader = _loader(Windowing(8, 4), _model())
@@ -175,6 +234,8 @@ def test_a_rate_that_varies_is_said(long: float, said: bool) -> None:
                       "are less certain; leave out the sampling rate, and windows are cut by time"] if said else [])  # fmt: skip
     loader.times = loader.times[16:24]
     assert loader.warnings() == ()  # too few to know
+    loader.times = np.cumsum([0.1] * 5 + [long] * 4).tolist()
+    assert bool(loader.warnings()) == said
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,33 @@ def test_the_shortest_dtype_is_found_for_a_clip_of_few_windows() -> None:
     assert shortest_dtype(_own(Fine()), ["body"], _loader(_own(Fine()))) == "float32"
 
 
+@pytest.mark.parametrize("change", ["data", "moved", "module", "buffer"])
+def test_every_change_of_a_network_is_noticed(change: str) -> None:
+    """Also one through `.data`, which no version counts."""
+    model = _own(nn.Sequential(nn.Conv3d(3, 4, 1), nn.BatchNorm3d(4), nn.AdaptiveAvgPool3d(1), nn.Flatten()))
+    network = model.network
+    before = precision._state(network)
+    assert precision._state(network) == before
+    with torch.no_grad():
+        if change == "data":
+            network[0].weight.data[0, 0] += 1
+        elif change == "moved":
+            network[0].weight.data = network[0].weight.data.clone()
+        elif change == "module":
+            network[2] = nn.AdaptiveAvgPool3d(1)
+        else:
+            network[1].running_mean += 1
+    assert precision._state(network) != before
+
+
+def test_the_dtype_that_is_asked_for_is_used_and_its_agreement_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for found, note in ((Agreement(SAME, True), ""), (Agreement(0.5, True), "correlates by 0.5000 with float32's (")):
+        monkeypatch.setattr(precision, "agreement", lambda one, other, found=found: found)
+        quick = _optimized(load_model("playground-c3d"), ["pool4"], "float16")
+        assert (quick.dtype, quick.fidelity) == ("float16", found.correlation)
+        assert note in quick.note and bool(note) == bool(quick.note)
+
+
 def test_the_note_of_a_model_stays_in_front_of_why_it_computes_in_float32() -> None:
     quick = _optimized(replace(_own(Fine()), note="random weights"), ["body"])
     assert quick.note.startswith("random weights; Fine computes in float32: in bfloat16 the first window's map")

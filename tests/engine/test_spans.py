@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.conftest import write_video
+from vidcam.cam.targets import InTime
+from vidcam.engine import spans
 from vidcam.engine.attribution import Attributor
 from vidcam.engine.loader import Batch, WindowLoader, network_input
 from vidcam.engine.spans import SpanLoader, cut_windows, dense_agreement
@@ -124,6 +126,19 @@ def test_the_agreement_is_that_of_the_first_two_windows_with_those_window_by_win
     assert not other.same_top and other.correlation == found.correlation
 
 
+def test_a_class_at_a_time_of_a_clip_of_one_frame_agrees(tmp_path: Path) -> None:
+    """A single frame lasts as long as the frame rate tells, in the windows of both computations."""
+    path = write_video(tmp_path / "one.mp4", [np.full((32, 32, 3), 90, np.uint8)])
+    model = _model(Pooled(1))
+    key = InTime(int(model.network.fc.weight.sum(1).argmax()), 0.03, "@ 0.03 s")
+    loader = SpanLoader(Clip(path), model.spec, Windowing(4, 4), lambda d, o: None, 4)
+    attributor = Attributor(model, ["body"], ["gradcam"])
+    (batch,) = loader.batches(model)
+    dense = attributor.maps(batch, lambda p: [[key]])
+    assert dense.maps[0][key].heat["gradcam", "body"].any()
+    assert dense_agreement(loader, attributor, batch, dense).correlation == pytest.approx(1, abs=1e-4)
+
+
 @pytest.mark.slow
 def test_the_bundled_network_agrees_and_says_how_far() -> None:
     exact, dense = (explain(demo_clip(), dense=dense, stride=4) for dense in (False, True))
@@ -142,6 +157,18 @@ def test_windows_are_cut_and_interpolated() -> None:
     assert cut.flatten(1).tolist() == [[0, 1], [1, 4], [2.5, 6.5], [9, 16]]
     at_rate_two = cut_windows(output, span=span, starts=[17], windowing=Windowing(4, 1, 2), steps=2)
     assert at_rate_two.flatten().tolist() == [0.25, 1.75]
+    # Of 30 frames every third is in the span; the last window ends after the last of these.
+    output = torch.arange(10.0).view(1, 1, 10, 1, 1)
+    last = cut_windows(output, span=Span(0, tuple(range(10)), ()), starts=[20], windowing=Windowing(4, 1, 3), steps=4)
+    assert last.flatten().tolist() == pytest.approx([20 / 3, 23 / 3, 26 / 3, 9])
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 4, 1, 1), (1, 1, 6, 1, 1), (1, 1, 5, 1)])
+def test_a_layer_has_as_many_steps_as_its_frames_ask_for(shape: tuple[int, ...]) -> None:
+    span, windowing = Span(8, tuple(range(9)), ()), Windowing(4, 1)
+    cut_windows(torch.zeros(1, 1, 5, 1, 1), span=span, starts=[8], windowing=windowing, steps=2)
+    with pytest.raises(LayerError, match="for a span of 9 frames, where 5 steps in time were expected"):
+        cut_windows(torch.zeros(shape), span=span, starts=[8], windowing=windowing, steps=2)
 
 
 class Attending(nn.Module):
@@ -162,6 +189,25 @@ def test_what_cannot_be_dense_is_refused(long_clip: Path) -> None:
         explain(long_clip, _model(Pooled(1)), 1, layer="body.0,body", dense=True)
     with pytest.raises(SettingsError, match="scorecam runs the network anew"):
         explain(long_clip, _model(Pooled(1)), 1, method="scorecam", dense=True)
+
+
+@pytest.mark.parametrize(("at_once", "frames"), [(0.25, 16), (1, 32), (2, 64), (100, 128)])
+def test_a_span_is_as_long_as_the_windows_that_fit_into_memory(
+    long_clip: Path, monkeypatch: pytest.MonkeyPatch, at_once: float, frames: int
+) -> None:
+    """Eight times as many windows of four frames, end to end, but four to thirty-two of them."""
+    model = _model(Pooled(1))
+    monkeypatch.setattr(spans, "windows_at_once", lambda model: at_once)
+    loader = SpanLoader(Clip(long_clip), model.spec, Windowing(4, 4), lambda d, o: None, 4)
+    batches = list(loader.batches(model))
+    assert batches[0].given.shape == (1, 3, frames, 16, 16) and max(b.given.shape[2] for b in batches) == frames
+    starts = [start for batch in batches for start in batch.starts]
+    assert starts == list(range(0, 197, 4))
+    for batch in batches:
+        assert batch.times is not None
+        np.testing.assert_allclose(batch.times, (np.array(batch.starts)[:, None] + np.arange(4)) / 10)
+    again = [batch.starts for batch in loader.batches(model, only=[8, 100])]
+    assert [start for some in again for start in some] == [8, 100] and [] not in again
 
 
 def test_a_span_holds_many_windows(long_clip: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from tests.evaluation.conftest import METHODS
 from vidcam.cam.fusion import fuse
+from vidcam.evaluation import inference
 from vidcam.evaluation.inference import Subject, confidences, pixels, predict, upsampled
 from vidcam.evaluation.samples import Sample
 from vidcam.explainer import Explainer, explain
@@ -59,6 +60,8 @@ def test_several_layers_are_fused_at_the_most_steps(sample: Sample, model: Model
     steps = max(len(part) for part in parts)
     expected = fuse([part[np.arange(steps) * len(part) // steps] for part in parts], "max")
     np.testing.assert_allclose(fused, expected, rtol=1e-4, atol=1e-6)
+    (explained,) = both.clip_explanations(Sample("window", frames, 16), 3).values()
+    assert explained.layer == "layer2,layer3"
 
 
 def test_confidences_are_the_softmax_of_the_network(sample: Sample, model: Model) -> None:
@@ -74,16 +77,16 @@ def test_the_prediction_is_that_of_the_pooled_windows_and_its_window_the_most_co
     assert sample.mask is not None
     windows = list(sliding_windows(sample.frames, subject.fast.windowing(16)))
     probabilities = confidences(model, torch.stack([pixels(np.stack(w.frames)) for w in windows]))
-    for of in (None, 0, 5):
-        found = predict(subject.fast, sample, of)
+    explained = {of: predict(subject.fast, sample, of) for of in (None, 5)}
+    for of, found in explained.items():
         assert found.predicted == clip_probabilities(probabilities, model.background).argmax()
         best = probabilities[:, found.predicted if of is None else of].argmax()
         assert found.start == windows[best].start
         np.testing.assert_array_equal(found.window, windows[best].frames)
-    assert predict(subject.fast, sample).start != 0, "the first window must not be the answer"
+    start = explained[None].start
+    assert start != 0, "the first window must not be the answer"
     assert model.labels[found.predicted] == sample.label
     acting = sample.mask.any(axis=(1, 2))
-    start = predict(subject.fast, sample).start
     assert acting[start : start + 16].mean() > 0.7
 
 
@@ -92,6 +95,13 @@ def test_upsampling_is_trilinear_and_keeps_a_constant() -> None:
     maps = np.random.default_rng(0).random((2, 3, 4)).astype(np.float32)
     expected = torch.nn.functional.interpolate(torch.from_numpy(maps)[None, None], (2, 12, 16), mode="trilinear")
     torch.testing.assert_close(upsampled(maps, 12, 16), expected[0, 0])
+
+
+def test_the_fast_copy_of_auto_is_in_the_fastest_dtype(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "quickest_dtype", lambda device: torch.float16)
+    subject = Subject.of(Explainer(model, Recipe()))
+    assert subject.fast.model.dtype == "float16" and subject.exact.model.float_dtype == torch.float32
+    assert subject.preprocess == model.spec.preprocess
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

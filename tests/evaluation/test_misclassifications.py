@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from vidcam.errors import ClipError
-from vidcam.evaluation.inference import Subject
+from vidcam.evaluation.inference import Subject, confidences, pixels, predict, upsampled
 from vidcam.evaluation.misclassifications import Misclassifications, errors_of, explain_misclassification, is_correct
 from vidcam.evaluation.samples import Sample
 from vidcam.explainer import Explainer
+from vidcam.metrics.faithfulness import filling
+from vidcam.metrics.perturbation import ranks
 from vidcam.models.own import own_model
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model
@@ -33,7 +37,7 @@ class RedOrGreen(nn.Module):
 
 @pytest.fixture
 def model() -> Model:
-    preprocess = Preprocess((16, 16), (16, 16), (0.0,) * 3, (1.0,) * 3)
+    preprocess = Preprocess((16, 20), (16, 20), (0.0,) * 3, (1.0,) * 3)
     return own_model(RedOrGreen(), frames=4, preprocess=preprocess, layer="colours", labels=["red", "green"])
 
 
@@ -43,8 +47,8 @@ def _subject(model: Model, method: str = "gradcam++") -> Subject:
 
 def _sample(label: str | None) -> Sample:
     """A chequered red half, and a green quarter."""
-    frames = np.zeros((4, 16, 16, 3), np.uint8)
-    chequered = 200 * (np.indices((16, 16)).sum(0) % 2 == 0)
+    frames = np.zeros((4, 16, 20, 3), np.uint8)
+    chequered = 200 * (np.indices((16, 20)).sum(0) % 2 == 0)
     frames[:, :, :8, 0] = chequered[:, :8]
     frames[:, 4:12, 8:, 1] = chequered[4:12, 8:]
     return Sample("clip", frames, 25, label)
@@ -61,6 +65,30 @@ def test_a_small_region_that_was_hidden_restores_the_answer(model: Model) -> Non
     assert found.kept is not None and found.kept <= 0.5
     assert found.restored_by == min(found.kept, found.removed)
     assert found.true.highest_confidence > 0.5 and 0 < found.true.insertion_auc < 1
+
+
+def test_figures_are_those_of_the_predicted_classes_window_by_their_definitions(model: Model) -> None:
+    subject = _subject(model)
+    frames = np.concatenate([np.zeros((4, 16, 20, 3), np.uint8), _sample("red").frames])
+    found = explain_misclassification(subject, replace(_sample("red"), frames=frames))
+    clip = predict(subject.fast, replace(_sample("red"), frames=frames))
+    assert found.start == clip.start == 4 and found.clip == "clip"
+    window = pixels(frames[4:])
+    blurred = filling(window, "blur")
+    order = [ranks(upsampled(subject.window_maps(frames[4:], k)["gradcam++"], 16, 20, 4)) for k in (0, 1)]
+    shares = [n / 25 for n in range(26)]
+    for k, side in enumerate((found.true, found.predicted)):
+        inserted = [torch.where(order[k] < n / 10, window, blurred) for n in range(11)]
+        kept = [torch.where(order[k] < share, window, 0 * window) for share in shares[1:25]]
+        curve = confidences(model, torch.stack(inserted))[:, k]
+        assert side.label == model.labels[k]
+        assert side.probability == pytest.approx(confidences(model, window[None])[0, k], rel=1e-4)
+        assert side.insertion_auc == pytest.approx((curve.sum() - (curve[0] + curve[10]) / 2) / 10, abs=1e-5)
+        assert side.highest_confidence == pytest.approx(confidences(model, torch.stack(kept))[:, k].max(), rel=1e-4)
+    kept = [confidences(model, torch.where(order[0] < s, window, blurred)[None])[0].argmax() == 0 for s in shares[1:25]]
+    assert found.kept == (shares[1 + kept.index(True)] if any(kept) else None)
+    gone = [confidences(model, torch.where(order[1] < s, blurred, window)[None])[0].argmax() == 0 for s in shares[1:25]]
+    assert found.removed == shares[1 + gone.index(True)] and gone.index(True) > 0
 
 
 def test_records_hold_errors(model: Model) -> None:

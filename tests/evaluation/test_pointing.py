@@ -41,6 +41,30 @@ def test_a_map_that_is_the_mask_is_perfect_and_one_a_frame_late_is_not() -> None
     assert _measured(np.zeros(mask.shape), mask)["empty_frames"] == 1
 
 
+def test_the_tolerance_is_a_sixteenth_of_the_shorter_side() -> None:
+    """Of 32 x 48 pixels: two pixels beside the mask hit, three do not."""
+    mask = np.zeros((2, 32, 48), bool)
+    mask[:, 10:20, 10:20] = True
+    heat = np.zeros((2, 32, 48))
+    heat[0, 15, 21], heat[1, 15, 22] = 1, 2
+    found = _measured(heat, mask)
+    assert (found["pointing_game"], found["pointing_game_exact"], found["pointing_game_clip"]) == (0.5, 0, 0)
+    heat[0] *= 3
+    assert _measured(heat, mask)["pointing_game_clip"] == 1
+
+
+def test_the_overlap_at_each_threshold_and_the_time_by_hand() -> None:
+    mask = np.zeros((4, 8, 8), bool)
+    mask[1:3, 2:6, 2:6] = True
+    heat = np.zeros((4, 8, 8))
+    heat[1, 2:6, 2:6] = [[1, 0.4, 0.2, 0.0]] * 4  # all in the tube of 32 voxels
+    heat[3, 0, :4] = [0.3, 0.3, 0.1, 0.6]
+    found = _measured(heat, mask)
+    assert [found[f"loc_{t}"] for t in ("0", "0.25", "0.5")] == pytest.approx([12 / 36, 8 / 35, 4 / 33])
+    assert found["energy_inside"] == found["energy_while_acting"] == pytest.approx(6.4 / 7.7)
+    assert found["empty_frames"] == 0.5 and found["time_auc"] == pytest.approx((1 + 1 + 0.5 + 0) / 4)
+
+
 def test_the_true_class_is_explained(sample: Sample, subject: Subject) -> None:
     other = next(label for label in subject.labels if label not in (sample.label, "nothing"))
     figures, others = Pointing(subject)(sample), Pointing(subject)(replace(sample, label=other))

@@ -59,6 +59,67 @@ def test_means_wins_and_differences(model: Model) -> None:
     assert dict(differences(records, "gradcam++", "gradcam"))["number"].mean == 2.0
 
 
+def test_progress_counts_the_clips(model: Model) -> None:
+    seen: list[tuple[int, int]] = []
+    measure_clips(Counting(("1",)), model.spec.preprocess, _sources(3), {}, progress=lambda *n: seen.append(n))
+    assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+def test_curves_have_no_means_and_figures_of_some_clips_no_difference(model: Model) -> None:
+    records = measure_clips(Counting(), model.spec.preprocess, _sources(3), {})
+    records[1]["figures"]["gradcam"].pop("number")
+    found = summarize(records, {}, ["gradcam++", "gradcam"])
+    assert "curve" not in found.methods["gradcam"] and found.methods["gradcam"]["number"].count == 2
+    assert [name for name, _ in differences(records, "gradcam++", "gradcam")] == ["confidence_seen"]
+    (seen,) = (estimate for _, estimate in differences(records, "gradcam++", "gradcam"))
+    assert seen.mean == pytest.approx(0.9 - 0.1) and seen.count == 3
+
+
+def test_clips_are_won_where_the_confidence_is_measured(model: Model) -> None:
+    """Five of ten clips keep less by the second method, four more, and one as much: that one is shared."""
+    records = measure_clips(Counting(), model.spec.preprocess, _sources(10), {})
+    for record in records:
+        record["figures"]["gradcam"]["confidence_seen"] = int(record["clip"]) / 10
+        record["figures"]["gradcam++"]["confidence_seen"] = 0.5
+    found = summarize(records, {}, ["gradcam++", "gradcam"])
+    assert [found.methods[m]["win"].mean for m in ("gradcam++", "gradcam")] == pytest.approx([55, 45])
+    del records[0]["figures"]["gradcam"]["confidence_seen"]
+    assert "win" not in summarize(records, {}, ["gradcam++", "gradcam"]).methods["gradcam++"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"clip": 1, "error": "e"}',
+        '{"clip": "0"}',
+        '{"clip": "0", "error": 1}',
+        '{"clip": "0", "figures": {}}',
+        '{"clip": "0", "figures": []}',
+        '{"clip": "0", "figures": {"ones": 1}}',
+        '{"clip": "0", "figures": {"ones": {"number": "1"}}}',
+        '{"clip": "0", "figures": {"error": "text"}}',
+        "[]",
+        "{",
+    ],
+)
+def test_records_of_another_form_are_refused(model: Model, tmp_path: Path, line: str) -> None:
+    (tmp_path / "records.jsonl").write_text(line + "\n")
+    with pytest.raises(OutputError, match="cannot be used"):
+        measure_clips(Counting(), model.spec.preprocess, _sources(1), {}, tmp_path)
+
+
+def test_records_of_every_form_are_kept(model: Model, tmp_path: Path) -> None:
+    stored = [
+        {"clip": "0", "error": "broken"},
+        {"clip": "1", "figures": {"ones": {"a": 1, "b": 0.5, "c": [1], "d": None}}},
+        {"clip": "2", "figures": {"clip": {"right": 0.0}, "error": {"true": {"label": "text"}}}},
+    ]
+    (tmp_path / "records.jsonl").write_text("".join(json.dumps(record) + "\n" for record in stored))
+    measure = Counting()
+    assert measure_clips(measure, model.spec.preprocess, _sources(3), {}, tmp_path) == stored
+    assert measure.measured == []
+
+
 def test_an_interrupted_run_goes_on_and_a_cut_off_line_is_measured_again(model: Model, tmp_path: Path) -> None:
     first = measure_clips(Counting(), model.spec.preprocess, _sources(2), {"seed": 1}, tmp_path)
     with (tmp_path / "records.jsonl").open("a") as file:

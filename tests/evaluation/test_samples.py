@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,13 @@ import pytest
 
 from tests.conftest import numbered, write_video
 from vidcam.errors import ClipError, OutputError, SettingsError
+from vidcam.evaluation import samples
 from vidcam.evaluation.samples import Sample, read_sample, render_clips, sources
+from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import load_model
+from vidcam.playground.actions import ACTIONS
 from vidcam.playground.clips import read_truth, write_clip
-from vidcam.playground.scene import hard_scene, untrimmed_scene
+from vidcam.playground.scene import crowd_scene, hard_scene, trimmed_scene, untrimmed_scene
 
 
 def test_a_folder_of_clips_comes_with_its_truth_where_there_is_one(tmp_path: Path, clip_path: Path) -> None:
@@ -35,6 +39,10 @@ def test_the_playground_is_the_same_every_time() -> None:
     first, again = (sources("playground", 8, 2)[1].read(model.spec.preprocess) for _ in range(2))
     assert first.name == "8-0001.mp4" or first.name == "8-0001"
     np.testing.assert_array_equal(first.frames, again.frames)
+    scene = untrimmed_scene(8, 1)
+    assert first.label == scene.label and len(first.frames) == scene.frames
+    rendered = [model.spec.preprocess.frame(scene.render(t, 224)) for t in (0, 50, 95)]
+    assert np.abs(first.frames[[0, 50, 95]].astype(int) - rendered).mean() < 4
 
 
 def test_no_clips(tmp_path: Path) -> None:
@@ -75,13 +83,86 @@ def test_masks_lie_on_the_frames_of_the_act(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.mask[t], seen[:, :, 0] > 127)
 
 
+AS_IT_IS = Preprocess((48, 64), (48, 64), (0.0,) * 3, (1.0,) * 3)
+
+
+def test_the_first_clips_by_name_are_taken_and_other_files_are_not(tmp_path: Path) -> None:
+    for name in ("c.mp4", "a.MKV", "b.txt", "d.avi"):
+        (tmp_path / name).write_bytes(b"")
+    assert [source.name for source in sources(str(tmp_path), 0, 2)] == ["a.MKV", "c.mp4"]
+    assert [source.name for source in sources(str(tmp_path), 0, 9)] == ["a.MKV", "c.mp4", "d.avi"]
+    assert [source.name for source in sources("playground", 7, 3)] == ["7-0000", "7-0001", "7-0002"]
+
+
+def test_long_clips_are_read_up_to_a_number_of_frames(clip_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = read_sample(clip_path, AS_IT_IS)
+    assert len(whole.frames) == 24 and whole.frame_rate == 10 and whole.actors == ()
+    monkeypatch.setattr(samples, "MOST_FRAMES", 5)
+    np.testing.assert_array_equal(read_sample(clip_path, AS_IT_IS).frames, whole.frames[:5])
+
+
+@pytest.fixture
+def crowd(tmp_path: Path) -> Path:
+    """Three figures that do one thing, and one of them also another."""
+    scene = crowd_scene(7, 2, 32)
+    label = next(label for label in ACTIONS if label != scene.label)
+    other = replace(scene.acts[0], label=label, start=28, end=32)
+    write_clip(replace(scene, acts=(*scene.acts, other)), tmp_path / "crowd.mp4", size=64)
+    return tmp_path / "crowd.mp4"
+
+
+def test_every_actor_has_a_mask_of_what_the_clip_is_named_after(crowd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = read_truth(crowd.with_suffix(".json"))
+    square = Preprocess((64, 64), (64, 64), (0.0,) * 3, (1.0,) * 3)
+    acts = [a for a in truth.actions if a["label"] == truth.label]
+    assert len(acts) == 3 and len(truth.actions) == 4
+
+    def expected(frames: int) -> list[np.ndarray]:
+        found = {}
+        for act in acts:
+            mask = np.zeros((frames, 64, 64), bool)
+            for t in range(act["start_frame"], min(frames, act["end_frame"])):
+                mask[t] = truth.masks[act["figure"]][t]
+            found[act["figure"]] = mask
+        return list(found.values())
+
+    sample = read_sample(crowd, square)
+    np.testing.assert_array_equal(sample.actors, expected(32))
+    assert sample.mask is not None
+    np.testing.assert_array_equal(sample.mask, np.any(expected(32), axis=0))
+    last = max(act["start_frame"] for act in acts) + 2
+    monkeypatch.setattr(samples, "MOST_FRAMES", last)  # it ends in the middle of an act
+    np.testing.assert_array_equal(read_sample(crowd, square).actors, expected(last))
+    monkeypatch.setattr(samples, "MOST_FRAMES", 1)
+    assert len(read_sample(crowd, square).actors) == sum(bool(mask.any()) for mask in expected(1))
+
+
+def test_masks_of_another_size_are_refused(crowd: Path) -> None:
+    frames = [np.zeros((48, 64, 3), np.uint8)] * 32
+    write_video(crowd, frames)
+    with pytest.raises(ClipError, match=r"has masks of \(64, 64\), crowd.mp4 frames of another size"):
+        read_sample(crowd, AS_IT_IS)
+
+
+def test_a_row_without_a_label_is_no_label(tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "a.mp4", [numbered(i, 48, 64) for i in range(2)])
+    (tmp_path / "labels.csv").write_text("a.mp4\nb.mp4,kicking\n")
+    assert read_sample(clip, AS_IT_IS).label is None
+
+
 def test_clips_are_rendered_once(tmp_path: Path) -> None:
     folder = render_clips(lambda seed, index: hard_scene(seed, index, 16), 3, 1, tmp_path / "clips")
     before = (folder / "3-0000.mp4").stat().st_mtime_ns
     render_clips(lambda seed, index: hard_scene(seed, index, 16), 3, 1, folder)
     assert (folder / "3-0000.mp4").stat().st_mtime_ns == before
-    with pytest.raises(OutputError, match="holds other clips"):
+    with pytest.raises(OutputError, match=r"holds other clips \(3-0000.mp4\)"):
         render_clips(hard_scene, 4, 1, folder)
+    (folder / "3-0000.mp4").unlink()
+    asked: list[tuple[int, int]] = []
+    render_clips(lambda *which: asked.append(which) or trimmed_scene(*which, 4), 3, 2, folder)  # type: ignore[func-returns-value]
+    assert asked == [(3, 0), (3, 1)] and len(list(folder.glob("*.mp4"))) == 2
+    with pytest.raises(OutputError, match="cannot be written"):
+        render_clips(hard_scene, 3, 1, folder / "3-0000.mp4")
 
 
 def test_a_sample_is_a_source_of_its_frames() -> None:

@@ -10,7 +10,7 @@ from tests.conftest import numbered, write_video
 from tests.results.test_explanation import explanation
 from vidcam.errors import ClipError, OutputError
 from vidcam.export.caption import save_caption, sentence_strip
-from vidcam.export.overlay import Overlay
+from vidcam.export.overlay import Overlay, text_width
 from vidcam.results.caption import Caption
 from vidcam.results.explanation import ExplainedTarget
 from vidcam.video.reader import Clip
@@ -92,6 +92,35 @@ def test_long_sentences_take_more_lines() -> None:
     assert first.shape == last.shape and first.shape[0] > 3 * sentence_strip(["word"], 0, 300).shape[0]
     rows = np.nonzero(np.abs(first - last).max((1, 2)) > 30)[0]
     assert rows[0] < 30 and rows[-1] > first.shape[0] - 30
+
+
+@pytest.mark.parametrize("width", [200, 300, 480, 900])
+def test_words_stay_between_the_margins_and_lines_are_as_full_as_they_can_be(width: int) -> None:
+    size = max(13, round(width / 30))
+    margin, gap, line = round(size / 4), round(0.35 * size), round(1.5 * size)
+    words = [f"word{'m' * (n % 5)}" for n in range(20)]
+    strip = sentence_strip(words, 0, width).astype(int)
+    inked = np.abs(strip - (18, 18, 24)).max(2) > 12
+    columns = np.flatnonzero(inked.any(0))
+    assert columns[0] >= margin - 1 and columns[-1] <= width - margin
+    rows, x = [[]], margin  # type: ignore[var-annotated]
+    for word in words:
+        if rows[-1] and x + text_width(word, size) > width - margin:
+            rows.append([])
+            x = margin
+        rows[-1].append(x)
+        x += text_width(word, size) + gap
+    height = len(rows) * line + 2 * margin
+    assert strip.shape == (height + height % 2, width, 3)
+    for number, starts in enumerate(rows):
+        part = inked[margin + number * line : margin + (number + 1) * line]
+        for start in starts:
+            assert part[:, start : start + size].any() and not part[:, max(0, start - gap + 2) : start - 1].any()
+
+
+def test_a_word_wider_than_the_film_begins_the_first_line() -> None:
+    strip = sentence_strip(["m" * 100, "b"], 1, 200).astype(int)
+    assert (np.abs(strip[:20] - (18, 18, 24)).max(2) > 12).any() and len(strip) < 60
 
 
 @pytest.mark.parametrize("name", ["caption.mp4", "report.html"])

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import matplotlib
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from tests.conftest import numbered, write_video
 from tests.results.test_explanation import explanation
 from vidcam.errors import ClipError, OutputError, SettingsError
 from vidcam.export.compare import Comparison, compare, curves_figure, frames_of_grid, grid_figure, panes_of
-from vidcam.export.overlay import blend
+from vidcam.export.overlay import Overlay, blend
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.video.reader import Clip
 
@@ -103,16 +104,77 @@ def test_the_frames_of_a_grid_follow_the_evidence() -> None:
     assert frames_of_grid(explanation(np.zeros((3, 2, 2)))) == [0, 1, 2]
 
 
-def test_rows_and_columns(clip: Path) -> None:
-    four = Comparison(panes_of([*_explanations(clip), *_explanations(clip)[:1]]))
-    three = Comparison(panes_of(_explanations(clip)))
-    assert four.size == (2 * three.size[0], three.size[1])
+def test_equal_evidence_has_the_middles_of_equal_stretches() -> None:
+    found = explanation(np.ones((30, 2, 2)), evidence=np.ones(30, np.float32))
+    assert frames_of_grid(found) == [2, 7, 12, 17, 22, 27]
+    evidence = np.array([0, 0, 9, 0, 0, 0, 0, 0, 0, 1], np.float32)
+    assert frames_of_grid(explanation(np.ones((10, 2, 2)), evidence=evidence)) == [2, 9]
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_rows_and_columns(clip: Path, count: int) -> None:
+    """The overlays from left to right, three in a row, and black where a row has no more."""
+    panes = panes_of([*_explanations(clip), *_explanations(clip)[:1]])[:count]
+    comparison = Comparison(panes)
+    pixels = numbered(3, 200, 300)
+    alone = [Overlay(p.explanation, title=p.title, peak=p.peak) for p in panes]
+    height, width = alone[0].size
+    rows, columns = (2 if count == 4 else 1), min(count, 3)
+    sheet = comparison.draw(pixels, 3)
+    assert comparison.size == (rows * height, columns * width) == sheet.shape[:2]
+    cells = sheet.reshape(rows, height, columns, width, 3).swapaxes(1, 2).reshape(-1, height, width, 3)
+    for cell, overlay in zip(cells, alone):
+        np.testing.assert_array_equal(cell, overlay.draw(pixels, 3))
+    assert not cells[count:].any() and len(cells) == rows * columns
+
+
+@pytest.mark.parametrize(("count", "width", "cell"), [(2, 960, 960), (2, 1200, 960), (3, 1280, 640), (3, 1002, 640)])
+def test_a_film_is_at_most_1920_pixels_wide(count: int, width: int, cell: int) -> None:
+    found = [explanation(np.ones((2, 2, 2)), size=(500, width), method=f"m{n}") for n in range(count)]
+    comparison, (overlay, *_) = Comparison(panes_of(found)), [Overlay(e, title=e.method) for e in found]
+    height = overlay.size[0] * min(1, cell / width)
+    assert comparison.size[1] == count * cell and comparison.size[0] % 2 == 0
+    assert height - 2 <= comparison.size[0] <= height
+    sheet = comparison.draw(np.full((500, width, 3), 90, np.uint8), 1)
+    expected = cv2.resize(overlay.draw(np.full((500, width, 3), 90, np.uint8), 1), (cell, comparison.size[0]))
+    assert sheet.shape[:2] == comparison.size
+    assert np.abs(sheet[:, :cell].astype(int) - expected).mean() < 4
+
+
+@pytest.mark.parametrize(
+    ("size", "pixel", "shape"),
+    [
+        ((200, 300), 1.0, 1.5),
+        ((200, 300), 2.0, 3.0),
+        ((200, 300), 0.5, 0.75),
+        ((10, 900), 1.0, 8.0),
+        ((900, 10), 1.0, 0.125),
+    ],
+)
+def test_the_pictures_of_a_grid_have_the_shape_of_the_clips(size: tuple[int, int], pixel: float, shape: float) -> None:
+    panes = panes_of([explanation(np.ones((2, 2, 2)), size=size, method=method) for method in "ab"])
+    grid = grid_figure(panes, {0: np.zeros((*size, 3), np.uint8), 1: np.zeros((*size, 3), np.uint8)}, pixel)
+    assert grid.get_size_inches().tolist() == pytest.approx([2 * 1.6 * shape + 0.4, 2 * 1.6 + 0.3])
+    for axes in grid.axes:
+        assert axes.get_aspect() == 1 / pixel and len(axes.get_xticks()) == len(axes.get_yticks()) == 0
+
+
+def test_the_curve_of_a_function_is_not_bounded_and_lies_before_the_evidence() -> None:
+    scores = np.array([-3, 7], np.float32)
+    one = explanation(np.zeros((2, 2, 2)), scores=scores, target=ExplainedTarget(None, "a - b", 2.0))
+    figure = curves_figure(panes_of([one, replace(one, method="layercam")]))
+    for front, behind in zip(figure.axes[:2], figure.axes[2:], strict=True):
+        low, high = front.get_ylim()
+        assert low <= -3 and high >= 7
+        assert front.get_zorder() > behind.get_zorder() and not front.patch.get_visible()
+        assert np.ptp(behind.collections[0].get_paths()[0].vertices[:, 1]) == 0
 
 
 def test_the_curves_of_one_unit_share_its_scale(clip: Path) -> None:
     panes = panes_of(_explanations(clip))
     figure = curves_figure(panes)
     fronts, behinds = figure.axes[:3], figure.axes[3:]
+    assert [front.get_xlabel() for front in fronts] == ["", "", "time (s)"]
     for front, behind, pane, share in zip(fronts, behinds, panes, (1, 0.5, 1), strict=True):
         found = pane.explanation
         (line,) = front.lines

@@ -88,8 +88,25 @@ def test_correlations_stage_by_stage_and_the_controls() -> None:
     for name, line in zip(NAMES, lines, strict=True):
         means = [np.mean([r["figures"][name][f"randomised_{n}"] for r in records[1:]]) for n in (1, 2)]
         np.testing.assert_allclose(line.get_xydata(), [(0, means[0]), (1, means[1])])
+    assert left.get_ylim()[0] <= 0 and left.get_ylim()[1] == 1.02
     assert left.get_ylabel() == "rank correlation with the map" and "runner-up" in middle.get_title()
     _check_distribution(middle, records, "other_class")
     for record in records[1:]:  # ratios are shown up to 2
         record["figures"]["gradcam++"]["frozen_evidence"] = 2.0
     _check_distribution(right, records, "frozen_evidence")
+
+
+def test_no_correlation_lies_outside_the_axes() -> None:
+    records = _records(["randomised_1", "other_class", "frozen_evidence"])
+    for record in records[1:]:
+        record["figures"]["centre"]["randomised_1"] = -0.8
+    assert sanity_figure(records, ["fc"]).axes[0].get_ylim()[0] < -0.8
+
+
+def test_figures_of_baselines_alone_or_of_methods_alone() -> None:
+    for names, dashed in ((["centre", "ones"], 2), (["gradcam"], 0)):
+        figures = {n: {"average_drop": 1.0, "deletion_curve": [1, 0], "insertion_curve": [0, 1]} for n in names}
+        lines = faithfulness_figure([{"clip": "a", "figures": figures}]).axes[0].lines
+        assert [line.get_label() for line in lines] == names
+        assert [line.get_linestyle() for line in lines].count("--") == dashed
+        assert len({str(line.get_color()) for line in lines}) == len(names)

@@ -44,6 +44,44 @@ def test_what_it_sums_up_to() -> None:
     assert (found["errors"], found["accuracy"], found["probability_predicted"]) == (2, 0.75, pytest.approx(0.8))
     assert (found["restored_by_share"], found["restored_by_possible"]) == (pytest.approx(0.6), 0.5)
     assert summarize([], 8) == {"clips": 8, "errors": 0, "accuracy": 1}
+    expected = {
+        "clips": 8, "errors": 2, "accuracy": 0.75, "probability_true": 0.1, "probability_predicted": 0.8,
+        "insertion_auc_true": 0.2, "insertion_auc_predicted": 0.4, "highest_confidence_true": 0.3,
+        "highest_confidence_predicted": 0.5, "kept_share": 0.6, "kept_possible": 0.5, "removed_share": 1,
+        "removed_possible": 0, "restored_by_share": 0.6, "restored_by_possible": 0.5,
+    }  # fmt: skip
+    assert found == {name: pytest.approx(value) for name, value in expected.items()}
+
+
+def test_a_page_tells_its_figures() -> None:
+    errors = [_error("a", "x", "y", 0.9), replace(_error("b", "x", "y", 0.7), kept=None, removed=0.48)]
+    page = errors_page(errors, {"b": "films/b 1/compare.mp4"}, clips=8, model="m", how="gradcam at l")
+    text = " ".join(re.sub("<[^>]*>", " ", page.split("<body>")[1]).split())
+    assert "2 of 8 clips · gradcam at l" in text and "x y 2 0.80" in text
+    first, second = text.split("probability")[-2:]
+    assert "0.100 0.900 insertion 0.200 0.400 highest 0.300 0.500" in first
+    assert "Restored by showing 20 %, by hiding no part of the window." in first
+    assert "0.100 0.700" in second and "Restored by showing no part, by hiding 48 % of the window." in second
+    assert page.count("Its film is not among") == 1 and 'src="films/b%201/compare.mp4"' in page
+
+
+def test_clips_of_one_stem_have_films_of_their_own(tmp_path: Path) -> None:
+    errors = [_error(name, "x", "y", 0.9 - n / 10) for n, name in enumerate(["a.mp4", "a.avi", "b.mp4"])]
+    seen: list[tuple[int, int]] = []
+    shown = {}
+    for n, error in enumerate(errors):
+        frames = [np.full((48, 64, 3), 60 + 60 * n, np.uint8)] * 2
+        clip = write_video(tmp_path / f"{n}.mp4", frames)
+        empty = explanation(np.zeros((2, 2, 2)), clip=clip, size=(48, 64))
+        shown[error.clip] = [empty, replace(empty, method="other")]
+    out = tmp_path / "out"
+    page = save_errors(errors, 4, out, lambda e: shown[e.clip], "m", "h", 2, lambda *n: seen.append(n))
+    films = re.findall(r'<video src="([^"]*)"', page.read_text(encoding="utf-8"))
+    assert len(films) == 2 and seen == [(0, 2), (1, 2)]
+    for n, film in enumerate(films):
+        assert next(iter(Clip(out / film))).pixels[100, 100] == pytest.approx(60 + 60 * n, abs=4)
+    save_errors(errors, 4, out, lambda e: shown[e.clip], "m", "h", 9, lambda *n: seen.append(n))
+    assert seen[2:] == [(0, 3), (1, 3), (2, 3)]
 
 
 def test_names_are_text() -> None:
@@ -66,5 +104,5 @@ def test_a_page_with_films_of_the_worst_errors(tmp_path: Path) -> None:
     for _ in range(2):  # a film that is there stays
         page = save_errors(errors, 4, tmp_path / "out", explained, "m", "gradcam++ at l", 1)
         (film,) = re.findall(r'<video src="([^"]*)"', page.read_text(encoding="utf-8"))
-        assert film == "films/3%20a/compare.mp4" and asked == ["3 a.mp4"]
+        assert film == "films/3%20a.mp4/compare.mp4" and asked == ["3 a.mp4"]
     assert len(list(Clip(page.parent / unquote(film)))) == 6

@@ -5,19 +5,20 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import write_video
 from tests.results.test_explanation import explanation
 from vidcam.explainer import explain
-from vidcam.export.overlay import Overlay, blend
+from vidcam.export.overlay import Overlay, _fitted, blend, text_width, write_text
 from vidcam.export.page import write_report
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.video.reader import Clip
 
 FRAMES, SIZE = 21, (400, 600)
 GRAY = np.full((*SIZE, 3), 90, np.uint8)
+INK, GROUND = (240, 240, 245), (18, 18, 24)
 
 
 def test_cold_regions_keep_the_picture() -> None:
@@ -107,6 +108,110 @@ def test_the_heat_is_that_of_the_frame_and_in_its_place() -> None:
             assert len(changed) == 0
 
 
+def _header(strip: np.ndarray) -> np.ndarray:
+    """The part of a strip above its line: label and score."""
+    (ruled,) = np.nonzero((strip == (50, 50, 58)).all(2).all(1))
+    return strip[: ruled[0]]
+
+
+def test_the_strip_has_the_label_and_the_score_of_the_frame() -> None:
+    found = _found(np.linspace(0.1, 0.9, FRAMES), np.zeros(FRAMES))
+    overlay, size = Overlay(found, title="waving"), round(SIZE[1] / 30)
+    for frame, score in ((0, "0.10"), (3, "0.22"), (FRAMES - 1, "0.90")):
+        header = _header(overlay.draw(GRAY, frame)[SIZE[0] :])
+        expected = np.full_like(header, GROUND)
+        middle, margin = round(1.7 * size) // 2, round(size / 4)
+        write_text(expected, "waving", (margin, middle), size, INK, anchor="lm")
+        write_text(expected, score, (SIZE[1] - margin, middle), size, INK, anchor="rm")
+        np.testing.assert_array_equal(header, expected)
+    own = _header(Overlay(found).draw(GRAY, 0)[SIZE[0] :])
+    assert (own != _header(overlay.draw(GRAY, 0)[SIZE[0] :])).any(), "the target's label"
+
+
+def test_a_long_label_ends_before_the_score() -> None:
+    found = _found(np.full(FRAMES, 0.5), np.zeros(FRAMES))
+    long, none = (Overlay(found, title=title).draw(GRAY, 0)[SIZE[0] :] for title in ("word " * 100, " "))
+    columns = np.nonzero((long != none).any((0, 2)))[0]
+    size = round(SIZE[1] / 30)
+    room = SIZE[1] - 2 * round(size / 4) - 3 * size
+    assert room - 2 * size < columns[-1] <= round(size / 4) + room
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.text(max_size=40), st.integers(0, 400), st.sampled_from([13, 20]))
+def test_a_text_is_cut_where_its_width_asks_for(text: str, width: int, size: int) -> None:
+    text, cut = text.replace("\n", ""), _fitted(text.replace("\n", ""), width, size)
+    if cut != text:
+        assert text_width(text, size) >= width and cut.endswith("…") and text.startswith(cut[:-1])
+        assert cut == "…" or text_width(cut, size) <= width
+        assert text_width(text[: len(cut)] + "…", size) >= width, "no more would fit"
+    else:
+        assert text_width(text, size) <= width
+
+
+@pytest.mark.parametrize(
+    ("size", "pixel", "picture", "beside"),
+    [
+        ((400, 600), 1.0, (400, 600), 0),
+        ((267, 400), 1.0, (268, 400), 0),
+        ((266, 400), 1.0, (532, 800), 0),
+        ((48, 64), 1.0, (384, 512), 0),
+        ((48, 64), 2.0, (384, 1024), 0),
+        ((48, 64), 0.5, (576, 384), 0),  # 32 pixels wide: twelve times
+        ((1000, 100), 1.0, (2000, 200), 120),
+        ((16, 2000), 1.0, (16, 2000), 0),
+        ((1100, 100), 1.0, (1100, 100), 220),
+    ],
+)
+def test_small_clips_are_enlarged_and_narrow_ones_stand_at_the_left(
+    size: tuple[int, int], pixel: float, picture: tuple[int, int], beside: int
+) -> None:
+    found = explanation(np.zeros((1, 2, 2)), size=size)
+    overlay = Overlay(found, pixel)
+    drawn = overlay.draw(np.full((*size, 3), 90, np.uint8), 0)
+    assert drawn.shape == (*overlay.size, 3) and overlay.size[1] == picture[1] + beside
+    assert (drawn[: picture[0], : picture[1]] == 90).all() and (drawn[: picture[0], picture[1] :] == GROUND).all()
+    font = max(13, round(overlay.size[1] / 30))
+    assert len(drawn) - picture[0] == 2 * round((round(1.7 * font) + 2 * round(font / 4)) / 2), (
+        "a strip without a curve"
+    )
+
+
+def test_the_region_that_the_network_sees_is_framed() -> None:
+    found = explanation(np.zeros((1, 2, 2)), size=SIZE, region=(100.0, 20.0, 500.0, 380.0))
+    drawn = Overlay(found).draw(GRAY, 0)[: SIZE[0]]
+    expected = GRAY.copy()
+    expected[20:380, 100:500] = 200
+    expected[21:379, 101:499] = 90
+    np.testing.assert_array_equal(drawn, expected)
+    for region in ((0.0, 0.0, 600.0, 380.0), (0.0, 0.0, 500.0, 400.0), (0.0, 20.0, 600.0, 400.0)):
+        part = Overlay(explanation(np.zeros((1, 2, 2)), size=SIZE, region=region)).draw(GRAY, 0)[: SIZE[0]]
+        assert (part != GRAY).any()
+    assert (Overlay(explanation(np.zeros((1, 2, 2)), size=SIZE)).draw(GRAY, 0)[: SIZE[0]] == GRAY).all()
+
+
+def test_boxes_are_places_of_the_drawn_picture() -> None:
+    overlay = Overlay(explanation(np.zeros((1, 2, 2)), size=(48, 64)), 2.0)  # drawn at 384 x 1024
+    assert overlay.corners([8, 6, 32, 24]) == ((128, 48), (511, 191))
+
+
+def test_what_is_still_to_come_is_half_as_bright_behind_the_playhead() -> None:
+    found = _found(np.full(FRAMES, 0.5), np.full(FRAMES, 1.0))
+    early, late = _plot(found, 5), _plot(found, FRAMES - 1)
+    margin = round(round(SIZE[1] / 30) / 4)
+    x = int(margin + (SIZE[1] - 1 - 2 * margin) * 0.5 / 3)
+    dark = late // 2 + np.array(GROUND) // 2
+    beside = np.r_[x + 6 : SIZE[1] - 20]  # but for both points on the line
+    np.testing.assert_array_equal(early[:, beside], dark[:, beside])
+    np.testing.assert_array_equal(early[:, : x - 6], late[:, : x - 6])
+    bright = (early.min(2) > 200).all(0)
+    assert np.flatnonzero(bright).tolist() == [x]
+    point = early[:, x + 2].min(1)
+    base = len(early) - margin
+    high = len(early) - 2 * margin - (len(early) - 2 * margin) % 2
+    assert np.flatnonzero(point > 200).mean() == pytest.approx(base - 0.5 * high, abs=2), "the point lies on the line"
+
+
 def test_the_given_peak_is_where_the_colours_end() -> None:
     maps = np.ones((FRAMES, 2, 2))
     picture = Overlay(_found(np.zeros(FRAMES), np.ones(FRAMES), maps), peak=2.0).draw(GRAY, 0)
@@ -134,7 +239,10 @@ def test_any_label_can_be_drawn(label: str) -> None:
     assert overlay.draw(np.zeros((48, 64, 3), np.uint8), 1).shape == (*overlay.size, 3)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
+@example(1, 20_000, 1e3)
+@example(20_000, 1, 1e-3)
+@example(1, 1, 1.0)
 @given(st.integers(1, 20_000), st.integers(1, 20_000), st.floats(1e-3, 1e3))
 def test_sizes_are_bounded_in_both_directions(height: int, width: int, aspect: float) -> None:
     overlay = Overlay(explanation(np.ones((2, 2, 2)), size=(height, width)), aspect)

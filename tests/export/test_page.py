@@ -6,25 +6,29 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import cv2
+import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.conftest import numbered, wait_until, write_video
+from tests.export.conftest import localization
 from tests.results.test_explanation import explanation
 from vidcam.errors import ClipError, OutputError
-from vidcam.explainer import explain, localize
-from vidcam.export.page import write_report
-from vidcam.playground.demo import demo_clip
+from vidcam.explainer import explain
+from vidcam.export.page import View, write_report
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.temporal.curves import combined_curve
 from vidcam.temporal.segments import distinct, segments_of
-from vidcam.video.reader import Clip
+from vidcam.video.reader import Clip, Frame
+from vidcam.video.source import ArraySource
 
 HOSTILE = "</script><script>window.hacked = 1</script> \"quoted\" 'too' 💃 שלום"
 FRAMES, RATE = 40, 10
@@ -106,6 +110,20 @@ def test_the_strongest_frames_are_apart(tmp_path: Path) -> None:
     assert min(np.diff(strongest)) >= (FRAMES - 1) // 10
 
 
+def test_the_strongest_frames_are_a_tenth_of_the_clip_apart_and_have_a_quarter_of_the_highest_evidence() -> None:
+    times = np.arange(21.0) / 2  # a tenth of the clip is one second: two frames
+    evidence = np.array([9, 10, 8, 7, 1, 2.5, 0, 2.6, 0, 0, 0, 5, 0, 5, 0, 0, 0, 0, 0, 4, 0.5])
+    assert _view(evidence).strongest(times) == [1, 3, 7, 11, 13, 19]
+    assert _view(np.where(evidence == 2.6, 2.5, evidence)).strongest(times) == [1, 3, 11, 13, 19]
+    assert _view(np.full(21, 2.0)).strongest(times) == [0, 2, 4, 6, 8, 10], "six at most"
+    assert _view(np.zeros(21)).strongest(times) == [0]
+    assert _view(np.ones(1)).strongest(times[:1]) == [0]
+
+
+def _view(evidence: np.ndarray) -> View:
+    return View("a", "how", 0.5, evidence, evidence, (), np.ones((len(evidence), 1, 1)))
+
+
 def test_what_a_browser_does_not_play_is_turned_into_what_it_does(tmp_path: Path) -> None:
     clip = _clip(tmp_path, "clip.avi", codec="mpeg4", audio="mp2")
     page = write_report(_explanations(clip), tmp_path / "out")
@@ -127,16 +145,20 @@ def test_a_large_film_is_referred_to(tmp_path: Path, name: str, codec: str, expe
     assert (tmp_path / "out" / "report.mp4").exists() == (expected == "report.mp4")
 
 
-def test_a_localization_has_the_heat_of_its_classes(tmp_path: Path) -> None:
-    found = localize(demo_clip(), stride=8)
-    data = _data(write_report(found, tmp_path))
-    assert [view["label"] for view in data["views"]] == list(found.labels)
-    assert any(view["segments"] for view in data["views"])
-    for view, maps in zip(data["views"], found.maps):
+def test_a_localization_has_the_heat_curves_and_segments_of_its_classes(tmp_path: Path) -> None:
+    found = localization(_clip(tmp_path), FRAMES, (96, 128))
+    page = write_report(found, tmp_path / "out")
+    data = _data(page)
+    assert [view["label"] for view in data["views"]] == ["waving", "bowing"]
+    assert [view["segments"] for view in data["views"]] == [[[0.0, 2.0, 0.8]], [[2.0, 4.0, 0.6]]]
+    for view, maps, scores in zip(data["views"], found.maps, found.scores):
         shown = np.frombuffer(base64.b64decode(view["maps"]), np.uint8).reshape(maps.shape)
-        np.testing.assert_allclose(shown, 255 * maps / (maps.max() or 1), atol=0.51)
-    best = found.evidence[0]
-    np.testing.assert_allclose(best, found.maps[0].mean((1, 2)), rtol=1e-4, atol=1e-8)
+        np.testing.assert_allclose(shown, 255 * maps / maps.max(), atol=0.51)
+        assert view["scores"] == pytest.approx(scores.tolist(), abs=1e-4)
+        assert view["evidence"] == pytest.approx((scores / scores.max()).tolist(), abs=1e-4)
+        assert view["bounded"] is True and view["grid"] == [3, 4]
+    text = page.read_text(encoding="utf-8")
+    assert text.index("probability 0.800") < text.index("probability 0.600") and "gradcam++ at l" in text
 
 
 def test_nothing_is_left_of_a_page_that_cannot_be_written(tmp_path: Path) -> None:
@@ -169,6 +191,31 @@ def test_the_pictures_are_those_of_the_strongest_frames(tmp_path: Path) -> None:
             assert image.size == (128, 96)
             brightness = np.asarray(image.convert("L"))[:, 8:56].mean()
         assert brightness == pytest.approx(20 + 8 * (int(frame) % 28), abs=3), frame
+
+
+def test_a_page_tells_its_figures(tmp_path: Path) -> None:
+    clip = _clip(tmp_path, sample_aspect_ratio=Fraction(3, 2))
+    found = [
+        replace(e, computation={"dtype": "float32", "agreement": 0.1234567, "none": None}) for e in _explanations(clip)
+    ]
+    page = write_report(found, tmp_path / "out")
+    read = _Texts()
+    read.feed(page.read_text(encoding="utf-8"))
+    assert "m · 40 frames, 4.0 s" in read.texts["p"]
+    assert [t for t in read.texts["span"] if t.startswith("probability")] == ["probability 0.600", "probability 0.400"]
+    classes, cells = [[text for text in read.texts[element] if text.strip()] for element in ("th", "td")]
+    assert cells[:2] == [HOSTILE, "stays"] and dict(zip(classes[2:], cells[2:], strict=True)) == {
+        "model": "m", "weights": "none", "length": "40", "stride": "1", "sampling rate": "1", "dtype": "float32",
+        "agreement": "0.12346", "film": "0.0 MiB",
+    }  # fmt: skip
+    assert [t.split()[-1].rstrip(",") for t in read.texts["span"] if t.startswith(" gradcam++ at l 3")] == ["3"]
+    data = _data(page)
+    assert (data["size"], data["aspect"], data["region"]) == ([128, 96], 2.0, [16.0, 0.0, 112.0, 96.0])
+    for name in ("inferno", "viridis", "cividis"):
+        colours = np.frombuffer(base64.b64decode(data["colours"][name]), np.uint8).reshape(256, 3)
+        np.testing.assert_allclose(colours, 255 * matplotlib.colormaps[name](np.arange(256))[:, :3], atol=1)
+    for view in data["views"]:
+        assert view["grid"] == [4, 4] and view["bounded"] is True
 
 
 def test_curves_and_segments_are_on_the_clock_of_the_film(tmp_path: Path) -> None:
@@ -211,6 +258,76 @@ def test_the_film_of_the_page_has_the_frames_of_the_clip(tmp_path: Path) -> None
     write_report(_explanations(clip), tmp_path / "out", embedded=0)
     for frame, shown in zip(Clip(clip), Clip(tmp_path / "out" / "report.mp4"), strict=True):
         assert np.abs(frame.pixels.astype(int) - shown.pixels).mean() < 3 and frame.time == pytest.approx(shown.time)
+
+
+class Late(ArraySource):
+    """Frames in memory that begin at 2 s."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in super().__iter__():
+            late = round(2 / self.time_base)
+            yield replace(frame, time=frame.time + 2, pts=frame.pts + late)
+
+    def reopened(self) -> Late:
+        return Late(self._frames, float(self.frame_rate), self.name)
+
+
+def test_the_film_of_frames_in_memory_begins_with_them_and_that_of_a_file_keeps_its_times(tmp_path: Path) -> None:
+    source = Late([numbered(i, 96, 128) for i in range(FRAMES)], RATE)
+    found = [replace(e, times=2 + e.times, source=source, clip=source.name) for e in _explanations(tmp_path / "none")]
+    write_report(found, tmp_path / "array", embedded=0)
+    times = [f.time for f in Clip(tmp_path / "array" / "report.mp4")]
+    assert times == pytest.approx([n / RATE for n in range(FRAMES)])
+    clip = _clip(tmp_path, "clip.mkv", codec="ffv1", pixel_format="bgra", pts=[20 + n for n in range(FRAMES)])
+    found = [replace(e, times=2 + e.times) for e in _explanations(clip)]
+    write_report(found, tmp_path / "file", embedded=0)
+    times = [f.time for f in Clip(tmp_path / "file" / "report.mp4")]
+    assert times == pytest.approx([2 + n / RATE for n in range(FRAMES)])
+
+
+def test_a_film_with_an_odd_side_is_made_even_and_its_pictures_are_thumbnails(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 150, 301 * 483).reshape(301, 483, 1).astype(np.uint8)  # from the top to the bottom
+    frames = [np.repeat(40 + 15 * i + ramp, 3, axis=2) for i in range(4)]
+    path = write_video(tmp_path / "clip.mkv", frames, codec="ffv1", pixel_format="bgra")
+    found = explanation(np.ones((4, 2, 2)), clip=path, size=(301, 483))
+    data = _data(write_report([found], tmp_path / "out", embedded=0))
+    film = Clip(tmp_path / "out" / "report.mp4")
+    assert (film.height, film.width) in ((300, 482), (300, 484), (302, 482), (302, 484))
+    for frame, pixels in zip(film, frames, strict=True):
+        scaled = cv2.resize(pixels, (film.width, film.height), interpolation=cv2.INTER_AREA)
+        assert np.abs(frame.pixels.astype(int) - scaled).max() < 8
+    for index, picture in data["thumbs"].items():
+        with Image.open(BytesIO(base64.b64decode(picture))) as image:
+            assert image.size in ((240, 149), (240, 150))
+            scaled = cv2.resize(frames[int(index)], image.size, interpolation=cv2.INTER_AREA)
+            assert np.abs(np.asarray(image).astype(int) - scaled).max() < 8
+
+
+def test_a_function_of_the_output_has_no_probability_and_no_segments(tmp_path: Path) -> None:
+    (found, _) = _explanations(_clip(tmp_path))
+    found = replace(found, target=ExplainedTarget(None, "a - b", 2.0))
+    page = write_report([found], tmp_path / "out")
+    (view,) = _data(page)["views"]
+    assert view["bounded"] is False and view["segments"] == [] and "probability 2" not in page.read_text()
+
+
+@pytest.mark.parametrize("spare", [0, -1])
+def test_a_film_is_embedded_up_to_the_largest_size(tmp_path: Path, spare: int) -> None:
+    clip = _clip(tmp_path)
+    page = write_report(_explanations(clip), tmp_path / "out", embedded=clip.stat().st_size + spare)
+    assert ('src="data:video/mp4' in page.read_text(encoding="utf-8")) == (spare == 0)
+    made = _clip(tmp_path, "clip.avi", codec="mpeg4")
+    write_report(_explanations(made), tmp_path / "made", embedded=0)
+    size = (tmp_path / "made" / "report.mp4").stat().st_size
+    write_report(_explanations(made), tmp_path / "made2", embedded=size + spare)
+    assert (tmp_path / "made2" / "report.mp4").exists() == (spare == -1)
+
+
+def test_the_size_of_a_film_is_told_in_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (FRAMES, 96, 128, 3), np.uint8)
+    clip = write_video(tmp_path / "clip.mp4", list(noise), options={"crf": "1"})
+    page = write_report(_explanations(clip), tmp_path / "out").read_text(encoding="utf-8")
+    assert clip.stat().st_size > 2**19 and f">{clip.stat().st_size / 2**20:.1f} MiB<" in page
 
 
 def test_a_film_that_is_there_is_not_replaced_by_that_of_the_page(tmp_path: Path) -> None:
@@ -256,9 +373,11 @@ def _heat(page: Any) -> np.ndarray:
     page.wait_for_timeout(80)
     height, width, values = page.evaluate(
         """() => { const c = document.getElementById('heat');
-        return [c.height, c.width, Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)]; }"""
+        const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+        let s = ''; for (let i = 0; i < d.length; i += 32768) s += String.fromCharCode(...d.subarray(i, i + 32768));
+        return [c.height, c.width, btoa(s)]; }"""
     )
-    return np.array(values, np.uint8).reshape(height, width, 4)
+    return np.frombuffer(base64.b64decode(values), np.uint8).reshape(height, width, 4)
 
 
 def _frame(page: Any) -> int:

@@ -52,6 +52,7 @@ def test_the_score_is_the_line_and_the_evidence_the_area() -> None:
     (line,) = front.lines
     np.testing.assert_allclose(line.get_xydata(), np.stack([found.times, found.scores], 1), rtol=1e-6)
     assert top_of(outline(behind), found.times) == pytest.approx(found.evidence.tolist())
+    assert front.get_zorder() > behind.get_zorder() and not front.patch.get_visible(), "the area would hide the line"
     assert front.get_ylim() == (0, 1.02) and front.get_xlim() == (1, 2)
     assert behind.get_ylim() == pytest.approx((0, 52.5))
     assert front.get_ylabel() == "score" and "evidence" in behind.get_ylabel() and front.get_xlabel() == "time (s)"

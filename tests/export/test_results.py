@@ -279,6 +279,18 @@ def test_folders_by_class_method_and_layer(clip: Path) -> None:
     assert [e for _, e in folders(found)] == found
 
 
+def test_long_and_empty_names_of_folders(clip: Path) -> None:
+    labels = ["w" * 100, "!?"]
+    found = [
+        _found(clip, target=ExplainedTarget(n, label, 0.5), method=m * 300)
+        for n, label in enumerate(labels)
+        for m in "ab"
+    ]
+    assert [folder.as_posix() for folder, _ in folders(found)] == [
+        f"{name}/{m * 200}" for name in (f"1-{'w' * 60}", "2-class") for m in "ab"
+    ]
+
+
 @pytest.mark.parametrize("method", ["../../outside", "/etc", "..", ".", "a/../../b", "\0"])
 def test_no_name_of_a_method_leads_out_of_the_directory(clip: Path, tmp_path: Path, method: str) -> None:
     """Explanations read back from a file may come from anybody."""

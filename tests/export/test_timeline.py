@@ -48,7 +48,13 @@ def test_a_row_for_each_class_with_its_curve() -> None:
         assert (area[:, 1].min(), area[:, 1].max()) == pytest.approx((base, base + 0.62 * scores.max() / 0.8))
     assert axes.get_title("left") == "clip.mp4"
     assert axes.get_title("right") == "m · l · gradcam++ · score curve, at most 0.8"
-    assert axes.get_xlim() == pytest.approx((0, 2))
+    assert axes.get_xlim() == pytest.approx((0, 2)) and axes.get_xlabel() == "time (s)"
+    assert list(axes.get_yticks()) == pytest.approx([1.3, 0.3]) and axes.get_ylim() == pytest.approx((-0.05, 2))
+    grounds = [float(line.get_ydata()[0]) for line in axes.lines if len(line.get_xdata()) == 2]
+    assert grounds == [1, 0]
+    colours = matplotlib.colormaps["viridis"]([0.1, 0.8])
+    for line, colour in zip(curves, colours, strict=True):
+        np.testing.assert_allclose(line.get_color(), colour)
 
 
 def test_segments_are_bars_in_the_row_of_their_class_as_strong_as_their_scores() -> None:
@@ -81,4 +87,14 @@ def test_proposals_that_lie_on_better_ones_are_not_drawn() -> None:
 
 def test_nothing_found() -> None:
     zeros = np.zeros((2, FRAMES), np.float32)
-    timeline_figure(_found(segments=(), scores=zeros)).canvas.draw()
+    figure = timeline_figure(_found(segments=(), scores=zeros))
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    curves = [line for line in axes.lines if len(line.get_xdata()) == FRAMES]
+    assert [set(line.get_ydata()) for line in curves] == [{1}, {0}]
+    assert _bars(figure, outlined=False) == []
+
+
+def test_a_long_name_is_cut() -> None:
+    title = timeline_figure(localization(Path("x" * 300 + ".mp4"), FRAMES, (12, 16))).axes[0].get_title("left")
+    assert len(title) == 60 and title.startswith("xxx") and "…" in title

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import matplotlib
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from tests.conftest import numbered, write_video
 from tests.results.test_explanation import explanation
 from vidcam.errors import ClipError, OutputError
-from vidcam.export.overlay import Overlay
+from vidcam.export.overlay import Overlay, write_text
 from vidcam.export.tubes import SHOWN, save_tubes, with_boxes
 from vidcam.results.explanation import Explanation
 from vidcam.temporal.tubes import Tube
@@ -34,6 +35,10 @@ def test_tubes_as_files(tmp_path: Path, decoded: Callable[[], int]) -> None:
     assert [(t["label"], t["score"], t["start_frame"], t["end_frame"], t["boxes"]) for t in stored] == [
         ("<b>waving", 0.75, 2, 7, tube.boxes.tolist())
     ]
+    facts = json.loads(outputs.tubes.read_text(encoding="utf-8"))
+    assert {k: v for k, v in facts.items() if k != "tubes"} == {
+        "clip": found.clip, "size": [288, 384], "model": "m", "method": "gradcam++", "layer": "l",
+    }  # fmt: skip
     assert (stored[0]["start_s"], stored[0]["end_s"]) == (0.2, 0.7)
     frames = [frame.pixels for frame in Clip(outputs.film)]
     assert len(frames) == 10
@@ -59,6 +64,25 @@ def test_each_box_has_its_own_colour_and_moves_with_its_tube() -> None:
                 for x in (left, right - 1):
                     assert np.abs(picture[middle, x].astype(int) - colours[number]).max() <= 2
         assert (picture[144, 192] != 0).any() == (frame == 1), "the second tube begins at frame 1 and moves on"
+
+
+@pytest.mark.parametrize(("size", "line", "text"), [((288, 384), 2, 12), ((900, 1600), 5, 44)])
+def test_a_box_has_its_number_and_score_within_its_corner(size: tuple[int, int], line: int, text: int) -> None:
+    overlay = Overlay(explanation(np.zeros((3, 2, 2)), size=size))
+    tubes = [Tube("a", 0.5, 0, np.tile([0.0, 0, 9, 9], (1, 1))), Tube("b", 0.257, 1, np.tile(BOX, (2, 1)))]
+    picture = with_boxes(np.zeros((*overlay.size, 3), np.uint8), overlay, tubes, 1)
+    expected = np.zeros_like(picture)
+    colour = tuple(int(c) for c in matplotlib.colormaps["Set2"](1, bytes=True)[:3])
+    cv2.rectangle(expected, (192, 96), (287, 191), colour, line, cv2.LINE_AA)
+    write_text(expected, "2  0.26", (192 + 2 * line, 96 + 2 * line), text, colour, anchor="lt")  # type: ignore[arg-type]
+    np.testing.assert_array_equal(picture, expected)
+
+
+def test_there_are_eight_colours() -> None:
+    overlay = Overlay(explanation(np.zeros((1, 2, 2)), size=(288, 384)))
+    tubes = [Tube("a", 0.5, 0, np.tile(BOX if n == 8 else [0.0, 0, 1, 1], (1, 1))) for n in range(9)]
+    picture = with_boxes(np.zeros((*overlay.size, 3), np.uint8), overlay, tubes, 0)
+    np.testing.assert_array_equal(picture[190, 240], matplotlib.colormaps["Set2"](0, bytes=True)[:3])
 
 
 def test_the_best_tubes_are_drawn_and_all_are_stored(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ class Attributor:
             curves = step_probabilities(spec, output).cpu().numpy()
             if not (curves >= -1e-4).all() or not (curves <= 1 + 1e-4).all():  # not a number is neither
                 raise ModelError(
-                    f"{spec.name} has probabilities from {np.nanmin(curves):.3g} to {np.nanmax(curves):.3g}; give a function "
+                    f"{spec.name} has probabilities from {curves.min():.5g} to {curves.max():.5g}; give a function "
                     "that returns probabilities between 0 and 1"
                 )
             probabilities = curves.max(axis=1)

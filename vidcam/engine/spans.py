@@ -74,7 +74,7 @@ def dense_agreement(loader: WindowLoader, attributor: Attributor, batch: Batch, 
     first = Attributed(dense.probabilities[few], dense.curves[few], dense.maps[few])
     frames = [window.frames for window in loader.first(_CHECKED)]
     times = None if batch.times is None else batch.times[few]
-    exact = Batch(batch.starts[few], network_input(attributor.model, frames), times=times)
+    exact = Batch(batch.starts[few], network_input(attributor.model, frames), times=times, step=batch.step)
     again = attributor.maps(exact, lambda p: [list(m) for m in first.maps])
     return agreement(again, first)
 

@@ -171,7 +171,7 @@ def frames_of_grid(explanation: Explanation) -> list[int]:
     share = np.cumsum(explanation.evidence + 1e-12)
     count = min(_IN_GRID, explanation.frames)
     at = np.searchsorted(share, share[-1] * (np.arange(count) + 0.5) / count)
-    return sorted({int(i) for i in np.minimum(at, explanation.frames - 1)})
+    return sorted({int(i) for i in at})
 
 
 def curves_figure(panes: Sequence[Pane]) -> Figure:

@@ -50,8 +50,9 @@ def sanity_figure(records: Records, stages: Sequence[str]) -> Figure:
         means = [np.mean([f[name][f"randomised_{i + 1}"] for f in _figures(records)]) for i in range(len(stages))]
         left.plot(range(len(stages)), means, label=name, marker="o", markersize=3, **style)
     left.set_xticks(range(len(stages)), stages, rotation=45, ha="right", fontsize=7)
-    left.set(title="weights randomised down to", ylabel="rank correlation with the map", ylim=(-0.3, 1.02))
     left.axhline(0, color="#c8c8d0", linewidth=0.8, zorder=0)
+    left.set(title="weights randomised down to", ylabel="rank correlation with the map")
+    left.set_ylim(top=1.02)
     left.legend(fontsize=7, frameon=False)
     _distributions(middle, records, "other_class", "rank correlation with the map of the runner-up")
     _distributions(right, records, "frozen_evidence", "evidence of the frozen clip ÷ of the clip", most=2.0)

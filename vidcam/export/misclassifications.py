@@ -98,7 +98,7 @@ def save_errors(
     film_paths: dict[str, str] = {}
     for number, error in enumerate(ranked[:films]):
         progress(number, min(films, len(ranked)))
-        place = directory / "films" / Path(error.clip).stem
+        place = directory / "films" / Path(error.clip).name
         film = ComparisonOutputs.within(place).film
         if not film.exists():
             compare(explained(error), place, overwrite=True)

@@ -33,7 +33,7 @@ def timeline_figure(found: Localization, truths: Sequence[Truth] = ()) -> Figure
     edges = frame_edges(found.times)
     highest = max((float(c.max(initial=0)) for c in curves.values()), default=0.0) or 1.0
     shown = distinct(found.segments)
-    strongest = max((s.score for s in found.segments), default=0.0) or 1.0
+    strongest = max((s.score for s in shown), default=1.0)
     for row, (label, colour) in enumerate(zip(labels, colours)):
         base = len(labels) - 1 - row
         if label in curves:
