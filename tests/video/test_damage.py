@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import numbered, write_video
 from vidcam.video.damage import clips_begun, end_is_missing
 from vidcam.video.reader import Clip
-from vidcam.video.source import FrameSource
+from vidcam.video.source import FrameSource, PicturesSource
 
 MATROSKA, MP4 = "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"
 COUNT, SIZE = 20, (48, 64)
@@ -64,6 +65,31 @@ def test_an_ogg_stream_ends_with_its_last_page(tmp_path: Path) -> None:
     for size in (len(whole) // 2, whole.rindex(b"OggS"), whole.rindex(b"OggS") + 5, 3):
         (tmp_path / "cut.ogv").write_bytes(whole[:size])
         assert end_is_missing(tmp_path / "cut.ogv", "ogg")
+
+
+def test_pictures_without_their_end(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    for name, settings in (("a.jpg", {}), ("b.jpg", {"progressive": True}), ("c.gif", {})):
+        Image.fromarray(noise).save(tmp_path / name, **settings)
+        whole = (tmp_path / name).read_bytes()
+        assert _read(tmp_path / name)[1] == []
+        (tmp_path / name).write_bytes(whole[: len(whole) * 2 // 3])
+        assert _read(tmp_path / name)[1] == ["its end is missing; the file is cut off"]
+    exif = b"\xff\xd8\xff\xe1\x00\x08\xff\xd8\xff\xd9\x00\x00"  # a header with a whole picture in it
+    (tmp_path / "a.jpg").write_bytes(exif + b"\xff\xda" + bytes(50))
+    assert end_is_missing(tmp_path / "a.jpg", "jpeg_pipe")
+    (tmp_path / "a.jpg").write_bytes(exif + b"\xff\xda" + bytes(50) + b"\xff\xd9 and more")
+    assert not end_is_missing(tmp_path / "a.jpg", "jpeg_pipe")
+
+
+def test_a_cut_picture_of_a_folder_is_said(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    for index in range(3):
+        Image.fromarray(noise).save(tmp_path / f"{index}.jpg")
+    (tmp_path / "1.jpg").write_bytes((tmp_path / "1.jpg").read_bytes()[:2000])
+    source = PicturesSource(tmp_path, 25)
+    for _ in range(2):
+        assert len(list(source)) == 3 and source.warnings == ["1.jpg: its end is missing; the file is cut off"]
 
 
 def _half(content: bytes) -> bytes:

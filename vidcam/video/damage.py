@@ -16,6 +16,7 @@ _LONGEST_BEGINNING = 80  # bytes
 _PIECE = 1 << 20
 _TS_PACKETS = ((188, 0), (192, 4), (204, 0))  # bytes of a packet of MPEG-TS, and of its prefix
 _LONGEST_PAGE = 65_307  # bytes of a page of Ogg (RFC 3533)
+_JPEG = {"image2", "jpeg_pipe"}
 
 
 def clips_begun(path: Path, container: str, start: int = 0) -> int:
@@ -45,18 +46,27 @@ def clips_begun(path: Path, container: str, start: int = 0) -> int:
 
 
 def end_is_missing(path: Path, container: str) -> bool:
-    """Return True if a file ends within a packet of MPEG-TS, or before the last page of an Ogg stream (RFC 3533).
+    """Return True if the end of a file of a format that does not say its length is missing.
+
+    MPEG-TS ends with a whole packet, Ogg with a page that is marked as the last (RFC 3533), GIF with a semicolon, and a
+    scan of JPEG with an end marker (ITU-T T.81, B.1.1.3).
 
     Args:
         path: the file.
-        container: FFmpeg's name of its format; other formats say their length, and False is returned.
+        container: FFmpeg's name of its format; False is returned for others.
 
     Raises:
         OSError: the file cannot be read.
     """
-    if container not in ("mpegts", "ogg"):
+    if container not in {"mpegts", "ogg", "gif", *_JPEG}:
         return False
     with open_regular(path) as file:
+        if container in _JPEG:
+            content = file.read()
+            return content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+        if container == "gif":
+            file.seek(max(0, file.seek(0, 2) - _PIECE))
+            return not file.read().rstrip(b"\0").endswith(b";")
         if container == "mpegts":
             beginning = file.read(2 * 204)
             size = file.seek(0, 2)

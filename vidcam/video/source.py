@@ -185,10 +185,13 @@ class PicturesSource(_Steady):
             name = str(self.paths[0].parent) if self.paths else "the list"
         if not self.paths:
             raise ClipError(f"{name} holds no pictures ({', '.join(sorted(_PICTURES))}); give a video or pictures")
-        super().__init__(name, _picture(self.paths[0]), frame_rate, len(self.paths))
+        super().__init__(name, _picture(self.paths[0])[0], frame_rate, len(self.paths))
 
     def _pixels(self) -> Iterator[np.ndarray]:
-        return map(_picture, self.paths)
+        for path in self.paths:
+            pixels, warnings = _picture(path)
+            self.warnings += [warning for warning in warnings if warning not in self.warnings]
+            yield pixels
 
     def reopened(self) -> PicturesSource:
         """Return the same pictures for another reading."""
@@ -292,11 +295,12 @@ def _source(given: Source, rate: float) -> FrameSource:
     )
 
 
-def _picture(path: Path) -> np.ndarray:
+def _picture(path: Path) -> tuple[np.ndarray, list[str]]:
     clip = Clip(path)
     if not clip.is_image:
         raise ClipError(f"{path} is a video and not a picture; give pictures, or one video")
-    return next(iter(clip)).pixels
+    (frame,) = clip
+    return frame.pixels, clip.warnings
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
