@@ -49,6 +49,12 @@ def test_a_table_of_a_perfect_a_late_and_an_empty_localization() -> None:
     late = _table(one=_perfect("gradcam++", 4 / FPS))["default"]
     assert late["onset_error_frames"] == pytest.approx(4) and late["offset_error_frames"] == pytest.approx(4)
     assert late["mAP"]["0.1"] == pytest.approx(1) and late["found"] == 1  # type: ignore[index]
+    assert late["mAP"]["0.3"] > 0 and late["average_mAP"] == pytest.approx(  # type: ignore[index]
+        np.mean([late["mAP"][f"0.{n}"] for n in range(3, 8)])  # type: ignore[index]
+    )
+    later = _table(one=_perfect("gradcam++", 10 / FPS))["default"]
+    assert later["average_mAP"] == pytest.approx(np.mean([later["mAP"][f"0.{n}"] for n in range(3, 8)]))  # type: ignore[index]
+    assert later["mAP"]["0.3"] > later["mAP"]["0.7"]  # type: ignore[index]
     empty = _perfect("gradcam++", 1e6)
     nothing = _table(one=empty)["default"]
     assert nothing["average_mAP"] == 0 and nothing["onset_error_frames"] is None
