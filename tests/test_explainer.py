@@ -653,7 +653,9 @@ def test_rates_that_the_network_does_not_know_are_said(tmp_path: Path) -> None:
         tmp_path / "slow.mkv", frames[:40], pts=[i * 166 for i in range(40)], time_base=Fraction(1, 1000)
     )
     (warning,) = explain(slow).warnings
-    assert "has as few as 6.02 frames a second, and the network was trained at 16; frames are repeated" in warning
+    assert (
+        "its frame rate is as low as 6.02 a second, and the network was trained at 16; frames are repeated" in warning
+    )
 
 
 class Counted(nn.Module):

@@ -211,7 +211,7 @@ def test_a_clip_slower_than_the_network_is_said(frame_rate: float, said: bool) -
     loader = _loader(windowing_of(frame_rate, model.spec, None, None, overlap=2), model, frame_rate)
     list(loader.frames())
     assert loader.warnings() == ((
-        f"array: it has as few as {frame_rate} frames a second, and the network was trained at 10; frames are repeated, "
+        f"array: its frame rate is as low as {frame_rate} a second, and the network was trained at 10; frames are repeated, "
         "and movements between them are not seen",
     ) if said else ())  # fmt: skip
 
@@ -220,7 +220,7 @@ def test_repeated_times_and_one_long_step_are_no_varying_rate() -> None:
     loader = _loader(Windowing(8, 4), _model())
     loader.times = np.cumsum([0.1] * 9 + [0.9] + [0.1] * 12).tolist()
     (note,) = loader.warnings()
-    assert "frames are missing" in note
+    assert "no new frame" in note
     loader.times = [0.0] * 6 + [0.1, 0.2, 0.3, 0.4]
     assert loader.warnings() == ()
 
@@ -253,8 +253,8 @@ def test_a_rate_that_varies_is_said(long: float, said: bool) -> None:
 def test_gaps_are_said(steps: list[float], said: str | None) -> None:
     loader = _loader(Windowing(8, 4, 1, 10.0), _model())
     loader.times = np.concatenate([[0.0], np.cumsum(steps)]).tolist()
-    notes = [note for note in loader.warnings() if "missing" in note]
-    assert len(notes) == (said is not None) and all(f"array: frames are missing {said}" in note for note in notes)
+    notes = [note for note in loader.warnings() if "no new frame" in note]
+    assert len(notes) == (said is not None) and all(f"array: there is no new frame {said}" in note for note in notes)
 
 
 def test_a_network_of_any_rate_and_a_padded_window() -> None:

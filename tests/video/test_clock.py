@@ -54,8 +54,13 @@ def test_there_are_as_many_instants_as_the_clip_lasts(rate: float, own: float, c
 
 
 def test_rates_by_hand() -> None:
-    assert _shown(_steady(5, 25), 30) == [0, 1, 2, 2, 3, 4]  # 0, 33, 67, 100, 133, 167 of 0, 40, 80, 120, 160 ms
-    assert _shown(_steady(10, 60), 24) == [0, 2, 5, 7]  # an instant between two frames shows the first
+    assert _shown(_steady(5, 25), 30) == [0, 1, 2, 3, 3, 4]  # 0, 33, 67, 100, 133, 167 of 0, 40, 80, 120, 160 ms
+    assert _shown(_steady(10, 60), 24) == [
+        0,
+        3,
+        5,
+        8,
+    ]  # an instant between two frames shows the second, as FFmpeg rounds
     assert _shown([(0.0, 0), (0.5, 1), (0.52, 2), (1.0, 3)], 2, last=0.02) == [0, 1, 3]  # the last has its instant
     assert _shown(_steady(8, 8), 16)[:6] == [0, 0, 1, 1, 2, 2]
     ntsc = _shown(_steady(3000, Fraction(30000, 1001)), 30)

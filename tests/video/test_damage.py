@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import numbered, write_video
-from vidcam.video.damage import clips_begun, end_is_missing
+from vidcam.video.damage import bytes_unread, clips_begun, end_is_missing
 from vidcam.video.reader import Clip
 from vidcam.video.source import FrameSource, PicturesSource
 
@@ -167,6 +170,103 @@ def test_a_joined_clip_that_is_decoded_by_the_first_ones_header_is_said(tmp_path
     times, warnings = _read(both)
     assert len(times) > COUNT
     assert any("pictures could be decoded in part only, the first at 2.0" in warning for warning in warnings)
+
+
+def _with_ffmpeg(folder: Path, name: str, *arguments: str) -> Path:
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("no ffmpeg command is here to make the clip")
+    subprocess.run(["ffmpeg", "-v", "error", "-y", *arguments, folder / name], check=True, cwd=folder)
+    return folder / name
+
+
+STILL = ("-f", "lavfi", "-i", "color=gray:s=64x48:r=60:d=120")
+MOVING = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=30:d=3")
+
+
+@pytest.mark.parametrize(("start", "end"), [(None, None), (1.6, 3.0), (3.2, 5.0), (2.5, 4.5), (None, 2.0), (3.0, None)])
+@pytest.mark.parametrize(("suffix", "codec"), [("ts", "mpeg2video"), ("mkv", "libx264"), ("webm", "libvpx")])
+def test_a_stretch_of_joined_clips_is_that_of_a_whole_reading(
+    tmp_path: Path, suffix: str, codec: str, start: float | None, end: float | None
+) -> None:
+    both = tmp_path / f"both.{suffix}"
+    both.write_bytes(_clip(tmp_path, f"a.{suffix}", codec=codec).read_bytes() * 2)
+    whole = [f for f in Clip(both) if (start or 0) <= f.time < (end or 99)]
+    stretch = list(Clip(both, start=start, end=end))
+    assert len(whole) > 5 and [f.time for f in stretch] == [f.time for f in whole]
+    for found, expected in zip(stretch, whole):
+        np.testing.assert_array_equal(found.pixels, expected.pixels)
+
+
+def test_joined_clips_that_are_short(tmp_path: Path) -> None:
+    frames = [numbered(i, *SIZE) for i in range(40)]
+    one = write_video(tmp_path / "a.ts", frames[:12], codec="mpeg2video", pts=[*range(12)], time_base=Fraction(1, 30))
+    (tmp_path / "j.ts").write_bytes(one.read_bytes() * 4)
+    times, warnings = _read(tmp_path / "j.ts")
+    assert len(times) == 48 and any("its clock starts anew 3 times" in warning for warning in warnings)
+    assert (np.diff(times) > 0.03).all() and times[-1] - times[0] < 5
+
+
+@pytest.mark.parametrize(("rate", "options"), [(5, {}), (1, {"bf": "3"}), (30, {"bf": "16", "b_strategy": "0"})])
+def test_b_frames_in_avi_are_no_new_clock(tmp_path: Path, rate: int, options: dict[str, str]) -> None:
+    path = write_video(
+        tmp_path / "a.avi", [numbered(i, *SIZE) for i in range(60)], time_base=Fraction(1, rate), options=options
+    )
+    frames = list(Clip(path))
+    np.testing.assert_allclose([f.time for f in frames], np.arange(60) / float(Clip(path).frame_rate))
+    assert [round((f.pixels[:, :20].mean() - 20) / 8) for f in frames] == [i % 28 for i in range(60)]
+    assert _read(path)[1] == []
+
+
+@pytest.mark.parametrize("sound", [(), ("-f", "lavfi", "-i", "anullsrc=r=48000:d=120", "-c:a", "aac")])
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "avi"])
+def test_a_large_index_is_no_other_clip(tmp_path: Path, suffix: str, sound: tuple[str, ...]) -> None:
+    path = _with_ffmpeg(tmp_path, f"slides.{suffix}", *STILL, *sound, "-c:v", "libx264", "-preset", "ultrafast")
+    assert _read(path)[1] == []
+    path.write_bytes(path.read_bytes() + bytes(range(256)) * 400)
+    assert "of its bytes lie behind its last frame" in _read(path)[1][0]
+
+
+def test_bytes_that_belong_to_no_part(tmp_path: Path) -> None:
+    box = (16).to_bytes(4, "big") + b"free" + bytes(8)
+    long = (1).to_bytes(4, "big") + b"mdat" + (24).to_bytes(8, "big") + bytes(8)
+    chunk = b"RIFF" + (5).to_bytes(4, "little") + bytes(6)
+    for content, container, unread in (
+        (box * 3, MP4, 0), (box + long + box, MP4, 0), (box + long + bytes(50), MP4, 50), (box + box[:9], MP4, 0),
+        (box + bytes(4) + b"mdat" + bytes(90), MP4, 0), (box + b"\x00\x00", MP4, 2),
+        (chunk * 2, "avi", 0), (chunk + b"what is this?", "avi", 13), (chunk[:9], "avi", 0),
+    ):  # fmt: skip
+        (tmp_path / "a").write_bytes(content)
+        assert bytes_unread(tmp_path / "a", container) == unread, content
+
+
+def test_a_late_fragment_misses_nothing(tmp_path: Path) -> None:
+    fragments = ("-g", "30", "-keyint_min", "30", "-sc_threshold", "0", "-f", "dash", "-seg_duration", "1")
+    _with_ffmpeg(tmp_path, "o.mpd", *MOVING, "-c:v", "libx264", *fragments, "-use_timeline", "0")
+    late = tmp_path / "late.mp4"
+    late.write_bytes((tmp_path / "init-stream0.m4s").read_bytes() + (tmp_path / "chunk-stream0-00003.m4s").read_bytes())
+    times, warnings = _read(late)
+    np.testing.assert_allclose(times, 2 + np.arange(30) / 30, atol=1e-4)
+    assert warnings == []
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize(
+    "codec",
+    [("libx264", "-x264-params", "open-gop=1"), ("libx265", "-x265-params", "open-gop=1:bframes=8:log-level=0")],
+)
+def test_cuts_before_an_open_group_of_pictures_miss_nothing(
+    tmp_path: Path, suffix: str, codec: tuple[str, ...]
+) -> None:
+    whole = _with_ffmpeg(tmp_path, "whole.mkv", *MOVING, "-c:v", *codec, "-g", "20")
+    cut = _with_ffmpeg(tmp_path, f"cut.{suffix}", "-ss", "1.1", "-i", str(whole), "-c", "copy")
+    times, warnings = _read(cut)
+    assert len(times) >= 56 and warnings == []
+
+
+def test_pictures_that_theora_repeats(tmp_path: Path) -> None:
+    path = _with_ffmpeg(tmp_path, "a.ogv", *MOVING, "-vf", "fps=16,fps=30", "-c:v", "libtheora", "-q:v", "5")
+    times, warnings = _read(path)
+    assert len(times) >= 35 and times[-1] == pytest.approx(2.93, abs=0.1) and warnings == []
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])

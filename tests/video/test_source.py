@@ -151,3 +151,17 @@ def test_sources_are_sources(tmp_path: Path) -> None:
         assert source_of(source) is source
     with pytest.raises(VidcamError):
         source_of(tmp_path / "nowhere.mp4")
+
+
+@pytest.mark.parametrize("rate", [0, -1, 0.009, 1e6, float("nan"), float("inf"), "25", None])
+def test_frame_rates_that_are_none(rate: Any) -> None:
+    with pytest.raises(SettingsError, match=r"is not valid; give frames per second, from 0\.01 to 1,000,000"):
+        ArraySource(np.zeros((2, 4, 4, 3), np.uint8), rate)
+    if rate is not None:
+        with pytest.raises(SettingsError):
+            source_of(np.zeros((2, 4, 4, 3), np.uint8), rate)
+
+
+def test_slow_frame_rates_are_exact() -> None:
+    times = [frame.time for frame in ArraySource(np.zeros((5, 4, 4, 3), np.uint8), 0.0125)]
+    np.testing.assert_allclose(times, np.arange(5) * 80)

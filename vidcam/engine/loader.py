@@ -194,7 +194,7 @@ class WindowLoader:
         if long < _VARIES * short and len(gaps):
             at = gaps[steps[gaps].argmax()]
             yield (
-                f"{Path(self.source.name).name}: frames are missing in {counted(len(gaps), 'place')}, the longest from "
+                f"{Path(self.source.name).name}: there is no new frame in {counted(len(gaps), 'place')}, the longest from "
                 f"{self.times[at]:.2f} to {self.times[at + 1]:.2f} s; the frame before is held"
             )
 
@@ -208,7 +208,7 @@ class WindowLoader:
         if self.windowing.rate is not None:
             if long * trained > _OFF:
                 yield (
-                    f"{name}: it has as few as {1 / long:.3g} frames a second, and the network was trained at {trained:.3g}; "
+                    f"{name}: its frame rate is as low as {1 / long:.3g} a second, and the network was trained at {trained:.3g}; "
                     "frames are repeated, and movements between them are not seen"
                 )
             return

@@ -268,7 +268,7 @@ def _segment(entry: Mapping[str, Any], path: Path, video: str, remarks: _Remarks
 def _duration(given: Any, video: str, remarks: _Remarks) -> float:
     """Return the duration of a video in seconds, infinite if none is given."""
     duration = _number(given)
-    if duration is None:
+    if duration is None or duration <= 0:
         remarks["video", "without a duration in seconds, against which segments are not checked"].append(
             f"{_short(video)} (duration {shortened(given)})"
         )
@@ -280,7 +280,7 @@ def _duration(given: Any, video: str, remarks: _Remarks) -> float:
 
 def _number(given: Any) -> float | None:
     """Return a number, also from text; None if it is none, not finite, or so large that sums overflow."""
-    if isinstance(given, bool) or not isinstance(given, int | float | str):
+    if isinstance(given, bool) or not isinstance(given, int | float | str) or "_" in str(given):  # Python's 1_000
         return None
     try:
         number = float(given)

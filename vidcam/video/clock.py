@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from math import floor
+from math import ceil, floor
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -11,7 +11,7 @@ T = TypeVar("T")
 EARLIEST = 0.25
 """Seconds that a frame is shown before its own time at most; in a longer gap the frame before it stays, as in players."""
 
-_ROUNDING = 1e-6  # of an instant's number; an instant in the middle between two frames shows the first
+_ROUNDING = 1e-6  # of an instant's number; an instant in the middle between two frames shows the second
 
 
 def at_rate(
@@ -41,7 +41,7 @@ def at_rate(
             begin = seconds
         else:
             middle = max((before[0] + seconds) / 2, seconds - EARLIEST)
-            end = floor((middle - begin) * rate + _ROUNDING) + 1
+            end = ceil((middle - begin) * rate - _ROUNDING)
             yield from _repeated(before, number, end, begin, rate, most)
             number = max(number, end)
         before = seconds, index, frame

@@ -16,7 +16,8 @@ _LONGEST_BEGINNING = 80  # bytes
 _PIECE = 1 << 20
 _TS_PACKETS = ((188, 0), (192, 4), (204, 0))  # bytes of a packet of MPEG-TS, and of its prefix
 _LONGEST_PAGE = 65_307  # bytes of a page of Ogg (RFC 3533)
-_JPEG = {"image2", "jpeg_pipe"}
+_JPEG = {"image2", "jpeg_pipe", "mjpeg"}
+_LONGEST_SCAN = 32 << 20  # bytes
 
 
 def clips_begun(path: Path, container: str, start: int = 0) -> int:
@@ -45,6 +46,39 @@ def clips_begun(path: Path, container: str, start: int = 0) -> int:
     return count + len(beginning.findall(held))
 
 
+SIZED = {"mov,mp4,m4a,3gp,3g2,mj2", "avi"}
+"""Formats that consist of parts with a name and a size: boxes (ISO/IEC 14496-12, 4.2) and chunks of RIFF."""
+
+
+def bytes_unread(path: Path, container: str) -> int:
+    """Return the number of bytes at the end of a file that belong to none of its parts; 0 if the last part is cut off.
+
+    Args:
+        path: the file.
+        container: FFmpeg's name of its format, one of `SIZED`.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with open_regular(path) as file:
+        size, at = file.seek(0, 2), 0
+        while at < size:
+            file.seek(at)
+            header = file.read(16)
+            if container == "avi":
+                length = 8 + int.from_bytes(header[4:8], "little")
+                length += length % 2
+                known = header[:4] in (b"RIFF", b"JUNK", b"idx1", b"LIST")
+            else:
+                length = int.from_bytes(header[:4], "big")
+                length = int.from_bytes(header[8:16], "big") if length == 1 else length or size - at
+                known = len(header) >= 8 and length >= 8 and all(0x20 <= letter < 0xFF for letter in header[4:8])
+            if not known:
+                return size - at
+            at += length
+    return 0
+
+
 def end_is_missing(path: Path, container: str) -> bool:
     """Return True if the end of a file of a format that does not say its length is missing.
 
@@ -62,8 +96,10 @@ def end_is_missing(path: Path, container: str) -> bool:
         return False
     with open_regular(path) as file:
         if container in _JPEG:
-            content = file.read()
-            return content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+            start = file.read(2)
+            file.seek(max(0, file.seek(0, 2) - _LONGEST_SCAN))
+            end = file.read()
+            return start == b"\xff\xd8" and end.rfind(b"\xff\xd9") < end.rfind(b"\xff\xda")
         if container == "gif":
             file.seek(max(0, file.seek(0, 2) - _PIECE))
             return not file.read().rstrip(b"\0").endswith(b";")

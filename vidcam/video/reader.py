@@ -24,7 +24,7 @@ from vidcam.errors import ClipError, counted
 from vidcam.untrusted.files import open_regular
 from vidcam.video.colour import Colour, coded_colour, film_colour
 from vidcam.video.container import audio_stream, open_media, reason_of, video_stream
-from vidcam.video.damage import clips_begun, end_is_missing
+from vidcam.video.damage import SIZED, bytes_unread, clips_begun, end_is_missing
 from vidcam.video.hdr import ToneMapper, tone_mapper
 from vidcam.video.orientation import orientation_of
 
@@ -48,11 +48,18 @@ _NO_CLOCK = {"avi", *_RAW}  # their times are counted from packets
 _TABLES = {"avi", "mov,mp4,m4a,3gp,3g2,mj2", "image2", "gif"}  # formats that count all frames: their rate is right
 _STILL_BRANDS = {"avif", "heic", "heix", "mif1"}  # of HEIF (ISO/IEC 23008-12) with one picture
 _MOST_BEHIND = 1 << 16  # bytes behind the last frame of a file that are usual: an index, tags
+_EDITED = {"mov,mp4,m4a,3gp,3g2,mj2"}  # formats whose edit lists hide frames that the header counts
 _NOTHING_BEHIND = {"gif", "ivf", "yuv4mpegpipe"}  # formats that end with the last frame, but for a few bytes
 _ONE_EACH = {"h264", "hevc"}  # codecs of which each packet holds one picture, if it is not interlaced
 _GAP = 10  # usual steps between two frames that make a gap
 _TO_COMPARE = 48  # packets whose rate is compared with that of the header
-_RESTART = 0.5  # seconds that a clock goes back by when another begins
+_RESTART, _RESTART_STEPS = 1.0, 5  # seconds, or steps, whichever is less, that a clock goes back by when another begins
+_JOINED = {
+    "mpegts",
+    "mpeg",
+    "mxf",
+    "nut",
+}  # formats in which clips are joined, each with its clock: no time can be sought
 _MISSING = 0.25  # seconds at the end that may be missing
 _REORDER = 4  # frames held back while their times are put in order
 _BEFORE = 0.5  # seconds before a stretch at which decoding begins: times near a key frame may be out of order
@@ -147,6 +154,7 @@ class Clip:
             no_clock = self._format in _NO_CLOCK
             self.is_image = _is_picture(container)
         self._step = max(1, round(1 / (self.frame_rate * self.time_base)))
+        self._restart = math.inf if no_clock else min(_RESTART_STEPS * self._step, _RESTART / self.time_base)
         self._shift = 0  # units added to all times: a clock that begins below 0, or is none, begins at 0
         if no_clock or (first.pts or 0) < 0:
             begins = next((pts for _, pts in self._sorted()), 0)
@@ -172,7 +180,7 @@ class Clip:
         last: int | None = None
         for image, pts in self._timed():
             pts += shift
-            if last is not None and last - pts > _RESTART / self.time_base:
+            if last is not None and last - pts > self._restart:
                 shift += last + self._step - pts
                 pts, restarts = last + self._step, restarts + 1
             pts = pts if last is None or pts > last else last + 1
@@ -194,9 +202,11 @@ class Clip:
                     self._resized = f"{size[0]}x{size[1]} at {seconds:.2f} s"
                 yield Frame(index, seconds, pts, self._upright_rgb(image))
                 index += 1
-        notes = [*self._about_pictures(index)]
-        if last is not None:
-            notes += self._about_end(restarts, last - shift + self._step)
+        missing = 0.0
+        if last is not None and not (self._broken or self.is_stretch or restarts):
+            with suppress(OSError, ClipError):  # deleted while it was read
+                missing = self._missing(last - shift + self._step)
+        notes = [*self._about_pictures(index, missing, restarts), *self._about_end(restarts, missing)]
         self.warnings += [f"{self.path.name}: {note}" for note in notes]
         if not index and not self.is_stretch:
             reason = self._broken or "its stream holds no frame"
@@ -225,6 +235,8 @@ class Clip:
 
     def _behind(self) -> int:
         """Return the number of bytes after the last packet of any stream; 0 for few bytes."""
+        if self._format in SIZED:
+            return bytes_unread(self.path, self._format)
         size = self.path.stat().st_size
         usual = 64 if self._format in _NOTHING_BEHIND else max(_MOST_BEHIND, self._reached // 8)
         if not self._reached or size - self._reached <= usual:
@@ -266,8 +278,14 @@ class Clip:
             usual = steps[steps <= _GAP * np.median(steps)]
             return Fraction(len(usual), int(usual.sum())) / stream.time_base
 
-    def _about_pictures(self, frames: int) -> Iterator[str]:
-        """Yield the warnings on the pictures of a reading of that many frames."""
+    def _about_pictures(self, frames: int, missing: float, restarts: int) -> Iterator[str]:
+        """Yield the warnings on the pictures of a reading.
+
+        Args:
+            frames: number of frames read.
+            missing: seconds that are missing at the end.
+            restarts: number of times the clock went back.
+        """
         if not self._orientation.exact:
             yield (
                 "how it is turned cannot be read, or is no turn by quarters; it is shown in the nearest of the eight "
@@ -283,23 +301,20 @@ class Clip:
         announced = 0 if self.is_stretch else self.frames_announced - self._hidden
         if self._broken:
             yield f"{self._broken} after {counted(frames, 'frame')}; what follows is not used"
-        elif frames < announced:
+        elif frames < announced and not (self._format in _EDITED and frames >= self._pictures and not missing):
             yield f"{counted(frames, 'frame')} could be decoded of the {self.frames_announced} its header announces"
         elif self.codec in _ONE_EACH and not self._interlaced and not self.is_stretch and frames < self._pictures:
             yield f"{counted(self._pictures - frames, 'picture')} of {self._pictures} cannot be decoded and are left out"
         if self._faulty:
             first = f"the first at {self._faulty[0]:.2f} s"
             yield f"{counted(len(self._faulty), 'picture')} could be decoded in part only, {first}"
-        if self._damaged and not self._broken:
-            yield f"{counted(self._damaged, 'packet')} cut off or damaged"
+        if self._damaged > restarts and not (
+            self._broken or self.is_stretch
+        ):  # where clips are joined, the count of packets breaks
+            yield f"{counted(self._damaged - restarts, 'packet')} cut off or damaged"
 
-    def _about_end(self, restarts: int, ends: int) -> Iterator[str]:
-        """Yield the warnings on what is missing after the last frame, or lies behind it.
-
-        Args:
-            restarts: number of times the clock went back.
-            ends: time at which the last frame ends on the file's own clock, in units of the time base.
-        """
+    def _about_end(self, restarts: int, missing: float) -> Iterator[str]:
+        """Yield the warnings on what is missing after the last frame, or lies behind it. Arguments as above."""
         if restarts:
             yield (
                 f"its clock starts anew {counted(restarts, 'time')}; the frames behind are carried on from those before, "
@@ -312,7 +327,7 @@ class Clip:
                 yield (
                     f"{counted(unread, 'clip')} of those joined in it cannot be read; give each clip as a file of its own"
                 )
-            elif not restarts and (missing := self._missing(ends)):
+            elif missing:
                 yield f"{missing:.1f} s are missing that its header announces; the file is cut off or damaged"
             elif not restarts and (behind := self._behind()):
                 yield (
@@ -341,7 +356,7 @@ class Clip:
 
     def _timed(self) -> Iterator[tuple[VideoFrame, int]]:
         """Yield frames in their order with their times, from before `start` on."""
-        if self.start is not None:
+        if self.start is not None and self._format not in _JOINED:
             near = self._sorted(round((self.start - _BEFORE) / self.time_base) - self._shift)
             first = next(near, None)
             if first is not None and (first[1] + self._shift) * self.time_base <= self.start:
@@ -353,12 +368,23 @@ class Clip:
     def _sorted(self, near: int | None = None) -> Iterator[tuple[VideoFrame, int]]:
         if self._format in _RAW:
             return ((image, index) for index, image in enumerate(self._decoded()))
-        return _in_order(self._decoded(near), self._step, _RESTART / self.time_base)
+        if self._format == "avi":  # numbers packets in the order of decoding
+            return self._counted(near)
+        return _in_order(self._decoded(near), self._step, self._restart)
+
+    def _counted(self, near: int | None) -> Iterator[tuple[VideoFrame, int]]:
+        """Yield frames paired with the earliest time of the packets that were read before and gave no frame yet."""
+        last = -1
+        for image in self._decoded(near):
+            last = heapq.heappop(self._waiting) if self._waiting else last + 1
+            yield image, last
 
     def _decoded(self, near: int | None = None) -> Iterator[VideoFrame]:
         """Yield all frames, or those from the key frame before a time on, if the container can find it."""
         self._broken, self._hidden, self._damaged, self._ends, self._reached = "", 0, 0, 0, 0
         self._pictures = 0
+        self._waiting: list[int] = []  # times of packets whose pictures are not out yet
+        first: int | None = None  # time of the first picture
         with open_media(self.path) as container:
             stream = self._stream(container)
             stream.thread_type = "AUTO"
@@ -368,13 +394,23 @@ class Clip:
                 coded = 0
                 for packet in container.demux(stream):
                     coded += packet.size > 0
-                    self._pictures += packet.size > 0 and not packet.is_discard
+                    if packet.pts is not None and packet.size and not packet.is_discard:
+                        heapq.heappush(self._waiting, packet.pts)
+                        self._pictures += first is None or packet.pts >= first
                     self._hidden += packet.is_discard  # by an edit list: needed by others, not shown
                     self._damaged += packet.is_corrupt
                     self._reached = max(self._reached, (packet.pos or 0) + packet.size)
                     self._ends = max(self._ends, (packet.pts or 0) + (packet.duration or 0))
-                    yield from packet.decode()
-                if container.format.name == "avi":  # counts frames without bytes, too: the frame before is shown longer
+                    if packet.pts is not None and not packet.size:  # of AVI and Theora: the picture before, once more
+                        continue
+                    for image in packet.decode():
+                        if first is None and image.pts is not None:  # pictures before it lean on some that are cut off
+                            first = image.pts
+                            self._pictures -= sum(pts < first for pts in self._waiting)
+                        if self._format != "avi":
+                            self._waiting.clear()
+                        yield image
+                if container.format.name == "avi":  # counts packets without bytes, too
                     self._hidden += max(0, self._ends - coded)
             except (av.error.FFmpegError, IndexError) as error:  # PyAV's, of a stream that begins on the way
                 self._broken = f"the stream breaks ({reason_of(error)})"
@@ -444,6 +480,8 @@ def _announced_seconds(container: InputContainer, stream: VideoStream) -> tuple[
     The third value is True if the duration is that of the whole file and not of the video alone.
     """
     start = float((stream.start_time or 0) * (stream.time_base or 0))
+    if stream.duration and stream.time_base and not stream.frames and container.format.name in _EDITED:
+        return 0.0, float(stream.duration * stream.time_base), False  # of fragments: FFmpeg gives their end
     if stream.duration and stream.time_base:
         return start, float(stream.duration * stream.time_base), False
     if duration := re.fullmatch(

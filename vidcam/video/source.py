@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
+from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from vidcam.errors import ClipError, SettingsError
+from vidcam.untrusted.text import shortened
 from vidcam.video.colour import BT709, Colour
 from vidcam.video.fetched import FetchedClip
 from vidcam.video.reader import Clip, Frame
@@ -95,8 +97,11 @@ class _Steady:
         self.name, self.frames_announced = name, frames
         self._check(first, 0)
         self.height, self.width = first.shape[:2]
-        if not 0 < frame_rate < 1e6:
-            raise SettingsError(f"frame rate {frame_rate!r} is not valid; give frames per second, above 0")
+        given: object = frame_rate
+        if not isinstance(given, Real) or not 0.01 <= frame_rate < 1e6:
+            raise SettingsError(
+                f"frame rate {shortened(frame_rate)} is not valid; give frames per second, from 0.01 to 1,000,000"
+            )
         self.frame_rate = Fraction(frame_rate).limit_denominator(1001)
         self.time_base = 1 / self.frame_rate
         self.warnings: list[str] = []
@@ -261,7 +266,7 @@ def source_of(given: Source, frame_rate: float | None = None, assumed: float | N
         >>> source_of(np.zeros((8, 4, 6, 3), np.uint8), frame_rate=16).frame_rate
         Fraction(16, 1)
     """
-    rate = frame_rate or assumed or _ASSUMED_RATE
+    rate = frame_rate if frame_rate is not None else assumed or _ASSUMED_RATE
     source = _source(given, rate)
     timed = isinstance(source, Clip)
     if (timed or source is given) and frame_rate is not None:
