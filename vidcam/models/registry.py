@@ -177,7 +177,9 @@ def prepare(network: nn.Module) -> nn.Module:
     """Put a network into evaluation mode and the memory layout of fast convolutions, in place, and return it."""
     network.eval()
     if any(isinstance(module, nn.Conv3d) for module in network.modules()):
-        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        for tensor in [*network.parameters(), *network.buffers()]:
+            if tensor.ndim == 5:  # the format has no other
+                tensor.data = tensor.data.contiguous(memory_format=torch.channels_last_3d)
     return network
 
 
