@@ -130,7 +130,7 @@ def test_networks_with_another_input_and_another_layout(windows: Tensor) -> None
         windows,
         layer="turned",
         target=1,
-        layout=Layout(channels_last=True),
+        layout=Layout("n t h w c"),
         pack=lambda windows: {"windows": windows},
     )
     torch.testing.assert_close(found, class_activation_map(Small().eval(), windows, layer="body", target=1))

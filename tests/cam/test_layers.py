@@ -106,6 +106,6 @@ def test_attention_sees_everything_and_tokens_are_folded() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.block(self.norm(self.patch(x).flatten(2).transpose(1, 2))).mean(1)
 
-    found = space_time_layers(Tokens().eval(), torch.zeros(1, 3, 4, 16, 16), Layout(grid=(2, 4, 4)))
+    found = space_time_layers(Tokens().eval(), torch.zeros(1, 3, 4, 16, 16), Layout("n (t h w) c", (2, 4, 4)))
     assert found["norm"].receptive_field.field == (2, 4, 4) and found["norm"].shape == (8, 2, 4, 4)
     assert found["block"].receptive_field.field is None

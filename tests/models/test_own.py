@@ -73,6 +73,12 @@ def test_a_config_names_a_factory(own: str, tmp_path: Path, clip_path: Path) -> 
     assert found.maps.shape == (24, 16, 16) and found.maps.std() > 0
 
 
+def test_a_layout_in_a_config(own: str, tmp_path: Path) -> None:
+    text = CONFIG.replace("  frames: 4\n", "  frames: 4\n  layout: n (t h w) c\n  grid: [2, 4, 4]\n")
+    spec = read_config(_config(tmp_path, own, text), trusted=True).load().spec
+    assert spec.layout == Layout("n (t h w) c", (2, 4, 4)) and spec.layer == "body.0"
+
+
 def test_no_code_is_run_for_a_config_that_is_not_trusted(own: str, tmp_path: Path, clip_path: Path) -> None:
     (tmp_path / f"{own}.py").write_text("raise SystemExit('this was run')", encoding="utf-8")
     path = _config(tmp_path, own)
@@ -156,7 +162,7 @@ def test_tokens_and_networks_of_frames(tmp_path: Path) -> None:
             return self.fc(tokens.mean(1)), tokens
 
     torch.manual_seed(0)
-    model = own_model(Tokens(), frames=4, layout=Layout(grid=(2, 7, 7)), frame_rate=10)
+    model = own_model(Tokens(), frames=4, layout=Layout("n (t h w) c", (2, 7, 7)), frame_rate=10)
     assert model.spec.layer == "block"
     path = write_video(tmp_path / "clip.mp4", [numbered(i, 48, 64) for i in range(9)])
     assert vidcam.explain(path, model).maps.shape == (9, 7, 7)

@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from vidcam.cam.layout import CHANNELS_FIRST, Layout, tensor_of
+from vidcam.errors import LayerError
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,12 @@ def space_time_layers(network: nn.Module, inputs: Any, layout: Layout = CHANNELS
 
     def watch(name: str) -> Any:
         def note(module: nn.Module, _inputs: Any, output: Any) -> None:
-            fold, tensor = layout.fold(module, output), tensor_of(output)
-            if fold is None or tensor is None:
+            tensor = tensor_of(output)
+            if tensor is None:
+                return
+            try:
+                fold = layout.fold(name, module, output, 1)
+            except LayerError:
                 return
             with torch.utils._python_dispatch._disable_current_modes():
                 _, c, t, h, w = fold(tensor).shape

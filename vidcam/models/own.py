@@ -50,7 +50,7 @@ def own_model(
         layer: default target layer; "auto" takes the last whose output has time and space.
         labels: of the classes, or a file for `vidcam.models.labels.read_labels`; by default numbers.
         name: of the network in explanations; by default the name of its class.
-        layout: order of axes in the layers' output; channels first by default.
+        layout: axes of the layers' output; channels first by default.
         pack: returns the network's input, given windows.
         scores: axes of the class scores in its output: "n c"; or "n t", "n t c", "n c t" for scores of frames.
         probabilities: "softmax"; "sigmoid" if classes do not exclude each other; or a function from scores
