@@ -7,7 +7,7 @@ so that a trunk that is called again, for each frame, records no graph either.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import RLock
 from typing import Any
@@ -16,7 +16,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from vidcam.cam.layout import CHANNELS_FIRST, Fold, Layout, tensor_of, with_tensor
+from vidcam.cam.layout import CHANNELS_FIRST, Fold, Layout, can_be_stacked, tensor_of, with_tensor
 from vidcam.cam.targets import Pattern, ScoreFunction, class_scores
 from vidcam.errors import LayerError, counted, nearest
 
@@ -223,17 +223,6 @@ def _check_calls(name: str, calls: Sequence[tuple[Tensor, Fold]], frames: int) -
             f"explained only where each gives one step in time and their number divides the {counted(frames, 'frame')}; "
             "choose a layer that is called once, such as one around it or behind it"
         )
-
-
-def can_be_stacked(shapes: Collection[tuple[int, ...]], calls: int, frames: int) -> bool:
-    """Return True if the outputs of several calls are steps in time of a window.
-
-    Args:
-        shapes: different shapes of the outputs, (N, C, T, H, W).
-        calls: their number.
-        frames: of the window.
-    """
-    return len(shapes) == 1 and all(shape[2] == 1 for shape in shapes) and frames % calls == 0
 
 
 def module_named(network: nn.Module, name: str) -> nn.Module:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -209,6 +209,17 @@ def with_tensor(output: Any, tensor: Tensor) -> Any:
     if hasattr(output, "_replace"):  # a named tuple
         return output._replace(**{output._fields[0]: tensor})
     return (tensor, *output[1:])
+
+
+def can_be_stacked(shapes: Collection[tuple[int, ...]], calls: int, frames: int) -> bool:
+    """Return True if the outputs of several calls are steps in time of a window.
+
+    Args:
+        shapes: different shapes of the outputs, (N, C, T, H, W).
+        calls: their number.
+        frames: of the window.
+    """
+    return len(shapes) == 1 and all(shape[2] == 1 for shape in shapes) and frames % calls == 0
 
 
 def _grid_beside(output: Any) -> tuple[int, int, int] | None:
