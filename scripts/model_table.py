@@ -62,7 +62,7 @@ def oracle(model: Model, layers: list[str]) -> float:
     for layer in layers:
         with captured(network, [layer], window, layout=spec.layout, pack=spec.pack) as capture:
             score = _score(capture.output)[0]
-            ((leaf, fold),) = capture._kept.values()
+            ((leaf, fold),) = capture._kept[layer]
             gradient = capture.gradients(score[None])[layer]
             alpha = gradcam_plus_plus_alpha(capture.activations[layer].clamp(min=0), gradient)
             sums = fold(leaf.detach()).clamp(min=0).sum((2, 3, 4))

@@ -62,10 +62,12 @@ _OWN = "model: {factory: 'a:b', preprocess: {resize: 2, crop: [1, 2], mean: [0, 
         ("model: {factory: 'a:b', frames: 1000000000000}", r"model\.frames"),
         ("model: {factory: 'a:b', frame_rate: .inf}", r"model\.frame_rate"),
         ("model: {factory: 'a:b', grid: [1, -1, 1]}", r"model\.grid\.1"),
+        ("model: {factory: 'a:b', layout: n c}", "the layout 'n c' is not understood"),
+        ("model: {factory: 'a:b', grid: [1, 2, 3]}", r"the grid \(1, 2, 3\) has no layout"),
         ("x" * 900 + ": 1", "there is no setting 'xxx"),
         ("layer: [" + "a," * 500 + "]", "layer: Input should be a valid string"),
     ],
-    ids=range(12),
+    ids=range(14),
 )
 def test_values_that_cannot_be_are_shown_in_a_short_line(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "a.yaml").write_text(text)

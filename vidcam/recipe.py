@@ -12,7 +12,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from typing_extensions import Self, TypedDict
 
 from vidcam.errors import SettingsError, nearest, one_of
@@ -186,8 +186,17 @@ class OwnModelConfig(BaseModel):
     layer: str = "auto"
     scores: Literal["n c", "n t", "n t c", "n c t"] = "n c"
     probabilities: Literal["auto", "softmax", "sigmoid"] = "auto"
-    channels_last: bool = False
-    grid: tuple[Cells, Cells, Cells] | None = None
+    layout: str | None = Field(default=None, max_length=64)
+    grid: tuple[Cells, Cells, Cells] | None = Field(default=None, validate_default=True)
+
+    @field_validator("grid")
+    @classmethod
+    def _layout_exists(cls, grid: tuple[int, int, int] | None, info: ValidationInfo) -> tuple[int, int, int] | None:
+        from vidcam.cam.layout import Layout  # torch
+
+        if "layout" in info.data:  # or it had no valid value
+            Layout(info.data["layout"], grid)
+        return grid
 
 
 class ExplainConfig(Recipe):
@@ -230,7 +239,7 @@ class ExplainConfig(Recipe):
             layer=own.layer,
             labels=self.labels,
             name=own.factory,
-            layout=Layout(own.channels_last, own.grid),
+            layout=Layout(own.layout, own.grid),
             scores=own.scores,
             probabilities=own.probabilities,
             weights=self.weights,

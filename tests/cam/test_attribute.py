@@ -5,10 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from einops import rearrange
 from scipy.ndimage import map_coordinates
 from torch import Tensor, nn
 
-from vidcam.cam.attribute import class_activation_map
+from vidcam.cam.attribute import class_activation_map, class_activation_maps
 from vidcam.cam.capture import captured
 from vidcam.cam.layout import Layout
 from vidcam.cam.methods import METHODS
@@ -130,7 +131,80 @@ def test_networks_with_another_input_and_another_layout(windows: Tensor) -> None
         windows,
         layer="turned",
         target=1,
-        layout=Layout(channels_last=True),
+        layout=Layout("n t h w c"),
         pack=lambda windows: {"windows": windows},
     )
     torch.testing.assert_close(found, class_activation_map(Small().eval(), windows, layer="body", target=1))
+
+
+def _positive(network: nn.Module) -> nn.Module:
+    """The network with positive weights, so that every position it sees speaks for the class."""
+    for parameter in network.parameters():
+        nn.init.uniform_(parameter, 0.1, 1)
+    return network.eval()
+
+
+class FramesInTheBatch(nn.Module):
+    """A 2D network on every frame, each a row of the batch; the score is that of one frame, or of all."""
+
+    def __init__(self, seen: int | None) -> None:
+        super().__init__()
+        self.conv, self.fc, self.seen = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4, 3), seen
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, _, t, _, _ = x.shape
+        scores = self.fc(self.conv(x.transpose(1, 2).flatten(0, 1)).relu().mean((2, 3)))
+        return scores if self.seen is None else scores.view(n, t, 3)[:, self.seen]
+
+
+@pytest.mark.parametrize("seen", [0, 2, 3])
+def test_frames_in_the_batch_have_their_own_time(windows: Tensor, seen: int) -> None:
+    torch.manual_seed(3)
+    network = _positive(FramesInTheBatch(seen))
+    heat = class_activation_map(
+        network, windows, layer="conv", target=0, method="gradcam++t", layout=Layout("(n t) c h w")
+    ).sum((2, 3))
+    assert heat.shape == (2, 4) and (heat[:, seen] >= 0.9 * heat.sum(1)).all() and (heat.sum(1) > 0).all()
+
+
+def test_frames_in_the_batch_are_refused_without_their_layout(windows: Tensor) -> None:
+    network = FramesInTheBatch(0).eval()
+    with pytest.raises(LayerError, match=r"'n c h w' wants 2 in place of 8; .*give the layout '\(n t\) c h w'"):
+        class_activation_map(network, windows, layer="conv", target=0)
+    with pytest.raises(TargetError, match="scores of 8 rows for 2 windows; wrap it so that it gives one row for each"):
+        class_activation_map(
+            FramesInTheBatch(None).eval(), windows, layer="conv", target=0, layout=Layout("(n t) c h w")
+        )
+
+
+class Tokens(nn.Module):
+    """Patches of a frame by themselves, in an order; the score reads the tokens of one time and place."""
+
+    def __init__(self, pattern: str, place: tuple[int, int, int], others: int) -> None:
+        super().__init__()
+        self.patch, self.block, self.fc = nn.Conv3d(3, 6, 2, 2), nn.Linear(6, 6), nn.Linear(6, 3)
+        self.pattern, self.place, self.others = pattern, place, others
+
+    def forward(self, x: Tensor) -> Tensor:
+        patches = self.patch(x)
+        _, _, t, h, w = patches.shape
+        tokens = rearrange(patches, f"n c t h w -> {self.pattern}")
+        tokens = self.fc(self.block(torch.cat([tokens[:, : self.others], tokens], 1)).relu())
+        rest = rearrange(tokens[:, self.others :], f"{self.pattern} -> n c t h w", t=t, h=h, w=w, n=len(x))
+        i, j, k = self.place
+        return rest[:, :, i, j, k]
+
+
+@pytest.mark.parametrize("pattern", ["n (t h w) c", "n (h w t) c", "(n t) (h w) c"])
+@pytest.mark.parametrize("place", [(0, 0, 0), (1, 2, 1), (1, 0, 3)])
+@pytest.mark.parametrize("others", [0, 1])
+def test_the_token_that_the_score_reads_has_the_heat(
+    windows: Tensor, pattern: str, place: tuple[int, int, int], others: int
+) -> None:
+    torch.manual_seed(5)
+    network, layout = _positive(Tokens(pattern, place, others)), Layout(pattern, (2, 3, 4))
+
+    with captured(network, ["block"], windows, layout=layout) as capture:
+        heat = class_activation_maps(capture, lambda scores: scores[:, 1], ["hirescam"])["hirescam", "block"]
+    assert heat.shape == (2, 2, 3, 4)
+    assert (heat[(slice(None), *place)] >= 0.9 * heat.sum((1, 2, 3))).all() and (heat.sum((1, 2, 3)) > 0).all()

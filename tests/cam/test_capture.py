@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from tests.conftest import only
 from vidcam.cam.capture import captured
-from vidcam.cam.methods import gradcam_plus_plus
+from vidcam.cam.methods import gradcam_plus_plus, gradcam_plus_plus_in_time
 from vidcam.errors import LayerError
 
 
@@ -73,15 +73,10 @@ class Shared(nn.Module):
         return self.fc(x.mean((2, 3, 4)))
 
 
-def test_the_last_call_of_a_shared_module_is_explained() -> None:
-    torch.manual_seed(0)
-    network, x = Shared().eval(), torch.randn(1, 3, 4, 6, 6)
-    first = torch.relu(network.first(x))
-    last = torch.relu(network.second(first) + first).detach()
-    with captured(network, ["relu"], x) as capture:
-        torch.testing.assert_close(only(capture.activations), last)
-        gradient = only(capture.gradients(capture.output[:, 1]))
-    torch.testing.assert_close(gradient, (network.fc.weight[1].detach() / 144).view(1, 4, 1, 1, 1).expand_as(last))
+def test_calls_of_a_module_that_are_no_steps_in_time_are_refused() -> None:
+    told = r"'relu' is called 2 times in one pass, and gives \(N, C, T, H, W\) of \(1, 4, 4, 6, 6\); .*the 4 frames; choose"
+    with pytest.raises(LayerError, match=told), captured(Shared().eval(), ["relu"], torch.randn(1, 3, 4, 6, 6)):
+        pass
 
 
 def test_channels_last_and_half_precision_give_the_same_map() -> None:
@@ -163,7 +158,7 @@ def test_several_layers_side_by_side_and_one_behind_the_other() -> None:
 
 def test_a_score_of_one_pathway_alone() -> None:
     with captured(TwoPathways().eval(), ["slow", "fast"], torch.randn(1, 3, 2, 4, 4), pack=lambda x: [x, x]) as capture:
-        slow = capture._kept["slow"][0]
+        slow = capture._kept["slow"][0][0]
         with pytest.raises(LayerError, match="the score does not depend on layer 'fast'"):
             capture.gradients(slow.sum((1, 2, 3, 4)))
 
@@ -232,3 +227,124 @@ def test_names_near_a_layer_that_is_none() -> None:
     told = r"there is no layer 'konv'; nearest: conv; its convolutions are conv$"
     with pytest.raises(LayerError, match=told), captured(TwoOutputs().eval(), ["konv"], torch.rand(1, 3, 2, 2, 2)):
         pass
+
+
+class FrameByFrame(nn.Module):
+    """A CNN run on each frame in turn, and a recurrent head that reads its features; the score sees one frame alone."""
+
+    def __init__(self, seen: int | None = None) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.gru = nn.GRU(4, 5, batch_first=True)
+        self.fc = nn.Linear(5, 2)
+        self.seen = seen
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = [self.conv(frame).relu().mean((2, 3)) for frame in x.unbind(2)]
+        if self.seen is not None:
+            return self.fc(self.gru(steps[self.seen][:, None])[0][:, 0])
+        return self.fc(self.gru(torch.stack(steps, 1))[0][:, -1])
+
+
+def test_calls_for_each_frame_are_stacked_over_time() -> None:
+    torch.manual_seed(3)
+    network, x = FrameByFrame().double().eval(), torch.randn(2, 3, 5, 6, 6, dtype=torch.float64)
+    leaves = [network.conv(frame).detach().requires_grad_(True) for frame in x.unbind(2)]
+    features = torch.stack([leaf.relu().mean((2, 3)) for leaf in leaves], 1)
+    score = network.fc(network.gru(features)[0][:, -1])[:, 1].sum()
+    expected = torch.stack(torch.autograd.grad(score, leaves), 2)
+    with captured(network, ["conv"], x) as capture:
+        assert torch.equal(capture.activations["conv"], torch.stack([leaf.detach() for leaf in leaves], 2))
+        torch.testing.assert_close(capture.gradients(capture.output[:, 1])["conv"], expected)
+    assert (expected.abs().sum((1, 3, 4)) > 0).all()
+
+
+@pytest.mark.parametrize("seen", [0, 3, 7])
+def test_only_the_frame_that_the_score_reads_has_heat(seen: int) -> None:
+    torch.manual_seed(4)
+    network = FrameByFrame(seen).eval()
+    with captured(network, ["conv"], torch.rand(2, 3, 8, 6, 6)) as capture:
+        score = capture.output[:, 0] * torch.sign(capture.gradients(capture.output[:, 0])["conv"].sum((1, 2, 3, 4)))
+        heat = gradcam_plus_plus_in_time(capture.activations["conv"], capture.gradients(score)["conv"])
+    mass = heat.sum((2, 3))
+    assert mass.shape == (2, 8) and (mass[:, seen] > 0.9 * mass.sum(1)).all() and (mass.sum(1) > 0).all()
+
+
+class Recurrent(nn.Module):
+    """A convolution that is applied again to its own state: each call depends on those before."""
+
+    def __init__(self, again: int = 1) -> None:
+        super().__init__()
+        self.cell, self.again = nn.Conv2d(5, 2, 3, padding=1), again
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = torch.zeros(len(x), 2, *x.shape[3:], dtype=x.dtype)
+        for frame in x[:, :, : x.shape[2] // self.again].unbind(2):
+            state = self.cell(torch.cat([frame, state], 1)).tanh()
+        return state.mean((2, 3))
+
+
+def test_steps_of_a_recurrence_have_their_whole_gradient() -> None:
+    torch.manual_seed(5)
+    network, x = Recurrent().double().eval(), torch.randn(1, 3, 4, 5, 5, dtype=torch.float64)
+    outputs: list[Tensor] = []
+    handle = network.cell.register_forward_hook(lambda m, i, o: outputs.append(o))
+    score = network(x)[:, 1].sum()
+    handle.remove()
+    expected = torch.stack(torch.autograd.grad(score, outputs), 2)
+    with captured(network, ["cell"], x) as capture:
+        torch.testing.assert_close(capture.gradients(capture.output[:, 1])["cell"], expected)
+    with pytest.raises(LayerError, match="called 2 times"), captured(Recurrent(2).double(), ["cell"], x):
+        pass
+
+
+class Siamese(nn.Module):
+    """One layer called on two halves of the window."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv3d(3, 4, 3, padding=1), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(torch.cat([self.conv(half).relu().mean((2, 3, 4)) for half in x.chunk(2, 2)], 1))
+
+
+def test_a_siamese_layer_over_time_is_refused() -> None:
+    told = r"'conv' is called 2 times in one pass, .*choose a layer that is called once"
+    with pytest.raises(LayerError, match=told), captured(Siamese().eval(), ["conv"], torch.rand(1, 3, 4, 5, 5)):
+        pass
+
+
+def test_parameters_take_gradients_again_after_it_and_no_other() -> None:
+    network = _network()
+    network[0].weight.requires_grad_(False)
+    seen: list[bool] = []
+    network[5].register_forward_hook(lambda m, i, o: seen.append(network[3].weight.requires_grad))
+    with captured(network, ["3"], torch.randn(1, 3, 4, 6, 6)):
+        assert seen == [False]
+    assert [p.requires_grad for p in network[0].parameters()] == [False, True]
+    assert all(p.requires_grad for p in network[3].parameters())
+
+
+class ChangedInPlace(nn.Module):
+    """Changes the target layer's input, which is its output too, and the layer's output, in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.drop, self.fc = nn.Conv3d(3, 4, 3, padding=1), nn.Dropout(), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        y = self.drop(x)
+        x += 5
+        y *= 2
+        return self.fc(y.mean((2, 3, 4)))
+
+
+def test_what_is_changed_in_place_after_the_layer_is_captured_as_it_was() -> None:
+    torch.manual_seed(6)
+    network, x = ChangedInPlace().eval(), torch.randn(1, 3, 4, 6, 6)
+    with captured(network, ["drop"], x) as capture:
+        torch.testing.assert_close(capture.activations["drop"], network.conv(x).detach())
+        gradient = capture.gradients(capture.output[:, 1])["drop"]
+    torch.testing.assert_close(gradient, (network.fc.weight[1].detach() / 72).view(1, 4, 1, 1, 1).expand_as(gradient))

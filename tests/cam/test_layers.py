@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vidcam.cam.layers import space_time_layers
+from vidcam.cam.layers import last_layer, space_time_layers
 from vidcam.cam.layout import Layout
+from vidcam.errors import LayerError
 from vidcam.models.registry import load_model
 
 
@@ -57,7 +58,7 @@ class Pools(nn.Module):
 
 def test_pools_by_hand() -> None:
     found = space_time_layers(Pools().eval(), torch.zeros(1, 3, 4, 15, 10))
-    assert list(found) == ["dilated", "plain", "twice", "narrow", "longer", "wide", "behind"]
+    assert list(found) == ["dilated", "plain", "narrow", "longer", "wide", "behind"]  # not "twice"
     assert [found["plain"].kind, found["narrow"].kind] == ["AvgPool3d", "Identity"]
     assert found["dilated"].receptive_field.field == (2, 4, 3) and found["dilated"].shape == (3, 3, 12, 8)
     assert found["plain"].receptive_field.field == (2, 5, 4) and found["plain"].receptive_field.stride == (1, 2, 2)
@@ -106,6 +107,84 @@ def test_attention_sees_everything_and_tokens_are_folded() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.block(self.norm(self.patch(x).flatten(2).transpose(1, 2))).mean(1)
 
-    found = space_time_layers(Tokens().eval(), torch.zeros(1, 3, 4, 16, 16), Layout(grid=(2, 4, 4)))
+    found = space_time_layers(Tokens().eval(), torch.zeros(1, 3, 4, 16, 16), Layout("n (t h w) c", (2, 4, 4)))
     assert found["norm"].receptive_field.field == (2, 4, 4) and found["norm"].shape == (8, 2, 4, 4)
     assert found["block"].receptive_field.field is None
+
+
+class Transformer(nn.Module):
+    """A patch embedding, a class token and blocks on tokens; pools them, or reads the class token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = nn.Conv3d(3, 8, (2, 4, 4), (2, 4, 4))
+        self.block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.fc = nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.patch(x).flatten(2).transpose(1, 2)
+        return self.fc(self.block(torch.cat([tokens[:, :1], tokens], 1)).mean(1))
+
+
+class Frames(nn.Module):
+    """A 2D network on frames in the rows of the batch, and a recurrent head of features in time."""
+
+    def __init__(self, tokens: bool) -> None:
+        super().__init__()
+        self.stem = nn.Conv3d(3, 4, 3, padding=1)
+        self.conv, self.tokens = nn.Conv2d(4, 6, 3, 2), tokens
+        self.norm = nn.LayerNorm(6)
+        self.gru, self.fc = nn.GRU(6, 6, batch_first=True), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, _, t, _, _ = x.shape
+        x = self.conv(self.stem(x).transpose(1, 2).flatten(0, 1))
+        x = self.norm(x.flatten(2).transpose(1, 2)).mean(1) if self.tokens else x.mean((2, 3))
+        return self.fc(self.gru(x.view(n, t, 6))[0]).mean(1)
+
+
+@pytest.mark.parametrize(
+    ("network", "told"),
+    [
+        (Transformer(), r"'block.norm2' gives what may be tokens .*\(1, 65, 8\), L = 65, .*'n \(t h w\) c' with"),
+        (Frames(tokens=False), r"'conv' gives the frames in the rows of the batch, \(8, 6, 7, 7\), .*'\(n t\) c h w'"),
+        (Frames(tokens=True), r"'norm' gives what may be tokens .*\(8, 49, 6\), L = 49, .*'\(n t\) \(h w\) c' with"),
+    ],
+)
+def test_the_last_layer_is_none_before_others_that_are_not_read(network: nn.Module, told: str) -> None:
+    with pytest.raises(LayerError, match=told):
+        last_layer(network.eval(), torch.zeros(1, 3, 8, 16, 16), Layout(), 8)
+
+
+@pytest.mark.parametrize(
+    ("network", "layout", "expected"),
+    [
+        (Transformer(), Layout("n (t h w) c", (4, 4, 4)), "block"),
+        (Frames(tokens=False), Layout("(n t) c h w"), "conv"),
+        (Frames(tokens=True), Layout("(n t) (h w) c", (8, 7, 7)), "norm"),
+        (Branches(), Layout(), "join"),
+    ],
+)
+def test_the_last_layer_in_a_layout(network: nn.Module, layout: Layout, expected: str) -> None:
+    assert last_layer(network.eval(), torch.zeros(1, 3, 8, 16, 16), layout, 8) == expected
+
+
+class FrameByFrame(nn.Module):
+    """Runs a 2D network on each frame in turn; scores frames."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.relu = nn.Conv2d(3, 4, 3, padding=1), nn.ReLU()
+        self.norm, self.fc = nn.LayerNorm(4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = [self.relu(self.relu(self.conv(frame)) - 0.1).mean((2, 3)) for frame in x.unbind(2)]
+        return self.fc(self.norm(torch.stack(steps, 1)))
+
+
+def test_layers_called_for_each_frame_have_its_steps_and_one_called_otherwise_is_left_out() -> None:
+    network, x = FrameByFrame().eval(), torch.zeros(1, 3, 8, 6, 5)
+    found = space_time_layers(network, x, frames=8)
+    assert list(found) == ["conv"] and found["conv"].shape == (4, 8, 6, 5)
+    assert last_layer(network, x, Layout(), 8) == "conv"
+    assert space_time_layers(network, x) == {}

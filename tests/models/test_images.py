@@ -22,7 +22,7 @@ def test_the_names_are_those_whose_layer_is_known() -> None:
     found = names()
     assert {"resnet50", "vgg16", "convnext_tiny", "swin_t"} <= set(found)
     assert all(default_layer(name) for name in found) and not {"vit_b_16", "r3d_18"} & set(found)
-    assert layout("swin_t").channels_last and not layout("resnet18").channels_last
+    assert (layout("swin_t").pattern, layout("resnet18").pattern) == ("n h w c", None)
 
 
 def test_a_window_of_one_frame_is_a_picture() -> None:

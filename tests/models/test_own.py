@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -71,6 +72,12 @@ def test_a_config_names_a_factory(own: str, tmp_path: Path, clip_path: Path) -> 
     found = vidcam.explain(clip_path, model, settings.target)
     assert found.model == f"{own}:build" and found.target.label == "wave"
     assert found.maps.shape == (24, 16, 16) and found.maps.std() > 0
+
+
+def test_a_layout_in_a_config(own: str, tmp_path: Path) -> None:
+    text = CONFIG.replace("  frames: 4\n", "  frames: 4\n  layout: n (t h w) c\n  grid: [2, 4, 4]\n")
+    spec = read_config(_config(tmp_path, own, text), trusted=True).load().spec
+    assert spec.layout == Layout("n (t h w) c", (2, 4, 4)) and spec.layer == "body.0"
 
 
 def test_no_code_is_run_for_a_config_that_is_not_trusted(own: str, tmp_path: Path, clip_path: Path) -> None:
@@ -156,7 +163,7 @@ def test_tokens_and_networks_of_frames(tmp_path: Path) -> None:
             return self.fc(tokens.mean(1)), tokens
 
     torch.manual_seed(0)
-    model = own_model(Tokens(), frames=4, layout=Layout(grid=(2, 7, 7)), frame_rate=10)
+    model = own_model(Tokens(), frames=4, layout=Layout("n (t h w) c", (2, 7, 7)), frame_rate=10)
     assert model.spec.layer == "block"
     path = write_video(tmp_path / "clip.mp4", [numbered(i, 48, 64) for i in range(9)])
     assert vidcam.explain(path, model).maps.shape == (9, 7, 7)
@@ -164,5 +171,30 @@ def test_tokens_and_networks_of_frames(tmp_path: Path) -> None:
 
 def test_a_network_without_space_and_time() -> None:
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * 1 * 8 * 8, 2))
-    with pytest.raises(ModelError, match="no layer whose output has time and space"):
+    with pytest.raises(ModelError, match="no layer's output has time and space"):
         own_model(flat, frames=1, preprocess=vidcam.Preprocess(8, (8, 8), (0.0,) * 3, (1.0,) * 3))
+
+
+class FramesInTheBatch(nn.Module):
+    """A 2D network on every frame as a row of the batch, (N, 3, T, H, W) to scores of frames."""
+
+    def __init__(self, pooled: bool) -> None:
+        super().__init__()
+        self.conv, self.fc, self.pooled = nn.Conv2d(3, 4, 3, 2), nn.Linear(4, 2), pooled
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, _, t, _, _ = x.shape
+        scores = self.fc(self.conv(x.transpose(1, 2).flatten(0, 1)).relu().mean((2, 3)))
+        return scores.view(n, t, 2).mean(1) if self.pooled else scores
+
+
+def test_scores_of_frames_in_the_batch_are_refused_and_their_mean_is_explained() -> None:
+    told = "gives scores of 16 rows for one window of 16 frames; wrap it .* the mean over its frames"
+    with pytest.raises(ModelError, match=told):
+        own_model(FramesInTheBatch(pooled=False))
+    with pytest.raises(ModelError, match=r"FramesInTheBatch: layer 'conv' gives the frames .*give their layout"):
+        own_model(FramesInTheBatch(pooled=True))
+    model = own_model(FramesInTheBatch(pooled=True), layout=Layout("(n t) c h w"))
+    assert model.spec.layer == "conv"
+    found = vidcam.explain(np.zeros((20, 40, 40, 3), np.uint8), model, 1, frame_rate=10)
+    assert found.maps.shape == (20, 55, 55)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from vidcam.errors import ModelError
-from vidcam.models.registry import image_model_names, load_model, model_names, spec_named
+from vidcam.models.registry import image_model_names, load_model, model_names, prepare, spec_named
 from vidcam.playground.networks import bundled_weights
 
 
@@ -91,3 +92,11 @@ def test_other_packages_add_models(monkeypatch: pytest.MonkeyPatch) -> None:
         spec_named("broken")
     with pytest.raises(ModelError, match="does not load"):
         spec_named("text")
+
+
+def test_convolutions_over_three_dimensions_and_two_in_one_network() -> None:
+    network = nn.Sequential(nn.Conv3d(3, 4, 3), nn.Conv2d(4, 4, 3)).train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    found = prepare(network).state_dict()
+    assert not network.training and all(torch.equal(found[name], before[name]) for name in before)
+    assert found["0.weight"].is_contiguous(memory_format=torch.channels_last_3d)

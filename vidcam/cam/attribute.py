@@ -58,6 +58,11 @@ def class_activation_map(
             score = target
         else:
             scores = class_scores(capture.output)
+            if len(scores) != len(windows):
+                raise TargetError(
+                    f"the network gives scores of {counted(len(scores), 'row')} for {counted(len(windows), 'window')}; "
+                    "wrap it so that it gives one row for each, such as the mean over frames"
+                )
             if target is not None and not 0 <= target < scores.shape[1]:
                 raise TargetError(
                     f"class index {target} is out of range; the network has {counted(scores.shape[1], 'class')}"

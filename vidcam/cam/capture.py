@@ -1,13 +1,14 @@
 """Activations and gradients at target layers, at little more than the cost of a plain forward pass.
 
 The layers up to the first target (the trunk) run without recording a graph. The activation is detached there and
-becomes a leaf: only the layers after it (the head) are recorded and differentiated.
+becomes a leaf: only the layers after it (the head) are recorded and differentiated. Parameters are constants meanwhile,
+so that a trunk that is called again, for each frame, records no graph either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import RLock
 from typing import Any
 
@@ -15,9 +16,9 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from vidcam.cam.layout import CHANNELS_FIRST, Fold, Layout, tensor_of
+from vidcam.cam.layout import CHANNELS_FIRST, Fold, Layout, can_be_stacked, tensor_of, with_tensor
 from vidcam.cam.targets import Pattern, ScoreFunction, class_scores
-from vidcam.errors import LayerError, nearest
+from vidcam.errors import LayerError, counted, nearest
 
 _ONE_AT_A_TIME = RLock()
 
@@ -35,14 +36,16 @@ class Capture:
         self.output: Any = None
         self._pattern = pattern
         self._windows, self._run = windows, run
-        self._kept: dict[str, tuple[Tensor, Fold]] = {}
+        self._kept: dict[str, list[tuple[Tensor, Fold]]] = {}  # one for each call
         self._cumulants: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
         self._watching = True
 
     @property
     def activations(self) -> dict[str, Tensor]:
         """Output of each layer by its name, (N, C, T, H, W)."""
-        return {name: fold(kept.detach()) for name, (kept, fold) in self._kept.items()}
+        return {
+            name: torch.cat([fold(tensor.detach()) for tensor, fold in calls], 2) for name, calls in self._kept.items()
+        }
 
     def gradients(self, scores: Tensor) -> dict[str, Tensor]:
         """Return the gradient of each window's score by its activation, dS/dA; can be called many times.
@@ -61,15 +64,22 @@ class Capture:
                 "the output does not depend on the target layer through operations that can be differentiated; "
                 "choose a layer that the score is computed from, and a model that does not switch gradients off"
             )
-        kept = [tensor for tensor, _ in self._kept.values()]
-        found = torch.autograd.grad(scores.sum(), kept, retain_graph=True, allow_unused=True)
+        kept = [tensor for calls in self._kept.values() for tensor, _ in calls]
+        found = iter(torch.autograd.grad(scores.sum(), kept, retain_graph=True, allow_unused=True))
         gradients = {}
-        for (name, (_, fold)), gradient in zip(self._kept.items(), found):
-            if gradient is None:
+        for name, calls in self._kept.items():
+            of_calls = [next(found) for _ in calls]
+            if all(gradient is None for gradient in of_calls):
                 raise LayerError(
                     f"the score does not depend on layer {name!r}; choose a layer that it is computed from"
                 )
-            gradients[name] = fold(gradient)
+            gradients[name] = torch.cat(
+                [
+                    fold(torch.zeros_like(tensor) if gradient is None else gradient)
+                    for (tensor, fold), gradient in zip(calls, of_calls)
+                ],
+                2,
+            )
         return gradients
 
     def cumulants(self, layer: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -137,9 +147,10 @@ def captured(
 ) -> Iterator[Capture]:
     """Run a network on windows and yield a `Capture` of the tensors that a class activation map needs.
 
-    If a module is called several times in one pass, its last call is captured. The network can be in any dtype and
-    memory format; rectifiers that work in place after a layer do not change the captured activation. Hooks and the
-    gradient mode are restored when the `with` ends, also by an exception.
+    The outputs of a module that is called once for each frame, or for each part of several frames, are stacked over
+    time in the order of the calls. The network can be in any dtype and memory format; operations that work in place
+    after a layer do not change the captured activation. Hooks, the gradient mode and the parameters' are restored when
+    the `with` ends, also by an exception.
 
     Args:
         network: in evaluation mode.
@@ -151,7 +162,8 @@ def captured(
         pattern: axes of the class scores in the network's output.
 
     Raises:
-        LayerError: there is no such layer, it is not called, or its output is not (N, C, T, H, W) by the layout.
+        LayerError: there is no such layer; it is not called, or several times, but not for parts of the window; or its
+            output is not (N, C, T, H, W) by the layout.
     """
     capture = Capture(windows, lambda windows: network(pack(windows)), pattern)
 
@@ -159,34 +171,58 @@ def captured(
         def keep(module: nn.Module, _inputs: Any, output: Any) -> Any:
             if not capture._watching:
                 return None
+            windows_given = len(windows)
             if cut is not None and isinstance(output, Tensor):
                 output = cut(output)
-            fold, tensor = layout.fold(module, output), tensor_of(output)
-            if fold is None or tensor is None:
-                raise LayerError(f"layer {name!r} gives {_described(output)}; a (N, C, T, H, W) tensor is needed")
+                windows_given = len(output)
+            fold, tensor = layout.fold(name, module, output, windows_given), tensor_of(output)
+            assert tensor is not None  # or it had no fold
             torch.set_grad_enabled(True)
-            kept = tensor if tensor.requires_grad else tensor.detach().requires_grad_(True)
-            capture._kept[name] = kept, fold
-            return kept.clone() if isinstance(output, Tensor) else (kept.clone(), *output[1:])
+            # A copy: a layer may give its input itself, which the network may change in place.
+            kept = tensor.clone() if tensor.requires_grad else tensor.detach().clone().requires_grad_(True)
+            capture._kept.setdefault(name, []).append((kept, fold))
+            return with_tensor(output, kept.clone())
 
         return keep
 
-    handles = []
-    _ONE_AT_A_TIME.acquire()  # another thread's run of the network would be kept, too
-    try:
+    with ExitStack() as restored:
+        restored.enter_context(_ONE_AT_A_TIME)  # another thread's run of the network would be kept, too
+        restored.enter_context(_constant([p for p in network.parameters() if p.requires_grad]))
+        for name in dict.fromkeys(layers):
+            restored.callback(module_named(network, name).register_forward_hook(keeper(name)).remove)
+        restored.enter_context(torch.no_grad())
+        capture.output = network(pack(windows))
         for name in layers:
-            handles.append(module_named(network, name).register_forward_hook(keeper(name)))
-        with torch.no_grad():
-            capture.output = network(pack(windows))
-            for name in layers:
-                if name not in capture._kept:
-                    raise LayerError(f"layer {name!r} is not called when the network runs; choose another")
-            torch.set_grad_enabled(True)
-            yield capture
+            if name not in capture._kept:
+                raise LayerError(f"layer {name!r} is not called when the network runs; choose another")
+            _check_calls(name, capture._kept[name], windows.shape[2])
+        torch.set_grad_enabled(True)
+        yield capture
+
+
+@contextmanager
+def _constant(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Take no gradient with respect to the parameters."""
+    try:
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+        yield
     finally:
-        for handle in handles:
-            handle.remove()
-        _ONE_AT_A_TIME.release()
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+def _check_calls(name: str, calls: Sequence[tuple[Tensor, Fold]], frames: int) -> None:
+    """Raise a LayerError if the outputs of several calls cannot be stacked over time."""
+    shapes = {tuple(fold(tensor.detach()).shape) for tensor, fold in calls}
+    chained = any(tensor.grad_fn is not None for tensor, _ in calls[1:])  # a step of a recurrence, or no step in time
+    if len(calls) > 1 and (not can_be_stacked(shapes, len(calls), frames) or (chained and len(calls) != frames)):
+        given = " and ".join(map(str, sorted(shapes)))
+        raise LayerError(
+            f"layer {name!r} is called {len(calls)} times in one pass, and gives (N, C, T, H, W) of {given}; calls are "
+            f"explained only where each gives one step in time and their number divides the {counted(frames, 'frame')}; "
+            "choose a layer that is called once, such as one around it or behind it"
+        )
 
 
 def module_named(network: nn.Module, name: str) -> nn.Module:
@@ -202,7 +238,3 @@ def module_named(network: nn.Module, name: str) -> nn.Module:
     near = nearest(name, [n for n in modules if n])
     hint = f"nearest: {', '.join(near)}; " if near else ""
     raise LayerError(f"there is no layer {name!r}; {hint}its convolutions are {', '.join(convolutions) or 'none'}")
-
-
-def _described(value: object) -> str:
-    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"

@@ -12,7 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
-from vidcam.cam.layout import CHANNELS_FIRST, Layout, tensor_of
+from vidcam.cam.layout import CHANNELS_FIRST, Layout, can_be_stacked, tensor_of
+from vidcam.errors import LayerError, counted
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,19 @@ class SpaceTimeLayer:
     receptive_field: ReceptiveField
 
 
-def space_time_layers(network: nn.Module, inputs: Any, layout: Layout = CHANNELS_FIRST) -> dict[str, SpaceTimeLayer]:
+def space_time_layers(
+    network: nn.Module, inputs: Any, layout: Layout = CHANNELS_FIRST, frames: int = 1
+) -> dict[str, SpaceTimeLayer]:
     """Return the layers that can be explained, by name, in the order they are called.
 
-    Runs the network once. Layers with a single position in space are left out.
+    Runs the network once. Layers with a single position in space are left out, and so are those that are called several
+    times, but not once for each part of the window.
 
     Args:
         network: in evaluation mode.
         inputs: the network's input for one window: a tensor or a list of tensors.
-        layout: the order of axes in the layers' outputs; channels first by default.
+        layout: of the layers' outputs; channels first by default.
+        frames: of the window.
 
     Example:
         >>> network = nn.Sequential(nn.Conv3d(3, 4, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool3d(1))
@@ -60,20 +65,62 @@ def space_time_layers(network: nn.Module, inputs: Any, layout: Layout = CHANNELS
         >>> list(layers), layers["0"].shape, layers["0"].receptive_field.stride
         (['0', '1'], (4, 4, 16, 16), (2, 2, 2))
     """
+    return _observed(network, inputs, layout, frames)[0]
+
+
+def last_layer(network: nn.Module, inputs: Any, layout: Layout, frames: int) -> str:
+    """Return the name of the last layer that can be explained. Arguments as for `space_time_layers`.
+
+    Raises:
+        LayerError: there is none; or a later layer has positions in space in a layout that was not given.
+    """
+    found, unread = _observed(network, inputs, layout, frames)
+    if unread:
+        name, shape = unread
+        what = "the frames in the rows of the batch" if len(shape) > 3 else "what may be tokens of time and space"
+        example = "'(n t) c h w'" if len(shape) > 3 else "'n (t h w) c' with their grid (T, H, W)"
+        if len(shape) == 3 and shape[0] > 1:
+            example = "'(n t) (h w) c' with their grid (T, H, W)"
+        length = f", L = {shape[1]}" if len(shape) == 3 else ""
+        raise LayerError(
+            f"layer {name!r} gives {what}, {shape}{length}, for one window of {counted(frames, 'frame')}; give their layout, "
+            f"such as {example}, or set the layer to be explained"
+        )
+    if not found:
+        raise LayerError("no layer's output has time and space; set layer, or the layout of its output")
+    return list(found)[-1]
+
+
+def _observed(
+    network: nn.Module, inputs: Any, layout: Layout, frames: int
+) -> tuple[dict[str, SpaceTimeLayer], tuple[str, tuple[int, ...]] | None]:
+    """Return the layers that can be explained, and the name and shape of a later one whose layout is not given, or None."""
     found: dict[str, SpaceTimeLayer] = {}
+    shapes: dict[str, list[tuple[int, ...]]] = {}
+    unread: tuple[str, tuple[int, ...]] | None = None
     tracing = _Tracing(inputs)
     handles = []
 
     def watch(name: str) -> Any:
         def note(module: nn.Module, _inputs: Any, output: Any) -> None:
-            fold, tensor = layout.fold(module, output), tensor_of(output)
-            if fold is None or tensor is None:
+            nonlocal unread
+            tensor = tensor_of(output)
+            if tensor is None:
+                return
+            try:
+                fold = layout.fold(name, module, output, 1)
+            except LayerError:
+                if _may_be_read(module, tensor, frames):
+                    unread = name, tuple(tensor.shape)
                 return
             with torch.utils._python_dispatch._disable_current_modes():
-                _, c, t, h, w = fold(tensor).shape
+                _, c, t, h, w = shape = tuple(fold(tensor).shape)
+            shapes.setdefault(name, []).append(shape)
+            calls = len(shapes[name])
             if h * w > 1:
                 found.pop(name, None)
-                found[name] = SpaceTimeLayer(type(module).__name__, (c, t, h, w), tracing.field_of(tensor))
+                found[name] = SpaceTimeLayer(type(module).__name__, (c, t * calls, h, w), tracing.field_of(tensor))
+                unread = None
 
         return note
 
@@ -84,7 +131,22 @@ def space_time_layers(network: nn.Module, inputs: Any, layout: Layout = CHANNELS
     finally:
         for handle in handles:
             handle.remove()
-    return found
+    for name, of_calls in shapes.items():
+        if len(of_calls) > 1 and not can_be_stacked(set(of_calls), len(of_calls), frames):
+            found.pop(name, None)
+    return found, unread
+
+
+def _may_be_read(module: nn.Module, tensor: Tensor, frames: int) -> bool:
+    """Return True if an output that does not fit the layout may have positions in space in another.
+
+    That is a picture for each row of a batch larger than one window, or (N, L, C) of more positions than one for each
+    frame, behind a layer that computes on the last axis.
+    """
+    if isinstance(module, nn.Conv2d):
+        return len(tensor) > 1 and tensor.shape[2:].numel() > 1
+    along_the_last = isinstance(module, nn.Linear | nn.LayerNorm) and tensor.ndim == 3
+    return along_the_last and (tensor.shape[1] > 2 * frames or (len(tensor) > 1 and tensor.shape[1] > 1))
 
 
 class _Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]

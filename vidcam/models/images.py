@@ -45,7 +45,7 @@ def default_layer(name: str) -> str | None:
 
 def layout(name: str) -> Layout:
     """Return the order of axes in the outputs of a classifier's layers."""
-    return Layout(channels_last=name.startswith("swin"))
+    return Layout("n h w c" if name.startswith("swin") else None)
 
 
 def one_frame(windows: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from vidcam.cam.layout import tensor_of, with_tensor
 from vidcam.models.registry import Model, prepare
 
 _Convolution = (nn.Conv3d, nn.Conv2d)
@@ -88,9 +89,8 @@ def steps_of(model: Model, layer: str) -> int:
 
 
 def _lengthened(_module: nn.Module, _: Any, output: Any) -> Any:
-    if isinstance(output, Tensor):
-        return output.float()
-    return (output[0].float(), *output[1:])
+    tensor = tensor_of(output)
+    return output if tensor is None else with_tensor(output, tensor.float())
 
 
 def _lengthen_inputs(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:

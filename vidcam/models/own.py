@@ -13,10 +13,10 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from vidcam.cam.layers import space_time_layers
+from vidcam.cam.layers import last_layer
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
 from vidcam.cam.targets import PATTERNS, Pattern, class_scores
-from vidcam.errors import ModelError, counted, one_of
+from vidcam.errors import LayerError, ModelError, counted, one_of
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model, ModelSpec, labels_of, prepare, softmax
 from vidcam.models.weights import load_into, read_state, without_wrapper
@@ -47,10 +47,11 @@ def own_model(
         preprocess: from frames to windows; by default 112x112 pixels, mean 0.45 and deviation 0.225.
         frames: frames per window, T.
         frame_rate: frames per second that it was trained at; by default any.
-        layer: default target layer; "auto" takes the last whose output has time and space.
+        layer: default target layer; "auto" takes the last whose output has time and space, unless a later one may have
+            them in a layout that is not given.
         labels: of the classes, or a file for `vidcam.models.labels.read_labels`; by default numbers.
         name: of the network in explanations; by default the name of its class.
-        layout: order of axes in the layers' output; channels first by default.
+        layout: axes of the layers' output; channels first by default.
         pack: returns the network's input, given windows.
         scores: axes of the class scores in its output: "n c"; or "n t", "n t c", "n c t" for scores of frames.
         probabilities: "softmax"; "sigmoid" if classes do not exclude each other; or a function from scores
@@ -58,8 +59,8 @@ def own_model(
         weights: their origin, as explanations name it.
 
     Raises:
-        ModelError: the network does not run on such a window, or has no layer with time and space; or the number of
-            labels is not that of its classes.
+        ModelError: the network does not run on such a window, or gives several rows of scores for it; has no layer with
+            time and space, or one in a layout that is not given; or the number of labels is not that of its classes.
         TargetError: its output holds no class scores.
         SettingsError: there are no such scores or probabilities.
 
@@ -83,7 +84,12 @@ def own_model(
             "set frames and preprocess to what it expects"
         ) from error
     one_of(scores, PATTERNS, "pattern of scores")
-    classes = class_scores(output, scores).shape[1]
+    rows, classes = class_scores(output, scores).shape
+    if rows != 1:
+        raise ModelError(
+            f"{name} gives scores of {rows} rows for one window of {counted(frames, 'frame')}; wrap it so that it gives one "
+            "row for a window: the mean over its frames, or (N, T, classes) with scores 'n t c'"
+        )
     if isinstance(probabilities, str):
         one_of(probabilities, get_args(Probabilities), "kind of probabilities")
         kind = ("sigmoid" if classes == 1 else "softmax") if probabilities == "auto" else probabilities
@@ -91,10 +97,10 @@ def own_model(
             raise ModelError(f"{name} has one class, whose softmax is always 1; give probabilities sigmoid")
         probabilities = torch.sigmoid if kind == "sigmoid" else softmax
     if layer == "auto":
-        found = space_time_layers(network, pack(window), layout)
-        if not found:
-            raise ModelError(f"{name} has no layer whose output has time and space; set layer, layout or grid")
-        layer = list(found)[-1]
+        try:
+            layer = last_layer(network, pack(window), layout, frames)
+        except LayerError as error:
+            raise ModelError(f"{name}: {error}") from error
     if labels is None or isinstance(labels, str | Path):
         known, note = labels_of(labels, classes)
     else:

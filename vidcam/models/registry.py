@@ -177,7 +177,9 @@ def prepare(network: nn.Module) -> nn.Module:
     """Put a network into evaluation mode and the memory layout of fast convolutions, in place, and return it."""
     network.eval()
     if any(isinstance(module, nn.Conv3d) for module in network.modules()):
-        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        for tensor in [*network.parameters(), *network.buffers()]:
+            if tensor.ndim == 5:  # the format has no other
+                tensor.data = tensor.data.contiguous(memory_format=torch.channels_last_3d)
     return network
 
 
@@ -365,9 +367,9 @@ _SPECS: dict[str, ModelSpec] = {
         # MViT's head reads the class token, which the last block alone fills from the grid: explained is what it sees.
         _torchvision("mvit_v1_b", _SIDE_224, 16, "blocks.14", 7.5),
         _torchvision("mvit_v2_s", _SIDE_224, 16, "blocks.14", 7.5),
-        _torchvision("swin3d_t", _IMAGENET_224, 32, "norm", layout=Layout(channels_last=True)),
-        _torchvision("swin3d_s", _IMAGENET_224, 32, "norm", layout=Layout(channels_last=True)),
-        _torchvision("swin3d_b", _IMAGENET_224, 32, "norm", layout=Layout(channels_last=True)),
+        _torchvision("swin3d_t", _IMAGENET_224, 32, "norm", layout=Layout("n t h w c")),
+        _torchvision("swin3d_s", _IMAGENET_224, 32, "norm", layout=Layout("n t h w c")),
+        _torchvision("swin3d_b", _IMAGENET_224, 32, "norm", layout=Layout("n t h w c")),
         _pytorchvideo("slow_r50", 256, 8, 8),
         _pytorchvideo("slowfast_r50", 256, 32, 2),
         _pytorchvideo("slowfast_r101", 256, 32, 2),
