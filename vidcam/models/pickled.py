@@ -9,7 +9,8 @@ from __future__ import annotations
 import mmap
 import pickletools  # nosec B403
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -91,11 +92,23 @@ def load_pickled(path: Path) -> object:
         zipped = file.read(4) == b"PK\3\4"
         (_check_zip if zipped else _check_legacy)(file, size)
     try:
-        with torch.serialization.safe_globals(list(_IGNORED.values())):
+        with _allowed(list(_IGNORED.values())):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except UnpicklingError as error:  # torch's own message advises to read the file unsafely
         reason = re.search(r"WeightsUnpickler error: (.*)", str(error))
         raise ValueError(reason[1] if reason else "torch does not read it as plain values") from error
+
+
+@contextmanager
+def _allowed(classes: list[Any]) -> Iterator[None]:
+    """Allow torch's reader to make objects of these classes, as `safe_globals` of torch 2.5 does."""
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.add_safe_globals(classes)
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
 
 
 def _check_zip(file: BinaryIO, size: int) -> None:
