@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from vidcam.errors import ModelError
 from vidcam.models.c3d import C3D, Pool5, renamed
 from vidcam.models.registry import load_model
-from vidcam.models.weights import State, read_state, without_wrapper
+from vidcam.models.weights import State, fitted_to, read_checkpoint
 
 CONVOLUTIONS = ("1", "2", "3a", "3b", "4a", "4b", "5a", "5b")
 
@@ -70,7 +70,8 @@ def _stems(state: State, stems: dict[str, str]) -> State:
 def test_checkpoints_as_found_in_the_wild(tmp_path: Path, layout: Any, wrap: Any) -> None:
     network = C3D(5, widths=(2, 3, 4, 5, 6), hidden=7)
     torch.save(wrap(layout(network.state_dict())), tmp_path / "w.pth")
-    state = renamed(without_wrapper(read_state(tmp_path / "w.pth")))
+    state, note = fitted_to(network, read_checkpoint(tmp_path / "w.pth"), renamed)
+    assert note == ""
     assert set(state) == set(network.state_dict())
     assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
 

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import argparse
+import pickle
 import resource
 import struct
 import time
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PosixPath
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from vidcam.errors import ModelError
+from vidcam.models.pickled import load_pickled
 from vidcam.models.weights import load_into, read_state
 
 
@@ -182,3 +187,77 @@ def test_other_protocols_of_pickle(tmp_path: Path) -> None:
     torch.save(nn.Linear(3, 2).state_dict(), path, pickle_protocol=4)
     with pytest.raises(ModelError, match=r"it has pickle protocol 4; save it with the protocol of torch\.save, 2"):
         read_state(path)
+
+
+BESIDE = {
+    "arguments": lambda: argparse.Namespace(lr=0.1, out=PosixPath("/runs/1"), nested=argparse.Namespace(best=None)),
+    "path": lambda: PosixPath("/runs/1"),
+    "float64": lambda: np.float64(0.7),
+    "float32": lambda: np.float32(0.7),
+    "int64": lambda: np.int64(7),
+    "bool": lambda: np.bool_(True),
+    "array": lambda: np.arange(6.0).reshape(2, 3),
+    "dtype": lambda: np.dtype("float32"),
+    "bytes": lambda: b"abc",
+}
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("name", BESIDE)
+def test_harmless_objects_beside_the_parameters_are_passed_over(tmp_path: Path, name: str, zipped: bool) -> None:
+    before = torch.serialization.get_safe_globals()
+    stored = {"model": {"weight": torch.arange(6.0).view(2, 3)}, "epoch": 3, "beside": BESIDE[name]()}
+    torch.save(stored, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
+    assert torch.equal(read_state(tmp_path / "w.pth")["weight"], stored["model"]["weight"])
+    loaded: Any = load_pickled(tmp_path / "w.pth")
+    assert not isinstance(loaded["beside"], argparse.Namespace | PosixPath | np.generic | np.ndarray)
+    assert torch.serialization.get_safe_globals() == before
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"c" + name.replace(".", "\n", 1).encode() + b"\n" + make
+        for name in ("os.system", "builtins.eval", "torch.load")
+        for make in (b"X\x01\0\0\0a\x85R", b"X\x01\0\0\0a\x85\x81")
+    ],
+)
+def test_calls_of_other_functions_are_refused_by_name(tmp_path: Path, program: bytes) -> None:
+    _pickle_in_a_zip(tmp_path / "w.pth", b"\x80\x02" + program + b".")
+    name = program[1:].split(b"\n")[0].decode() + "." + program.split(b"\n")[1].decode()
+    with pytest.raises(ModelError, match=f"it holds a {name}, which is code"):
+        read_state(tmp_path / "w.pth")
+
+
+def test_an_object_of_an_inert_class_is_not_made_by_another_operation(tmp_path: Path) -> None:
+    _pickle_in_a_zip(tmp_path / "w.pth", b"\x80\x02" + _global("collections OrderedDict") + b")\x81.")
+    with pytest.raises(ModelError, match="makes an object of a class"):
+        read_state(tmp_path / "w.pth")
+
+
+class Configuration:
+    """A class of a training script, of a long name."""
+
+
+def test_a_refusal_names_the_class_whole_and_repeats_no_advice_of_torch(tmp_path: Path) -> None:
+    Configuration.__qualname__ = Configuration.__name__ = name = "Configuration" * 12
+    globals()[name] = Configuration
+    torch.save({"model": {"w": torch.zeros(1)}, "cfg": Configuration()}, tmp_path / "w.pth")
+    with pytest.raises(ModelError) as caught:
+        read_state(tmp_path / "w.pth")
+    assert f"{__name__}.{name}" in str(caught.value) and "save network.state_dict() alone" in str(caught.value)
+    assert "weights_only" not in str(caught.value) and "\x1b" not in str(caught.value)
+
+
+def test_the_reason_of_torch_is_given_without_its_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise pickle.UnpicklingError(
+            "Weights only load failed. \x1b[1mset `weights_only` to False\x1b[0m\n"
+            "Please file an issue: WeightsUnpickler error: Unsupported operand 149\n\nCheck the documentation"
+        )
+
+    torch.save({"w": torch.zeros(1)}, tmp_path / "w.pth")
+    monkeypatch.setattr(torch, "load", refuse)
+    with pytest.raises(ModelError) as caught:
+        read_state(tmp_path / "w.pth")
+    assert "(Unsupported operand 149)" in str(caught.value) and "weights_only" not in str(caught.value)

@@ -4,6 +4,8 @@ import json
 import pickle
 import resource
 import struct
+from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,17 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vidcam.errors import ModelError
-from vidcam.models.registry import labels_of, load_model
-from vidcam.models.weights import classes_in, load_into, read_state, without_wrapper
+from vidcam.models.registry import labels_of, load_model, spec_named
+from vidcam.models.weights import (
+    Checkpoint,
+    State,
+    check_fit,
+    classes_in,
+    fitted_to,
+    load_into,
+    read_checkpoint,
+    read_state,
+)
 
 
 class Bomb:
@@ -21,14 +32,107 @@ class Bomb:
         return print, ("code in a checkpoint was run",)
 
 
-@pytest.mark.parametrize(
-    "wrap", [lambda s: s, lambda s: {"state_dict": s}, lambda s: {"model": {f"module.{k}": v for k, v in s.items()}}]
-)
-def test_wrapped_checkpoints(tmp_path: Path, wrap: object) -> None:
-    network, other = nn.Linear(3, 2), nn.Linear(3, 2)
-    torch.save(wrap(network.state_dict()), tmp_path / "w.pth")  # type: ignore[operator]
-    load_into(other, without_wrapper(read_state(tmp_path / "w.pth")), "weights")
-    assert torch.equal(other.weight, network.weight)
+def _prefixed(state: State, prefix: str) -> State:
+    return {f"{prefix}{name}": value for name, value in state.items()}
+
+
+WRAPPERS: dict[str, tuple[Callable[[State], object], str]] = {
+    "none": (lambda s: s, ""),
+    "state_dict": (lambda s: {"state_dict": s, "epoch": 3}, ""),
+    "model_state_dict": (lambda s: {"model_state_dict": s, "optimizer_state_dict": OPTIMIZER, "loss": 0.1}, ""),
+    "net": (lambda s: {"net": s, "acc": 93.1, "epoch": 7}, ""),
+    "ema": (lambda s: {"ema": s}, ""),
+    "nested": (lambda s: {"model": {"state_dict": s}}, ""),
+    "distributed": (lambda s: {"model": _prefixed(s, "module.")}, ""),
+    "compiled and distributed": (lambda s: _prefixed(s, "module._orig_mod."), ""),
+    "lightning": (
+        lambda s: {
+            "state_dict": {**_prefixed(s, "model."), "criterion.weight": torch.ones(2)},
+            "hyper_parameters": {"lr": 0.1},
+            "pytorch-lightning_version": "2.4.0",
+            "callbacks": {},
+        },
+        "1 tensor outside the network left out: criterion.weight",
+    ),
+    "averaged": (
+        lambda s: {"n_averaged": torch.tensor(5), **_prefixed(s, "module.")},
+        "1 tensor outside the network left out: n_averaged",
+    ),
+    "torchvision's reference": (
+        lambda s: {"model": s, "optimizer": OPTIMIZER, "epoch": 3, "args": Namespace(lr=0.1), "model_ema": _other(s)},
+        "its model is used, not its model_ema",
+    ),
+    "with a copy": (
+        lambda s: {**_prefixed(s, "model."), **_prefixed(_other(s), "ema_model.")},
+        "left out: ema_model.0.weight",
+    ),
+}
+OPTIMIZER = {"state": {0: {"exp_avg": torch.zeros(3, 2)}, 1: {"exp_avg": torch.zeros(3, 2)}}, "param_groups": []}
+
+
+def _other(state: State) -> State:
+    return {name: value + 1 for name, value in state.items()}
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_wrapped_checkpoints(tmp_path: Path, name: str) -> None:
+    wrap, said = WRAPPERS[name]
+    network, other = (nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Linear(3, 2)).eval() for _ in range(2))
+    torch.save(wrap(network.state_dict()), tmp_path / "w.pth")
+    state, note = fitted_to(other, read_checkpoint(tmp_path / "w.pth"))
+    load_into(other, state, "weights")
+    window = torch.randn(2, 3)
+    assert torch.equal(other(window), network(window))
+    assert said in note if said else note == ""
+
+
+def test_state_dicts_of_which_none_is_the_network(tmp_path: Path) -> None:
+    state = nn.Linear(3, 2).state_dict()
+    torch.save({"generator": state, "critic": state}, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"holds 2 state dicts \(generator, critic\)"):
+        read_checkpoint(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("head", ["fc.1", "fc.0", "head", "classifier.2", "new_fc"])
+def test_a_classifier_under_another_name(tmp_path: Path, head: str) -> None:
+    torch.manual_seed(0)
+    spec = spec_named("r3d_18")
+    state = spec.build(7).state_dict()
+    renamed = {name.replace("fc.", f"{head}.") if name.startswith("fc.") else name: v for name, v in state.items()}
+    torch.save({"state_dict": renamed}, tmp_path / "w.pth")
+    model = load_model("r3d_18", tmp_path / "w.pth")
+    assert torch.equal(model.network.state_dict()["fc.weight"], state["fc.weight"])
+    assert model.labels == tuple(f"class {i}" for i in range(7))
+    assert f"{head} is taken for the classifier fc" in model.note and "7 classes" in model.note
+
+
+def test_a_head_of_two_layers_is_refused(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Conv3d(3, 4, 1), nn.Linear(4, 5))
+    state = {"0.weight": torch.zeros(4, 3, 1, 1, 1), "0.bias": torch.zeros(4)}
+    head = {
+        f"fc.{i}.{p}": torch.zeros(4, 4) if p == "weight" else torch.zeros(4)
+        for i in (0, 2)
+        for p in ("weight", "bias")
+    }
+    found = fitted_to(network, Checkpoint({**state, **head}, "")).state
+    with pytest.raises(
+        ModelError, match=r"2 missing: 1.weight, 1.bias; 4 unexpected: fc.0.weight.*2 fitting: 0.weight"
+    ):
+        load_into(network, found, "weights")
+
+
+def test_tensors_within_the_network_are_not_left_out() -> None:
+    network = nn.Sequential(nn.Linear(3, 2))
+    state = {"model.0.weight": torch.zeros(2, 3), "model.0.bias": torch.zeros(2), "model.0.gate": torch.zeros(2)}
+    with pytest.raises(ModelError, match=r"1 unexpected: 0\.gate"):
+        load_into(network, fitted_to(network, Checkpoint(state, "")).state, "weights")
+
+
+def test_names_of_many_dots_take_no_memory() -> None:
+    state = {"." * 1_000_000: torch.zeros(1), "0.weight": torch.zeros(2, 3)}
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    fitted_to(nn.Sequential(nn.Linear(3, 2)), Checkpoint(state, ""))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB
 
 
 def test_safetensors_in_half_precision_become_float(tmp_path: Path) -> None:
@@ -76,8 +180,16 @@ def test_a_checkpoint_that_does_not_fit_is_described() -> None:
 def test_a_checkpoint_without_classifier(tmp_path: Path) -> None:
     network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2), nn.LayerNorm(2))
     assert classes_in({"1.weight": torch.zeros(7, 3)}, network, tmp_path) == 7
-    with pytest.raises(ModelError, match=r"has no classifier \(1.weight is missing"):
-        classes_in({"0.weight": torch.zeros(7, 3)}, network, tmp_path)
+    features = {name: value for name, value in network.state_dict().items() if not name.startswith("1.")}
+    assert classes_in(features, network, tmp_path) == 2
+    with pytest.raises(ModelError, match=r"have no classifier \(1.weight is missing"):
+        check_fit(network, features, "weights")
+    with pytest.raises(ModelError, match=r"do not fit the network: 4 missing.*2 unexpected: x, y"):
+        check_fit(
+            network,
+            {"0.weight": torch.zeros(3, 3), "0.bias": torch.zeros(3), "x": torch.zeros(1), "y": torch.zeros(1)},
+            "weights",
+        )
     with pytest.raises(ModelError, match=r"has an empty classifier \(1.weight has shape \(1000000000, 0\)\)"):
         classes_in({"1.weight": torch.zeros(10**9, 0)}, network, tmp_path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -19,7 +20,7 @@ from vidcam.cam.targets import PATTERNS, Pattern, class_scores
 from vidcam.errors import LayerError, ModelError, counted, one_of
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model, ModelSpec, labels_of, prepare, softmax
-from vidcam.models.weights import load_into, read_state, without_wrapper
+from vidcam.models.weights import fitted_to, load_into, read_checkpoint
 
 Probabilities = Literal["auto", "softmax", "sigmoid"]
 ASSUMED = Preprocess(128, (112, 112), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
@@ -159,9 +160,10 @@ def built(factory: str, arguments: Mapping[str, Any], weights: str) -> nn.Module
     if not isinstance(network, nn.Module):
         raise ModelError(f"the factory {factory!r} gives a {type(network).__name__}; it must give an nn.Module")
     if weights not in ("default", "none"):
-        state = read_state(Path(weights))
-        fits = any(key in network.state_dict() for key in state)
-        load_into(network, state if fits else without_wrapper(state), f"weights {weights} for {factory}")
+        state, note = fitted_to(network, read_checkpoint(Path(weights)))
+        load_into(network, state, f"weights {weights} for {factory}")
+        if note:
+            warnings.warn(note, stacklevel=2)
     return network
 
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import mmap
 import pickletools  # nosec B403
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from pickle import UnpicklingError  # nosec B403
 from typing import Any, BinaryIO, cast
 from zipfile import ZipFile
 
@@ -46,6 +49,32 @@ _PARAMETER = "torch._utils _rebuild_parameter"
 _DICT = "collections OrderedDict"
 _INERT = {_DICT, "collections Counter", "builtins set", "__builtin__ set", "builtins complex", "__builtin__ complex"}
 _PLAIN = {*_INERT, "torch Size", "torch device"}
+_ENCODE = "_codecs encode"  # how protocol 2 writes bytes
+
+
+class _Ignored:
+    """Stands for an object beside the parameters, such as the arguments of a training script; holds nothing."""
+
+    def __new__(cls, *arguments: object) -> _Ignored:
+        """Return the stand-in, whatever the object is made of."""
+        return super().__new__(cls)
+
+    def __init__(self, *arguments: object) -> None: ...
+
+    def __setstate__(self, state: object) -> None: ...
+
+
+_IGNORED = {  # as a pickle names them → stand-ins of these names, the only classes that torch is told to allow
+    name: type(name.split(" ")[1], (_Ignored,), {"__module__": name.split(" ")[0]})
+    for name in (
+        "argparse Namespace",
+        *(f"{module} {kind}Path" for module in ("pathlib", "pathlib._local") for kind in ("Posix", "Windows")),
+        *(f"numpy.{core}.multiarray {name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
+        "numpy dtype",
+        "numpy ndarray",
+        "mmengine.logging.history_buffer HistoryBuffer",
+    )
+}
 _MAGIC = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."  # the first pickle of a file that is not a zip
 
 
@@ -62,9 +91,24 @@ def load_pickled(path: Path) -> object:
         file.seek(0)
         zipped = file.read(4) == b"PK\3\4"
         (_check_zip if zipped else _check_legacy)(file, size)
-    if zipped:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        with _allowed(list(_IGNORED.values())):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except UnpicklingError as error:  # torch's own message advises to read the file unsafely
+        reason = re.search(r"WeightsUnpickler error: (.*)", str(error))
+        raise ValueError(reason[1] if reason else "torch does not read it as plain values") from error
+
+
+@contextmanager
+def _allowed(classes: list[Any]) -> Iterator[None]:
+    """Allow torch's reader to make objects of these classes, as `safe_globals` of torch 2.5 does."""
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.add_safe_globals(classes)
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
 
 
 def _check_zip(file: BinaryIO, size: int) -> None:
@@ -191,8 +235,10 @@ class _Program:
                 stack.append(_named(argument))
             case "BINPERSID":
                 stack.append(self._storage(stack.pop()))
-            case "REDUCE":
+            case "REDUCE" | "NEWOBJ":
                 arguments, function = stack.pop(), stack.pop()
+                if operation == "NEWOBJ" and not (isinstance(function, _Name) and function.name in _IGNORED):
+                    raise ValueError("it makes an object of a class that is not one of a state dict")
                 stack.append(self._made(function, arguments))
             case "NONE" | "NEWTRUE" | "NEWFALSE" | "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT":
                 stack.append(argument if argument is not None else operation == "NEWTRUE")
@@ -235,6 +281,10 @@ class _Program:
                 return tensor
             case name, [_Tuple() as shape] if name == "torch Size":
                 return shape
+            case name, [str(), "latin1"] if name == _ENCODE:
+                return _MADE
+            case name, _ if name in _IGNORED:
+                return _MADE
             case name, _ if name in _PLAIN:
                 return _MADE if name in _INERT else function
         raise ValueError(f"it calls {function.name.replace(' ', '.')} with other arguments than torch.save does")
@@ -271,7 +321,10 @@ def _of_torch(name: str) -> str:
 
 def _named(argument: str) -> _Name:
     kind = _of_torch(argument)
-    known = argument in _TENSORS | _PLAIN | {_PARAMETER} or kind in _ITEM_BYTES
+    known = argument in {*_TENSORS, *_PLAIN, *_IGNORED, _PARAMETER, _ENCODE} or kind in _ITEM_BYTES
     if not known and not isinstance(getattr(torch, kind, None), torch.dtype):
-        raise ValueError(f"it holds a {argument.replace(' ', '.')}, which is code or more than a plain tensor")
+        raise ValueError(
+            f"it holds a {argument.replace(' ', '.')}, which is code or more than a plain tensor; "
+            "save network.state_dict() alone"
+        )
     return _Name(argument)

@@ -20,7 +20,7 @@ from vidcam.models.device import device_named
 from vidcam.models.i3d import I3D
 from vidcam.models.labels import Labels, read_labels
 from vidcam.models.preprocess import Preprocess
-from vidcam.models.weights import NEED_NO_DOWNLOAD, State, check_fit, classes_in, load_into, read_state, without_wrapper
+from vidcam.models.weights import NEED_NO_DOWNLOAD, State, check_fit, classes_in, fitted_to, load_into, read_checkpoint
 
 _GROUP = "vidcam.models"  # of entry points
 
@@ -159,8 +159,9 @@ def load_model(
     elif str(weights) == "default":
         state, origin = spec.published(), "default"
     else:
-        state, origin = spec.renamed(without_wrapper(read_state(Path(weights)))), str(weights)
         with torch.device("meta"):  # its names and shapes alone
+            checkpoint, origin = read_checkpoint(Path(weights)), str(weights)
+            state, note = fitted_to(spec.build(classes), checkpoint, spec.renamed)
             classes = classes_in(state, spec.build(classes), Path(weights))
             check_fit(spec.build(classes), state, f"weights {weights!s} for {name}")
     with torch.random.fork_rng(devices=[]):
@@ -170,6 +171,8 @@ def load_model(
         load_into(network, state, f"weights {weights!s} for {name}")
     prepare(network).to(place)
     names, numbers = labels_of(labels, classes, spec.labels)
+    if origin not in ("none", "default") and labels is None and len(spec.labels()) != classes:
+        numbers = f"the weights have {counted(classes, 'class')}, whose labels are not known; give --labels FILE"
     return Model(network, spec, names, origin, "; ".join(filter(None, [note, numbers])))
 
 

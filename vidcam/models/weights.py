@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import urlparse
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from vidcam.errors import ModelError
+from vidcam.errors import ModelError, counted
 from vidcam.models.pickled import load_pickled
 from vidcam.untrusted.files import open_regular
 from vidcam.untrusted.text import fitted, one_line, shortened
@@ -24,10 +28,28 @@ _DTYPES = {
     *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
 }
 
-_WRAPPERS = ("module.", "model.", "_orig_mod.")
+_STATES = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "module", "weights", "params")
+_MOST_WRAPPERS = 8  # parts of a prefix
+
+
+class Checkpoint(NamedTuple):
+    """Parameters in a file.
+
+    Attributes:
+        state: the parameters.
+        note: names what the file holds besides, and is not used; "" if there is none.
+    """
+
+    state: State
+    note: str
 
 
 def read_state(path: Path) -> State:
+    """Return the parameters in a file, see `read_checkpoint`."""
+    return read_checkpoint(path).state
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
     """Return the parameters in a .safetensors, .pth, .pt or .pickle file; code in a pickle is never run.
 
     The tensors may be pages of the file, in the type they are stored in; `load_into` copies and converts them.
@@ -48,17 +70,47 @@ def read_state(path: Path) -> State:
             f"weights file {path} cannot be read as plain parameters ({reason}); "
             "give a complete file with a state dict of tensors, saved by torch.save or safetensors"
         ) from error
-    for wrapper in ("state_dict", "model", "model_state"):
-        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
-            loaded = loaded[wrapper]
-    if not isinstance(loaded, dict) or not any(isinstance(v, Tensor) for v in loaded.values()):
+    stored, note = _unwrapped(loaded, path)
+    if not _is_state(stored):
         raise ModelError(
-            f"weights file {path} holds a {type(loaded).__name__}, not a state dict of tensors; give one that does"
+            f"weights file {path} holds a {type(stored).__name__}, not a state dict of tensors; give one that does"
         )
-    state = {k: v for k, v in loaded.items() if isinstance(k, str) and isinstance(v, Tensor)}
+    state = {k: v for k, v in stored.items() if isinstance(k, str) and isinstance(v, Tensor)}
     for name, value in state.items():
         _check_plain(value, shortened(name), path)
-    return state
+    return Checkpoint(state, note)
+
+
+def _unwrapped(loaded: object, path: Path) -> tuple[Any, str]:
+    """Return the state dict in what a training script saved beside its optimizer and arguments, and a note on others.
+
+    Raises:
+        ModelError: there are several, and none has a usual name.
+    """
+    if not isinstance(loaded, dict):
+        return loaded, ""
+    found = [k for k, v in loaded.items() if _is_state(v) and (k in _STATES or any(_is_matrix(t) for t in v.values()))]
+    usual = [key for key in _STATES if key in found]
+    if len(found) > 1 and not usual:
+        raise ModelError(
+            f"weights file {path} holds {len(found)} state dicts ({_few([str(key) for key in found])}), "
+            "none of them under a usual name; save the state dict of the network alone"
+        )
+    if found:
+        chosen = (usual or found)[0]
+        others = [str(key) for key in found if key != chosen]
+        note = f"of weights file {path} its {fitted(str(chosen), 120)} is used, not its {_few(others)}"
+        return loaded[chosen], note if others else ""
+    nested = next((loaded[key] for key in _STATES if isinstance(loaded.get(key), dict)), None)
+    return _unwrapped(nested, path) if nested else (loaded, "")
+
+
+def _is_matrix(value: object) -> bool:
+    return isinstance(value, Tensor) and value.ndim >= 2
+
+
+def _is_state(value: object) -> bool:
+    return isinstance(value, dict) and any(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items())
 
 
 def _load_safetensors(path: Path) -> dict[str, Tensor]:
@@ -85,38 +137,84 @@ def _check_plain(value: Tensor, name: str, path: Path) -> None:
         )
 
 
-def without_wrapper(state: State) -> State:
-    """Return a checkpoint without the prefix that training code put before every name, such as "module."."""
-    for wrapper in _WRAPPERS:
-        if state and all(name.startswith(wrapper) for name in state):
-            return without_wrapper({name.removeprefix(wrapper): value for name, value in state.items()})
-    return state
+def fitted_to(
+    network: nn.Module, checkpoint: Checkpoint, renamed: Callable[[State], State] = lambda state: state
+) -> Checkpoint:
+    """Return a checkpoint under the names of a network: without the prefix under which most of its tensors fit.
+
+    A prefix comes from a wrapper of training code, such as "module." or "model."; tensors without it belong to others
+    (a loss, a counter of averaged epochs, a second network). A classifier under another name is taken if it is the only
+    tensor that is left.
+
+    Args:
+        network: may be on the meta device.
+        checkpoint: with the names of its publisher.
+        renamed: returns a publisher's checkpoint under the network's names.
+    """
+    own, state, notes = network.state_dict(), checkpoint.state, [checkpoint.note]
+
+    def fitting(candidate: tuple[str, State]) -> int:
+        return sum(name in own and own[name].shape == value.shape for name, value in candidate[1].items())
+
+    parts = [(p, {k.removeprefix(p): v for k, v in state.items() if k.startswith(p)}) for p in _prefixes(state)]
+    prefix, found = max(((p, dict(renamed(part))) for p, part in parts), key=fitting)
+    others = [name for name in state if not name.startswith(prefix)]
+    if others:
+        notes.append(f"of the weights, {counted(len(others), 'tensor')} outside the network left out: {_few(others)}")
+    classifier, head = _classifier(network), _head(found, network)
+    if head:
+        for parameter in ("weight", "bias"):
+            if f"{head}.{parameter}" in found:
+                found[f"{classifier}.{parameter}"] = found.pop(f"{head}.{parameter}")
+        notes.append(f"of the weights, {fitted(head, 120)} is taken for the classifier {classifier}")
+    return Checkpoint(found, "; ".join(filter(None, notes)))
+
+
+def _prefixes(state: State) -> list[str]:
+    """Return the empty prefix, and those of at least a quarter of the names, shortest first."""
+    dots = ((name, dot) for name in state for dot in islice(re.finditer(r"\.", name), _MOST_WRAPPERS))
+    counts = Counter(name[: dot.end()] for name, dot in dots)
+    return ["", *sorted((p for p, count in counts.items() if 4 * count >= len(state)), key=len)]
+
+
+def _classifier(network: nn.Module) -> str:
+    """Return the name of the module that holds the network's last matrix, or ""."""
+    matrices = [name for name, value in network.named_parameters() if value.ndim >= 2]
+    return matrices[-1].removesuffix(".weight") if matrices else ""
+
+
+def _head(state: State, network: nn.Module) -> str:
+    """Return the module of a checkpoint that can only be the classifier under another name, or ""."""
+    own, name = network.state_dict(), f"{_classifier(network)}.weight"
+    unknown = [k for k in state if k not in own]
+    stems = {k.rpartition(".")[0] for k in unknown}
+    if name in state or len(stems) != 1 or set(unknown) - {f"{s}.{p}" for s in stems for p in ("weight", "bias")}:
+        return ""
+    (stem,) = stems
+    matrix = state.get(f"{stem}.weight")
+    same = matrix is not None and name in own and matrix.shape[1:] == own[name].shape[1:]
+    return stem if same else ""
 
 
 def classes_in(state: State, network: nn.Module, path: Path) -> int:
-    """Return the number of classes of a checkpoint: the rows of the network's last matrix.
+    """Return the number of classes of a checkpoint: the rows of the network's last matrix, in the network if it has none.
 
     Args:
-        state: the checkpoint.
+        state: the checkpoint, under the network's names.
         network: whose last matrix it is.
         path: of the checkpoint, for messages.
 
     Raises:
-        ModelError: the checkpoint has no such parameter, or an empty one.
+        ModelError: the matrix is empty.
     """
-    classifier = [name for name, value in network.named_parameters() if value.ndim >= 2][-1]
-    if classifier not in state:
+    classifier = f"{_classifier(network)}.weight"
+    matrix = state.get(classifier, network.get_parameter(classifier))
+    if matrix.numel() == 0:
         raise ModelError(
-            f"weights file {path} has no classifier ({classifier} is missing; it holds {_few(sorted(state))}); "
-            "such a file can give features, but a class can be explained only by a network with a classifier: "
+            f"weights file {path} has an empty classifier ({classifier} has shape {tuple(matrix.shape)}); "
             "give a complete checkpoint of this model"
         )
-    if state[classifier].numel() == 0:
-        raise ModelError(
-            f"weights file {path} has an empty classifier ({classifier} has shape {tuple(state[classifier].shape)}); "
-            "give a complete checkpoint of this model"
-        )
-    return int(state[classifier].shape[0])
+    return int(matrix.shape[0])
 
 
 def load_into(network: nn.Module, state: State, what: str) -> None:
@@ -134,8 +232,14 @@ def load_into(network: nn.Module, state: State, what: str) -> None:
     network.load_state_dict(state, strict=False)
 
 
-def check_fit(network: nn.Module, state: State, what: str) -> None:
+def check_fit(network: nn.Module, state: State, what: str, likeness: str = "") -> None:
     """Compare the names and shapes of a checkpoint with those of a network, which may be on the meta device.
+
+    Args:
+        network: whose names and shapes they are.
+        state: the checkpoint.
+        what: name of the checkpoint in messages.
+        likeness: says what the checkpoint looks like, for messages, or "".
 
     Raises:
         ModelError: as by `load_into`.
@@ -149,13 +253,24 @@ def check_fit(network: nn.Module, state: State, what: str) -> None:
         for name, value in own.items()
         if name in state and state[name].shape != value.shape
     ]
-    if missing or unexpected or other:
-        parts = [
-            f"{len(names)} {kind}: {_few(names)}"
-            for kind, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", other))
-            if names
-        ]
-        raise ModelError(f"{what} do not fit the network: {'; '.join(parts)}; give a checkpoint of this model")
+    if not (missing or unexpected or other):
+        return
+    if not (unexpected or other) and {name.rpartition(".")[0] for name in missing} == {_classifier(network)}:
+        raise ModelError(
+            f"{what} have no classifier ({missing[0]} is missing; they hold {_few(sorted(state))}); "
+            "such a file can give features, but a class can be explained only by a network with a classifier: "
+            "give a complete checkpoint of this model"
+        )
+    fitting = [name for name, value in own.items() if name in state and state[name].shape == value.shape]
+    parts = [
+        f"{len(names)} {kind}: {_few(names)}"
+        for kind, names in (
+            *(("missing", missing), ("unexpected", unexpected), ("of another shape", other), ("fitting", fitting)),
+        )
+        if names
+    ]
+    advice = f"they look like {likeness}" if likeness else "give a checkpoint of this model"
+    raise ModelError(f"{what} do not fit the network: {'; '.join(parts)}; {advice}")
 
 
 def downloaded_to(name: str, url: str, publisher: str, error: Exception) -> ModelError:
