@@ -46,3 +46,12 @@ def test_the_class_token_is_what_is_left_out() -> None:
     assert fold is not None
     assert fold(tokens).flatten().tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
     assert fold(tokens)[0, 0, 1, 0, 1] == 6
+
+
+def test_tokens_of_one_position_that_follow_each_other_in_time_after_a_class_token_in_a_tuple() -> None:
+    tokens = torch.arange(1 + 2 * 3 * 4.0).view(1, -1, 1)
+    fold = Layout(grid=(2, 3, 4), pattern="n (h w t) c").fold(nn.Identity(), (tokens, None))
+    assert fold is not None
+    folded = fold(tokens)
+    assert folded.shape == (1, 1, 2, 3, 4)
+    assert all(folded[0, 0, t, h, w] == 1 + (h * 4 + w) * 2 + t for t in range(2) for h in range(3) for w in range(4))

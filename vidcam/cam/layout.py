@@ -26,10 +26,12 @@ class Layout:
         channels_last: True if layers other than convolutions and their norms return (N, T, H, W, C) or (N, H, W, C).
         grid: (T, H, W) of the tokens in (N, L, C) outputs; tokens before the last T·H·W, such as a class token,
             are left out. Layers that return (tokens, (T, H, W)) need no grid.
+        pattern: order of the tokens: "n (t h w) c", or "n (h w t) c" if those of one position follow each other in time.
     """
 
     channels_last: bool = False
     grid: tuple[int, int, int] | None = None
+    pattern: str = "n (t h w) c"
 
     def fold(self, layer: nn.Module, output: Any) -> Fold | None:
         """Return the function that reshapes the layer's tensor to (N, C, T, H, W), or None if it has no time and space.
@@ -44,13 +46,13 @@ class Layout:
         last = self.channels_last and not isinstance(layer, _ALWAYS_CHANNELS_FIRST)
         if tensor.ndim == 5:
             return (lambda x: rearrange(x, "n t h w c -> n c t h w")) if last else (lambda x: x)
-        if tensor.ndim == 4:
+        if tensor.ndim == 4 and self.grid is None:  # beside tokens it holds frames of a batch, or attention
             pattern = "n h w c -> n c 1 h w" if last else "n c h w -> n c 1 h w"
             return lambda x: rearrange(x, pattern)
-        grid = self.grid if isinstance(output, Tensor) else _grid_beside(output)
+        grid = self.grid if isinstance(output, Tensor) else _grid_beside(output) or self.grid
         if tensor.ndim == 3 and grid is not None and tensor.shape[1] >= prod(grid):
             t, h, w = grid
-            return lambda x: rearrange(x[:, -t * h * w :], "n (t h w) c -> n c t h w", t=t, h=h, w=w)
+            return lambda x: rearrange(x[:, -t * h * w :], f"{self.pattern} -> n c t h w", t=t, h=h, w=w)
         return None
 
 
