@@ -255,7 +255,7 @@ def test_safetensors_of_the_hub_come_before_pickles(hub: dict[str, Path], writte
     assert not (tmp_path / "cache" / "0a1b" / "pytorch_model.bin").exists()
     (hub["org/both"] / "model.safetensors").rename(tmp_path / "elsewhere")
     (tmp_path / "cache" / "0a1b" / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match="its weights cannot be loaded"):
+    with pytest.raises(ModelError, match=r"pytorch_model.bin cannot be read"):
         load_model("hf:org/both")
     (hub["org/both"] / "pytorch_model.bin").unlink()
     (tmp_path / "cache" / "0a1b" / "pytorch_model.bin").unlink()
@@ -263,6 +263,7 @@ def test_safetensors_of_the_hub_come_before_pickles(hub: dict[str, Path], writte
         load_model("hf:org/both")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("offline", "reason"), [("0", "connection"), ("1", "HF_HUB_OFFLINE")])
 def test_a_hub_that_cannot_be_reached(offline: str, reason: str, transformers: Any, tmp_path: Path) -> None:
     refused = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": offline}
@@ -354,7 +355,9 @@ def _processor(**settings: Any) -> Callable[[Path], None]:
         (_of_another_depth, "in its weights and not in its config's network, such as videomae.encoder.layer.1"),
         (_of_another_width, "its weights cannot be loaded"),
         (_damaged, "its weights cannot be loaded"),
-        (_of_code, "its weights cannot be loaded"),
+        (_of_code, "pytorch_model.bin cannot be read as plain parameters"),
+        (lambda folder: _changed(folder / "config.json", id2label={"0": "a", "2": "b"}), "config.json cannot be used"),
+        (lambda folder: _changed(folder / "config.json", patch_size=0), "config.json cannot be used"),
         (_processor(do_resize=False), "it resizes frames to None"),
         (_processor(crop_size={"height": 16, "width": 16}), "the network takes 32x32 pixels"),
         (_processor(size={"shortest_edge": 24}), r"crop \(32, 32\) is larger than the frame after resize 24"),

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from vidcam.errors import ModelError
-from vidcam.models.registry import image_model_names, load_model, model_names, spec_named
+from vidcam.models.registry import image_model_names, load_model, model_names, prepare, spec_named
 from vidcam.playground.networks import bundled_weights
 
 
@@ -91,3 +92,11 @@ def test_other_packages_add_models(monkeypatch: pytest.MonkeyPatch) -> None:
         spec_named("broken")
     with pytest.raises(ModelError, match="does not load"):
         spec_named("text")
+
+
+def test_a_network_with_parameters_of_four_axes_beside_a_convolution_is_prepared() -> None:
+    network = nn.Sequential(nn.Conv3d(3, 4, 3), nn.Conv2d(4, 2, 3))
+    network.register_parameter("codes", nn.Parameter(torch.zeros(1, 2, 3, 4)))
+    prepare(network)
+    assert network[0].weight.is_contiguous(memory_format=torch.channels_last_3d)
+    assert not network.training

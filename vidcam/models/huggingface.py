@@ -18,7 +18,7 @@ from vidcam.cam.layout import Layout
 from vidcam.errors import ModelError, counted
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.torchvision_import import import_torchvision
-from vidcam.models.weights import State
+from vidcam.models.weights import State, read_state
 from vidcam.untrusted.text import one_line
 
 PREFIX = "hf:"
@@ -81,7 +81,7 @@ def _timesformer_layer(config: Any) -> str:
     return f"timesformer.encoder.layer.{last - 1}" if last else "timesformer.embeddings"
 
 
-_FAMILIES = {
+FAMILIES: dict[str, _Family] = {
     "videomae": _Family(
         frames=lambda config: config.num_frames,
         size=lambda config: _pair(config.image_size),
@@ -118,6 +118,7 @@ class Checkpoint:
         name: a repository of the hub, "ORG/NAME", or the path of a folder.
         folder: with its description: the folder itself, or the hub's cache.
         config: transformers' configuration of the network.
+        labels: of the classes.
         preprocess: from frames to windows.
         frames: frames per window.
         frame_rate: frames per second of its training clips; None if they are not known.
@@ -128,16 +129,12 @@ class Checkpoint:
     name: str
     folder: Path
     config: Any
+    labels: tuple[str, ...]
     preprocess: Preprocess
     frames: int
     frame_rate: float | None
     layer: str
     layout: Layout
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Labels of the classes."""
-        return tuple(str(self.config.id2label[index]) for index in range(self.config.num_labels))
 
     @property
     def several(self) -> bool:
@@ -160,6 +157,9 @@ class Checkpoint:
             ModelError: they cannot be downloaded or read, or lack parameters of the network.
         """
         folder = self.folder if _is_folder(self.name) else _with_weights(self.name, self.folder.name)
+        if not any(folder.glob("model*.safetensors")):
+            for file in sorted(folder.glob("pytorch_model*.bin")):
+                read_state(file)  # which checks what a pickle claims
         with _quiet() as transformers, _told(self.name, "its weights cannot be loaded"):
             network, report = transformers.AutoModelForVideoClassification.from_pretrained(
                 folder,
@@ -198,17 +198,22 @@ def checkpoint(name: str) -> Checkpoint:
     folder = Path(name).expanduser() if _is_folder(name) else _downloaded(name, _DESCRIPTION)
     with _quiet() as transformers, _told(name, "its config.json cannot be used"):
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    family = _FAMILIES.get(config.model_type)
+    family = FAMILIES.get(config.model_type)
     if family is None:
         raise ModelError(
             f"{PREFIX}{name} is a network of type {config.model_type!r}; the order of tokens is known for "
-            f"{', '.join(_FAMILIES)}: load another one with transformers and give it to vidcam.own_model with its layout"
+            f"{', '.join(FAMILIES)}: load another one with transformers and give it to vidcam.own_model with its layout"
         )
     if getattr(config, "attention_type", None) == "space_only":
         raise ModelError(
             f"{PREFIX}{name} looks at each frame apart (attention_type space_only), and no layer has time; "
             "give one with divided_space_time or joint_space_time"
         )
+    with _told(name, "its config.json cannot be used"):
+        labels = tuple(str(config.id2label[index]) for index in range(config.num_labels))
+        window = (family.frames(config), *family.size(config))
+        t, h, w = (size // part for size, part in zip(window, family.tubelet(config), strict=True))
+        layout, layer = Layout(grid=(t, h, w), pattern=family.pattern), family.layer(config)
     if config.num_labels < 2 or config.problem_type == "regression":
         raise ModelError(
             f"{PREFIX}{name} has no classes to choose from ({counted(config.num_labels, 'output')}, "
@@ -220,20 +225,9 @@ def checkpoint(name: str) -> Checkpoint:
         processor = transformers.AutoVideoProcessor.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True
         ).to_dict()
-        frames, size, tubelet = family.frames(config), family.size(config), family.tubelet(config)
-        preprocess = _preprocess(processor, size)
-    return Checkpoint(
-        name=name,
-        folder=folder,
-        config=config,
-        preprocess=preprocess,
-        frames=frames,
-        frame_rate=processor.get("fps") or _FRAME_RATES.get(name),
-        layer=family.layer(config),
-        layout=Layout(
-            grid=(frames // tubelet[0], size[0] // tubelet[1], size[1] // tubelet[2]), pattern=family.pattern
-        ),
-    )
+        preprocess = _preprocess(processor, family.size(config))
+        frame_rate = float(processor["fps"]) if processor.get("fps") else _FRAME_RATES.get(name)
+    return Checkpoint(name, folder, config, labels, preprocess, family.frames(config), frame_rate, layer, layout)
 
 
 def frames_first(windows: Tensor) -> Tensor:
