@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 from tests.conftest import numbered, write_video
 from vidcam import cli
 from vidcam.models import torchvision
+from vidcam.models.torchvision_import import import_torchvision
 from vidcam.playground.demo import demo_clip
 from vidcam.playground.networks import bundled_weights
 
@@ -69,8 +70,31 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cache
 
 
+@pytest.fixture(scope="session")
+def videomae(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """A folder of a small VideoMAE with random weights, as `save_pretrained` writes it; None without transformers."""
+    import_torchvision()  # transformers imports it
+    try:
+        import transformers
+    except ImportError:
+        return None
+    folder = tmp_path_factory.mktemp("transformers") / "videomae"
+    config = transformers.VideoMAEConfig(
+        image_size=32, patch_size=8, hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
+    )
+    transformers.VideoMAEForVideoClassification(config).save_pretrained(folder)
+    size = {"size": {"shortest_edge": 36}, "crop_size": {"height": 32, "width": 32}}
+    transformers.VideoMAEImageProcessor(**size).save_pretrained(folder)
+    return folder
+
+
+def _needs_transformers(blocks: list[str], videomae: Path | None) -> None:
+    if videomae is None and any("hf:" in block for block in blocks):
+        pytest.skip("transformers is not installed: pip install 'vidcam[hf]'")
+
+
 @pytest.fixture
-def place(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def place(tmp_path: Path, weights: Path, videomae: Path | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with what the pages name: a clip, a picture, weights, labels, a manifest. Nothing is downloaded."""
     write_video(tmp_path / "clip.mp4", [numbered(i, 96, 128) for i in range(30)])
     for name in ("a.mp4", "b.mp4"):
@@ -87,6 +111,8 @@ def place(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         "from vidcam.playground.networks import SmallR2Plus1D\n\n\ndef build():\n    return SmallR2Plus1D(4)\n"
     )
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"model": {"factory": "networks_of_mine:build"}}))
+    if videomae is not None:
+        shutil.copytree(videomae, tmp_path / "videomae")
     monkeypatch.setenv("TORCH_HOME", str(weights))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -95,7 +121,8 @@ def place(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_shell_blocks(page: Path, place: Path) -> None:
+def test_shell_blocks(page: Path, place: Path, videomae: Path | None) -> None:
+    _needs_transformers(_blocks(page, "sh"), videomae)
     for block in _blocks(page, "sh"):
         for line in block.replace("\\\n", " ").splitlines():
             command = reduce(lambda text, pair: text.replace(*pair), VARIABLES.items(), line.split("#")[0].strip())
@@ -129,8 +156,9 @@ def _read(arguments: list[str]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_python_blocks(page: Path, place: Path) -> None:
+def test_python_blocks(page: Path, place: Path, videomae: Path | None) -> None:
     blocks = _blocks(page, "python")
+    _needs_transformers(blocks, videomae)
     if any("results.parquet" in block for block in blocks):
         _run(["corpus", "run", "manifest.csv", "--out", "results", "--workers", "1"], place)
     names = [f"label {i}" for i in range(4)]

@@ -14,3 +14,8 @@ def test_models_and_layers(vidcam: Vidcam) -> None:
     layers = json.loads(vidcam("layers", "playground-r2plus1d", "--json").stdout)
     expected = {"layer": "layer3", "shape": [128, 8, 14, 14], "stride": [2, 8, 8], "field": [25, 73, 73]}
     assert {**expected, "default": True} in layers
+
+
+def test_models_say_how_those_of_hugging_face_are_named(vidcam: Vidcam) -> None:
+    told = " ".join(vidcam("models").stdout.split())
+    assert "hf:ORG/NAME" in told and "vidcam[hf]" in told and "videomae, timesformer, vivit, vjepa2" in told

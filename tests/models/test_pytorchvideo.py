@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,28 @@ def test_a_published_file_in_the_cache_is_read(monkeypatch: pytest.MonkeyPatch, 
 def test_every_hub_model_asked_for_is_there() -> None:
     names = "slow_r50 slowfast_r50 slowfast_r101 x3d_xs x3d_s x3d_m x3d_l r2plus1d_r50 i3d_r50 c2d_r50 csn_r101"
     assert set(names.split()) <= set(model_names())
+
+
+_BESIDE_A_NEWER_TORCH = """
+import importlib.abc, sys
+class Fails(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.split(".")[0] == "pytorchvideo":
+            raise AttributeError("torch has no attribute _C_old")
+sys.meta_path.insert(0, Fails())
+from vidcam.errors import ModelError
+from vidcam.models.registry import load_model, model_names, spec_named
+load_model("r3d_18", "none")
+assert all(spec_named(name).labels for name in model_names())
+try:
+    load_model("slow_r50", "none")
+except ModelError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_a_pytorchvideo_that_does_not_import_breaks_its_own_networks_alone() -> None:
+    run = subprocess.run([sys.executable, "-c", _BESIDE_A_NEWER_TORCH], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "slow_r50 needs pytorchvideo, which does not import beside torch" in run.stdout and "_C_old" in run.stdout

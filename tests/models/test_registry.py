@@ -100,3 +100,11 @@ def test_convolutions_over_three_dimensions_and_two_in_one_network() -> None:
     found = prepare(network).state_dict()
     assert not network.training and all(torch.equal(found[name], before[name]) for name in before)
     assert found["0.weight"].is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_a_network_with_parameters_of_four_axes_beside_a_convolution_is_prepared() -> None:
+    network = nn.Sequential(nn.Conv3d(3, 4, 3), nn.Conv2d(4, 2, 3))
+    network.register_parameter("codes", nn.Parameter(torch.zeros(1, 2, 3, 4)))
+    prepare(network)
+    assert network[0].weight.is_contiguous(memory_format=torch.channels_last_3d)
+    assert not network.training

@@ -18,6 +18,7 @@ def models(as_json: Json = False) -> None:
     """List the networks that can be named."""
     from rich.table import Table
 
+    from vidcam.models.huggingface import FAMILIES
     from vidcam.models.registry import image_model_names, model_names, spec_named
 
     specs = [spec_named(name) for name in model_names()]
@@ -34,6 +35,8 @@ def models(as_json: Json = False) -> None:
         table.add_row(s.name, str(s.num_classes), str(s.frames), rate, s.layer, s.source)
     stdout.print(table)
     stdout.print(f"\nimage classifiers, frame by frame: {', '.join(image_model_names())}")
+    transformers = "hf:ORG/NAME, or hf:./FOLDER that save_pretrained wrote (pip install 'vidcam[hf]')"
+    stdout.print(f"\nvideo classifiers of Hugging Face, {', '.join(FAMILIES)}: {plain(transformers)}")
 
 
 @commands.command()

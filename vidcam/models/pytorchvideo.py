@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vidcam.errors import ModelError
 from vidcam.models.weights import State, downloaded_to
+from vidcam.untrusted.text import one_line
 
 ALPHA = 4  # SlowFast: frames of the fast pathway for one of the slow (Feichtenhofer et al. 2019, arXiv 1812.03982)
 
@@ -60,5 +61,8 @@ def _shelf(name: str) -> Any:
     family = name.split("_")[0]
     try:
         return import_module(f"pytorchvideo.models.hub.{_SHELVES.get(family, family)}")
-    except ImportError as error:
-        raise ModelError(f"{name} needs pytorchvideo, which does not import ({error}); reinstall it") from error
+    except Exception as error:  # beside a newer torch it may fail with any error
+        raise ModelError(
+            f"{name} needs pytorchvideo, which does not import beside torch {torch.__version__} ({one_line(str(error))}); "
+            "reinstall it, or take a network of another family"
+        ) from error

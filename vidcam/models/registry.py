@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
 from vidcam.cam.targets import Pattern
 from vidcam.errors import ModelError, counted, nearest
-from vidcam.models import images, pytorchvideo, torchvision
+from vidcam.models import huggingface, images, pytorchvideo, torchvision
 from vidcam.models.c3d import C3D, Pool5, renamed
 from vidcam.models.device import device_named
 from vidcam.models.i3d import I3D
@@ -60,6 +60,7 @@ class ModelSpec:
         renamed: returns a checkpoint under the network's names of parameters.
         scores: axes of the class scores in its output: "n c" for one score of a class in a window; "n t", "n t c" or
             "n c t" for scores of frames, or of steps in time.
+        note: a warning for the user, or "".
 
     Example:
         >>> spec = spec_named("playground-r2plus1d")
@@ -83,6 +84,7 @@ class ModelSpec:
     probabilities: Callable[[Tensor], Tensor] = softmax
     renamed: Callable[[State], State] = _as_they_are
     scores: Pattern = "n c"
+    note: str = ""
 
     @property
     def scores_frames(self) -> bool:
@@ -138,7 +140,8 @@ def load_model(
     """Return a network by name, with weights and labels.
 
     Args:
-        name: one of `model_names()` or `image_model_names()`.
+        name: one of `model_names()` or `image_model_names()`; or "hf:ORG/NAME" or "hf:./FOLDER" for a video classifier of
+            Hugging Face transformers.
         weights: "default" for the publisher's, "none" for random ones, or a .pth, .pt or .safetensors file.
         labels: a file for `read_labels`, for weights with other classes than the published ones.
         device: "auto" for the GPU if there is one, or its name, see `vidcam.models.device.device_named`.
@@ -173,7 +176,7 @@ def load_model(
     names, numbers = labels_of(labels, classes, spec.labels)
     if origin not in ("none", "default") and labels is None and len(spec.labels()) != classes:
         numbers = f"the weights have {counted(classes, 'class')}, whose labels are not known; give --labels FILE"
-    return Model(network, spec, names, origin, "; ".join(filter(None, [note, numbers])))
+    return Model(network, spec, names, origin, "; ".join(filter(None, [note, spec.note, numbers])))
 
 
 def prepare(network: nn.Module) -> nn.Module:
@@ -220,13 +223,16 @@ def image_model_names() -> list[str]:
 
 
 def spec_named(name: str) -> ModelSpec:
-    """Return the specification of a network of this registry, of the entry point group `vidcam.models`, or of torchvision.
+    """Return the specification of a network of this registry, of the entry point group `vidcam.models`, of torchvision, or
+    of Hugging Face.
 
     Raises:
         ModelError: there is none of that name, and the message lists the nearest; or a package's entry point fails.
     """
     if name in _SPECS:
         return _SPECS[name]
+    if name.startswith(huggingface.PREFIX):
+        return _huggingface(name)
     installed = _installed()
     if name in installed:
         return _spec_from(installed[name])
@@ -291,6 +297,34 @@ def _pytorchvideo(name: str, side: int, frames: int, sampling_rate: int) -> Mode
         layer=f"{stage}.0,{stage}.1" if slowfast else "blocks.4",
         source="PyTorchVideo, Kinetics-400",
         pack=pytorchvideo.pathways if slowfast else _windows,
+    )
+
+
+def _huggingface(name: str) -> ModelSpec:
+    found = huggingface.checkpoint(name.removeprefix(huggingface.PREFIX))
+    untold = (
+        ""
+        if found.frame_rate
+        else (
+            f"{name} does not say at which frame rate it was trained: windows are {found.frames} frames of the clip that follow "
+            "each other; --sampling-rate N takes every N-th frame"
+        )
+    )
+    return ModelSpec(
+        name=name,
+        build=found.build,
+        num_classes=len(found.labels),
+        published=found.published,
+        labels=lambda: found.labels,
+        preprocess=found.preprocess,
+        frames=found.frames,
+        frame_rate=found.frame_rate,
+        layer=found.layer,
+        source=f"Hugging Face, {found.name}",
+        layout=found.layout,
+        pack=huggingface.frames_first,
+        probabilities=torch.sigmoid if found.several else softmax,
+        note=untold,
     )
 
 
