@@ -177,7 +177,7 @@ def test_a_list_mixes_ranks_labels_contrasts_and_functions(small: Model, clip_pa
         alone = explain(clip_path, small, target)
         assert one.target == alone.target
         np.testing.assert_allclose(one.maps, alone.maps, rtol=1e-4, atol=1e-6)
-    assert found[-1].target.probability == pytest.approx(float(found[-1].window_scores.mean()))
+    assert found[-1].target.value == pytest.approx(float(found[-1].window_scores.mean()))
     with pytest.raises(TargetError, match="no target is given"):
         explainer.explain(clip_path, [])
 

@@ -190,11 +190,13 @@ class Explainer:
             VidcamError: the clip or a target cannot be used.
         """
         model = self.model
-        wanted = [_target(target) for target in (targets if isinstance(targets, list | tuple) else [targets])]
+        wanted = [self._of_values(_target(t)) for t in (targets if isinstance(targets, list | tuple) else [targets])]
         if not wanted:
             raise TargetError("no target is given; give top, a label, a class index or a function")
         parsed = [(None if target in model.labels else top_count(target), target) for target in wanted]
-        fixed = [None if count else target_of(target, model.labels, model.spec.scores) for count, target in parsed]
+        fixed = [
+            None if count else target_of(target, model.labels, model.spec.class_scores) for count, target in parsed
+        ]
         most = max((count or 0 for count, _ in parsed), default=0)
 
         def resolved(best: list[int]) -> list[Key]:
@@ -267,6 +269,11 @@ class Explainer:
         one_of(curve, CURVES, "curve")
         one_of(evidence, get_args(Reduction), "evidence")
         model = self.model
+        if model.spec.unrecognised or model.spec.probabilities is None:
+            raise TargetError(
+                f"{model.spec.name} gives no probabilities of classes, which segments are cut from; explain it, and take "
+                "the stretches of its curve that matter to you"
+            )
         if len(self.layers) > 1:
             raise LayerError(f"{len(self.layers)} layers are given ({', '.join(self.layers)}); give one with --layer")
         if params is None:
@@ -363,6 +370,26 @@ class Explainer:
         """Return an explainer of another model, such as a copy with random weights, at the same layers."""
         return Explainer(model, self.recipe.changed(layer=",".join(self.layers), device=None))
 
+    def _of_values(self, target: Target) -> Target:
+        """Return the target, of which "top" is the only value of a network that gives values.
+
+        Raises:
+            TargetError: the network gives several values and "top" is asked for, or no class scores and a class is.
+        """
+        spec, labels = self.model.spec, self.model.labels
+        if callable(target):
+            return target
+        if spec.unrecognised:
+            raise TargetError(f"{spec.name} has no classes to explain: {spec.unrecognised}")
+        if spec.probabilities is None and target not in labels and top_count(target):
+            if len(labels) > 1:
+                raise TargetError(
+                    f"{spec.name} gives {len(labels)} values and no probabilities, of which none is the top one; give one of "
+                    f"{', '.join(labels[:8])}"
+                )
+            return 0
+        return target
+
     def _fused(self, parts: list[np.ndarray]) -> np.ndarray:
         """Return the map of one layer unchanged, or the fusion of several, at the number of steps of the longest."""
         if len(parts) == 1:
@@ -458,9 +485,10 @@ class _Run:
         heat = self.stitched(self.heat(place, key, maps), starts)
         inside = self.inside(starts)
         scores = self.stitched([m.curve for m in of_key], starts)
-        window_scores = np.array([m.curve.max() for m in of_key], np.float32)
+        values = model.spec.probabilities is None
+        window_scores = np.array([m.curve.mean() if values else m.curve.max() for m in of_key], np.float32)
         if isinstance(key, int):
-            target = ExplainedTarget(key, model.labels[key], float(overall[key]))
+            target = self._target(key, model.labels[key], float(overall[key]))
         elif isinstance(key, InTime):
             if all(m.raw == -np.inf for m in of_key):
                 raise TargetError(
@@ -468,10 +496,14 @@ class _Run:
                     f"{self._loader.times[-1]:.2f} s: give a time between them"
                 )
             nearest = int(np.abs(np.array(self._loader.times) - key.seconds).argmin())
-            target = ExplainedTarget(key.index, key.label, float(scores[nearest]))
+            target = self._target(key.index, key.label, float(scores[nearest]))
         else:
-            label = key.label if isinstance(key, Contrast) else getattr(key, "__name__", "function")
-            target = ExplainedTarget(None, label, float(window_scores[inside].mean()))
+            label, unit = (
+                (key.label, model.spec.unit)
+                if isinstance(key, Contrast)
+                else (getattr(key, "__name__", "function"), "")
+            )
+            target = ExplainedTarget(None, label, None, float(window_scores[inside].mean()), unit)
         agreement = None if self._agreement is None else self._agreement.correlation
         computation = {
             "dtype": model.dtype or "float32",
@@ -487,7 +519,7 @@ class _Run:
             layer=place[1],
             method=place[0],
             target=target,
-            top=tuple((model.labels[i], float(overall[i])) for i in _best(overall, 5)),
+            top=() if values else tuple((model.labels[i], float(overall[i])) for i in _best(overall, 5)),
             size=(source.height, source.width),
             region=model.spec.preprocess.region(source.height, source.width),
             stretch=(source.start, source.end),
@@ -506,6 +538,13 @@ class _Run:
             warnings=self._warnings(),
             source=source,
         )
+
+    def _target(self, index: int, label: str, score: float) -> ExplainedTarget:
+        """Return the target of a class, given its probability in the clip, or its value."""
+        spec = self._model.spec
+        if spec.probabilities is None:
+            return ExplainedTarget(index, label, None, score, spec.unit)
+        return ExplainedTarget(index, label, score)
 
     def localization(
         self,

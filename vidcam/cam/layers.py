@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
+from vidcam.cam.inputs import forward
 from vidcam.cam.layout import CHANNELS_FIRST, Layout, tensor_of
 
 
@@ -51,7 +52,7 @@ def space_time_layers(network: nn.Module, inputs: Any, layout: Layout = CHANNELS
 
     Args:
         network: in evaluation mode.
-        inputs: the network's input for one window: a tensor or a list of tensors.
+        inputs: the network's input for one window, see `vidcam.cam.inputs.forward`.
         layout: the order of axes in the layers' outputs; channels first by default.
 
     Example:
@@ -80,7 +81,7 @@ def space_time_layers(network: nn.Module, inputs: Any, layout: Layout = CHANNELS
     try:
         handles = [m.register_forward_hook(watch(n)) for n, m in network.named_modules() if n]
         with torch.no_grad(), tracing:
-            network(inputs)
+            forward(network, inputs)
     finally:
         for handle in handles:
             handle.remove()
@@ -93,8 +94,9 @@ class _Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, inputs: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._fields: Any = WeakIdKeyDictionary()
-        for tensor in tree_leaves(inputs):
-            self._fields[tensor] = ReceptiveField()
+        for leaf in tree_leaves(inputs):
+            if isinstance(leaf, Tensor):
+                self._fields[leaf] = ReceptiveField()
 
     def field_of(self, tensor: Tensor) -> ReceptiveField:
         """Return the receptive field of a traced tensor."""
