@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +14,13 @@ from einops import rearrange
 from torch import Tensor
 
 from vidcam.cam.attribute import class_activation_maps
-from vidcam.cam.capture import captured
+from vidcam.cam.capture import Capture, captured
 from vidcam.cam.targets import Contrast, InTime, ScoreFunction, classes, in_time
 from vidcam.engine.loader import Batch
 from vidcam.engine.memory import separate_copy
-from vidcam.errors import ModelError, TargetError
-from vidcam.models.registry import Model, ModelSpec
+from vidcam.errors import LayerError, ModelError, TargetError
+from vidcam.models.probabilities import recognised
+from vidcam.models.registry import Model, ModelSpec, softmax
 
 Key = int | InTime | ScoreFunction
 """A target: the index of a class, a class at a time, or a function of the output."""
@@ -74,12 +76,16 @@ class Attributor:
         layers: names of the target layers.
         methods: keys of `vidcam.cam.methods.METHODS`.
         max_batch: largest batch size that has not run out of memory.
+        sloped: (target, layer) of the empty maps whose score has a gradient other than 0 at the layer.
+        softmaxed: True if the scores of all windows are what a softmax gives, and another one is taken of them.
     """
 
     model: Model
     layers: Sequence[str]
     methods: Sequence[str]
     max_batch: int = field(default=sys.maxsize, init=False)
+    sloped: set[tuple[Key, str]] = field(default_factory=set, init=False)
+    softmaxed: bool | None = field(default=None, init=False)
 
     def maps(self, batch: Batch, choose: Choose) -> Attributed:
         """Return the probabilities of a batch and the maps of the targets that are chosen for each window.
@@ -133,6 +139,7 @@ class Attributor:
             for keys, score, inside in self._scored(choose(probabilities), batch, curves.shape[1]):
                 found = class_activation_maps(capture, score, self.methods)
                 heats = {place: separate_copy(heat.cpu().numpy()) for place, heat in found.items()}
+                self._record_slopes(capture, score, keys, heats)
                 scores = score(capture.output).detach()
                 for i, key in enumerate(keys):
                     of_window = {
@@ -146,6 +153,18 @@ class Attributor:
                     curve = curves[i, :, index] if of_class else np.array([raw], np.float32)
                     maps[i][key] = WindowMap(of_window, raw, probability, curve)
         return Attributed(probabilities, curves, maps)
+
+    def _record_slopes(
+        self, capture: Capture, score: ScoreFunction, keys: Sequence[Key], heats: Mapping[tuple[str, str], np.ndarray]
+    ) -> None:
+        """Record where the score of windows whose maps are all empty has a gradient."""
+        empty = {layer for (_, layer), heat in heats.items() if not heat.any()}
+        if all((key, layer) in self.sloped for key in keys for layer in empty):
+            return
+        with suppress(LayerError):  # a method without gradients explains layers that have none
+            for layer, gradient in capture.gradients(score(capture.output)).items():
+                if layer in empty:
+                    self.sloped |= {(key, layer) for key, of_window in zip(keys, gradient) if of_window.any()}
 
     def _curves(self, output: Any, windows: int) -> np.ndarray:
         """Return the probabilities or values of N windows at each step, (N, t, classes), in a network's output.
@@ -164,6 +183,8 @@ class Attributor:
             )
         if spec.probabilities is None:
             return rearrange(scores, "n c t -> n t c").cpu().numpy()
+        if spec.probabilities is softmax and self.softmaxed is not False:
+            self.softmaxed = recognised(rearrange(scores, "n c t -> (n t) c")) == "softmax"
         curves = step_probabilities(spec, scores).cpu().numpy()
         if not (curves >= -1e-4).all() or not (curves <= 1 + 1e-4).all():  # not a number is neither
             raise ModelError(

@@ -103,6 +103,7 @@
     }));
   }
   function filmstrip() {
+    if (!by("strip")) return;
     by("strip").replaceChildren(...view.strongest.map((index) => {
       const button = document.createElement("button"), canvas = document.createElement("canvas");
       const text = document.createElement("span"), picture = new Image();

@@ -84,7 +84,7 @@ class View:
     def strongest(self, times: np.ndarray) -> list[int]:
         """Return the frames with the most evidence, in time, a tenth of the clip or more apart.
 
-        Frames with a quarter of the highest evidence or less are left out.
+        Frames with a quarter of the highest evidence or less are left out, and all frames if there is no evidence.
 
         Args:
             times: (F,) seconds.
@@ -92,7 +92,7 @@ class View:
         apart, least = (times[-1] - times[0]) / 10, self.evidence.max(initial=0.0) / 4
         found: list[int] = []
         for frame in np.argsort(-self.evidence, kind="stable"):
-            if len(found) == _STRIP or (found and self.evidence[frame] <= least):
+            if len(found) == _STRIP or self.evidence[frame] <= least:
                 break
             if all(abs(times[frame] - times[other]) >= apart for other in found):
                 found.append(int(frame))
