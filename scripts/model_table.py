@@ -21,6 +21,7 @@ from torch import Tensor
 
 from vidcam.cam.attribute import class_activation_maps
 from vidcam.cam.capture import captured
+from vidcam.cam.inputs import forward
 from vidcam.cam.methods import gradcam_plus_plus_alpha
 from vidcam.cam.targets import class_scores
 from vidcam.engine.memory import keep_freed_memory
@@ -85,7 +86,7 @@ def ratios(model: Model, layers: list[str]) -> list[float]:
     for turn in range(TURNS + 1):
         began = time.perf_counter()
         with torch.inference_mode():
-            model.network(spec.pack(window))
+            forward(model.network, spec.pack(window))
         between = time.perf_counter()
         with captured(model.network, layers, window, layout=spec.layout, pack=spec.pack) as capture:
             class_activation_maps(capture, _score, ["gradcam++"])

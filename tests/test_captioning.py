@@ -128,7 +128,7 @@ def test_a_sentence_that_is_given_is_explained() -> None:
     expected = _forced(frames, words)
     assert found.words == words and found.whole.target.label == "a green one" and found.whole.target.index is None
     assert [word.target.probability for word in found.by_word] == pytest.approx(np.exp(expected).tolist(), rel=1e-4)
-    assert found.whole.target.probability == pytest.approx(expected.mean(), rel=1e-4)
+    assert found.whole.target.value == pytest.approx(expected.mean(), rel=1e-4)
     assert seen == [(n, FRAMES) for n in range(1, FRAMES + 1)]
     assert explain_caption(frames, Colours(), "red").words == ("red",)
 
@@ -148,7 +148,7 @@ def test_words_and_sentence_are_those_of_the_teacher_forced_model(caption: Capti
     log_probabilities = model.network(window)[0].detach().numpy()
     found = [word.target.probability for word in caption.by_word]
     np.testing.assert_allclose(found, np.exp(log_probabilities), rtol=1e-3)
-    assert caption.whole.target.probability == pytest.approx(log_probabilities.mean(), abs=1e-4)
+    assert caption.whole.target.value == pytest.approx(log_probabilities.mean(), abs=1e-4)
     (word, *_), index = caption.by_word, 0
     expected = explain(clip, model, index, layer=LAYER, dtype="float32", context=False)
     np.testing.assert_allclose(word.maps, expected.maps, rtol=1e-3, atol=1e-6)

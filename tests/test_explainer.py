@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -22,6 +24,7 @@ from vidcam.engine.agreement import Agreement
 from vidcam.errors import ClipError, LayerError, ModelError, SettingsError, TargetError
 from vidcam.explainer import Explainer, explain, layers_of, localize
 from vidcam.export.page import write_report
+from vidcam.models.own import own_model
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model, load_model
 from vidcam.playground.clips import read_truth
@@ -177,7 +180,7 @@ def test_a_list_mixes_ranks_labels_contrasts_and_functions(small: Model, clip_pa
         alone = explain(clip_path, small, target)
         assert one.target == alone.target
         np.testing.assert_allclose(one.maps, alone.maps, rtol=1e-4, atol=1e-6)
-    assert found[-1].target.probability == pytest.approx(float(found[-1].window_scores.mean()))
+    assert found[-1].target.value == pytest.approx(float(found[-1].window_scores.mean()))
     with pytest.raises(TargetError, match="no target is given"):
         explainer.explain(clip_path, [])
 
@@ -674,7 +677,7 @@ class Counted(nn.Module):
 @pytest.fixture
 def counted() -> Model:
     preprocess = Preprocess((16, 16), (16, 16), (0.0,) * 3, (1.0,) * 3)
-    return vidcam.own_model(Counted(), preprocess=preprocess, frames=4, layer="body.2", labels=["a", "b", "top"])
+    return own_model(Counted(), preprocess=preprocess, frames=4, layer="body.2", labels=["a", "b", "top"])
 
 
 FRAMES = np.random.default_rng(5).integers(0, 256, (12, 16, 16, 3), np.uint8)
@@ -767,3 +770,100 @@ def test_a_list_of_videos_is_no_list_of_pictures(counted: Model, clip_path: Path
         explain([clip_path, clip_path], counted)
     with pytest.raises(SettingsError, match="has a frame rate of its own"):
         explain(ArraySource(FRAMES, 5), counted, frame_rate=16)
+
+
+class Means(nn.Module):
+    """Scores that are the mean of each channel of `body`, times a matrix; then what `end` makes of them."""
+
+    def __init__(self, weights: list[list[float]], end: Any = lambda scores: scores, bias: float = 0.0) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv3d(3, len(weights[0]), 1), nn.ReLU())
+        self.pool = nn.AvgPool3d((1, 16, 16))
+        self.fc = nn.Linear(len(weights[0]), len(weights))
+        self.end = end
+        with torch.no_grad():
+            self.body[0].weight.fill_(1.0)
+            self.body[0].bias.zero_()
+            self.fc.weight.copy_(torch.tensor(weights))
+            self.fc.bias.fill_(bias)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.end(self.fc(self.pool(self.body(x)).mean((2, 3, 4))))
+
+
+def _means(*args: Any, **settings: Any) -> Model:
+    preprocess = Preprocess((16, 16), (16, 16), (0.0,) * 3, (1.0,) * 3)
+    return own_model(Means(*args), frames=4, frame_rate=8, preprocess=preprocess, labels=["a", "b"], **settings)
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("method", "advice"),
+    [
+        (
+            "gradcam++",
+            r"by gradcam\+\+ no active channel of layer body speaks for it; try gradcam, or explain a contrast",
+        ),
+        (
+            "gradcam",
+            "by gradcam no active channel of layer body speaks for it; explain a contrast, such as 'a - another'",
+        ),
+    ],
+)
+def test_an_empty_map_has_its_reason(tmp_path: Path, method: str, advice: str) -> None:
+    model = _means([[-1.0, -2.0], [-3.0, -2.0]])
+    found = explain(NOISE, model, "a", method=method, frame_rate=8, dtype="float32", layer="body")
+    assert not found.maps.any()
+    (note,) = found.warnings
+    assert re.search(f"the heat for a is empty: {advice}", note), note
+    page = write_report([found], tmp_path).read_text(encoding="utf-8")
+    assert page.index(html.escape(note, quote=False).split(":")[0]) < page.index('class="stage"')
+    assert "trongest" not in re.sub("<script.*?</script>|<style.*?</style>", "", page, flags=re.DOTALL)
+    located = localize(NOISE, model, ["a"], method=method, frame_rate=8, dtype="float32", layer="body")
+    assert note in located.warnings
+    contrast = explain(NOISE, model, "a - b", method=method, frame_rate=8, dtype="float32", layer="body")
+    assert contrast.maps.any() and contrast.warnings == ()
+
+
+def test_a_score_without_a_gradient_is_said() -> None:
+    certain = _means([[9.0, 9.0], [-9.0, -9.0]], lambda scores: (40 * scores).softmax(1), probabilities="given")
+    found = explain(NOISE, certain, "a", frame_rate=8, dtype="float32", layer="body")
+    assert found.target.probability == pytest.approx(1) and not found.maps.any()
+    assert "the heat for a is empty: the gradient of its score is 0 everywhere at layer body" in found.warnings[0]
+
+
+def test_heat_that_is_the_same_everywhere_is_said() -> None:
+    found = explain(NOISE, _means([[1.0, 2.0], [-1.0, 0.0]]), "a", frame_rate=8, dtype="float32", layer="pool")
+    assert found.maps.any()
+    (note,) = found.warnings
+    assert (
+        "the heat for a is the same at every place of a frame" in note and "layer pool has 1 position in space" in note
+    )
+    several = explain(NOISE, _means([[1.0, 2.0], [-1.0, 0.0]]), "a", frame_rate=8, dtype="float32", layer="body,pool")
+    assert note in several.warnings
+
+
+def test_a_probability_of_0_is_the_reason_of_an_empty_map() -> None:
+    model = _means([[1.0, 1.0], [900.0, 900.0]])
+    settings: Any = {"frame_rate": 8, "dtype": "float32", "layer": "body"}
+    assert (
+        "its probability, which each map is multiplied by, is 0" in explain(NOISE, model, "a", **settings).warnings[0]
+    )
+    assert explain(NOISE, model, "a", factor="none", **settings).warnings == ()
+
+
+def test_a_softmax_of_a_softmax_is_said() -> None:
+    """A specification of a package is not asked about when it is made."""
+    spec = replace(_means([[1.0, 2.0], [-1.0, 0.0]]).spec, name="theirs")
+    network = Means([[1.0, 2.0], [-1.0, 0.0]], lambda scores: scores.softmax(1))
+    settings: Any = {"frame_rate": 8, "dtype": "float32", "layer": "body"}
+    (note,) = explain(NOISE, Model(network.eval(), spec, ("a", "b"), "none"), "a", **settings).warnings
+    assert note.startswith(
+        "theirs gives numbers that sum to 1 in every window: probabilities, of which another softmax"
+    )
+    assert (
+        explain(NOISE, Model(Means([[1.0, 2.0], [-1.0, 0.0]]), spec, ("a", "b"), "none"), "a", **settings).warnings
+        == ()
+    )

@@ -21,7 +21,6 @@ from vidcam.playground.networks import PREPROCESS
 from vidcam.playground.scene import FPS
 from vidcam.recipe import Recipe
 from vidcam.results.caption import Caption
-from vidcam.results.explanation import ExplainedTarget
 from vidcam.video.source import Source
 
 LAYER = "captioner.seen"
@@ -72,7 +71,7 @@ def explain_caption(
     return Caption(
         words,
         tuple(replace(e, top=()) for e in by_word),
-        replace(whole, top=(), target=ExplainedTarget(None, " ".join(words), whole.target.probability)),
+        replace(whole, top=(), target=replace(whole.target, label=" ".join(words))),
     )
 
 

@@ -24,12 +24,12 @@ from vidcam.cam.layers import SpaceTimeLayer, space_time_layers
 from vidcam.cam.methods import method_named, needs
 from vidcam.cam.targets import Contrast, InTime, Target, class_index, target_of, top_count
 from vidcam.engine.agreement import Agreement
-from vidcam.engine.attribution import Attributed, Attributor, Choose, Key, Maps
+from vidcam.engine.attribution import Attributed, Attributor, Choose, Key, Maps, WindowMap
 from vidcam.engine.loader import Batch, Progress, WindowLoader, normalised, windowing_of
 from vidcam.engine.memory import give_back_freed_memory
 from vidcam.engine.precision import optimized, shortest_dtype
 from vidcam.engine.spans import SpanLoader, dense_agreement
-from vidcam.errors import LayerError, ModelError, SettingsError, TargetError, one_of
+from vidcam.errors import LayerError, ModelError, SettingsError, TargetError, counted, one_of
 from vidcam.models.device import device_named
 from vidcam.models.inference import steps_of
 from vidcam.models.own import own_model
@@ -46,6 +46,7 @@ from vidcam.video.source import Source, source_of
 from vidcam.video.windows import Windowing
 
 _EXPLAINED, _LOCALIZED = 2, 4  # windows that each frame is in if no stride is given
+_FLAT = 1e-5  # difference in a frame, as a share of the largest heat, below which its heat is the same everywhere
 _PER_WINDOW = 3  # classes localized in a window, its own most probable ones
 
 
@@ -190,11 +191,13 @@ class Explainer:
             VidcamError: the clip or a target cannot be used.
         """
         model = self.model
-        wanted = [_target(target) for target in (targets if isinstance(targets, list | tuple) else [targets])]
+        wanted = [self._of_values(_target(t)) for t in (targets if isinstance(targets, list | tuple) else [targets])]
         if not wanted:
             raise TargetError("no target is given; give top, a label, a class index or a function")
         parsed = [(None if target in model.labels else top_count(target), target) for target in wanted]
-        fixed = [None if count else target_of(target, model.labels, model.spec.scores) for count, target in parsed]
+        fixed = [
+            None if count else target_of(target, model.labels, model.spec.class_scores) for count, target in parsed
+        ]
         most = max((count or 0 for count, _ in parsed), default=0)
 
         def resolved(best: list[int]) -> list[Key]:
@@ -236,7 +239,9 @@ class Explainer:
                 if len(parts) > 1:
                     heat = fuse([part.maps for part in parts], self.recipe.fusion)  # type: ignore[arg-type]
                     evidence = evidence_curve(heat)
-                    explanations.append(replace(parts[0], layer=",".join(self.layers), maps=heat, evidence=evidence))
+                    notes = tuple(dict.fromkeys(note for part in parts for note in part.warnings))
+                    fused = replace(parts[0], layer=",".join(self.layers), maps=heat, evidence=evidence, warnings=notes)
+                    explanations.append(fused)
                 explanations += parts
         del maps  # as large as the maps of frames
         give_back_freed_memory()
@@ -267,6 +272,11 @@ class Explainer:
         one_of(curve, CURVES, "curve")
         one_of(evidence, get_args(Reduction), "evidence")
         model = self.model
+        if model.spec.unrecognised or model.spec.probabilities is None:
+            raise TargetError(
+                f"{model.spec.name} gives no probabilities of classes, which segments are cut from; explain it, and take "
+                "the stretches of its curve that matter to you"
+            )
         if len(self.layers) > 1:
             raise LayerError(f"{len(self.layers)} layers are given ({', '.join(self.layers)}); give one with --layer")
         if params is None:
@@ -363,6 +373,26 @@ class Explainer:
         """Return an explainer of another model, such as a copy with random weights, at the same layers."""
         return Explainer(model, self.recipe.changed(layer=",".join(self.layers), device=None))
 
+    def _of_values(self, target: Target) -> Target:
+        """Return the target, of which "top" is the only value of a network that gives values.
+
+        Raises:
+            TargetError: the network gives several values and "top" is asked for, or no class scores and a class is.
+        """
+        spec, labels = self.model.spec, self.model.labels
+        if callable(target):
+            return target
+        if spec.unrecognised:
+            raise TargetError(f"{spec.name} has no classes to explain: {spec.unrecognised}")
+        if spec.probabilities is None and target not in labels and top_count(target):
+            if len(labels) > 1:
+                raise TargetError(
+                    f"{spec.name} gives {len(labels)} values and no probabilities, of which none is the top one; give one of "
+                    f"{', '.join(labels[:8])}"
+                )
+            return 0
+        return target
+
     def _fused(self, parts: list[np.ndarray]) -> np.ndarray:
         """Return the map of one layer unchanged, or the fusion of several, at the number of steps of the longest."""
         if len(parts) == 1:
@@ -458,9 +488,10 @@ class _Run:
         heat = self.stitched(self.heat(place, key, maps), starts)
         inside = self.inside(starts)
         scores = self.stitched([m.curve for m in of_key], starts)
-        window_scores = np.array([m.curve.max() for m in of_key], np.float32)
+        values = model.spec.probabilities is None
+        window_scores = np.array([m.curve.mean() if values else m.curve.max() for m in of_key], np.float32)
         if isinstance(key, int):
-            target = ExplainedTarget(key, model.labels[key], float(overall[key]))
+            target = self._target(key, model.labels[key], float(overall[key]))
         elif isinstance(key, InTime):
             if all(m.raw == -np.inf for m in of_key):
                 raise TargetError(
@@ -468,10 +499,14 @@ class _Run:
                     f"{self._loader.times[-1]:.2f} s: give a time between them"
                 )
             nearest = int(np.abs(np.array(self._loader.times) - key.seconds).argmin())
-            target = ExplainedTarget(key.index, key.label, float(scores[nearest]))
+            target = self._target(key.index, key.label, float(scores[nearest]))
         else:
-            label = key.label if isinstance(key, Contrast) else getattr(key, "__name__", "function")
-            target = ExplainedTarget(None, label, float(window_scores[inside].mean()))
+            label, unit = (
+                (key.label, model.spec.unit)
+                if isinstance(key, Contrast)
+                else (getattr(key, "__name__", "function"), "")
+            )
+            target = ExplainedTarget(None, label, None, float(window_scores[inside].mean()), unit)
         agreement = None if self._agreement is None else self._agreement.correlation
         computation = {
             "dtype": model.dtype or "float32",
@@ -487,7 +522,7 @@ class _Run:
             layer=place[1],
             method=place[0],
             target=target,
-            top=tuple((model.labels[i], float(overall[i])) for i in _best(overall, 5)),
+            top=() if values else tuple((model.labels[i], float(overall[i])) for i in _best(overall, 5)),
             size=(source.height, source.width),
             region=model.spec.preprocess.region(source.height, source.width),
             stretch=(source.start, source.end),
@@ -503,9 +538,16 @@ class _Run:
             computation=computation if agreement is None else {**computation, "dense_agreement": agreement},
             timings={"explain_s": self._seconds()},
             versions=versions(),
-            warnings=self._warnings(),
+            warnings=(*self._about_heat(place, key, target.label, of_key, heat), *self._warnings()),
             source=source,
         )
+
+    def _target(self, index: int, label: str, score: float) -> ExplainedTarget:
+        """Return the target of a class, given its probability in the clip, or its value."""
+        spec = self._model.spec
+        if spec.probabilities is None:
+            return ExplainedTarget(index, label, None, score, spec.unit)
+        return ExplainedTarget(index, label, score)
 
     def localization(
         self,
@@ -523,6 +565,14 @@ class _Run:
         place = (method, layer)
         heats = [self.heat(place, key, maps) for key in keys]
         curves = [[evidence_curve(heat, evidence) for heat in of_class] for of_class in heats]
+        notes = [
+            note
+            for key, of_class in zip(keys, heats)
+            if not any(heat.any() for heat in of_class)
+            for note in self._about_heat(
+                place, key, model.labels[key], [m[key] for m in maps if key in m], np.stack(of_class)
+            )
+        ]
         whole = Localization(
             clip=source.name,
             model=model.spec.name,
@@ -539,7 +589,7 @@ class _Run:
             maps=np.stack([self.stitched(of_class, starts) for of_class in heats]),
             curve=curve,
             segments=(),
-            warnings=self._warnings(),
+            warnings=(*notes, *self._warnings()),
             timings={"localize_s": self._seconds()},
             source=source,
         )
@@ -548,8 +598,41 @@ class _Run:
     def _seconds(self) -> float:
         return round(time.perf_counter() - self._loader.began, 3)
 
+    def _about_heat(
+        self, place: tuple[str, str], key: Key, label: str, maps: Sequence[WindowMap], heat: np.ndarray
+    ) -> Iterator[str]:
+        """Yield a note if the heat of a target, (F, h, w), is empty or the same everywhere in each frame, with the reason."""
+        method, layer = place
+        peak = heat.max(initial=0.0)
+        if peak and (np.ptp(heat, axis=(1, 2)) <= _FLAT * peak).all():
+            yield (
+                f"the heat for {label} is the same at every place of a frame and does not show where: layer {layer} has "
+                f"{counted(heat.shape[1] * heat.shape[2], 'position')} in space; choose an earlier layer"
+            )
+        elif not peak and any(m.heat[place].any() for m in maps):
+            yield (
+                f"the heat for {label} is empty: its probability, which each map is multiplied by, is 0 in every window; "
+                "give factor none (--factor none) to see the maps"
+            )
+        elif not peak and (key, layer) in self._attributor.sloped:
+            other = "" if method.startswith("gradcam-") or method == "gradcam" else "try gradcam, or "
+            yield (
+                f"the heat for {label} is empty: by {method} no active channel of layer {layer} speaks for it; "
+                f"{other}explain a contrast, such as '{label} - another', or another layer"
+            )
+        elif not peak:
+            yield (
+                f"the heat for {label} is empty: the gradient of its score is 0 everywhere at layer {layer}, so that "
+                "nothing of the layer changes the score; choose an earlier layer, and the score before a softmax or sigmoid"
+            )
+
     def _warnings(self) -> tuple[str, ...]:
         notes = [*self._loader.warnings(), *([self._model.note] if self._model.note else [])]
+        if self._attributor.softmaxed and "probabilities itself" not in self._model.note:
+            notes.append(
+                f"{self._model.spec.name} gives numbers that sum to 1 in every window: probabilities, of which another "
+                "softmax is taken; leave out its softmax, or the probabilities below are wrong"
+            )
         if self._agreement is not None:
             top = "the same top classes" if self._agreement.same_top else "other top classes"
             notes.append(

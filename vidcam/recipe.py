@@ -174,7 +174,12 @@ class PreprocessConfig(BaseModel):
 
 
 class OwnModelConfig(BaseModel):
-    """A user's own network: the function that makes it, and the arguments of `vidcam.own_model`."""
+    """A user's own network: the function that makes it, and the arguments of `vidcam.own_model`.
+
+    Attributes:
+        factory, pack: "package.module:function".
+        output, probabilities: as for `vidcam.own_model`, functions as "package.module:function".
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -184,8 +189,11 @@ class OwnModelConfig(BaseModel):
     frames: Frames = 16
     frame_rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     layer: str = "auto"
-    scores: Literal["n c", "n t", "n t c", "n c t"] = "n c"
-    probabilities: Literal["auto", "softmax", "sigmoid"] = "auto"
+    pack: str | None = None
+    output: int | str | None = None
+    scores: Literal["n c", "n", "n t", "n t c", "n c t"] = "n c"
+    probabilities: str = "auto"
+    unit: str = ""
     layout: str | None = Field(default=None, max_length=64)
     grid: tuple[Cells, Cells, Cells] | None = Field(default=None, validate_default=True)
 
@@ -227,10 +235,14 @@ class ExplainConfig(Recipe):
             return load_model(self.model, self.weights, self.labels, device)
         from vidcam.cam.layout import Layout
         from vidcam.models.device import device_named
-        from vidcam.models.own import ASSUMED, built, own_model
+        from vidcam.models.own import ASSUMED, built, function_named, own_model
         from vidcam.models.preprocess import Preprocess
 
         own = self.model
+        functions: dict[str, Any] = {} if own.pack is None else {"pack": function_named(own.pack, "pack")}
+        for name, value in (("output", own.output), ("probabilities", own.probabilities)):
+            named = isinstance(value, str) and ":" in value
+            functions[name] = function_named(str(value), name) if named else value
         return own_model(
             built(own.factory, own.arguments, self.weights).to(device_named(device)),
             preprocess=Preprocess(**own.preprocess.model_dump()) if own.preprocess else ASSUMED,
@@ -241,8 +253,9 @@ class ExplainConfig(Recipe):
             name=own.factory,
             layout=Layout(own.layout, own.grid),
             scores=own.scores,
-            probabilities=own.probabilities,
+            unit=own.unit,
             weights=self.weights,
+            **functions,
         )
 
 

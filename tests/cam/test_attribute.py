@@ -120,8 +120,8 @@ class LastChannels(Small):
         super().__init__()
         self.turned = nn.Identity()
 
-    def forward(self, x: dict[str, Tensor]) -> Tensor:
-        activation = self.turned(self.body(x["windows"]).movedim(1, -1))
+    def forward(self, *, frames: Tensor) -> Tensor:  # type: ignore[override]
+        activation = self.turned(self.body(frames).movedim(1, -1))
         return self.fc(activation.movedim(-1, 1).flatten(1)) * 10
 
 
@@ -132,7 +132,7 @@ def test_networks_with_another_input_and_another_layout(windows: Tensor) -> None
         layer="turned",
         target=1,
         layout=Layout("n t h w c"),
-        pack=lambda windows: {"windows": windows},
+        pack=lambda windows: {"frames": windows},
     )
     torch.testing.assert_close(found, class_activation_map(Small().eval(), windows, layer="body", target=1))
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections import OrderedDict, namedtuple
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from vidcam.cam.targets import Contrast, InTime, class_index, class_scores, frame_scores, target_of, top_count
+from vidcam.cam.targets import Contrast, InTime, class_index, class_scores, frame_scores, part_of, target_of, top_count
 from vidcam.errors import TargetError
 
 LABELS = ("archery", "Applauding", "applying cream", "Zumba", "zumba", "42")
@@ -64,23 +66,69 @@ def test_scores_are_found_in_what_networks_give() -> None:
         scores,
         {"logits": scores, "features": features},
         {"out": scores},
-        (scores, features),
-        (features, scores),
-        SimpleNamespace(logits=scores),
+        (scores, None, 3, torch.ones(2, 3, dtype=torch.bool)),
+        [{"scores": scores}],
+        SimpleNamespace(logits=scores, features=features),
+        SimpleNamespace(scores=scores, steps=3),
+        Property(scores),
     ):
         assert class_scores(output) is scores
-    for output in (features, {"a": scores, "b": scores}, (features,), "scores", None):
+    for output in (features, (features,), "scores", None, {"logits": "text"}, torch.ones(2, 3, dtype=torch.int)):
         with pytest.raises(TargetError, match="no class scores"):
             class_scores(output)
 
 
-def test_scores_among_other_matrices() -> None:
-    scores, other = torch.rand(2, 3), torch.rand(2, 7)
-    assert class_scores({"features": other, "logits": scores}) is scores
-    assert class_scores((scores, other)) is scores and class_scores([torch.rand(2), scores, other]) is scores
-    assert class_scores({"only": scores, "steps": 3}) is scores
-    with pytest.raises(TargetError):
-        class_scores({"one": scores, "two": other})
+@dataclass
+class Property:
+    """An output whose logits are a property."""
+
+    held: torch.Tensor
+
+    @property
+    def logits(self) -> torch.Tensor:
+        return self.held
+
+
+Heads = namedtuple("Heads", ["features", "action"])
+
+
+def test_features_are_never_taken_for_scores() -> None:
+    scores, features = torch.rand(2, 3), torch.rand(2, 512)
+    assert class_scores({"features": features, "logits": scores}) is scores
+    for output, names in (
+        ((features, scores), r"tuple of 2 tensors \(0: \(2, 512\), 1: \(2, 3\)\).*such as output=1;"),
+        ({"one": features, "two": {"a": scores}}, r"dict of 2 tensors \(one: .*, two.a: \(2, 3\)\).*output='two.a'"),
+        (Heads(features, scores), r"Heads of 2 tensors \(features: .*, action: .*output='action'"),
+        (SimpleNamespace(x=features, y=scores), r"SimpleNamespace of 2 tensors \(x: .*output='y'"),
+        ((scores, torch.rand(2, 7, 3)), r"tuple of 2 tensors"),
+    ):
+        with pytest.raises(TargetError, match=names):
+            class_scores(output)
+
+
+def test_a_part_of_an_output_is_picked_by_name_index_or_function() -> None:
+    scores, features = torch.rand(2, 3), torch.rand(2, 512)
+    for part, output in (
+        (1, (features, scores)),
+        ("1", (features, scores)),
+        ("action", Heads(features, scores)),
+        (1, Heads(features, scores)),
+        ("two.1", OrderedDict(one=features, two=[features, scores])),
+        (3, {3: scores, 4: features}),
+        ("held", Property(scores)),
+        ("logits", Property(scores)),
+        (lambda output: output[-1], (features, scores)),
+        (None, scores),
+    ):
+        assert part_of(part)(output) is scores  # type: ignore[arg-type]
+    with pytest.raises(
+        TargetError, match=r"output of the network has no part 'head.action'; its parts are features, logits"
+    ):
+        part_of("head.action")({"features": features, "logits": scores})
+    with pytest.raises(TargetError, match="no part '2'; its parts are 0, 1"):
+        part_of(2)((features, scores))
+    with pytest.raises(TargetError, match="no part 'x'; its parts are none"):
+        part_of("x")(scores)
 
 
 def test_a_function_is_the_target_it_is() -> None:
@@ -117,8 +165,10 @@ def test_scores_of_frames_in_each_order_of_axes() -> None:
     scores = torch.rand(2, 3, 5)  # n c t
     torch.testing.assert_close(frame_scores(scores, "n c t"), scores)
     torch.testing.assert_close(frame_scores({"logits": scores.transpose(1, 2)}, "n t c"), scores)
-    torch.testing.assert_close(frame_scores((torch.rand(4), scores[:, 1]), "n t"), scores[:, 1:2])
+    torch.testing.assert_close(frame_scores((3, scores[:, 1]), "n t"), scores[:, 1:2])
     torch.testing.assert_close(frame_scores(scores[:, :, 0]), scores[:, :, :1])
     torch.testing.assert_close(class_scores(scores, "n c t"), scores.exp().sum(2).log())
+    torch.testing.assert_close(frame_scores(scores[:, 0, 0], "n"), scores[:, :1, :1])
+    torch.testing.assert_close(class_scores(scores[:, 0, 0], "n"), scores[:, 0, :1])
     with pytest.raises(TargetError, match=r"in which no class scores \(n, t, c\) are recognised"):
         frame_scores(torch.rand(2, 3), "n t c")

@@ -87,7 +87,7 @@ def test_segments_are_cut_from_score_and_evidence_and_of_a_function_from_its_evi
     curve = combined_curve(one.scores, one.evidence)
     cut = distinct(segments_of(curve, one.times, one.target.label))
     assert segments(one) == [{"start": s.start, "end": s.end, "score": s.score} for s in cut] != []
-    function = replace(one, target=ExplainedTarget(None, "f", 0.5))
+    function = replace(one, target=ExplainedTarget(None, "f", None, 0.5))
     assert segments(function) != segments(one)
     record = clip_record(Entry(path="a.mp4"), one, {"explain": 1.0})
     assert record["seconds"] == pytest.approx(4.0) and record["top"] == [{"label": "a <b>", "probability": 0.5}]

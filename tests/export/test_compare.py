@@ -161,7 +161,7 @@ def test_the_pictures_of_a_grid_have_the_shape_of_the_clips(size: tuple[int, int
 
 def test_the_curve_of_a_function_is_not_bounded_and_lies_before_the_evidence() -> None:
     scores = np.array([-3, 7], np.float32)
-    one = explanation(np.zeros((2, 2, 2)), scores=scores, target=ExplainedTarget(None, "a - b", 2.0))
+    one = explanation(np.zeros((2, 2, 2)), scores=scores, target=ExplainedTarget(None, "a - b", None, 2.0))
     figure = curves_figure(panes_of([one, replace(one, method="layercam")]))
     for front, behind in zip(figure.axes[:2], figure.axes[2:], strict=True):
         low, high = front.get_ylim()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from tests.conftest import write_video
 from tests.results.test_explanation import explanation
@@ -261,3 +263,19 @@ def test_any_shape_gives_all_outputs(tmp_path: Path, size: tuple[int, int]) -> N
     assert max(film.width, film.height) <= 9000 and film.width * film.height < 2**24
     assert len(list(film)) == 4
     write_report([found], tmp_path / "out")
+
+
+def test_the_strip_of_a_value_has_its_unit_and_its_own_scale() -> None:
+    scores = np.linspace(20, 40, 5).astype(np.float32)
+    one = explanation(
+        np.zeros((5, 2, 2)), size=(300, 400), scores=scores, target=ExplainedTarget(0, "age", None, 30.0, "years")
+    )
+    bounded = replace(one, target=ExplainedTarget(0, "age", 0.5))
+    frame = np.zeros((300, 400, 3), np.uint8)
+    strips = [Overlay(each).draw(frame, 2)[300:] for each in (one, bounded)]
+    line = [int(strip[24:, 110].sum(-1).argmax()) for strip in strips]  # row of the line at a quarter of the clip
+    assert line[0] > line[1] + 5, "25 of 40 lies lower than a probability that is cut at 1"
+    text = np.array(Image.new("RGB", (400, 40), (18, 18, 24)))
+    write_text(text, "30 years", (200, 20), max(13, round(400 / 30)), (240, 240, 245), anchor="rm")
+    ink = (text > 200).any(-1).sum(), (strips[0][:20, 200:] > 200).any(-1).sum()
+    assert abs(int(ink[0]) - int(ink[1])) < 12

@@ -116,12 +116,12 @@ def test_the_strongest_frames_are_a_tenth_of_the_clip_apart_and_have_a_quarter_o
     assert _view(evidence).strongest(times) == [1, 3, 7, 11, 13, 19]
     assert _view(np.where(evidence == 2.6, 2.5, evidence)).strongest(times) == [1, 3, 11, 13, 19]
     assert _view(np.full(21, 2.0)).strongest(times) == [0, 2, 4, 6, 8, 10], "six at most"
-    assert _view(np.zeros(21)).strongest(times) == [0]
+    assert _view(np.zeros(21)).strongest(times) == []
     assert _view(np.ones(1)).strongest(times[:1]) == [0]
 
 
 def _view(evidence: np.ndarray) -> View:
-    return View("a", "how", 0.5, evidence, evidence, (), np.ones((len(evidence), 1, 1)))
+    return View(ExplainedTarget(0, "a", 0.5), "how", evidence, evidence, (), np.ones((len(evidence), 1, 1)))
 
 
 def test_what_a_browser_does_not_play_is_turned_into_what_it_does(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_a_page_tells_its_figures(tmp_path: Path) -> None:
     classes, cells = [[text for text in read.texts[element] if text.strip()] for element in ("th", "td")]
     assert cells[:2] == [HOSTILE, "stays"] and dict(zip(classes[2:], cells[2:], strict=True)) == {
         "model": "m", "weights": "none", "length": "40", "stride": "1", "sampling rate": "1", "dtype": "float32",
-        "agreement": "0.12346", "film": "0.0 MiB",
+        "agreement": "0.12346", "frame rate": "0, assumed", "film": "0.0 MiB",
     }  # fmt: skip
     assert [t.split()[-1].rstrip(",") for t in read.texts["span"] if t.startswith(" gradcam++ at l 3")] == ["3"]
     data = _data(page)
@@ -303,12 +303,16 @@ def test_a_film_with_an_odd_side_is_made_even_and_its_pictures_are_thumbnails(tm
             assert np.abs(np.asarray(image).astype(int) - scaled).max() < 8
 
 
-def test_a_function_of_the_output_has_no_probability_and_no_segments(tmp_path: Path) -> None:
+def test_a_value_has_its_unit_and_no_probability_and_no_segments(tmp_path: Path) -> None:
     (found, _) = _explanations(_clip(tmp_path))
-    found = replace(found, target=ExplainedTarget(None, "a - b", 2.0))
+    scores = np.linspace(-3e-7, 4e6, found.frames)
+    found = replace(found, target=ExplainedTarget(0, "age", None, 29.45098, "years"), top=(), scores=scores)
     page = write_report([found], tmp_path / "out")
     (view,) = _data(page)["views"]
-    assert view["bounded"] is False and view["segments"] == [] and "probability 2" not in page.read_text()
+    assert (view["bounded"], view["unit"], view["segments"]) == (False, "years", [])
+    np.testing.assert_allclose(view["scores"], scores, rtol=1e-5)
+    text = page.read_text(encoding="utf-8")
+    assert "value 29.45 years" in text and "Predictions" not in text and "probability 2" not in text
 
 
 @pytest.mark.parametrize("spare", [0, -1])

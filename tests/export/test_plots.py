@@ -56,13 +56,15 @@ def test_the_score_is_the_line_and_the_evidence_the_area() -> None:
     assert front.get_ylim() == (0, 1.02) and front.get_xlim() == (1, 2)
     assert behind.get_ylim() == pytest.approx((0, 52.5))
     assert front.get_ylabel() == "score" and "evidence" in behind.get_ylabel() and front.get_xlabel() == "time (s)"
-    assert front.get_title("left") == "a <b>  (0.50)" and front.get_title("right") == "m · l · gradcam++"
+    assert front.get_title("left") == "a <b>  (0.500)" and front.get_title("right") == "m · l · gradcam++"
 
 
-def test_a_function_of_the_output_is_not_bounded() -> None:
-    found = replace(_found(), scores=np.linspace(-3, 7, 5), target=ExplainedTarget(None, "a - b", 2.0))
-    low, high = curve_figure(found).axes[0].get_ylim()
+def test_a_value_is_not_bounded_and_has_its_unit() -> None:
+    found = replace(_found(), scores=np.linspace(-3, 7, 5), target=ExplainedTarget(0, "age", None, 2.0, "years"))
+    axes = curve_figure(found).axes[0]
+    low, high = axes.get_ylim()
     assert low <= -3 and high >= 7
+    assert axes.get_title("left") == "age  (2 years)" and axes.get_ylabel() == "value (years)"
 
 
 def test_a_single_frame_without_evidence() -> None:

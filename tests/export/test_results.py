@@ -69,7 +69,9 @@ def test_everything_is_written_and_reads_back(clip: Path, tmp_path: Path) -> Non
     assert sorted(p.name for p in (tmp_path / "out" / "deep").iterdir()) == NAMES
 
     again = load_explanation(tmp_path / "out" / "deep")
-    assert again.summary()["target"] == {"index": 1, "label": "a <b>", "probability": 0.5}
+    assert again.summary()["target"] == {
+        "index": 1, "label": "a <b>", "probability": 0.5, "value": None, "unit": "",
+    }  # fmt: skip
     for name, values in found.arrays().items():
         np.testing.assert_array_equal(again.arrays()[name], values)
 

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +17,13 @@ import vidcam
 from tests.conftest import numbered, write_video
 from vidcam import cli
 from vidcam.cam.layout import Layout
-from vidcam.errors import ModelError, SettingsError
+from vidcam.errors import ModelError, SettingsError, TargetError
+from vidcam.evaluation.inference import confidences
+from vidcam.explainer import Explainer, layers_of
 from vidcam.models.own import own_model
-from vidcam.recipe import read_config
+from vidcam.models.registry import Model
+from vidcam.recipe import Recipe, read_config
+from vidcam.results.explanation import Explanation
 
 MODULE = """
 from torch import nn
@@ -78,6 +87,79 @@ def test_a_layout_in_a_config(own: str, tmp_path: Path) -> None:
     text = CONFIG.replace("  frames: 4\n", "  frames: 4\n  layout: n (t h w) c\n  grid: [2, 4, 4]\n")
     spec = read_config(_config(tmp_path, own, text), trusted=True).load().spec
     assert spec.layout == Layout("n (t h w) c", (2, 4, 4)) and spec.layer == "body.0"
+
+
+CODE = """
+import torch
+from torch import nn
+
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rgb, self.motion = nn.Conv3d(3, 2, 1), nn.Conv3d(3, 2, 1)
+        self.fc = nn.Linear(2, 3)
+
+    def forward(self, frames, motion):
+        features = self.rgb(frames).mean((2, 3, 4)) + 3 * self.motion(motion).mean((2, 3, 4))
+        return features, {"action": self.fc(features)}
+
+def two():
+    torch.manual_seed(0)
+    return Two()
+
+def in_order(windows):
+    return windows, windows.diff(dim=2)
+
+def by_name(windows):
+    return {"motion": windows.diff(dim=2), "frames": windows}
+
+def second(output):
+    return output[1]["action"]
+
+def thirds(scores):
+    return torch.full_like(scores, 1 / 3)
+"""
+
+
+@pytest.mark.parametrize("pack", ["in_order", "by_name"])
+@pytest.mark.parametrize("output", ["1.action", "own_code:second"])
+def test_a_config_names_two_inputs_and_the_scores_in_the_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: str, output: str
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "own_code", raising=False)
+    (tmp_path / "own_code.py").write_text(CODE, encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(
+        f"model: {{factory: 'own_code:two', pack: 'own_code:{pack}', output: {output}, frames: 4, frame_rate: 8, layer: rgb,"
+        " probabilities: PROBABILITIES, preprocess: {resize: [8, 8], crop: [8, 8], mean: [0, 0, 0], std: [1, 1, 1]}}",
+        encoding="utf-8",
+    )
+    text = (tmp_path / "mine.yaml").read_text(encoding="utf-8")
+    models = {}
+    for probabilities in ("sigmoid", "own_code:thirds"):
+        (tmp_path / "mine.yaml").write_text(text.replace("PROBABILITIES", f"'{probabilities}'"), encoding="utf-8")
+        models[probabilities] = read_config(tmp_path / "mine.yaml", {}, trusted=True).load()
+    model = models["sigmoid"]
+    assert list(layers_of(model)) == ["rgb", "motion"]
+    pixels = torch.from_numpy(GREY[:4]).float().permute(3, 0, 1, 2)[None]
+    window = model.spec.preprocess.normalized(pixels)
+    with torch.no_grad():
+        scores = model.network(window, window.diff(dim=2))[1]["action"][0]
+    assert [_probability(model, i) for i in range(3)] == pytest.approx(scores.sigmoid().tolist(), abs=1e-5)
+    assert _probability(models["own_code:thirds"], 2) == pytest.approx(1 / 3)
+    assert confidences(model, pixels)[0] == pytest.approx(scores.sigmoid().numpy(), abs=1e-5)
+
+
+def test_functions_of_a_config_that_are_missing(own: str, tmp_path: Path) -> None:
+    for setting in ("pack", "probabilities", "output"):
+        path = _config(tmp_path, own, f"model: {{factory: 'MODULE:build', {setting}: 'MODULE:none'}}")
+        with pytest.raises(ModelError, match=rf"the module of {setting} '{own}:none' has no function 'none'"):
+            read_config(path, {}, trusted=True).load()
+    path = _config(tmp_path, own, "model: {factory: 'MODULE:build', probabilities: softmaxx}")
+    with pytest.raises(
+        SettingsError, match="there is no kind of probabilities 'softmaxx'; choose one of auto, softmax"
+    ):
+        read_config(path, {}, trusted=True).load()
 
 
 def test_no_code_is_run_for_a_config_that_is_not_trusted(own: str, tmp_path: Path, clip_path: Path) -> None:
@@ -163,7 +245,7 @@ def test_tokens_and_networks_of_frames(tmp_path: Path) -> None:
             return self.fc(tokens.mean(1)), tokens
 
     torch.manual_seed(0)
-    model = own_model(Tokens(), frames=4, layout=Layout("n (t h w) c", (2, 7, 7)), frame_rate=10)
+    model = own_model(Tokens(), frames=4, layout=Layout("n (t h w) c", (2, 7, 7)), frame_rate=10, output=0)
     assert model.spec.layer == "block"
     path = write_video(tmp_path / "clip.mp4", [numbered(i, 48, 64) for i in range(9)])
     assert vidcam.explain(path, model).maps.shape == (9, 7, 7)
@@ -198,3 +280,190 @@ def test_scores_of_frames_in_the_batch_are_refused_and_their_mean_is_explained()
     assert model.spec.layer == "conv"
     found = vidcam.explain(np.zeros((20, 40, 40, 3), np.uint8), model, 1, frame_rate=10)
     assert found.maps.shape == (20, 55, 55)
+
+
+class Head(nn.Module):
+    """A network of known scores: the mean red and green of a window, times a matrix; then what `end` makes of them."""
+
+    def __init__(self, classes: int, end: Callable[[Tensor], Any] = lambda scores: scores) -> None:
+        super().__init__()
+        self.body = nn.Conv3d(3, 2, 1, bias=False)
+        self.fc = nn.Linear(2, classes)
+        self.end = end
+        with torch.no_grad():
+            self.body.weight.copy_(torch.eye(2, 3).view(2, 3, 1, 1, 1))
+            self.fc.weight.copy_(torch.tensor([[3.0, 1.0], [-1.0, 2.0], [0.5, -4.0]])[:classes])
+            self.fc.bias.copy_(torch.tensor([0.2, -0.4, 0.1])[:classes])
+
+    def scores(self, red: float, green: float) -> Tensor:
+        """Return its scores (classes,) of a window of one colour, in 0..255, that `PLAIN` normalises."""
+        with torch.no_grad():
+            scores: Tensor = self.fc(torch.tensor([red / 255, green / 255]))
+        return scores
+
+    def forward(self, x: Tensor) -> Any:
+        return self.end(self.fc(self.body(x).mean((2, 3, 4))))
+
+
+PLAIN = vidcam.Preprocess(8, (8, 8), (0.0,) * 3, (1.0,) * 3)
+GREY = np.full((8, 8, 8, 3), (200, 100, 50), np.uint8)
+
+
+def _own(network: nn.Module, **settings: Any) -> Model:
+    return own_model(network, frames=4, frame_rate=8, preprocess=PLAIN, **settings)
+
+
+def _explained(model: Model, target: Any = "top", **settings: Any) -> Explanation:
+    return vidcam.explain(GREY, model, target, method="gradcam", dtype="float32", frame_rate=8, **settings)
+
+
+def _probability(model: Model, index: int = 0) -> float | None:
+    return _explained(model, index).target.probability
+
+
+def test_one_logit_is_the_probability_of_one_class() -> None:
+    network = Head(1)
+    assert _probability(_own(network)) == pytest.approx(float(network.scores(200, 100).sigmoid()), abs=1e-5)
+    squeezed = Head(1, lambda scores: scores[:, 0])
+    assert _probability(_own(squeezed, scores="n")) == pytest.approx(
+        float(network.scores(200, 100).sigmoid()), abs=1e-5
+    )
+    with pytest.raises(ModelError, match="softmax of one class is always 1; give probabilities='sigmoid'"):
+        _own(network, probabilities="softmax")
+
+
+ENDS = {
+    "softmax": lambda scores: scores.softmax(1),
+    "sigmoid": torch.sigmoid,
+    "mean of two softmaxes": lambda scores: (scores.softmax(1) + (2 * scores).softmax(1)) / 2,
+    "half precision": lambda scores: scores.softmax(1).half(),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_networks_that_give_probabilities_are_asked_about(end: str) -> None:
+    kind = "sigmoid" if end == "sigmoid" else "softmax"
+    with pytest.raises(ModelError, match=rf"Head gives probabilities itself .* leave out its {kind}, .*='given'"):
+        _own(Head(3, ENDS[end]))
+    with pytest.raises(ModelError, match=r"leave out its last module \('1', Softmax\)"):
+        own_model(nn.Sequential(Head(3), nn.Softmax(1)), frames=4, preprocess=PLAIN)
+    own = _own(Head(3, ENDS[end]), probabilities="softmax")
+    assert "gives probabilities itself" in _explained(own).warnings[-1]
+    given = _own(Head(3, ENDS[end]), probabilities="given")
+    expected = ENDS[end](given.network.scores(200, 100)[None])[0].float()
+    explained = _explained(given)
+    assert explained.warnings == () and explained.target.index == expected.argmax()
+    rounding = 2e-3 if end == "half precision" else 1e-5
+    assert dict(explained.top) == pytest.approx({f"class {i}": float(p) for i, p in enumerate(expected)}, abs=rounding)
+
+
+def test_the_logit_of_a_given_probability_is_explained() -> None:
+    """The logit of a sigmoid is the score before it, so its maps are those of the network without it."""
+    sigmoid, scores = Head(3, torch.sigmoid), Head(3)
+    before = _explained(_own(scores, probabilities="sigmoid"), "class 0")
+    after = _explained(_own(sigmoid, probabilities="given"), "class 0")
+    assert after.maps.any()
+    np.testing.assert_allclose(after.maps, before.maps, rtol=1e-4)
+    contrast = _explained(_own(sigmoid, probabilities="given"), "class 0 - class 1")
+    value = scores.scores(200, 100)
+    assert contrast.target.value == pytest.approx(float(value[0] - value[1]), rel=1e-4)
+
+
+def test_probabilities_that_are_none() -> None:
+    with pytest.raises(
+        ModelError, match=r"Head gives scores from -0.4 to 0.2, which are no probabilities; leave out prob"
+    ):
+        _own(Head(3), probabilities="given")
+
+
+@pytest.mark.parametrize("classes", [1, 2, 3])
+def test_scores_between_0_and_1_are_scores_if_they_grow_with_the_window(classes: int) -> None:
+    torch.manual_seed(classes)
+    network = Head(classes)
+    nn.init.constant_(network.fc.bias, 0.5)  # on zeros all scores are 0.5
+    assert _own(network).note == ""
+    nn.init.zeros_(network.fc.bias)
+    nn.init.zeros_(network.fc.weight)  # a head before its training
+    assert _own(network).note == ""
+
+
+def test_features_are_not_explained_as_classes() -> None:
+    features = Head(3, lambda scores: (torch.cat([scores] * 100, 1) + 9, scores))
+    with pytest.raises(TargetError, match=r"Head has no classes .* tuple of 2 tensors \(0: \(1, 300\), 1: \(1, 3\)\)"):
+        _explained(_own(features))
+    with pytest.raises(TargetError, match="tuple of 2 tensors"):
+        _own(features, labels=["a", "b", "c"])
+    expected = float(features.scores(200, 100).softmax(0)[0])
+    for part in (1, "1", lambda output: output[1]):
+        model = _own(features, output=part, labels=["a", "b", "c"])
+        assert model.labels == ("a", "b", "c") and _probability(model) == pytest.approx(expected, abs=1e-5)
+    with pytest.raises(TargetError, match="no part 'logits'; its parts are 0, 1"):
+        _own(features, output="logits")
+    with pytest.raises(ModelError, match=r"output of Head .*IndexError.*test_own.py"):
+        _own(features, output=lambda output: output[5])
+
+
+def test_several_labels_at_once() -> None:
+    model = _own(Head(3), probabilities="sigmoid", labels=["a", "b", "c"])
+    expected = model.network.scores(200, 100).sigmoid()
+    found = Explainer(model, Recipe(method="gradcam", dtype="float32")).explain(GREY, ["a", "c"])
+    assert [f.target.probability for f in found] == pytest.approx([float(expected[0]), float(expected[2])], abs=1e-5)
+    best = Explainer(model, Recipe(method="gradcam", dtype="float32")).explain(GREY, "top3")
+    assert [f.target.index for f in best] == expected.argsort(descending=True).tolist()
+
+
+def test_regression(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = _own(Head(1, lambda scores: 10 * scores), probabilities="none", unit="years", labels=["age"])
+    age = 10 * float(model.network.scores(200, 100))
+    found = _explained(model)
+    assert (found.target.index, found.target.label, found.target.probability) == (0, "age", None)
+    assert found.target.value == pytest.approx(age, rel=1e-5) and found.top == () and found.warnings == ()
+    np.testing.assert_allclose(found.scores, age, rtol=1e-5)
+    assert repr(found).startswith(f"<Explanation of 'array': 'age', value {age:.4g} years, ")
+    outputs = found.save(tmp_path / "out")
+    target = json.loads(outputs.summary.read_text())["target"]
+    assert target == {"index": 0, "label": "age", "probability": None, "value": found.target.value, "unit": "years"}
+    assert vidcam.load_explanation(tmp_path / "out").target == found.target
+    with pytest.raises(TargetError, match="Head gives no probabilities of classes, which segments are cut from"):
+        vidcam.localize(GREY, model)
+    with pytest.raises(SettingsError, match="unit 'years' is of values"):
+        _own(Head(1), unit="years")
+
+
+def test_several_values() -> None:
+    model = _own(Head(2), probabilities="none", labels=["valence", "arousal"])
+    with pytest.raises(TargetError, match=r"gives 2 values .* none is the top one; give one of valence, arousal"):
+        _explained(model)
+    assert _explained(model, "arousal").target.value == pytest.approx(
+        float(model.network.scores(200, 100)[1]), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda scores: scores[:, :, None, None, None] + torch.zeros(1, 3, 4, 8, 8),
+        lambda scores: {"boxes": [scores, scores[:, :2]], "count": 3},
+        lambda scores: SimpleNamespace(embedding=scores, mean=scores.mean()),
+        lambda scores: (scores, scores),
+    ],
+)
+def test_a_function_explains_any_output(end: Any) -> None:
+    def red(output: Any) -> Tensor:
+        match output:
+            case Tensor():
+                return output[:, 0, 0, 0, 0]
+            case dict():
+                return output["boxes"][0][:, 0]
+            case tuple():
+                return output[1][:, 0]
+        return output.embedding[:, 0]
+
+    network = Head(3, end)
+    found = _explained(_own(network), red)
+    plain = _explained(_own(Head(3)), lambda output: output[:, 0])
+    assert found.target.label == "red" and found.target.probability is None and found.top == ()
+    assert found.target.value == pytest.approx(float(network.scores(200, 100)[0]), rel=1e-5)
+    np.testing.assert_allclose(found.maps, plain.maps, rtol=1e-5)
+    with pytest.raises(TargetError, match="Head has no classes to explain: the network gives"):
+        _explained(_own(network), "class 0")

@@ -69,7 +69,7 @@ def frames(real_clips: Path) -> list[np.ndarray]:
 def _share(explainer: Explainer, joined: np.ndarray, cut: int) -> float:
     """Share of the evidence for the cut before a frame that lies around it."""
     (found,) = explainer.explain(joined, f"cut @ {(cut - 1) / RATE}")
-    assert found.target.probability > 0.5
+    assert found.target.probability is not None and found.target.probability > 0.5
     return float(found.evidence[cut - NEAR : cut + NEAR].sum() / found.evidence.sum())
 
 

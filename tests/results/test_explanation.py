@@ -87,7 +87,9 @@ def test_the_summary_is_all_but_the_arrays_and_the_frames() -> None:
     found = explanation(np.ones((2, 3, 3)), warnings=("a note",), stretch=(1.0, None))
     assert set(found.summary()) == set(vars(found)) - set(found.arrays()) - {"source"} | {"frames", "windows"}
     assert found.summary()["warnings"] == ["a note"] and found.summary()["stretch"] == [1.0, None]
-    assert found.summary()["target"] == {"index": 1, "label": "a <b>", "probability": 0.5}
+    assert found.summary()["target"] == {
+        "index": 1, "label": "a <b>", "probability": 0.5, "value": None, "unit": "",
+    }  # fmt: skip
 
 
 def test_a_repr_is_a_line() -> None:

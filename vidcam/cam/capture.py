@@ -16,8 +16,9 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from vidcam.cam.inputs import forward
 from vidcam.cam.layout import CHANNELS_FIRST, Fold, Layout, can_be_stacked, tensor_of, with_tensor
-from vidcam.cam.targets import Pattern, ScoreFunction, class_scores
+from vidcam.cam.targets import ScoreFunction, Scores, class_scores
 from vidcam.errors import LayerError, counted, nearest
 
 _ONE_AT_A_TIME = RLock()
@@ -32,9 +33,9 @@ class Capture:
         output: as the network returned it; the head's graph is kept.
     """
 
-    def __init__(self, windows: Tensor, run: Callable[[Tensor], Any], pattern: Pattern) -> None:
+    def __init__(self, windows: Tensor, run: Callable[[Tensor], Any], scores: Scores) -> None:
         self.output: Any = None
-        self._pattern = pattern
+        self._scores = scores
         self._windows, self._run = windows, run
         self._kept: dict[str, list[tuple[Tensor, Fold]]] = {}  # one for each call
         self._cumulants: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
@@ -98,7 +99,7 @@ class Capture:
             TargetError: the output holds no class scores.
         """
         if not self._cumulants:
-            scores = class_scores(self.output, self._pattern)
+            scores = self._scores(self.output)
             shares = scores.detach().to(torch.promote_types(scores.dtype, torch.float32)).softmax(1)
             moments: dict[str, list[Tensor]] = {}
             for k in range(scores.shape[1]):
@@ -143,7 +144,7 @@ def captured(
     layout: Layout = CHANNELS_FIRST,
     pack: Callable[[Tensor], Any] = lambda windows: windows,
     cut: Callable[[Tensor], Tensor] | None = None,
-    pattern: Pattern = "n c",
+    scores: Scores = class_scores,
 ) -> Iterator[Capture]:
     """Run a network on windows and yield a `Capture` of the tensors that a class activation map needs.
 
@@ -157,15 +158,15 @@ def captured(
         layers: names of modules in `network.named_modules()` whose output has time and space.
         windows: (N, 3, T, H, W), preprocessed, on the network's device.
         layout: order of axes in the layers' output; channels first by default.
-        pack: returns the network's input, given windows.
+        pack: returns the network's input, given windows, see `vidcam.cam.inputs.forward`.
         cut: returns the layer's output on N windows, given that on one long span of frames; the head computes on it.
-        pattern: axes of the class scores in the network's output.
+        scores: returns the class scores (N, classes) in the network's output.
 
     Raises:
         LayerError: there is no such layer; it is not called, or several times, but not for parts of the window; or its
             output is not (N, C, T, H, W) by the layout.
     """
-    capture = Capture(windows, lambda windows: network(pack(windows)), pattern)
+    capture = Capture(windows, lambda windows: forward(network, pack(windows)), scores)
 
     def keeper(name: str) -> Any:
         def keep(module: nn.Module, _inputs: Any, output: Any) -> Any:
@@ -191,7 +192,7 @@ def captured(
         for name in dict.fromkeys(layers):
             restored.callback(module_named(network, name).register_forward_hook(keeper(name)).remove)
         restored.enter_context(torch.no_grad())
-        capture.output = network(pack(windows))
+        capture.output = forward(network, pack(windows))
         for name in layers:
             if name not in capture._kept:
                 raise LayerError(f"layer {name!r} is not called when the network runs; choose another")

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
+from vidcam.cam.inputs import forward
 from vidcam.cam.layout import CHANNELS_FIRST, Layout, can_be_stacked, tensor_of
 from vidcam.errors import LayerError, counted
 
@@ -55,7 +56,7 @@ def space_time_layers(
 
     Args:
         network: in evaluation mode.
-        inputs: the network's input for one window: a tensor or a list of tensors.
+        inputs: the network's input for one window, see `vidcam.cam.inputs.forward`.
         layout: of the layers' outputs; channels first by default.
         frames: of the window.
 
@@ -127,7 +128,7 @@ def _observed(
     try:
         handles = [m.register_forward_hook(watch(n)) for n, m in network.named_modules() if n]
         with torch.no_grad(), tracing:
-            network(inputs)
+            forward(network, inputs)
     finally:
         for handle in handles:
             handle.remove()
@@ -155,8 +156,9 @@ class _Tracing(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, inputs: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._fields: Any = WeakIdKeyDictionary()
-        for tensor in tree_leaves(inputs):
-            self._fields[tensor] = ReceptiveField()
+        for leaf in tree_leaves(inputs):
+            if isinstance(leaf, Tensor):
+                self._fields[leaf] = ReceptiveField()
 
     def field_of(self, tensor: Tensor) -> ReceptiveField:
         """Return the receptive field of a traced tensor."""

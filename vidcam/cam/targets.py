@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import torch
@@ -17,6 +17,8 @@ from vidcam.untrusted.text import shortened
 
 ScoreFunction = Callable[[Any], Tensor]
 Target = int | str | ScoreFunction
+Scores = Callable[[Any], Tensor]
+"""Returns the class scores in a network's output."""
 
 _AT = re.compile(r"(.+?)\s*@\s*(\d{1,9}(?:\.\d{1,9})?)\s*s?", re.DOTALL)
 
@@ -29,13 +31,13 @@ class Contrast:
         toward: index of the class that is explained.
         against: index of the class that it is compared with.
         label: for people.
-        pattern: axes of the network's scores.
+        scores: returns the class scores (N, classes) in a network's output.
     """
 
     toward: int
     against: int
     label: str
-    pattern: Pattern = "n c"
+    scores: Scores = field(default_factory=lambda: class_scores, compare=False)
 
     def __call__(self, output: Any) -> Tensor:
         """Return the difference of the scores of each window, (N,), in a network's output.
@@ -43,7 +45,7 @@ class Contrast:
         Raises:
             TargetError: the output holds no class scores.
         """
-        scores = class_scores(output, self.pattern)
+        scores = self.scores(output)
         return scores[:, self.toward] - scores[:, self.against]
 
 
@@ -62,26 +64,62 @@ class InTime:
     label: str
 
 
-Pattern = Literal["n c", "n t", "n t c", "n c t"]
+Pattern = Literal["n c", "n", "n t", "n t c", "n c t"]
 """Axes of a network's scores: windows n, classes c, steps in time t."""
 
 PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
+
+Part = str | int | Callable[[Any], Any] | None
+"""The part of an output that holds the class scores: a key, a name or an index; several with dots, "heads.1"; or a
+function that returns it. None is the only tensor of the output, or its "logits"."""
+
+
+def part_of(part: Part) -> Callable[[Any], Any]:
+    """Return a function from a network's output to a part of it.
+
+    Args:
+        part: the part; the function raises a TargetError if an output has no such part.
+
+    Example:
+        >>> part_of("heads.1")({"heads": (2.5, 7.0)})
+        7.0
+    """
+    if part is None:
+        return lambda output: output
+    if callable(part):
+        return part
+    steps = str(part).split(".")
+
+    def picked(output: Any) -> Any:
+        for step in steps:
+            inside = dict(_parts(output))
+            if isinstance(output, tuple):  # one with names has numbers, too
+                inside |= {str(index): part for index, part in enumerate(output)}
+            if step not in inside:
+                known = ", ".join(inside) or "none"
+                raise TargetError(f"the output of the network has no part {str(part)!r}; its parts are {known}")
+            output = inside[step]
+        return output
+
+    return picked
 
 
 def frame_scores(output: Any, pattern: Pattern = "n c") -> Tensor:
     """Return the scores (N, classes, T) in a network's output; T is 1 where it has one score for a window.
 
     Args:
-        output: as for `class_scores`, but of as many axes as the pattern has.
+        output: as for `scores_of`.
         pattern: the axes.
 
     Raises:
         TargetError: the output holds no such scores.
     """
-    scores = _scores(output, len(pattern.split()), pattern)
+    scores = scores_of(output, pattern)
     match pattern:
         case "n c":
             return rearrange(scores, "n c -> n c 1")
+        case "n":
+            return rearrange(scores, "n -> n 1 1")
         case "n t":
             return rearrange(scores, "n t -> n 1 t")
         case "n t c":
@@ -96,68 +134,104 @@ def class_scores(output: Any, pattern: Pattern = "n c") -> Tensor:
     scores count most.
 
     Args:
-        output: a tensor; an object with `.logits`; a mapping with "logits" or with a single tensor of as many axes as
-            the pattern has; or a tuple or list, of which the first such tensor is taken.
+        output: as for `scores_of`.
         pattern: axes of the scores.
 
     Raises:
         TargetError: the output holds no such scores.
     """
     if pattern == "n c":
-        return _scores(output, 2, pattern)
-    return frame_scores(output, pattern).logsumexp(2)
+        return scores_of(output, pattern)
+    return frame_scores(output, pattern).logsumexp(2)  # of one step, its score
 
 
-def _scores(output: Any, axes: int, pattern: str) -> Tensor:
-    match output:
-        case Tensor():
-            found = [output]
-        case Mapping():
-            found = [output["logits"]] if "logits" in output else list(output.values())
-        case _ if hasattr(output, "logits"):
-            found = [output.logits]
-        case tuple() | list():
-            found = [v for v in output if isinstance(v, Tensor) and v.ndim == axes][:1]
-        case _:
-            found = []
-    fitting = [v for v in found if isinstance(v, Tensor) and v.ndim == axes]
-    if len(fitting) == 1:
-        return fitting[0]
+def scores_of(output: Any, pattern: Pattern) -> Tensor:
+    """Return the tensor of class scores in a network's output, with the pattern's axes.
+
+    Args:
+        output: a tensor; a mapping or an object with "logits"; or a mapping, tuple, list or object that holds one tensor
+            of floating point numbers.
+        pattern: axes of the scores.
+
+    Raises:
+        TargetError: the output holds no such tensor, or several.
+    """
+    found = _tensors(output)
+    if len(found) == 1 and (only := next(iter(found.values()))).ndim == len(pattern.split()):
+        return only
     what = f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
+    if len(found) < 2:
+        inside = "".join(f" with {name} {tuple(tensor.shape)}" for name, tensor in found.items() if name)
+        raise TargetError(
+            f"the network gives {what}{inside}, in which no class scores ({pattern.replace(' ', ', ')}) are recognised; "
+            f"give their axes as scores, one of {', '.join(PATTERNS)}; or explain a function of the output"
+        )
+    shapes = ", ".join(f"{name}: {tuple(tensor.shape)}" for name, tensor in found.items())
+    last = list(found)[-1]
     raise TargetError(
-        f"the network gives {what}, in which no class scores ({pattern.replace(' ', ', ')}) are recognised; "
-        "wrap it so that it gives them, declare its scores, or explain a function of the output"
+        f"the network gives {what} of {len(found)} tensors ({shapes}), and which holds the class scores is not known; give "
+        f"its name as output, such as output={last if last.isdigit() else repr(last)}; or explain a function of the output"
     )
 
 
-def classes(indices: Tensor, pattern: Pattern = "n c") -> ScoreFunction:
+def _tensors(output: Any, depth: int = 4) -> dict[str, Tensor]:
+    """Return the floating point tensors in an output by their names, of "logits" alone if there are any."""
+    if isinstance(output, Tensor):
+        return {"": output} if output.is_floating_point() else {}
+    if not depth:  # objects may hold each other
+        return {}
+    parts = dict(_parts(output))
+    if "logits" in parts:
+        parts = {"logits": parts["logits"]}
+    return {
+        f"{name}.{inner}".rstrip("."): tensor
+        for name, part in parts.items()
+        for inner, tensor in _tensors(part, depth - 1).items()
+    }
+
+
+def _parts(output: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the parts of an output, each with its name: entries of a mapping or a sequence, attributes of an object."""
+    match output:
+        case Mapping():
+            yield from ((str(name), part) for name, part in output.items())
+        case tuple() | list():
+            names = getattr(output, "_fields", range(len(output)))
+            yield from ((str(name), part) for name, part in zip(names, output))
+        case _ if not isinstance(output, Tensor | type):
+            names = [*getattr(output, "__dataclass_fields__", getattr(output, "__dict__", ()))]
+            names += ["logits"] if hasattr(output, "logits") and "logits" not in names else []  # a property
+            yield from ((name, getattr(output, name)) for name in names)
+
+
+def classes(indices: Tensor, scores: Scores = class_scores) -> ScoreFunction:
     """Return a function from a network's output to the score of one class for each window, (N,).
 
     Args:
         indices: of the classes, (N,).
-        pattern: axes of the network's scores.
+        scores: returns the class scores (N, classes) in the output.
     """
-    return lambda output: class_scores(output, pattern)[torch.arange(len(indices)), indices]
+    return lambda output: scores(output)[torch.arange(len(indices)), indices]
 
 
-def in_time(index: int, steps: Tensor, pattern: Pattern) -> ScoreFunction:
+def in_time(index: int, steps: Tensor, scores: Scores) -> ScoreFunction:
     """Return a function from a network's output to the score of a class at one step of each window, (N,).
 
     Args:
         index: of the class.
         steps: in time, one for each window, (N,).
-        pattern: axes of the network's scores.
+        scores: returns the scores (N, classes, T) in the output.
     """
-    return lambda output: frame_scores(output, pattern)[torch.arange(len(steps)), index, steps]
+    return lambda output: scores(output)[torch.arange(len(steps)), index, steps]
 
 
-def target_of(target: Target, labels: Sequence[str], pattern: Pattern = "n c") -> int | InTime | ScoreFunction:
+def target_of(target: Target, labels: Sequence[str], scores: Scores = class_scores) -> int | InTime | ScoreFunction:
     """Parse a target other than "top".
 
     Args:
         target: a class index or label, "A - B", "A @ 3.2" for A at 3.2 seconds, or a function.
         labels: of the classes.
-        pattern: axes of the network's scores.
+        scores: returns the class scores (N, classes) in the network's output.
 
     Returns:
         A class index, a `Contrast`, an `InTime`, or the function as it is.
@@ -180,7 +254,7 @@ def target_of(target: Target, labels: Sequence[str], pattern: Pattern = "n c") -
             pair = class_index(toward, labels), class_index(against, labels)
         if pair[0] == pair[1]:
             raise TargetError(f"target {target!r} compares a class with itself; name two")
-        return Contrast(*pair, f"{labels[pair[0]]} - {labels[pair[1]]}", pattern)
+        return Contrast(*pair, f"{labels[pair[0]]} - {labels[pair[1]]}", scores)
     return class_index(target, labels)
 
 

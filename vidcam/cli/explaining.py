@@ -269,7 +269,7 @@ def _write(explanations: Sequence[Explanation], directory: Path, overwrite: bool
             print_json_file(outputs.summary)
             continue
         target = explanation.target
-        stdout.print(f"{plain(explanation.clip)}: [bold]{plain(target.label)}[/] {target.probability:.3f}")
+        stdout.print(f"{plain(explanation.clip)}: [bold]{plain(target.label)}[/] {plain(target.written())}")
         stdout.print(f"  overlay  {plain(outputs.overlay)}")
         stdout.print(f"  curve    {plain(outputs.curve_png)}")
         stdout.print(f"  summary  {plain(outputs.summary)}")

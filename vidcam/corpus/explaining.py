@@ -232,8 +232,8 @@ def segments(explanation: Explanation) -> list[dict[str, Any]]:
     They are cut from score and evidence combined (`combined_curve`). A target that is no class has no score: it is cut
     from the evidence alone.
     """
-    is_class = explanation.target.index is not None
-    curve = combined_curve(explanation.scores if is_class else np.ones_like(explanation.evidence), explanation.evidence)
+    bounded = explanation.target.is_probability
+    curve = combined_curve(explanation.scores if bounded else np.ones_like(explanation.evidence), explanation.evidence)
     cut: Sequence[Any] = distinct(segments_of(curve, explanation.times, explanation.target.label))
     return [{"start": s.start, "end": s.end, "score": s.score} for s in cut]
 

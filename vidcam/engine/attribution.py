@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +14,13 @@ from einops import rearrange
 from torch import Tensor
 
 from vidcam.cam.attribute import class_activation_maps
-from vidcam.cam.capture import captured
-from vidcam.cam.targets import Contrast, InTime, ScoreFunction, classes, frame_scores, in_time
+from vidcam.cam.capture import Capture, captured
+from vidcam.cam.targets import Contrast, InTime, ScoreFunction, classes, in_time
 from vidcam.engine.loader import Batch
 from vidcam.engine.memory import separate_copy
-from vidcam.errors import ModelError, TargetError
-from vidcam.models.registry import Model, ModelSpec
+from vidcam.errors import LayerError, ModelError, TargetError
+from vidcam.models.probabilities import recognised
+from vidcam.models.registry import Model, ModelSpec, softmax
 
 Key = int | InTime | ScoreFunction
 """A target: the index of a class, a class at a time, or a function of the output."""
@@ -33,9 +36,10 @@ class WindowMap:
     Attributes:
         heat: (method, layer) → map (t, h, w).
         raw: the target's score before softmax; -inf if the target is a class at a time outside the window.
-        probability: of the target's class, in [0, 1]; of the first class of a contrast; None for another function.
-        curve: (t,) the probability of a class at each step for which the network has scores; for a contrast or
-            function the raw score, (1,).
+        probability: of the target's class, in [0, 1]; of the first class of a contrast; None for another function, and
+            for values.
+        curve: (t,) the probability, or the value, of a class at each step for which the network has scores; for a
+            contrast or function the raw score, (1,).
     """
 
     heat: dict[tuple[str, str], np.ndarray]
@@ -52,8 +56,9 @@ class Attributed:
     """The probabilities and maps of a batch of N windows.
 
     Attributes:
-        probabilities: (N, classes).
-        curves: (N, t, classes) probabilities at each step for which the network has scores; t is 1 if it scores windows.
+        probabilities: (N, classes); the values if the network gives values, and no classes if its output holds none.
+        curves: (N, t, classes) probabilities, or values, at each step for which the network has scores; t is 1 if it
+            scores windows.
         maps: of each window by target.
     """
 
@@ -71,12 +76,16 @@ class Attributor:
         layers: names of the target layers.
         methods: keys of `vidcam.cam.methods.METHODS`.
         max_batch: largest batch size that has not run out of memory.
+        sloped: (target, layer) of the empty maps whose score has a gradient other than 0 at the layer.
+        softmaxed: True if the scores of all windows are what a softmax gives, and another one is taken of them.
     """
 
     model: Model
     layers: Sequence[str]
     methods: Sequence[str]
     max_batch: int = field(default=sys.maxsize, init=False)
+    sloped: set[tuple[Key, str]] = field(default_factory=set, init=False)
+    softmaxed: bool | None = field(default=None, init=False)
 
     def maps(self, batch: Batch, choose: Choose) -> Attributed:
         """Return the probabilities of a batch and the maps of the targets that are chosen for each window.
@@ -123,23 +132,14 @@ class Attributor:
             layout=spec.layout,
             pack=spec.pack,
             cut=batch.cut,
-            pattern=spec.scores,
+            scores=spec.class_scores,
         ) as capture:
-            output = frame_scores(capture.output, spec.scores).detach().float()
-            if not torch.isfinite(output).all():
-                raise ModelError(
-                    f"{spec.name} gives scores that are not finite; its weights ({model.weights}) are damaged"
-                )
-            curves = step_probabilities(spec, output).cpu().numpy()
-            if not (curves >= -1e-4).all() or not (curves <= 1 + 1e-4).all():  # not a number is neither
-                raise ModelError(
-                    f"{spec.name} has probabilities from {curves.min():.5g} to {curves.max():.5g}; give a function "
-                    "that returns probabilities between 0 and 1"
-                )
-            probabilities = curves.max(axis=1)
+            curves = self._curves(capture.output, len(batch.starts))
+            probabilities = curves.max(axis=1) if spec.probabilities else curves.mean(axis=1)
             for keys, score, inside in self._scored(choose(probabilities), batch, curves.shape[1]):
                 found = class_activation_maps(capture, score, self.methods)
                 heats = {place: separate_copy(heat.cpu().numpy()) for place, heat in found.items()}
+                self._record_slopes(capture, score, keys, heats)
                 scores = score(capture.output).detach()
                 for i, key in enumerate(keys):
                     of_window = {
@@ -147,11 +147,51 @@ class Attributor:
                     }
                     raw = scores[i].item() if inside[i] else -np.inf
                     index = _class_of(key)
-                    probability = None if index is None else float(probabilities[i, index] * inside[i])
-                    known = isinstance(key, int | InTime)
-                    curve = curves[i, :, index] if known and index is not None else np.array([raw], np.float32)
+                    known = index is not None and spec.probabilities is not None
+                    probability = float(probabilities[i, index] * inside[i]) if known else None
+                    of_class = isinstance(key, int | InTime)
+                    curve = curves[i, :, index] if of_class else np.array([raw], np.float32)
                     maps[i][key] = WindowMap(of_window, raw, probability, curve)
         return Attributed(probabilities, curves, maps)
+
+    def _record_slopes(
+        self, capture: Capture, score: ScoreFunction, keys: Sequence[Key], heats: Mapping[tuple[str, str], np.ndarray]
+    ) -> None:
+        """Record where the score of windows whose maps are all empty has a gradient."""
+        empty = {layer for (_, layer), heat in heats.items() if not heat.any()}
+        if all((key, layer) in self.sloped for key in keys for layer in empty):
+            return
+        with suppress(LayerError):  # a method without gradients explains layers that have none
+            for layer, gradient in capture.gradients(score(capture.output)).items():
+                if layer in empty:
+                    self.sloped |= {(key, layer) for key, of_window in zip(keys, gradient) if of_window.any()}
+
+    def _curves(self, output: Any, windows: int) -> np.ndarray:
+        """Return the probabilities or values of N windows at each step, (N, t, classes), in a network's output.
+
+        Raises:
+            ModelError: they are not finite, or not probabilities.
+            TargetError: the output holds no class scores.
+        """
+        spec = self.model.spec
+        if spec.unrecognised:
+            return np.zeros((windows, 1, 0), np.float32)
+        scores = spec.frame_scores(output).detach().float()
+        if not torch.isfinite(scores).all():
+            raise ModelError(
+                f"{spec.name} gives scores that are not finite; its weights ({self.model.weights}) are damaged"
+            )
+        if spec.probabilities is None:
+            return rearrange(scores, "n c t -> n t c").cpu().numpy()
+        if spec.probabilities is softmax and self.softmaxed is not False:
+            self.softmaxed = recognised(rearrange(scores, "n c t -> (n t) c")) == "softmax"
+        curves = step_probabilities(spec, scores).cpu().numpy()
+        if not (curves >= -1e-4).all() or not (curves <= 1 + 1e-4).all():  # not a number is neither
+            raise ModelError(
+                f"{spec.name} has probabilities from {curves.min():.5g} to {curves.max():.5g}; give a function "
+                "that returns probabilities between 0 and 1"
+            )
+        return curves
 
     def _scored(
         self, chosen: Sequence[Sequence[Key]], batch: Batch, steps: int
@@ -163,15 +203,15 @@ class Attributor:
         Raises:
             TargetError: a target has a time and the windows have none.
         """
-        pattern, everywhere = self.model.spec.scores, np.ones(len(chosen), bool)
+        spec, everywhere = self.model.spec, np.ones(len(chosen), bool)
         indices = [[key for key in keys if isinstance(key, int)] for keys in chosen]
         for rank in range(max(map(len, indices))):
             ranked = [some[min(rank, len(some) - 1)] for some in indices]
-            yield ranked, classes(torch.tensor(ranked), pattern), everywhere
+            yield ranked, classes(torch.tensor(ranked), spec.class_scores), everywhere
         for key in dict.fromkeys(key for keys in chosen for key in keys if not isinstance(key, int)):
             if isinstance(key, InTime):
                 at, inside = _steps_at(key.seconds, batch, steps)
-                yield [key] * len(chosen), in_time(key.index, torch.from_numpy(at), pattern), inside
+                yield [key] * len(chosen), in_time(key.index, torch.from_numpy(at), spec.frame_scores), inside
             else:
                 yield [key] * len(chosen), key, everywhere
 
@@ -180,7 +220,12 @@ def step_probabilities(spec: ModelSpec, scores: Tensor) -> Tensor:
     """Return class probabilities at each step, (N, t, classes), of scores (N, classes, t).
 
     The probability of a window is the highest of its steps: the class is there if it is there at some time.
+
+    Raises:
+        ModelError: the scores are values.
     """
+    if spec.probabilities is None:
+        raise ModelError(f"{spec.name} gives values and no probabilities, which are needed here; explain it")
     steps = spec.probabilities(rearrange(scores, "n c t -> (n t) c"))
     return rearrange(steps, "(n t) c -> n t c", n=len(scores))
 

@@ -73,6 +73,9 @@ def shortest_dtype(model: Model, layers: Sequence[str], loader: WindowLoader) ->
 
 
 def _checked(model: Model, layers: Sequence[str], dtype: str, loader: WindowLoader) -> Model:
+    if model.spec.unrecognised:  # without classes there is no map to compare
+        exact = replace(model, dtype="float32")
+        return exact if dtype in ("auto", "float32") else prepared(model, getattr(torch, dtype), layers)
     frames = [w.frames for w in loader.first(1)]
 
     def explained(model: Model, keys: Sequence[Sequence[Key]]) -> Attributed:

@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from vidcam.cam.targets import frame_scores
+from vidcam.cam.inputs import forward
 from vidcam.engine.attribution import step_probabilities
 from vidcam.engine.loader import normalised
 from vidcam.evaluation.samples import Sample
@@ -89,7 +89,7 @@ def confidences(model: Model, clips: Tensor) -> np.ndarray:
     found = []
     for part in torch.split(clips, _BATCH):
         batch = model.spec.pack(normalised(model, part))
-        scores = frame_scores(model.network(batch), model.spec.scores).float()
+        scores = model.spec.frame_scores(forward(model.network, batch)).float()
         found.append(step_probabilities(model.spec, scores).amax(1).cpu())
     return torch.cat(found).numpy()
 

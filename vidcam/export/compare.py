@@ -182,7 +182,7 @@ def curves_figure(panes: Sequence[Pane]) -> Figure:
     warm = matplotlib.colormaps["inferno"](0.62)
     for axes, pane in zip(rows, panes):
         curve = pane.explanation.curve
-        low, high = (0.0, 1.0) if pane.explanation.target.index is not None else (None, None)
+        low, high = (0.0, 1.0) if pane.explanation.target.is_probability else (None, None)
         axes.plot(curve.time, curve.score, color="#1b1b24", linewidth=1.2)
         axes.set_ylim(low, high)
         behind = axes.twinx()

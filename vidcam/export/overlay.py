@@ -99,7 +99,7 @@ class Overlay:
 
 
 class _Strip:
-    """The strip below the picture: label, probability at the frame, and for a film the curve with a playhead."""
+    """The strip below the picture: label, probability or value at the frame, and for a film the curve with a playhead."""
 
     def __init__(self, explanation: Explanation, width: int, title: str) -> None:
         self._explanation, self._title = explanation, title
@@ -110,7 +110,10 @@ class _Strip:
         self._plot = even(max(40, width * 0.09)) if explanation.frames > 1 else 0
         self.height = even(self._header + self._plot + 2 * self._margin)
         self._width = width
-        self._score_at = self._font_size * 3
+        target, scores = explanation.target, explanation.scores
+        self._range = (0.0, 1.0) if target.is_probability else (min(0.0, float(scores.min())), float(scores.max()))
+        longest = max(map(target.written, self._range), key=len)
+        self._score_at = self._font_size * 3 if target.is_probability else text_width(f"{longest}  ", self._font_size)
         self._ground = self._draw_ground()
 
     def draw(self, frame: int) -> np.ndarray:
@@ -123,8 +126,11 @@ class _Strip:
             coming[:] = coming // 2 + np.array(_GROUND, np.uint8) // 2
             cv2.line(strip, (x, self._header), (x, self.height - 1), _INK, self._line)
             cv2.circle(strip, (x, int(self._y(explanation.scores[frame]))), 3 * self._line, _INK, -1, cv2.LINE_AA)
-        score = f"{explanation.scores[frame]:.2f}"
-        write_text(strip, score, (self._width - self._margin, self._header // 2), self._font_size, _INK, anchor="rm")
+        target, score = explanation.target, float(explanation.scores[frame])
+        score_text = f"{score:.2f}" if target.is_probability else target.written(score)
+        write_text(
+            strip, score_text, (self._width - self._margin, self._header // 2), self._font_size, _INK, anchor="rm"
+        )
         return strip
 
     def _draw_ground(self) -> np.ndarray:
@@ -153,7 +159,12 @@ class _Strip:
         return self._margin + (times - first) / ((last - first) or 1.0) * (self._width - 1 - 2 * self._margin)
 
     def _y(self, scores: np.ndarray) -> np.ndarray:
-        return self.height - self._margin - np.clip(scores, 0, 1) * (self._plot - self._margin)
+        low, high = self._range
+        return (
+            self.height
+            - self._margin
+            - np.clip((scores - low) / ((high - low) or 1.0), 0, 1) * (self._plot - self._margin)
+        )
 
 
 @lru_cache

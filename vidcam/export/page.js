@@ -51,6 +51,7 @@
     context.drawImage(small, left * sx, top * sy, (right - left) * sx, (bottom - top) * sy);
   }
   const opacity = () => blend.value / 100;
+  const amount = (index) => view.bounded ? view.scores[index].toFixed(2) : `${Number(view.scores[index].toPrecision(4))} ${view.unit}`.trim();
 
   function show() {
     const state = [data.views.indexOf(view), frame, opacity(), colours.value, heat.width].join();
@@ -60,7 +61,7 @@
     if (!curve) return;
     by("clock").textContent = `${data.edges[frame].toFixed(2)} s, frame ${frame}`;
     curve.setAttribute("aria-valuenow", data.edges[frame].toFixed(3));
-    curve.setAttribute("aria-valuetext", `${data.edges[frame].toFixed(2)} seconds, score ${view.scores[frame].toFixed(2)}`);
+    curve.setAttribute("aria-valuetext", `${data.edges[frame].toFixed(2)} seconds, score ${amount(frame)}`);
     const head = curve.querySelector(".head");
     const x = 1000 * middleOf(frame) / duration;
     head.setAttribute("x1", x);
@@ -102,12 +103,13 @@
     }));
   }
   function filmstrip() {
+    if (!by("strip")) return;
     by("strip").replaceChildren(...view.strongest.map((index) => {
       const button = document.createElement("button"), canvas = document.createElement("canvas");
       const text = document.createElement("span"), picture = new Image();
       button.type = "button";
       button.setAttribute("aria-label", `Go to ${data.edges[index].toFixed(2)} seconds`);
-      text.textContent = `${data.edges[index].toFixed(2)} s · ${view.scores[index].toFixed(2)}`;
+      text.textContent = `${data.edges[index].toFixed(2)} s · ${amount(index)}`;
       picture.onload = () => {
         canvas.width = 240;
         canvas.height = Math.round(240 / data.aspect);

@@ -26,7 +26,7 @@ from PIL import Image
 from vidcam.errors import counted
 from vidcam.export.outputs import all_or_nothing
 from vidcam.export.playback import Film, Look, Stills, clip_of, play
-from vidcam.results.explanation import Explanation
+from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.results.localization import Localization
 from vidcam.temporal.curves import combined_curve
 from vidcam.temporal.segments import Segment, distinct, frame_edges, segments_of
@@ -61,18 +61,16 @@ class View:
     """One class, explained by one method at one layer; the page shows one view at a time.
 
     Attributes:
-        label: of the class.
+        target: the class, or another target.
         how: the method and the layer.
-        probability: of the class in the clip, or None if the target is no class.
-        scores: (F,) probability of the class around each frame.
+        scores: (F,) probability of the class around each frame, or the value.
         evidence: (F,) in the unit of the maps.
         segments: distinct ones, best first.
         maps: (F, h, w) raw heatmaps.
     """
 
-    label: str
+    target: ExplainedTarget
     how: str
-    probability: float | None
     scores: np.ndarray
     evidence: np.ndarray
     segments: Sequence[Segment]
@@ -86,7 +84,7 @@ class View:
     def strongest(self, times: np.ndarray) -> list[int]:
         """Return the frames with the most evidence, in time, a tenth of the clip or more apart.
 
-        Frames with a quarter of the highest evidence or less are left out.
+        Frames with a quarter of the highest evidence or less are left out, and all frames if there is no evidence.
 
         Args:
             times: (F,) seconds.
@@ -94,7 +92,7 @@ class View:
         apart, least = (times[-1] - times[0]) / 10, self.evidence.max(initial=0.0) / 4
         found: list[int] = []
         for frame in np.argsort(-self.evidence, kind="stable"):
-            if len(found) == _STRIP or (found and self.evidence[frame] <= least):
+            if len(found) == _STRIP or self.evidence[frame] <= least:
                 break
             if all(abs(times[frame] - times[other]) >= apart for other in found):
                 found.append(int(frame))
@@ -274,12 +272,11 @@ def _packaged(name: str) -> str:
 
 def _view_of_explanation(explanation: Explanation) -> View:
     target = explanation.target
-    curve = combined_curve(explanation.scores, explanation.evidence) if target.index is not None else np.zeros(0)
+    curve = combined_curve(explanation.scores, explanation.evidence) if target.is_probability else np.zeros(0)
     segments = distinct(segments_of(curve, explanation.times, target.label)) if len(curve) > 1 else []
     return View(
-        target.label,
+        target,
         f"{explanation.method} at {explanation.layer}",
-        target.probability if target.index is not None else None,
         explanation.scores,
         explanation.evidence,
         segments,
@@ -291,9 +288,8 @@ def _views_of_localization(found: Localization) -> list[View]:
     segments = distinct(found.segments)
     return [
         View(
-            label,
+            ExplainedTarget(None, label, float(scores.max())),
             f"{found.method} at {found.layer}",
-            float(scores.max()),
             scores,
             evidence,
             [s for s in segments if s.label == label],
@@ -306,10 +302,11 @@ def _views_of_localization(found: Localization) -> list[View]:
 def _packed(view: View, strongest: list[int], first: float) -> dict[str, Any]:
     peak = float(view.evidence.max(initial=0)) or 1.0
     return {
-        "label": view.label,
-        "scores": [round(float(v), 4) for v in view.scores],
+        "label": view.target.label,
+        "scores": [round(float(v), 4) if view.target.is_probability else float(f"{v:.6g}") for v in view.scores],
         "evidence": [round(float(v) / peak, 4) for v in view.evidence],
-        "bounded": view.probability is not None,
+        "bounded": view.target.is_probability,
+        "unit": view.target.unit,
         "segments": [[round(s.start - first, 4), round(s.end - first, 4), round(s.score, 4)] for s in view.segments],
         "strongest": strongest,
         "grid": list(view.maps.shape[1:]),

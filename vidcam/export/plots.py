@@ -35,17 +35,17 @@ def curve_figure(explanation: Explanation) -> Figure:
     held.set_ylabel("evidence (mean of the raw map)", color=warm)
     held.tick_params(axis="y", colors=warm)
     axes.plot(curve.time, curve.score, color="#1b1b24", linewidth=1.6)
-    low, high = (0.0, 1.02) if explanation.target.index is not None else (None, None)
+    low, high = (0.0, 1.02) if explanation.target.is_probability else (None, None)
     axes.set_ylim(low, high)
     axes.set_xlim(curve.time[0], curve.time[-1] if explanation.frames > 1 else curve.time[0] + 1)
     axes.set_xlabel("time (s)")
-    axes.set_ylabel("score")
+    axes.set_ylabel(f"value ({explanation.target.unit})" if explanation.target.unit else "score", parse_math=False)
     axes.set_zorder(held.get_zorder() + 1)
     axes.patch.set_visible(False)
     for name in ("top",):
         axes.spines[name].set_visible(False)
         held.spines[name].set_visible(False)
-    title = f"{explanation.target.label}  ({explanation.target.probability:.2f})"
+    title = f"{explanation.target.label}  ({explanation.target.written()})"
     axes.set_title(title, loc="left", fontsize=11, parse_math=False)
     axes.set_title(
         f"{explanation.model} · {explanation.layer} · {explanation.method}",

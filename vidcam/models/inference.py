@@ -18,6 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from vidcam.cam.inputs import forward
 from vidcam.cam.layout import tensor_of, with_tensor
 from vidcam.models.registry import Model, prepare
 
@@ -188,7 +189,7 @@ def _run(model: Model, network: nn.Module, device: torch.device | str, layers: S
     window = torch.zeros(1, 3, model.spec.frames, *model.spec.preprocess.crop, device=device)
     window = window.to(next(network.parameters(), window).dtype)
     with _hooked(names, before, after), torch.no_grad(), _Uses() as uses:
-        network(model.spec.pack(window))
+        forward(network, model.spec.pack(window))
     for convolution, normalisation, between in found:
         once = calls[convolution] == calls[normalisation] == uses.count[id(between)] == 1
         if once and not targets & {convolution, normalisation}:

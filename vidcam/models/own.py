@@ -9,20 +9,21 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from vidcam.cam.inputs import forward
 from vidcam.cam.layers import last_layer
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
-from vidcam.cam.targets import PATTERNS, Pattern, class_scores
-from vidcam.errors import LayerError, ModelError, counted, one_of
+from vidcam.cam.targets import PATTERNS, Part, Pattern, frame_scores, part_of
+from vidcam.errors import LayerError, ModelError, SettingsError, TargetError, counted, one_of
 from vidcam.models.preprocess import Preprocess
-from vidcam.models.registry import Model, ModelSpec, labels_of, prepare, softmax
+from vidcam.models.probabilities import Probabilities, ends_in, function_of, last_module, logits_in
+from vidcam.models.registry import Model, ModelSpec, labels_of, prepare
 from vidcam.models.weights import fitted_to, load_into, read_checkpoint
 
-Probabilities = Literal["auto", "softmax", "sigmoid"]
 ASSUMED = Preprocess(128, (112, 112), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
 
 
@@ -37,14 +38,19 @@ def own_model(
     name: str | None = None,
     layout: Layout = CHANNELS_FIRST,
     pack: Callable[[Tensor], Any] = lambda windows: windows,
+    output: Part = None,
     scores: Pattern = "n c",
     probabilities: Callable[[Tensor], Tensor] | Probabilities = "auto",
+    unit: str = "",
     weights: str = "own",
 ) -> Model:
-    """Return a model that can be explained, made of an `nn.Module`. Runs it once on a window of zeros.
+    """Return a model that can be explained, made of an `nn.Module`.
+
+    Runs it on a window of zeros, and on noise if its output could be probabilities.
 
     Args:
-        network: takes windows (N, 3, T, H, W), or the output of `pack`, and returns class scores before softmax.
+        network: takes windows (N, 3, T, H, W), or the output of `pack`, and returns class scores before softmax. Other
+            outputs leave functions as targets.
         preprocess: from frames to windows; by default 112x112 pixels, mean 0.45 and deviation 0.225.
         frames: frames per window, T.
         frame_rate: frames per second that it was trained at; by default any.
@@ -53,17 +59,24 @@ def own_model(
         labels: of the classes, or a file for `vidcam.models.labels.read_labels`; by default numbers.
         name: of the network in explanations; by default the name of its class.
         layout: axes of the layers' output; channels first by default.
-        pack: returns the network's input, given windows.
-        scores: axes of the class scores in its output: "n c"; or "n t", "n t c", "n c t" for scores of frames.
-        probabilities: "softmax"; "sigmoid" if classes do not exclude each other; or a function from scores
-            (N, classes) to the probabilities. "auto" is softmax, or sigmoid for one class. The score is explained.
+        pack: returns the network's input, given windows: a tuple for several arguments, a mapping for named ones, any
+            other value, such as a tensor or a list, for one.
+        output: part of its output that holds the class scores: a key, a name or an index, such as "heads.1", or a
+            function that returns it; by default "logits" or the only tensor.
+        scores: axes of the class scores: "n c"; "n" for one score of a window; or "n t", "n t c", "n c t" for scores
+            of frames.
+        probabilities: "softmax"; "sigmoid" if classes do not exclude each other; "given" if the network ends in one of
+            them, and then the logit log p / (1 - p) is explained; "none" if the scores are values, as in a regression;
+            or a function from scores (N, classes) to the probabilities. "auto" is softmax, or sigmoid for one class.
+        unit: of the values.
         weights: their origin, as explanations name it.
 
     Raises:
         ModelError: the network does not run on such a window, or gives several rows of scores for it; has no layer with
-            time and space, or one in a layout that is not given; or the number of labels is not that of its classes.
-        TargetError: its output holds no class scores.
-        SettingsError: there are no such scores or probabilities.
+            time and space, or one in a layout that is not given; the number of labels is not that of its classes; or
+            it ends in a softmax or a sigmoid, and `probabilities` is "auto".
+        TargetError: its output holds no such class scores, and labels, `output` or `scores` are given.
+        SettingsError: there are no such scores or probabilities; or values have no unit.
 
     Example:
         >>> from torch import nn
@@ -78,25 +91,46 @@ def own_model(
     window = torch.zeros(1, 3, frames, *preprocess.crop, dtype=parameter.dtype, device=parameter.device)
     try:
         with torch.inference_mode():
-            output = network(pack(window))
+            given = forward(network, pack(window))
     except Exception as error:  # somebody else's code may raise anything
         raise ModelError(
             f"{name} does not run on a window {tuple(window.shape)} ({_where(error, type(network))}); "
             "set frames and preprocess to what it expects"
         ) from error
     one_of(scores, PATTERNS, "pattern of scores")
-    rows, classes = class_scores(output, scores).shape
+    if unit and probabilities != "none":
+        raise SettingsError(
+            f"unit {unit!r} is of values, and the scores become probabilities; give probabilities='none'"
+        )
+    find, unrecognised, rows, classes, doubled = part_of(output), "", 1, 0, ""
+    try:
+        rows, classes = frame_scores(find(given), scores).shape[:2]
+    except TargetError as error:
+        if (output, scores, labels) != (None, "n c", None):
+            raise
+        unrecognised = str(error)  # a function as target needs no classes
+    except Exception as error:  # the user's function
+        raise ModelError(
+            f"the part {output!r} of the output of {name} cannot be had: {_where(error, output)}"
+        ) from error
     if rows != 1:
         raise ModelError(
             f"{name} gives scores of {rows} rows for one window of {counted(frames, 'frame')}; wrap it so that it gives one "
             "row for a window: the mean over its frames, or (N, T, classes) with scores 'n t c'"
         )
-    if isinstance(probabilities, str):
-        one_of(probabilities, get_args(Probabilities), "kind of probabilities")
-        kind = ("sigmoid" if classes == 1 else "softmax") if probabilities == "auto" else probabilities
-        if kind == "softmax" and classes == 1:
-            raise ModelError(f"{name} has one class, whose softmax is always 1; give probabilities sigmoid")
-        probabilities = torch.sigmoid if kind == "sigmoid" else softmax
+    if not isinstance(probabilities, str):
+        function: Callable[[Tensor], Tensor] | None = probabilities
+    else:
+        function = function_of(probabilities, classes)
+        if probabilities == "given":
+            find = logits_in(find, scores, name)
+            find(given)
+        elif probabilities != "none" and classes:
+            doubled = _doubled(
+                network, name, lambda w: frame_scores(find(forward(network, pack(w))), scores).mean(2), window
+            )
+            if doubled and probabilities == "auto":
+                raise ModelError(doubled)
     if layer == "auto":
         try:
             layer = last_layer(network, pack(window), layout, frames)
@@ -122,10 +156,27 @@ def own_model(
         source="the user's own",
         layout=layout,
         pack=pack,
-        probabilities=probabilities,
+        probabilities=function,
         scores=scores,
+        output=find,
+        unit=unit,
+        unrecognised=unrecognised,
     )
-    return Model(network, spec, known, weights, note)
+    return Model(network, spec, known, weights, "; ".join(filter(None, [note, doubled])))
+
+
+def _doubled(network: nn.Module, name: str, scores: Callable[[Tensor], Tensor], window: Tensor) -> str:
+    """Return a message if a network gives probabilities itself, of which another softmax or sigmoid would be taken; or ""."""
+    kind = ends_in(scores, window)
+    if kind is None:
+        return ""
+    numbers = "numbers between 0 and 1" + (" that sum to 1" if kind == "softmax" else "")
+    last = last_module(network)
+    where = f"its last module ({last})" if last else f"its {kind}"
+    return (
+        f"{name} gives probabilities itself ({numbers}), and those of probabilities are wrong; leave out {where}, "
+        "because the score before it explains better, or give probabilities='given'"
+    )
 
 
 def built(factory: str, arguments: Mapping[str, Any], weights: str) -> nn.Module:
@@ -139,20 +190,7 @@ def built(factory: str, arguments: Mapping[str, Any], weights: str) -> nn.Module
     Raises:
         ModelError: the factory cannot be found, fails, or gives no `nn.Module`; the file does not fit.
     """
-    module_name, _, attribute = factory.partition(":")
-    if not module_name or not attribute:
-        raise ModelError(f"the factory {factory!r} names no function; give package.module:function")
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        module = import_module(module_name)
-    except Exception as error:  # the user's own code may raise anything
-        raise ModelError(f"the module of factory {factory!r} does not import ({_where(error)})") from error
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        raise ModelError(
-            f"the module of factory {factory!r} has no function {attribute!r}; give package.module:function"
-        )
+    function = function_named(factory, "factory")
     try:
         network = function(**arguments)
     except Exception as error:
@@ -165,6 +203,34 @@ def built(factory: str, arguments: Mapping[str, Any], weights: str) -> nn.Module
         if note:
             warnings.warn(note, stacklevel=2)
     return network
+
+
+def function_named(reference: str, kind: str) -> Callable[..., Any]:
+    """Return the function of a name in a config.
+
+    Args:
+        reference: "package.module:function"; the current directory is searched too.
+        kind: of the setting, for messages, such as "factory".
+
+    Raises:
+        ModelError: it cannot be found.
+    """
+    module_name, _, attribute = reference.partition(":")
+    if not module_name or not attribute:
+        raise ModelError(f"the {kind} {reference!r} names no function; give package.module:function")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = import_module(module_name)
+    except Exception as error:  # the user's own code may raise anything
+        raise ModelError(f"the module of {kind} {reference!r} does not import ({_where(error)})") from error
+    function = getattr(module, attribute, None)
+    if not callable(function):
+        raise ModelError(
+            f"the module of {kind} {reference!r} has no function {attribute!r}; give package.module:function"
+        )
+    found: Callable[..., Any] = function
+    return found
 
 
 def _where(error: Exception, culprit: Any = None) -> str:

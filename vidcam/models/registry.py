@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
-from vidcam.cam.targets import Pattern
+from vidcam.cam.targets import Pattern, class_scores, frame_scores
 from vidcam.errors import ModelError, counted, nearest
 from vidcam.models import huggingface, images, pytorchvideo, torchvision
 from vidcam.models.c3d import C3D, Pool5, renamed
@@ -34,8 +34,8 @@ def softmax(scores: Tensor) -> Tensor:
     return scores.softmax(1)
 
 
-def _windows(windows: Tensor) -> Any:
-    return windows
+def _unchanged(value: Any) -> Any:
+    return value
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,17 @@ class ModelSpec:
         frame_rate: frames per second of its training clips; None if it takes any.
         background: the label of the class that means "none of the others", or None.
         layout: order of axes in the outputs of its layers.
-        pack: returns the network's input, given windows (N, 3, T, H, W).
-        probabilities: returns class probabilities (N, classes), given scores (N, classes); softmax by default.
+        pack: returns the network's input, given windows (N, 3, T, H, W): a tuple for several arguments, a mapping for
+            named ones, any other value for one.
+        probabilities: returns class probabilities (N, classes), given scores (N, classes); softmax by default. None if
+            the scores are values, such as those of a regression.
         renamed: returns a checkpoint under the network's names of parameters.
         scores: axes of the class scores in its output: "n c" for one score of a class in a window; "n t", "n t c" or
             "n c t" for scores of frames, or of steps in time.
         note: a warning for the user, or "".
+        output: returns the class scores in the network's output, or the part that holds them alone.
+        unit: of the values, if the scores are values.
+        unrecognised: the reason why no class scores are recognised in its output, which leaves functions as targets; or "".
 
     Example:
         >>> spec = spec_named("playground-r2plus1d")
@@ -80,16 +85,37 @@ class ModelSpec:
     frame_rate: float | None = None
     background: str | None = None
     layout: Layout = CHANNELS_FIRST
-    pack: Callable[[Tensor], Any] = _windows
-    probabilities: Callable[[Tensor], Tensor] = softmax
+    pack: Callable[[Tensor], Any] = _unchanged
+    probabilities: Callable[[Tensor], Tensor] | None = softmax
     renamed: Callable[[State], State] = _as_they_are
     scores: Pattern = "n c"
     note: str = ""
+    output: Callable[[Any], Any] = _unchanged
+    unit: str = ""
+    unrecognised: str = ""
 
     @property
     def scores_frames(self) -> bool:
         """True if the network gives scores of frames."""
-        return self.scores != "n c"
+        return "t" in self.scores.split()
+
+    def class_scores(self, output: Any) -> Tensor:
+        """Return the class scores (N, classes) in the network's output; values of frames become their mean.
+
+        Raises:
+            TargetError: the output holds no such scores.
+        """
+        if self.probabilities is None:
+            return self.frame_scores(output).mean(2)
+        return class_scores(self.output(output), self.scores)
+
+    def frame_scores(self, output: Any) -> Tensor:
+        """Return the scores (N, classes, T) in the network's output; T is 1 if it scores windows.
+
+        Raises:
+            TargetError: the output holds no such scores.
+        """
+        return frame_scores(self.output(output), self.scores)
 
 
 @dataclass(frozen=True)
@@ -296,7 +322,7 @@ def _pytorchvideo(name: str, side: int, frames: int, sampling_rate: int) -> Mode
         frame_rate=30 / sampling_rate,
         layer=f"{stage}.0,{stage}.1" if slowfast else "blocks.4",
         source="PyTorchVideo, Kinetics-400",
-        pack=pytorchvideo.pathways if slowfast else _windows,
+        pack=pytorchvideo.pathways if slowfast else _unchanged,
     )
 
 

@@ -22,12 +22,31 @@ class ExplainedTarget:
     Attributes:
         index: of the class, or None for a function of the network's output.
         label: of the class, or a name of the function.
-        probability: of the class in the clip; of a function its mean value over the windows.
+        probability: of the class in the clip; None if the target is a value.
+        value: mean over the windows of a function, or of a value that the network gives; None for a probability.
+        unit: of the value, or "".
     """
 
     index: int | None
     label: str
-    probability: float
+    probability: float | None
+    value: float | None = None
+    unit: str = ""
+
+    @property
+    def is_probability(self) -> bool:
+        """True if the target's scores are probabilities."""
+        return self.probability is not None
+
+    def written(self, score: float | None = None) -> str:
+        """Return a score of the target as text: a probability with three digits, or a value with its unit.
+
+        Args:
+            score: by default that of the clip.
+        """
+        if score is None:
+            score = self.value if self.probability is None else self.probability
+        return f"{score:.3f}" if self.is_probability else f"{score:.4g} {self.unit}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -49,13 +68,13 @@ class Explanation(Result):
             `Result`.
         weights: where the model's parameters came from.
         target: the explained target.
-        top: the clip's five most probable classes, (label, probability).
+        top: the clip's five most probable classes, (label, probability); none if the network gives no probabilities.
         size: (height, width) of the upright frame in pixels.
         maps: (F, h, w) float32, raw heatmaps at the resolution of the target layer, comparable over the clip.
-        scores: (F,) float32, the target's probability around each frame.
+        scores: (F,) float32, the target's probability around each frame, or its value.
         evidence: (F,) float32, the spatial mean of each raw map.
         window_starts: (W,) source frame of each window.
-        window_scores: (W,) the target's probability in each window.
+        window_scores: (W,) the target's probability in each window, or its value.
         windowing: length, stride and sampling rate of the windows, and the rate of the instants that these count, in
             instants per second; None if they count source frames.
         computation: the trunk's dtype, and the agreement of its maps with those of float32.
@@ -83,7 +102,8 @@ class Explanation(Result):
     versions: dict[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        target = f"{self.target.label!r}, probability {self.target.probability:.3f}"
+        kind = "probability" if self.target.is_probability else "value"
+        target = f"{self.target.label!r}, {kind} {self.target.written()}"
         return (
             f"<Explanation of {self.clip!r}: {target}, {counted(self.frames, 'frame')}, "
             f"by {self.method} at {self.layer} of {self.model}>"
@@ -136,6 +156,8 @@ class Explanation(Result):
                 "index": self.target.index,
                 "label": self.target.label,
                 "probability": self.target.probability,
+                "value": self.target.value,
+                "unit": self.target.unit,
             },
             "top": [{"label": label, "probability": probability} for label, probability in self.top],
             "frames": self.frames,

@@ -38,7 +38,20 @@ Side = Annotated[int, Field(strict=True, ge=1, le=65_535)]
 class _Target(BaseModel):
     index: Count | None
     label: StrictStr
-    probability: Number
+    probability: Number | None
+    value: Number | None = None
+    unit: StrictStr = ""
+
+    def model_post_init(self, _: Any) -> None:
+        """Take the "probability" of a function for its value, which vidcam 0.1 stored so.
+
+        Raises:
+            ValueError: there is neither a probability nor a value.
+        """
+        if self.index is None and self.value is None:
+            self.probability, self.value = None, self.probability
+        if self.probability is None and self.value is None:
+            raise ValueError("it has neither a probability nor a value")
 
 
 class _Candidate(BaseModel):

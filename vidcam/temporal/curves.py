@@ -46,6 +46,8 @@ def clip_probabilities(windows: np.ndarray, background: int | None = None) -> np
     Returns:
         (classes,), a distribution.
     """
+    if background is None:
+        return windows.mean(axis=0)
     active = windows.argmax(axis=1) != background
     return windows[active].mean(axis=0) if active.any() else windows.mean(axis=0)
 
