@@ -30,6 +30,15 @@ SMALL = {
     "r2plus1d_34_8": (8, 56),
     "r2plus1d_34_32": (8, 56),
     "i3d": (9, 224),
+    "slow_r50-mmaction": (8, 64),
+    "slow_r50_4x16-mmaction": (4, 64),
+    "i3d_r50-mmaction": (16, 64),
+    "slowfast_r50-mmaction": (8, 64),
+    "tsm_r50": (8, 64),
+    "tsm_r50_16": (16, 64),
+    "r3d_18-kenshohara": (16, 64),
+    "r3d_34-kenshohara": (16, 64),
+    "r3d_50-kenshohara": (16, 64),
 }
 IMAGES = [("resnet18", 64), ("vgg11", 64), ("convnext_tiny", 64), ("swin_t", 64), ("densenet121", 64)]
 

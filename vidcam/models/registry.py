@@ -14,12 +14,14 @@ from torch import Tensor, nn
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
 from vidcam.cam.targets import Pattern, class_scores, frame_scores
 from vidcam.errors import ModelError, counted, nearest
-from vidcam.models import huggingface, images, pytorchvideo, torchvision
+from vidcam.models import dialects, huggingface, images, mmaction, pytorchvideo, torchvision
 from vidcam.models.c3d import C3D, Pool5, renamed
 from vidcam.models.device import device_named
 from vidcam.models.i3d import I3D
 from vidcam.models.labels import Labels, read_labels
 from vidcam.models.preprocess import Preprocess
+from vidcam.models.resnet3d import resnet3d
+from vidcam.models.tsm import TSM
 from vidcam.models.weights import NEED_NO_DOWNLOAD, State, check_fit, classes_in, fitted_to, load_into, read_checkpoint
 
 _GROUP = "vidcam.models"  # of entry points
@@ -192,7 +194,8 @@ def load_model(
             checkpoint, origin = read_checkpoint(Path(weights)), str(weights)
             state, note = fitted_to(spec.build(classes), checkpoint, spec.renamed)
             classes = classes_in(state, spec.build(classes), Path(weights))
-            check_fit(spec.build(classes), state, f"weights {weights!s} for {name}")
+            likeness = dialects.looks_like(checkpoint.state, name)
+            check_fit(spec.build(classes), state, f"weights {weights!s} for {name}", likeness)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # random weights are the same every time
         network = spec.build(classes)
@@ -308,21 +311,28 @@ def _torchvision(
     )
 
 
+def _kinetics() -> tuple[str, ...]:
+    """Return the labels of Kinetics-400 in alphabetical order, which pytorchvideo, mmaction2 and MIT's TSM share."""
+    return torchvision.labels("r2plus1d_18")
+
+
 def _pytorchvideo(name: str, side: int, frames: int, sampling_rate: int) -> ModelSpec:
     slowfast = name.startswith("slowfast")
-    stage = "blocks.4.multipathway_blocks"
     return ModelSpec(
         name=name,
         build=lambda classes: pytorchvideo.build(name, classes),
         num_classes=400,
         published=lambda: pytorchvideo.published(name),
-        labels=lambda: torchvision.labels("r2plus1d_18"),  # Kinetics-400 in alphabetical order, as there
+        labels=_kinetics,
         preprocess=Preprocess(side, (side, side), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)),
         frames=frames,
         frame_rate=30 / sampling_rate,
-        layer=f"{stage}.0,{stage}.1" if slowfast else "blocks.4",
+        layer=_PATHWAYS if slowfast else "blocks.4",
         source="PyTorchVideo, Kinetics-400",
         pack=pytorchvideo.pathways if slowfast else _unchanged,
+        renamed=dialects.slowfast_repository_with_pool
+        if name in ("i3d_r50", "c2d_r50")
+        else dialects.slowfast_repository,
     )
 
 
@@ -364,9 +374,8 @@ def _bring(
             f"{name} has no weights that could be downloaded; fetch {where} and pass --weights FILE. {NEED_NO_DOWNLOAD}"
         )
 
-    return ModelSpec(
-        name=name, build=build, published=published, labels=tuple, preprocess=preprocess, source=where, **others
-    )
+    specified = {"labels": tuple, **others}
+    return ModelSpec(name=name, build=build, published=published, preprocess=preprocess, source=where, **specified)
 
 
 def _c3d(name: str, preprocess: Preprocess, pool5: Pool5, where: str, classes: int = 487) -> ModelSpec:
@@ -397,6 +406,60 @@ def _r2plus1d_34(frames: int) -> ModelSpec:
     )
 
 
+def _mmaction(
+    name: str,
+    build: Callable[[int], nn.Module],
+    renamed: Callable[[State], State],
+    frames: int,
+    interval: int,
+    layer: str,
+    pack: Callable[[Tensor], Any] = _unchanged,
+) -> ModelSpec:
+    return _bring(
+        f"{name}-mmaction",
+        build,
+        _IMAGENET_224,
+        f"a checkpoint of github.com/open-mmlab/mmaction2, {frames} frames at an interval of {interval} (Kinetics-400)",
+        num_classes=400,
+        labels=_kinetics,
+        frames=frames,
+        frame_rate=30 / interval,
+        layer=layer,
+        renamed=renamed,
+        pack=pack,
+    )
+
+
+def _tsm(name: str, frames: int) -> ModelSpec:
+    return _bring(
+        name,
+        lambda classes: TSM(classes, frames),
+        _IMAGENET_224,
+        f"a TSM ResNet-50 of {frames} frames of github.com/mit-han-lab/temporal-shift-module or of "
+        "github.com/open-mmlab/mmaction2, shifted inside its blocks by an eighth",
+        num_classes=400,
+        labels=_kinetics,
+        frames=frames,
+        frame_rate=30 * frames / 64,  # of dense sampling, which takes frames of a stretch of 64
+        layer="features",
+        renamed=dialects.temporal_shift,
+    )
+
+
+def _kenshohara(depth: int) -> ModelSpec:
+    return _bring(
+        f"r3d_{depth}-kenshohara",
+        lambda classes: resnet3d(depth, classes),
+        Preprocess(112, (112, 112), (0.4345, 0.4051, 0.3775), (0.2768, 0.2713, 0.2737)),
+        f"r3d{depth}_K_200ep.pth, which github.com/kenshohara/3D-ResNets-PyTorch links to (Kinetics-700)",
+        num_classes=700,
+        frames=16,
+        frame_rate=30,
+        layer="layer4",
+        renamed=dialects.kenshohara,
+    )
+
+
 def _image(name: str) -> ModelSpec:
     layer = images.default_layer(name)
     assert layer is not None
@@ -419,6 +482,7 @@ _KINETICS = Preprocess((128, 171), (112, 112), (0.43216, 0.394666, 0.37645), (0.
 _SIDE_224 = Preprocess(256, (224, 224), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
 _IMAGENET_224 = Preprocess(256, (224, 224), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _UNIT = (1.0, 1.0, 1.0)
+_PATHWAYS = "blocks.4.multipathway_blocks.0,blocks.4.multipathway_blocks.1"
 
 _SPECS: dict[str, ModelSpec] = {
     spec.name: spec
@@ -484,5 +548,14 @@ _SPECS: dict[str, ModelSpec] = {
             frame_rate=25,
             layer="Mixed_5c",
         ),
+        _mmaction("slow_r50", mmaction.slowonly, dialects.mmaction_slowonly, 8, 8, "blocks.4"),
+        _mmaction("slow_r50_4x16", mmaction.slowonly, dialects.mmaction_slowonly, 4, 16, "blocks.4"),
+        _mmaction("i3d_r50", mmaction.i3d, dialects.mmaction_i3d, 32, 2, "blocks.5"),
+        _mmaction("slowfast_r50", mmaction.slowfast, dialects.mmaction_slowfast, 32, 2, _PATHWAYS, mmaction.pathways),
+        _tsm("tsm_r50", 8),
+        _tsm("tsm_r50_16", 16),
+        _kenshohara(18),
+        _kenshohara(34),
+        _kenshohara(50),
     )
 }
