@@ -417,6 +417,11 @@ class Explainer:
             )
         if slow := [m for m in self.methods if "masked_scores" in needs(method_named(m))]:
             raise SettingsError(f"{slow[0]} runs the network anew for each channel; it cannot be had with dense")
+        if (grid := self.model.spec.layout.grid) is not None:
+            raise SettingsError(
+                f"dense runs {self.model.spec.name} on long spans of frames, and it has tokens for {grid[0]} steps in time; "
+                "leave dense out"
+            )
 
     @cached_property
     def _steps(self) -> int:

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from vidcam import cli, explain
+from vidcam import Explainer, Recipe, cli, explain
 from vidcam.cam.attribute import class_activation_map, class_activation_maps
 from vidcam.cam.capture import captured
 from vidcam.cam.targets import class_scores
-from vidcam.errors import ModelError
+from vidcam.errors import ModelError, SettingsError
 from vidcam.models import huggingface
 from vidcam.models.registry import Model, load_model
 from vidcam.models.torchvision_import import import_torchvision
@@ -373,6 +373,13 @@ def test_folders_that_cannot_be_explained(
     with pytest.raises(ModelError, match=message):
         load_model(f"hf:{folder}")
     assert "their code was run" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_long_spans_are_refused(family: str, written: Written) -> None:
+    model = load_model(f"hf:{written(family)}")
+    with pytest.raises(SettingsError, match=r"tokens for [24] steps in time; leave dense out"):
+        Explainer(model, Recipe(dense=True))
 
 
 def test_frames_apart_are_refused(written: Written) -> None:
