@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import vidcam
 from tests.conftest import numbered, write_video
 from vidcam import cli
 from vidcam.cam.layout import Layout
-from vidcam.errors import ModelError, SettingsError
+from vidcam.errors import LayerError, ModelError, SettingsError
 from vidcam.models.own import own_model
 from vidcam.recipe import read_config
 
@@ -198,3 +199,23 @@ def test_scores_of_frames_in_the_batch_are_refused_and_their_mean_is_explained()
     assert model.spec.layer == "conv"
     found = vidcam.explain(np.zeros((20, 40, 40, 3), np.uint8), model, 1, frame_rate=10)
     assert found.maps.shape == (20, 55, 55)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["script", "trace", "export", "module of export"])
+def test_compiled_networks_whose_layers_cannot_be_observed(kind: str) -> None:
+    network = nn.Sequential(
+        nn.Conv3d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 3)
+    ).eval()
+    window = torch.zeros(1, 3, 4, 8, 8)
+    given: Any = {
+        "script": lambda: torch.jit.script(network),
+        "trace": lambda: torch.jit.trace(network, window),
+        "export": lambda: torch.export.export(network, (window,)),
+        "module of export": lambda: torch.export.export(network, (window,)).module(),
+    }[kind]()
+    with pytest.raises(ModelError, match=r"cannot be observed: give the nn.Module that it was made from"):
+        own_model(given, frames=4, preprocess=vidcam.Preprocess(8, (8, 8), (0.0,) * 3, (1.0,) * 3))
+    if kind in ("script", "trace"):
+        with pytest.raises(LayerError, match=r"layer '1' is TorchScript, which cannot be observed; give the nn.Module"):
+            vidcam.class_activation_map(given, window, layer="1", target=0)

@@ -125,7 +125,11 @@ def _observed(
         return note
 
     try:
-        handles = [m.register_forward_hook(watch(n)) for n, m in network.named_modules() if n]
+        handles = [
+            module.register_forward_hook(watch(name))
+            for name, module in network.named_modules()
+            if name and not isinstance(module, torch.jit.ScriptModule)  # which takes no hook
+        ]
         with torch.no_grad(), tracing:
             network(inputs)
     finally:

@@ -72,6 +72,7 @@ def own_model(
         (('walking', 'waving'), '1')
     """
     name = name or type(network).__name__
+    check_modules(network, name)
     prepare(network)
     parameter = next(network.parameters(), torch.zeros(()))
     window = torch.zeros(1, 3, frames, *preprocess.crop, dtype=parameter.dtype, device=parameter.device)
@@ -125,6 +126,18 @@ def own_model(
         scores=scores,
     )
     return Model(network, spec, known, weights, note)
+
+
+def check_modules(network: nn.Module, name: str) -> None:
+    """Raise a ModelError if a network has no modules whose outputs can be observed, as TorchScript and `torch.export`."""
+    kind = "TorchScript"
+    if not isinstance(network, torch.jit.ScriptModule):
+        try:
+            network.eval()
+            return
+        except (AttributeError, NotImplementedError):  # neither an exported program nor its module can do it
+            kind = "no network of modules, but such as torch.export makes"
+    raise ModelError(f"{name} is {kind}; its layers cannot be observed: give the nn.Module that it was made from")
 
 
 def built(factory: str, arguments: Mapping[str, Any], weights: str) -> nn.Module:
