@@ -47,8 +47,8 @@ def own_model(
         preprocess: from frames to windows; by default 112x112 pixels, mean 0.45 and deviation 0.225.
         frames: frames per window, T.
         frame_rate: frames per second that it was trained at; by default any.
-        layer: default target layer; "auto" takes the last whose output has time and space, unless a later one may have
-            them in a layout that is not given.
+        layer: default target layer; "auto" takes the last whose output has time and space and that the score depends on,
+            unless a later one may have them in a layout that is not given.
         labels: of the classes, or a file for `vidcam.models.labels.read_labels`; by default numbers.
         name: of the network in explanations; by default the name of its class.
         layout: axes of the layers' output; channels first by default.
@@ -99,7 +99,7 @@ def own_model(
         probabilities = torch.sigmoid if kind == "sigmoid" else softmax
     if layer == "auto":
         try:
-            layer = last_layer(network, pack(window), layout, frames)
+            layer = last_layer(network, window, layout, pack, lambda output: class_scores(output, scores).amax(1))
         except LayerError as error:
             raise ModelError(f"{name}: {error}") from error
     if labels is None or isinstance(labels, str | Path):
