@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from tests.conftest import only
 from vidcam.cam.capture import captured
@@ -348,3 +351,97 @@ def test_what_is_changed_in_place_after_the_layer_is_captured_as_it_was() -> Non
         torch.testing.assert_close(capture.activations["drop"], network.conv(x).detach())
         gradient = capture.gradients(capture.output[:, 1])["drop"]
     torch.testing.assert_close(gradient, (network.fc.weight[1].detach() / 72).view(1, 4, 1, 1, 1).expand_as(gradient))
+
+
+class InferenceOnly(nn.Module):
+    """Adds a shortcut in place to what autograd keeps, as networks do that are only run."""
+
+    def __init__(self, in_place: bool) -> None:
+        super().__init__()
+        self.conv, self.fc, self.in_place = nn.Conv3d(3, 4, 3, padding=1), nn.Linear(4, 2), in_place
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        y = x.sigmoid()
+        y = y.add_(x).relu().mul_(2) if self.in_place else (y + x).relu() * 2
+        return self.fc(y.mean((2, 3, 4)))
+
+
+def test_a_head_that_works_in_place_has_the_gradients_of_one_that_does_not() -> None:
+    torch.manual_seed(6)
+    network, x = InferenceOnly(True).double().eval(), torch.randn(1, 3, 4, 6, 6, dtype=torch.float64)
+    other = InferenceOnly(False).double().eval()
+    other.load_state_dict(network.state_dict())
+    found = []
+    for each in (network, other):
+        with captured(each, ["conv"], x) as capture:
+            found.append(capture.gradients(capture.output[:, 1])["conv"])
+    assert torch.equal(*found) and found[0].std() > 0
+
+
+class Checkpointed(nn.Module):
+    """Computes a part again in the backward pass."""
+
+    def __init__(self, reentrant: bool) -> None:
+        super().__init__()
+        self.first, self.fc, self.reentrant = nn.Conv3d(3, 4, 3, padding=1), nn.Linear(4, 2), reentrant
+        self.part = nn.Sequential(nn.Conv3d(4, 4, 3, padding=1), nn.Sigmoid(), nn.Conv3d(4, 4, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = checkpoint(self.part, self.first(x), use_reentrant=self.reentrant)
+        return self.fc(x.mean((2, 3, 4)))
+
+
+@pytest.mark.parametrize("layers", [["first"], ["part.0"], ["first", "part.0", "part.2"]])
+def test_activation_checkpointing(layers: list[str]) -> None:
+    torch.manual_seed(7)
+    network, x = Checkpointed(reentrant=False).double().eval(), torch.randn(1, 3, 4, 6, 6, dtype=torch.float64)
+    first = network.first(x)
+    middle = network.part[0](first)
+    last = network.part[2](network.part[1](middle))
+    tensors = {"first": first, "part.0": middle, "part.2": last}
+    score = network.fc(last.mean((2, 3, 4)))[:, 1].sum()
+    expected = torch.autograd.grad(score, [tensors[layer] for layer in layers])
+    with captured(network, layers, x) as capture:
+        for _ in range(2):
+            found = capture.gradients(capture.output[:, 1])
+            for layer, gradient in zip(layers, expected):
+                torch.testing.assert_close(found[layer], gradient)
+    reentrant = Checkpointed(reentrant=True).eval()
+    with (
+        captured(reentrant, layers, x.float()) as capture,
+        pytest.raises(LayerError, match="switch activation checkpoint"),
+    ):
+        capture.gradients(capture.output[:, 1])
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_recurrent_modules_of_the_head_alone_run_without_cudnn(
+    kind: type[nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cuDNN computes no gradient of them in evaluation mode; the decision is that of every device."""
+    network = FrameByFrame().eval()
+    network.before, network.gru = kind(3, 3, batch_first=True), kind(4, 5, batch_first=True)  # type: ignore[operator]
+    seen: dict[str, bool] = {}
+
+    def note(name: str) -> None:
+        forward = getattr(network, name).forward
+
+        def noted(*inputs: Any) -> Any:
+            seen[name] = torch.backends.cudnn.enabled
+            return forward(*inputs)
+
+        monkeypatch.setattr(getattr(network, name), "forward", noted)
+
+    for name in ("before", "conv", "gru", "fc"):
+        note(name)
+    network.register_forward_pre_hook(lambda m, inputs: m.before(inputs[0].mean((3, 4)).transpose(1, 2)) and None)
+    with captured(network, ["conv"], torch.rand(1, 3, 4, 6, 6)) as capture:
+        assert capture.gradients(capture.output[:, 1])["conv"].abs().sum() > 0
+        assert torch.backends.cudnn.enabled
+    assert seen == {"before": True, "conv": True, "gru": False, "fc": True}
+    assert not network.gru._forward_hooks and not network.gru._forward_pre_hooks
+    monkeypatch.setattr(network.gru, "forward", lambda *inputs: 1 / 0)
+    with pytest.raises(ZeroDivisionError), captured(network, ["conv"], torch.rand(1, 3, 4, 6, 6)):
+        pass
+    assert torch.backends.cudnn.enabled

@@ -112,18 +112,45 @@ def test_attention_sees_everything_and_tokens_are_folded() -> None:
     assert found["block"].receptive_field.field is None
 
 
-class Transformer(nn.Module):
-    """A patch embedding, a class token and blocks on tokens; pools them, or reads the class token."""
+def _last(network: nn.Module, layout: Layout) -> str:
+    return last_layer(
+        network.eval(),
+        torch.zeros(1, 3, 8, 16, 16),
+        layout,
+        lambda windows: windows,
+        lambda output: output.flatten(1)[:, 0],
+    )
+
+
+class Block(nn.Module):
+    """A block of a transformer."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(8), nn.LayerNorm(8)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.mlp = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = self.norm1(x)
+        x = x + self.attention(normed, normed, normed)[0]
+        return x + self.mlp(self.norm2(x))
+
+
+class Transformer(nn.Module):
+    """A patch embedding, a class token and blocks on tokens; pools them, or reads the class token."""
+
+    def __init__(self, pooled: bool = True) -> None:
+        super().__init__()
+        torch.manual_seed(1)
         self.patch = nn.Conv3d(3, 8, (2, 4, 4), (2, 4, 4))
-        self.block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
-        self.fc = nn.Linear(8, 2)
+        self.blocks, self.norm = nn.Sequential(Block(), Block()), nn.LayerNorm(8)
+        self.fc, self.pooled = nn.Linear(8, 2), pooled
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.patch(x).flatten(2).transpose(1, 2)
-        return self.fc(self.block(torch.cat([tokens[:, :1], tokens], 1)).mean(1))
+        tokens = self.norm(self.blocks(torch.cat([tokens[:, :1], tokens], 1)))
+        return self.fc(tokens.mean(1) if self.pooled else tokens[:, 0])
 
 
 class Frames(nn.Module):
@@ -146,27 +173,28 @@ class Frames(nn.Module):
 @pytest.mark.parametrize(
     ("network", "told"),
     [
-        (Transformer(), r"'block.norm2' gives what may be tokens .*\(1, 65, 8\), L = 65, .*'n \(t h w\) c' with"),
+        (Transformer(), r"'norm' gives what may be tokens .*\(1, 65, 8\), L = 65, .*'n \(t h w\) c' with"),
         (Frames(tokens=False), r"'conv' gives the frames in the rows of the batch, \(8, 6, 7, 7\), .*'\(n t\) c h w'"),
         (Frames(tokens=True), r"'norm' gives what may be tokens .*\(8, 49, 6\), L = 49, .*'\(n t\) \(h w\) c' with"),
     ],
 )
 def test_the_last_layer_is_none_before_others_that_are_not_read(network: nn.Module, told: str) -> None:
     with pytest.raises(LayerError, match=told):
-        last_layer(network.eval(), torch.zeros(1, 3, 8, 16, 16), Layout(), 8)
+        _last(network, Layout())
 
 
 @pytest.mark.parametrize(
     ("network", "layout", "expected"),
     [
-        (Transformer(), Layout("n (t h w) c", (4, 4, 4)), "block"),
+        (Transformer(), Layout("n (t h w) c", (4, 4, 4)), "norm"),
+        (Transformer(pooled=False), Layout("n (t h w) c", (4, 4, 4)), "blocks.1.norm1"),
         (Frames(tokens=False), Layout("(n t) c h w"), "conv"),
         (Frames(tokens=True), Layout("(n t) (h w) c", (8, 7, 7)), "norm"),
         (Branches(), Layout(), "join"),
     ],
 )
 def test_the_last_layer_in_a_layout(network: nn.Module, layout: Layout, expected: str) -> None:
-    assert last_layer(network.eval(), torch.zeros(1, 3, 8, 16, 16), layout, 8) == expected
+    assert _last(network, layout) == expected
 
 
 class FrameByFrame(nn.Module):
@@ -186,5 +214,5 @@ def test_layers_called_for_each_frame_have_its_steps_and_one_called_otherwise_is
     network, x = FrameByFrame().eval(), torch.zeros(1, 3, 8, 6, 5)
     found = space_time_layers(network, x, frames=8)
     assert list(found) == ["conv"] and found["conv"].shape == (4, 8, 6, 5)
-    assert last_layer(network, x, Layout(), 8) == "conv"
+    assert _last(network, Layout()) == "conv"
     assert space_time_layers(network, x) == {}

@@ -17,7 +17,7 @@ import vidcam
 from tests.conftest import numbered, write_video
 from vidcam import cli
 from vidcam.cam.layout import Layout
-from vidcam.errors import ModelError, SettingsError, TargetError
+from vidcam.errors import LayerError, ModelError, SettingsError, TargetError
 from vidcam.evaluation.inference import confidences
 from vidcam.explainer import Explainer, layers_of
 from vidcam.models.own import own_model
@@ -307,6 +307,8 @@ class Head(nn.Module):
 
 PLAIN = vidcam.Preprocess(8, (8, 8), (0.0,) * 3, (1.0,) * 3)
 GREY = np.full((8, 8, 8, 3), (200, 100, 50), np.uint8)
+GREY[:, :, ::2] += 10  # stripes, so that its heat has places
+GREY[:, :, 1::2] -= 10
 
 
 def _own(network: nn.Module, **settings: Any) -> Model:
@@ -467,3 +469,23 @@ def test_a_function_explains_any_output(end: Any) -> None:
     np.testing.assert_allclose(found.maps, plain.maps, rtol=1e-5)
     with pytest.raises(TargetError, match="Head has no classes to explain: the network gives"):
         _explained(_own(network), "class 0")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["script", "trace", "export", "module of export"])
+def test_compiled_networks_whose_layers_cannot_be_observed(kind: str) -> None:
+    network = nn.Sequential(
+        nn.Conv3d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 3)
+    ).eval()
+    window = torch.zeros(1, 3, 4, 8, 8)
+    given: Any = {
+        "script": lambda: torch.jit.script(network),
+        "trace": lambda: torch.jit.trace(network, window),
+        "export": lambda: torch.export.export(network, (window,)),
+        "module of export": lambda: torch.export.export(network, (window,)).module(),
+    }[kind]()
+    with pytest.raises(ModelError, match=r"cannot be observed: give the nn.Module that it was made from"):
+        own_model(given, frames=4, preprocess=vidcam.Preprocess(8, (8, 8), (0.0,) * 3, (1.0,) * 3))
+    if kind in ("script", "trace"):
+        with pytest.raises(LayerError, match=r"layer '1' is TorchScript, which cannot be observed; give the nn.Module"):
+            vidcam.class_activation_map(given, window, layer="1", target=0)

@@ -22,6 +22,9 @@ from vidcam.cam.targets import ScoreFunction, Scores, class_scores
 from vidcam.errors import LayerError, counted, nearest
 
 _ONE_AT_A_TIME = RLock()
+_WITHOUT_CHECKPOINTS = (
+    "switch activation checkpointing off (gradient_checkpointing_disable(), use_checkpoint=False, with_cp=False)"
+)
 
 
 class Capture:
@@ -63,10 +66,18 @@ class Capture:
         if not scores.requires_grad:
             raise LayerError(
                 "the output does not depend on the target layer through operations that can be differentiated; "
-                "choose a layer that the score is computed from, and a model that does not switch gradients off"
+                "choose a layer that the score is computed from, and a model that does not switch gradients off; "
+                + _WITHOUT_CHECKPOINTS
             )
         kept = [tensor for calls in self._kept.values() for tensor, _ in calls]
-        found = iter(torch.autograd.grad(scores.sum(), kept, retain_graph=True, allow_unused=True))
+        try:
+            found = iter(torch.autograd.grad(scores.sum(), kept, retain_graph=True, allow_unused=True))
+        except RuntimeError as error:
+            if "checkpoint" not in str(error):
+                raise
+            raise LayerError(
+                f"the network computes a part behind the layer again in its backward pass; {_WITHOUT_CHECKPOINTS}"
+            ) from error
         gradients = {}
         for name, calls in self._kept.items():
             of_calls = [next(found) for _ in calls]
@@ -178,10 +189,13 @@ def captured(
                 windows_given = len(output)
             fold, tensor = layout.fold(name, module, output, windows_given), tensor_of(output)
             assert tensor is not None  # or it had no fold
+            if not capture._kept:  # the head begins; it may work in place, as networks that are only run do
+                restored.enter_context(torch.autograd.graph.allow_mutation_on_saved_tensors())
             torch.set_grad_enabled(True)
             # A copy: a layer may give its input itself, which the network may change in place.
             kept = tensor.clone() if tensor.requires_grad else tensor.detach().clone().requires_grad_(True)
-            capture._kept.setdefault(name, []).append((kept, fold))
+            if capture.output is None:  # not yet in a backward pass that runs a part of the network again
+                capture._kept.setdefault(name, []).append((kept, fold))
             return with_tensor(output, kept.clone())
 
         return keep
@@ -190,7 +204,15 @@ def captured(
         restored.enter_context(_ONE_AT_A_TIME)  # another thread's run of the network would be kept, too
         restored.enter_context(_constant([p for p in network.parameters() if p.requires_grad]))
         for name in dict.fromkeys(layers):
-            restored.callback(module_named(network, name).register_forward_hook(keeper(name)).remove)
+            module = module_named(network, name)
+            if isinstance(module, torch.jit.ScriptModule):
+                raise LayerError(
+                    f"layer {name!r} is TorchScript, which cannot be observed; give the nn.Module that it was made from"
+                )
+            restored.callback(module.register_forward_hook(keeper(name)).remove)
+        for module in network.modules():
+            if isinstance(module, nn.RNNBase):
+                restored.enter_context(_without_cudnn(module))
         restored.enter_context(torch.no_grad())
         capture.output = forward(network, pack(windows))
         for name in layers:
@@ -211,6 +233,29 @@ def _constant(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
     finally:
         for parameter in parameters:
             parameter.requires_grad_(True)
+
+
+@contextmanager
+def _without_cudnn(module: nn.Module) -> Iterator[None]:
+    """Run a recurrent module of the head without cuDNN, which computes no gradient of it in evaluation mode."""
+    entered: list[Any] = []
+
+    def before(_module: nn.Module, _inputs: Any) -> None:
+        if torch.is_grad_enabled():
+            entered.append(torch.backends.cudnn.flags(enabled=False))
+            entered[-1].__enter__()
+
+    def after(_module: nn.Module, _inputs: Any, _output: Any) -> None:
+        if entered:
+            entered.pop().__exit__(None, None, None)
+
+    first = module.register_forward_pre_hook(before)
+    last = module.register_forward_hook(after, always_call=True)
+    try:
+        yield
+    finally:
+        first.remove()
+        last.remove()
 
 
 def _check_calls(name: str, calls: Sequence[tuple[Tensor, Fold]], frames: int) -> None:

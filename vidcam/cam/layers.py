@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
+from vidcam.cam.capture import captured
 from vidcam.cam.inputs import forward
 from vidcam.cam.layout import CHANNELS_FIRST, Layout, can_be_stacked, tensor_of
-from vidcam.errors import LayerError, counted
+from vidcam.cam.targets import ScoreFunction
+from vidcam.errors import LayerError, TargetError, counted
+
+_TRIED = 24  # layers, more than a block of a transformer has
 
 
 @dataclass(frozen=True)
@@ -69,13 +74,26 @@ def space_time_layers(
     return _observed(network, inputs, layout, frames)[0]
 
 
-def last_layer(network: nn.Module, inputs: Any, layout: Layout, frames: int) -> str:
-    """Return the name of the last layer that can be explained. Arguments as for `space_time_layers`.
+def last_layer(
+    network: nn.Module, windows: Tensor, layout: Layout, pack: Callable[[Tensor], Any], score: ScoreFunction
+) -> str:
+    """Return the name of the last layer that can be explained and that a score depends on.
+
+    In a transformer that reads its class token, that is the norm in front of the last attention or the block before. If the
+    score of noise depends on none, it is the last layer. Runs the network a few times.
+
+    Args:
+        network: in evaluation mode.
+        windows: one, (1, 3, T, H, W); its values do not matter.
+        layout: of the layers' outputs.
+        pack: returns the network's input, given windows.
+        score: a function of the network's output that returns one score per window, (N,).
 
     Raises:
         LayerError: there is none; or a later layer has positions in space in a layout that was not given.
     """
-    found, unread = _observed(network, inputs, layout, frames)
+    frames = windows.shape[2]
+    found, unread = _observed(network, pack(windows), layout, frames)
     if unread:
         name, shape = unread
         what = "the frames in the rows of the batch" if len(shape) > 3 else "what may be tokens of time and space"
@@ -89,7 +107,15 @@ def last_layer(network: nn.Module, inputs: Any, layout: Layout, frames: int) -> 
         )
     if not found:
         raise LayerError("no layer's output has time and space; set layer, or the layout of its output")
-    return list(found)[-1]
+    names = list(found)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        noise = torch.randn(windows.shape).to(windows)
+    for name in reversed([name for name in names if found[name].kind != "Linear"][-_TRIED:]):
+        with suppress(LayerError, TargetError), captured(network, [name], noise, layout=layout, pack=pack) as capture:
+            if capture.gradients(score(capture.output))[name].any():
+                return name
+    return names[-1]
 
 
 def _observed(
@@ -126,7 +152,11 @@ def _observed(
         return note
 
     try:
-        handles = [m.register_forward_hook(watch(n)) for n, m in network.named_modules() if n]
+        handles = [
+            module.register_forward_hook(watch(name))
+            for name, module in network.named_modules()
+            if name and not isinstance(module, torch.jit.ScriptModule)  # which takes no hook
+        ]
         with torch.no_grad(), tracing:
             forward(network, inputs)
     finally:

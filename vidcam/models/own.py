@@ -54,8 +54,8 @@ def own_model(
         preprocess: from frames to windows; by default 112x112 pixels, mean 0.45 and deviation 0.225.
         frames: frames per window, T.
         frame_rate: frames per second that it was trained at; by default any.
-        layer: default target layer; "auto" takes the last whose output has time and space, unless a later one may have
-            them in a layout that is not given.
+        layer: default target layer; "auto" takes the last whose output has time and space and that the score depends on,
+            unless a later one may have them in a layout that is not given.
         labels: of the classes, or a file for `vidcam.models.labels.read_labels`; by default numbers.
         name: of the network in explanations; by default the name of its class.
         layout: axes of the layers' output; channels first by default.
@@ -86,6 +86,7 @@ def own_model(
         (('walking', 'waving'), '1')
     """
     name = name or type(network).__name__
+    check_modules(network, name)
     prepare(network)
     parameter = next(network.parameters(), torch.zeros(()))
     window = torch.zeros(1, 3, frames, *preprocess.crop, dtype=parameter.dtype, device=parameter.device)
@@ -133,7 +134,7 @@ def own_model(
                 raise ModelError(doubled)
     if layer == "auto":
         try:
-            layer = last_layer(network, pack(window), layout, frames)
+            layer = last_layer(network, window, layout, pack, lambda o: frame_scores(find(o), scores).amax((1, 2)))
         except LayerError as error:
             raise ModelError(f"{name}: {error}") from error
     if labels is None or isinstance(labels, str | Path):
@@ -177,6 +178,18 @@ def _doubled(network: nn.Module, name: str, scores: Callable[[Tensor], Tensor], 
         f"{name} gives probabilities itself ({numbers}), and those of probabilities are wrong; leave out {where}, "
         "because the score before it explains better, or give probabilities='given'"
     )
+
+
+def check_modules(network: nn.Module, name: str) -> None:
+    """Raise a ModelError if a network has no modules whose outputs can be observed, as TorchScript and `torch.export`."""
+    kind = "TorchScript"
+    if not isinstance(network, torch.jit.ScriptModule):
+        try:
+            network.eval()
+            return
+        except (AttributeError, NotImplementedError):  # neither an exported program nor its module can do it
+            kind = "no network of modules, but such as torch.export makes"
+    raise ModelError(f"{name} is {kind}; its layers cannot be observed: give the nn.Module that it was made from")
 
 
 def built(factory: str, arguments: Mapping[str, Any], weights: str) -> nn.Module:
