@@ -94,9 +94,9 @@ def test_other_packages_add_models(monkeypatch: pytest.MonkeyPatch) -> None:
         spec_named("text")
 
 
-def test_a_network_with_parameters_of_four_axes_beside_a_convolution_is_prepared() -> None:
-    network = nn.Sequential(nn.Conv3d(3, 4, 3), nn.Conv2d(4, 2, 3))
-    network.register_parameter("codes", nn.Parameter(torch.zeros(1, 2, 3, 4)))
-    prepare(network)
-    assert network[0].weight.is_contiguous(memory_format=torch.channels_last_3d)
-    assert not network.training
+def test_convolutions_over_three_dimensions_and_two_in_one_network() -> None:
+    network = nn.Sequential(nn.Conv3d(3, 4, 3), nn.Conv2d(4, 4, 3)).train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    found = prepare(network).state_dict()
+    assert not network.training and all(torch.equal(found[name], before[name]) for name in before)
+    assert found["0.weight"].is_contiguous(memory_format=torch.channels_last_3d)

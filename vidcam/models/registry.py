@@ -179,9 +179,10 @@ def load_model(
 def prepare(network: nn.Module) -> nn.Module:
     """Put a network into evaluation mode and the memory layout of fast convolutions, in place, and return it."""
     network.eval()
-    for module in network.modules():
-        if isinstance(module, nn.Conv3d):  # other parameters may have four axes, which that layout does not take
-            module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    if any(isinstance(module, nn.Conv3d) for module in network.modules()):
+        for tensor in [*network.parameters(), *network.buffers()]:
+            if tensor.ndim == 5:  # the format has no other
+                tensor.data = tensor.data.contiguous(memory_format=torch.channels_last_3d)
     return network
 
 
