@@ -64,21 +64,15 @@ def _pair(value: int | Sequence[int]) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
-def _videomae_layer(config: Any) -> str:
-    # The mean of all tokens is read, or the first one, which is a patch like the others and is kept on the way.
-    if config.use_mean_pooling:
-        return f"videomae.encoder.layer.{config.num_hidden_layers - 1}"
-    return (
-        f"videomae.encoder.layer.{config.num_hidden_layers - 2}"
-        if config.num_hidden_layers > 1
-        else "videomae.embeddings"
-    )
-
-
-def _timesformer_layer(config: Any) -> str:
-    # Inside a block, tokens are grouped by position and by frame; the first layer in front of the last block that holds all.
+def _before_last_block(family: str, config: Any) -> str:
     last = config.num_hidden_layers - 1
-    return f"timesformer.encoder.layer.{last - 1}" if last else "timesformer.embeddings"
+    return f"{family}.encoder.layer.{last - 1}" if last else f"{family}.embeddings"
+
+
+def _videomae_layer(config: Any) -> str:
+    if config.use_mean_pooling:  # over the last block's tokens
+        return f"videomae.encoder.layer.{config.num_hidden_layers - 1}"
+    return _before_last_block("videomae", config)  # the first patch's token is read, which the block also passes on
 
 
 FAMILIES: dict[str, _Family] = {
@@ -92,7 +86,8 @@ FAMILIES: dict[str, _Family] = {
         frames=lambda config: config.num_frames,
         size=lambda config: _pair(config.image_size),
         tubelet=lambda config: (1, *_pair(config.patch_size)),
-        layer=_timesformer_layer,
+        # In a block tokens are grouped by position, then by frame: none of its layers but the output has all of them.
+        layer=lambda config: _before_last_block("timesformer", config),
         pattern="n (h w t) c",
     ),
     "vivit": _Family(
