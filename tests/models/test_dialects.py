@@ -284,6 +284,11 @@ UNFIT: dict[str, tuple[str, Callable[[], State], str]] = {
         lambda: _kenshohara(_meta("r3d_50-kenshohara")),
         "3D-ResNets-PyTorch's ResNet-50: it loads as r3d_50-kenshohara",
     ),
+    "3D-ResNets, shortcuts of type A": (
+        "r3d_18-kenshohara",
+        lambda: {k: v for k, v in _kenshohara(_meta("r3d_18-kenshohara")).items() if "downsample" not in k},
+        "3D-ResNets-PyTorch's ResNet of another depth, or with shortcuts of type A",
+    ),
     "SlowFast's repository": (
         "slow_r50",
         lambda: _slowfast_repository(_meta("slowfast_r50")),

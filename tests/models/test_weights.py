@@ -42,6 +42,8 @@ WRAPPERS: dict[str, tuple[Callable[[State], object], str]] = {
     "model_state_dict": (lambda s: {"model_state_dict": s, "optimizer_state_dict": OPTIMIZER, "loss": 0.1}, ""),
     "net": (lambda s: {"net": s, "acc": 93.1, "epoch": 7}, ""),
     "ema": (lambda s: {"ema": s}, ""),
+    "beside a matrix": (lambda s: {"model": s, "confusion": torch.zeros(3, 3)}, ""),
+    "around another": (lambda s: {**s, "moments": {"0.weight": torch.zeros(3, 3)}}, ""),
     "nested": (lambda s: {"model": {"state_dict": s}}, ""),
     "distributed": (lambda s: {"model": _prefixed(s, "module.")}, ""),
     "compiled and distributed": (lambda s: _prefixed(s, "module._orig_mod."), ""),

@@ -225,7 +225,7 @@ KNOWN = (
     *(
         Known(
             f"3D-ResNets-PyTorch's ResNet-{depth}",
-            (r"(^|\.)conv1\.weight", last, r"(^|\.)fc\.weight"),
+            (r"(^|\.)conv1\.weight", last, r"layer2\.0\.downsample\.0\."),
             f"it loads as r3d_{depth}-kenshohara",
             {"layer1.0.conv2.weight": (64, 64, 3, 3, 3), "layer3.1.conv1.weight": shape},
         )
@@ -234,6 +234,12 @@ KNOWN = (
             (50, r"layer3\.5\.conv3\.", (256, 1024, 1, 1, 1)),
             (18, r"layer3\.1\.conv2\.", (256, 256, 3, 3, 3)),
         )
+    ),
+    Known(
+        "3D-ResNets-PyTorch's ResNet of another depth, or with shortcuts of type A",
+        (r"(^|\.)conv1\.weight",),
+        f"r3d_18, r3d_34 and r3d_50 with shortcuts of type B load; {_NOT_HERE}",
+        {"layer1.0.conv2.weight": (64, 64, 3, 3, 3)},
     ),
     Known("MIT's TSM on ResNet-50", (r"base_model\.layer3\.5\.conv1\.net\.", r"new_fc\."), "it loads as tsm_r50"),
     Known("a TSN or TSM of MIT", (r"base_model\.", r"new_fc\."), _NOT_HERE),

@@ -91,6 +91,8 @@ def _unwrapped(loaded: object, path: Path) -> tuple[Any, str]:
         return loaded, ""
     found = [k for k, v in loaded.items() if _is_state(v) and (k in _STATES or any(_is_matrix(t) for t in v.values()))]
     usual = [key for key in _STATES if key in found]
+    if not usual and any(_is_matrix(value) for value in loaded.values()):
+        return loaded, ""
     if len(found) > 1 and not usual:
         raise ModelError(
             f"weights file {path} holds {len(found)} state dicts ({_few([str(key) for key in found])}), "
