@@ -64,6 +64,9 @@ class ModelSpec:
             "n c t" for scores of frames, or of steps in time.
         output: returns the class scores in the network's output, or the part that holds them alone.
         unit: of the values, if the scores are values.
+        inside: returns (N,) bool, True for windows (N, 3, T, H, W) of the kind that it was trained on; None if it was
+            trained on clips of many kinds.
+        domain: the kind of clips that `inside` recognises.
         unrecognised: the reason why no class scores are recognised in its output, which leaves functions as targets; or "".
 
     Example:
@@ -90,6 +93,8 @@ class ModelSpec:
     scores: Pattern = "n c"
     output: Callable[[Any], Any] = _unchanged
     unit: str = ""
+    inside: Callable[[Tensor], Tensor] | None = None
+    domain: str = ""
     unrecognised: str = ""
 
     @property
