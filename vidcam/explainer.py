@@ -33,7 +33,7 @@ from vidcam.errors import LayerError, ModelError, SettingsError, TargetError, co
 from vidcam.models.device import device_named
 from vidcam.models.inference import steps_of
 from vidcam.models.own import own_model
-from vidcam.models.registry import Model, load_model
+from vidcam.models.registry import Model, load_model, softmax
 from vidcam.recipe import Recipe, Settings
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.results.localization import CURVES, CurveName, Localization
@@ -166,6 +166,11 @@ class Explainer:
         default = "gradcam++t" if self.model.spec.scores_frames else "gradcam++"
         names = (name.strip() for name in recipe.method.split(","))
         self.methods = tuple(dict.fromkeys(default if name == "auto" else name for name in names))
+        if "gradcam++softmax" in self.methods and self.model.spec.probabilities is not softmax:
+            raise SettingsError(
+                f"gradcam++softmax explains the softmax of all scores, and the probabilities of {self.model.spec.name} are "
+                "none; choose another method"
+            )
         if recipe.dense:
             self._check_dense()
 

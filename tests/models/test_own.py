@@ -436,3 +436,10 @@ def test_a_function_explains_any_output(end: Any) -> None:
     np.testing.assert_allclose(found.maps, plain.maps, rtol=1e-5)
     with pytest.raises(TargetError, match="Head has no classes to explain: the network gives"):
         _explained(_own(network), "class 0")
+
+
+@pytest.mark.parametrize("probabilities", ["sigmoid", "none"])
+def test_a_softmax_is_explained_only_where_there_is_one(probabilities: Any) -> None:
+    model = _own(Head(3), probabilities=probabilities)
+    with pytest.raises(SettingsError, match=r"gradcam\+\+softmax explains the softmax .* of Head are none"):
+        Explainer(model, Recipe(method="gradcam,gradcam++softmax"))
