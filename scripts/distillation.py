@@ -20,7 +20,8 @@ from vidcam.engine.memory import keep_freed_memory
 from vidcam.metrics.estimate import between_seeds
 from vidcam.models.registry import load_model
 from vidcam.playground.actions import LABELS
-from vidcam.playground.networks import PREPROCESS, SmallR2Plus1D
+from vidcam.playground.domain import PREPROCESS
+from vidcam.playground.networks import SmallR2Plus1D
 from vidcam.playground.training.classifier import TrainingWindows, start_from_motion
 from vidcam.playground.training.distill import DistillationLoss, interpretation, network_output
 

@@ -14,7 +14,7 @@ from vidcam.explainer import explain
 from vidcam.playground.captioner import Captioner, TeacherForced, load_captioner
 from vidcam.playground.captions import FRAMES, captioned_scene
 from vidcam.playground.clips import write_clip
-from vidcam.playground.networks import PREPROCESS
+from vidcam.playground.domain import PREPROCESS
 from vidcam.recipe import Recipe
 from vidcam.results.caption import Caption
 from vidcam.video.reader import Clip

@@ -17,7 +17,7 @@ from vidcam.models.own import own_model
 from vidcam.models.registry import Model
 from vidcam.playground.captioner import Captioner, TeacherForced, load_captioner
 from vidcam.playground.captions import FRAMES
-from vidcam.playground.networks import PREPROCESS
+from vidcam.playground.domain import DOMAIN, PREPROCESS, rendered
 from vidcam.playground.scene import FPS
 from vidcam.recipe import Recipe
 from vidcam.results.caption import Caption
@@ -85,7 +85,7 @@ def teacher_forced_model(captioner: Captioner, words: Sequence[str]) -> Model:
     Raises:
         TargetError: a word is not one of the captioner's.
     """
-    return own_model(
+    model = own_model(
         _teacher_forced(captioner, words),
         preprocess=PREPROCESS,
         frames=FRAMES,
@@ -96,6 +96,7 @@ def teacher_forced_model(captioner: Captioner, words: Sequence[str]) -> Model:
         probabilities=torch.exp,
         weights="bundled",
     )
+    return replace(model, spec=replace(model.spec, inside=rendered, domain=DOMAIN))
 
 
 def _teacher_forced(captioner: Captioner, words: Sequence[str]) -> TeacherForced:

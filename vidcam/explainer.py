@@ -33,7 +33,7 @@ from vidcam.errors import LayerError, ModelError, SettingsError, TargetError, co
 from vidcam.models.device import device_named
 from vidcam.models.inference import steps_of
 from vidcam.models.own import own_model
-from vidcam.models.registry import Model, load_model
+from vidcam.models.registry import Model, load_model, softmax
 from vidcam.recipe import Recipe, Settings
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.results.localization import CURVES, CurveName, Localization
@@ -166,6 +166,11 @@ class Explainer:
         default = "gradcam++t" if self.model.spec.scores_frames else "gradcam++"
         names = (name.strip() for name in recipe.method.split(","))
         self.methods = tuple(dict.fromkeys(default if name == "auto" else name for name in names))
+        if "gradcam++softmax" in self.methods and self.model.spec.probabilities is not softmax:
+            raise SettingsError(
+                f"gradcam++softmax explains the softmax of all scores, and the probabilities of {self.model.spec.name} are "
+                "none; choose another method"
+            )
         if recipe.dense:
             self._check_dense()
 
@@ -438,6 +443,7 @@ class _Run:
         self._attributor = Attributor(self._model, explainer.layers, explainer.methods)
         self._factor: Factor = recipe.factor  # type: ignore[assignment]  # the recipe has checked it
         self._agreement: Agreement | None = None
+        self._in_domain: list[bool] = []  # of each window
 
     def attributed(self, choose: Choose, only: dict[int, int] | None = None) -> Iterator[tuple[list[int], Attributed]]:
         """Yield the starts of each batch's windows, as its loader counts them, and their probabilities and maps.
@@ -449,6 +455,8 @@ class _Run:
         with closing(self._loader.batches(self._model, only)) as batches:
             for batch in batches:
                 found: Attributed = self._attributor.maps(batch, choose)
+                if self._model.spec.inside is not None:
+                    self._in_domain += self._model.spec.inside(batch.given).tolist()
                 if batch.cut is not None and self._agreement is None:
                     self._agreement = dense_agreement(self._loader, self._attributor, batch, found)
                 yield batch.starts, found
@@ -633,9 +641,12 @@ class _Run:
 
     def _warnings(self) -> tuple[str, ...]:
         notes = [*self._loader.warnings(), *([self._model.note] if self._model.note else [])]
+        spec = self._model.spec
+        if self._in_domain and sum(self._in_domain) * 2 < len(self._in_domain):
+            notes.insert(0, f"{spec.name} knows {spec.domain} only; its answer about other clips means nothing")
         if self._attributor.softmaxed and "probabilities itself" not in self._model.note:
             notes.append(
-                f"{self._model.spec.name} gives numbers that sum to 1 in every window: probabilities, of which another "
+                f"{spec.name} gives numbers that sum to 1 in every window: probabilities, of which another "
                 "softmax is taken; leave out its softmax, or the probabilities below are wrong"
             )
         if self._agreement is not None:

@@ -13,7 +13,7 @@ from vidcam.corpus import explaining as module
 from vidcam.corpus.explaining import ClipExplainer, clip_record, segments
 from vidcam.corpus.job import Job, Limits
 from vidcam.corpus.manifest import Entry
-from vidcam.errors import OutputError, SettingsError, TargetError
+from vidcam.errors import ModelError, OutputError, SettingsError, TargetError
 from vidcam.explainer import explain
 from vidcam.playground.demo import demo_clip
 from vidcam.recipe import ExplainConfig
@@ -77,6 +77,20 @@ def test_what_is_wrong_for_every_clip_is_an_error_of_the_job(
         settings["sampling_rate"] = 1
     with pytest.raises(error):
         ClipExplainer(_job(tmp_path, **settings))
+
+
+def test_a_network_without_probabilities_is_an_error_of_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "regression.py").write_text(
+        "from torch import nn\n\ndef build():\n    return nn.Sequential(nn.Conv3d(3, 1, 3), nn.AdaptiveAvgPool3d(1), "
+        "nn.Flatten())\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    model = {"factory": "regression:build", "frames": 4, "probabilities": "none"}
+    with pytest.raises(ModelError, match="gives no probabilities of classes, which a corpus has columns for"):
+        ClipExplainer(_job(tmp_path, model=model))
 
 
 def test_segments_are_cut_from_score_and_evidence_and_of_a_function_from_its_evidence() -> None:

@@ -493,3 +493,10 @@ def test_compiled_networks_whose_layers_cannot_be_observed(kind: str) -> None:
     if kind in ("script", "trace"):
         with pytest.raises(LayerError, match=r"layer '1' is TorchScript, which cannot be observed; give the nn.Module"):
             vidcam.class_activation_map(given, window, layer="1", target=0)
+
+
+@pytest.mark.parametrize("probabilities", ["sigmoid", "none"])
+def test_a_softmax_is_explained_only_where_there_is_one(probabilities: Any) -> None:
+    model = _own(Head(3), probabilities=probabilities)
+    with pytest.raises(SettingsError, match=r"gradcam\+\+softmax explains the softmax .* of Head are none"):
+        Explainer(model, Recipe(method="gradcam,gradcam++softmax"))

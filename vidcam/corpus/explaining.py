@@ -19,7 +19,7 @@ from vidcam.cam.targets import target_of, top_count
 from vidcam.corpus.job import Job, Record, failure_record, manifest_columns
 from vidcam.corpus.manifest import Entry, clip_location
 from vidcam.corpus.provenance import Provenance, provenance
-from vidcam.errors import ClipError, OutputError, SettingsError, TargetError, VidcamError
+from vidcam.errors import ClipError, ModelError, OutputError, SettingsError, TargetError, VidcamError
 from vidcam.explainer import Explainer
 from vidcam.export.outputs import all_or_nothing
 from vidcam.export.results import draw, store
@@ -57,6 +57,11 @@ class ClipExplainer:
                 f"{config.method} are several methods, and a corpus is explained by one; give one of them"
             )
         self.model: Model = explainer.model
+        if self.model.spec.unrecognised or self.model.spec.probabilities is None:
+            raise ModelError(
+                f"{self.model.spec.name} gives no probabilities of classes, which a corpus has columns for; explain its "
+                "clips with `vidcam explain`"
+            )
         self._check(config.target)
         if config.stride and (config.sampling_rate or not self.model.spec.frame_rate):  # whatever a clip's frame rate
             explainer.windowing(self.model.spec.frame_rate or 1.0)

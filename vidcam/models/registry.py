@@ -67,6 +67,9 @@ class ModelSpec:
         note: a warning for the user, or "".
         output: returns the class scores in the network's output, or the part that holds them alone.
         unit: of the values, if the scores are values.
+        inside: returns (N,) bool, True for windows (N, 3, T, H, W) of the kind that it was trained on; None if it was
+            trained on clips of many kinds.
+        domain: the kind of clips that `inside` recognises.
         unrecognised: the reason why no class scores are recognised in its output, which leaves functions as targets; or "".
 
     Example:
@@ -94,6 +97,8 @@ class ModelSpec:
     note: str = ""
     output: Callable[[Any], Any] = _unchanged
     unit: str = ""
+    inside: Callable[[Tensor], Tensor] | None = None
+    domain: str = ""
     unrecognised: str = ""
 
     @property

@@ -9,14 +9,11 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from vidcam.models.c3d import C3D
-from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import ModelSpec
 from vidcam.models.weights import read_state
 from vidcam.playground.actions import LABELS, NOTHING
+from vidcam.playground.domain import DOMAIN, PREPROCESS, rendered
 from vidcam.playground.scene import FPS
-
-PREPROCESS = Preprocess((112, 112), (112, 112), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
-"""Preprocessing of both networks."""
 
 
 class Conv2Plus1D(nn.Sequential):
@@ -116,6 +113,8 @@ def _spec(name: str, build: Callable[[int], nn.Module], layer: str) -> ModelSpec
         layer=layer,
         source="vidcam, trained on its playground",
         background=NOTHING,
+        inside=rendered,
+        domain=DOMAIN,
     )
 
 

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from vidcam.playground.captioner import Captioner
 from vidcam.playground.captions import END, FRAMES, WORDS, captioned_scene
-from vidcam.playground.networks import PREPROCESS
+from vidcam.playground.domain import PREPROCESS
 from vidcam.playground.training.classifier import SIZE, TRAINING_SEED
 
 _IGNORED = -100

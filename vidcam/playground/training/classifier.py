@@ -16,7 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from torch.utils.data import Dataset
 
 from vidcam.playground.actions import LABELS
-from vidcam.playground.networks import PREPROCESS
+from vidcam.playground.domain import PREPROCESS
 from vidcam.playground.scene import RAMP, sample_scene
 
 TRAINING_SEED = 0
