@@ -197,6 +197,24 @@ def test_the_last_layer_in_a_layout(network: nn.Module, layout: Layout, expected
     assert _last(network, layout) == expected
 
 
+class InPlace(nn.Module):
+    """A head that works in place, and a last layer that the score does not read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.conv, self.side, self.fc = nn.Conv3d(3, 4, 3), nn.Conv3d(4, 4, 1), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        self.side(x)
+        return self.fc(x.sigmoid().add_(x).relu().mul_(2).mean((2, 3, 4)))
+
+
+def test_a_layer_on_which_nothing_depends_is_not_the_last() -> None:
+    assert _last(InPlace(), Layout()) == "conv"
+
+
 class FrameByFrame(nn.Module):
     """Runs a 2D network on each frame in turn; scores frames."""
 

@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from vidcam.cam.capture import Capture, captured
+from vidcam.cam.capture import Capture, InPlaceError, captured
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
 from vidcam.cam.methods import method_named, needs
 from vidcam.cam.targets import ScoreFunction, class_scores, classes
@@ -103,7 +103,13 @@ def class_activation_maps(
     if not torch.isfinite(scores).all():
         raise TargetError("the target function gives scores that are not finite; it must give finite numbers")
     wanted = frozenset().union(*(needs(method_named(name)) for name in methods))
-    gradients = capture.gradients(scores) if "gradient" in wanted else {}
+    gradients: dict[str, Tensor] = {}
+    if wanted & {"gradient", "cumulants"}:
+        try:
+            gradients = capture.gradients(scores)
+        except InPlaceError:
+            capture.run_with_copies()
+            gradients = capture.gradients(score(capture.output))
     maps = {}
     for layer, activation in activations.items():
         given: dict[str, Any] = {"activation": activation}

@@ -27,6 +27,10 @@ _WITHOUT_CHECKPOINTS = (
 )
 
 
+class InPlaceError(LayerError):
+    """A head that changes in place what its gradient is computed from, as in networks that are only run."""
+
+
 class Capture:
     """The `output` of one forward pass, and the tensors that a map needs at each target layer.
 
@@ -34,6 +38,7 @@ class Capture:
 
     Attributes:
         output: as the network returned it; the head's graph is kept.
+        run_with_copies: runs the network again and copies what its head changes in place.
     """
 
     def __init__(self, windows: Tensor, run: Callable[[Tensor], Any], scores: Scores) -> None:
@@ -43,6 +48,7 @@ class Capture:
         self._kept: dict[str, list[tuple[Tensor, Fold]]] = {}  # one for each call
         self._cumulants: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
         self._watching = True
+        self.run_with_copies: Callable[[], None] = lambda: None
 
     @property
     def activations(self) -> dict[str, Tensor]:
@@ -62,6 +68,7 @@ class Capture:
 
         Raises:
             LayerError: the scores do not depend on a layer's activation.
+            InPlaceError: the head changes in place what its gradient is computed from; see `run_with_copies`.
         """
         if not scores.requires_grad:
             raise LayerError(
@@ -73,6 +80,8 @@ class Capture:
         try:
             found = iter(torch.autograd.grad(scores.sum(), kept, retain_graph=True, allow_unused=True))
         except RuntimeError as error:
+            if "modified by an inplace operation" in str(error):
+                raise InPlaceError("the head changes in place what its gradient is computed from") from error
             if "checkpoint" not in str(error):
                 raise
             raise LayerError(
@@ -189,8 +198,6 @@ def captured(
                 windows_given = len(output)
             fold, tensor = layout.fold(name, module, output, windows_given), tensor_of(output)
             assert tensor is not None  # or it had no fold
-            if not capture._kept:  # the head begins; it may work in place, as networks that are only run do
-                restored.enter_context(torch.autograd.graph.allow_mutation_on_saved_tensors())
             torch.set_grad_enabled(True)
             # A copy: a layer may give its input itself, which the network may change in place.
             kept = tensor.clone() if tensor.requires_grad else tensor.detach().clone().requires_grad_(True)
@@ -214,12 +221,26 @@ def captured(
             if isinstance(module, nn.RNNBase):
                 restored.enter_context(_without_cudnn(module))
         restored.enter_context(torch.no_grad())
-        capture.output = forward(network, pack(windows))
-        for name in layers:
-            if name not in capture._kept:
-                raise LayerError(f"layer {name!r} is not called when the network runs; choose another")
-            _check_calls(name, capture._kept[name], windows.shape[2])
-        torch.set_grad_enabled(True)
+
+        def run() -> None:
+            capture.output = None
+            capture._kept.clear()
+            torch.set_grad_enabled(False)
+            capture.output = forward(network, pack(windows))
+            for name in layers:
+                if name not in capture._kept:
+                    raise LayerError(f"layer {name!r} is not called when the network runs; choose another")
+                _check_calls(name, capture._kept[name], windows.shape[2])
+            torch.set_grad_enabled(True)
+
+        def run_with_copies() -> None:
+            restored.enter_context(
+                torch.autograd.graph.allow_mutation_on_saved_tensors()
+            )  # slow: not for every network
+            run()
+
+        capture.run_with_copies = run_with_copies
+        run()
         yield capture
 
 

@@ -111,10 +111,14 @@ def last_layer(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         noise = torch.randn(windows.shape).to(windows)
-    for name in reversed([name for name in names if found[name].kind != "Linear"][-_TRIED:]):
-        with suppress(LayerError, TargetError), captured(network, [name], noise, layout=layout, pack=pack) as capture:
-            if capture.gradients(score(capture.output))[name].any():
-                return name
+    with torch.autograd.graph.allow_mutation_on_saved_tensors():  # heads may work in place
+        for name in reversed([name for name in names if found[name].kind != "Linear"][-_TRIED:]):
+            with (
+                suppress(LayerError, TargetError),
+                captured(network, [name], noise, layout=layout, pack=pack) as capture,
+            ):
+                if capture.gradients(score(capture.output))[name].any():
+                    return name
     return names[-1]
 
 
