@@ -248,7 +248,7 @@ def test_windows_without_times_have_no_class_at_a_time(framed: Model) -> None:
 
 
 def test_a_contrast_has_the_probability_of_the_class_that_it_speaks_for(framed: Model) -> None:
-    contrast = Contrast(1, 0, "b - a", "n c t")
+    contrast = Contrast(1, 0, "b - a", framed.spec.class_scores)
     windows = torch.rand(2, 3, 4, 2, 2)
     found = Attributor(framed, ["layer"], ["gradcam"]).maps(Batch([0, 1], windows), lambda p: [[contrast, 0]] * len(p))
     for i, maps in enumerate(found.maps):
