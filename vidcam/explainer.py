@@ -29,7 +29,7 @@ from vidcam.engine.loader import Batch, Progress, WindowLoader, normalised, wind
 from vidcam.engine.memory import give_back_freed_memory
 from vidcam.engine.precision import optimized, shortest_dtype
 from vidcam.engine.spans import SpanLoader, dense_agreement
-from vidcam.errors import LayerError, ModelError, SettingsError, TargetError, counted, one_of
+from vidcam.errors import LayerError, ModelError, SettingsError, TargetError, one_of
 from vidcam.models.device import device_named
 from vidcam.models.inference import steps_of
 from vidcam.models.own import own_model
@@ -618,10 +618,9 @@ class _Run:
         method, layer = place
         peak = heat.max(initial=0.0)
         if peak and (np.ptp(heat, axis=(1, 2)) <= _FLAT * peak).all():
-            yield (
-                f"the heat for {label} is the same at every place of a frame and does not show where: layer {layer} has "
-                f"{counted(heat.shape[1] * heat.shape[2], 'position')} in space; choose an earlier layer"
-            )
+            single = heat.shape[1] * heat.shape[2] == 1
+            reason = "has 1 position in space; choose an earlier layer" if single else "gives the same at all of them"
+            yield f"the heat for {label} is the same at every place of a frame and does not show where: layer {layer} {reason}"
         elif not peak and any(m.heat[place].any() for m in maps):
             yield (
                 f"the heat for {label} is empty: its probability, which each map is multiplied by, is 0 in every window; "

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from vidcam.cam.attribute import class_activation_map
 from vidcam.cam.methods import METHODS
-from vidcam.cam.targets import Contrast, InTime, ScoreFunction, class_scores
+from vidcam.cam.targets import Contrast, InTime, ScoreFunction
 from vidcam.engine.attribution import Attributor, _steps_at
 from vidcam.engine.loader import Batch
 from vidcam.errors import ModelError, TargetError
@@ -249,7 +248,7 @@ def test_windows_without_times_have_no_class_at_a_time(framed: Model) -> None:
 
 
 def test_a_contrast_has_the_probability_of_the_class_that_it_speaks_for(framed: Model) -> None:
-    contrast = Contrast(1, 0, "b - a", partial(class_scores, pattern="n c t"))
+    contrast = Contrast(1, 0, "b - a", framed.spec.class_scores)
     windows = torch.rand(2, 3, 4, 2, 2)
     found = Attributor(framed, ["layer"], ["gradcam"]).maps(Batch([0, 1], windows), lambda p: [[contrast, 0]] * len(p))
     for i, maps in enumerate(found.maps):

@@ -358,7 +358,7 @@ def test_networks_that_give_probabilities_are_asked_about(end: str) -> None:
     given = _own(Head(3, ENDS[end]), probabilities="given")
     expected = ENDS[end](given.network.scores(200, 100)[None])[0].float()
     explained = _explained(given)
-    assert explained.warnings == () and explained.target.index == expected.argmax()
+    assert not any("probabilities" in w for w in explained.warnings) and explained.target.index == expected.argmax()
     rounding = 2e-3 if end == "half precision" else 1e-5
     assert dict(explained.top) == pytest.approx({f"class {i}": float(p) for i, p in enumerate(expected)}, abs=rounding)
 
@@ -423,7 +423,7 @@ def test_regression(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     age = 10 * float(model.network.scores(200, 100))
     found = _explained(model)
     assert (found.target.index, found.target.label, found.target.probability) == (0, "age", None)
-    assert found.target.value == pytest.approx(age, rel=1e-5) and found.top == () and found.warnings == ()
+    assert found.target.value == pytest.approx(age, rel=1e-5) and found.top == ()
     np.testing.assert_allclose(found.scores, age, rtol=1e-5)
     assert repr(found).startswith(f"<Explanation of 'array': 'age', value {age:.4g} years, ")
     outputs = found.save(tmp_path / "out")
