@@ -646,19 +646,24 @@ def test_rates_that_the_network_does_not_know_are_said(tmp_path: Path) -> None:
     steady = write_video(
         tmp_path / "steady.mkv", frames[:40], pts=[i * 62 for i in range(40)], time_base=Fraction(1, 1000)
     )
-    assert explain(steady).warnings == ()
+    assert _notes(steady) == []
     pts = [i * 16 for i in range(40)] + [640 + i * 62 for i in range(40)]
     varying = write_video(tmp_path / "varying.mkv", frames, pts=pts, time_base=Fraction(1, 1000))
-    assert explain(varying).warnings == ()  # windows are cut by time
-    (warning,) = explain(varying, sampling_rate=2).warnings
+    assert _notes(varying) == []  # windows are cut by time
+    (warning,) = _notes(varying, sampling_rate=2)
     assert "its frame rate varies from 16.1 to 62.5 a second, and windows count frames" in warning
     slow = write_video(
         tmp_path / "slow.mkv", frames[:40], pts=[i * 166 for i in range(40)], time_base=Fraction(1, 1000)
     )
-    (warning,) = explain(slow).warnings
+    (warning,) = _notes(slow)
     assert (
         "its frame rate is as low as 6.02 a second, and the network was trained at 16; frames are repeated" in warning
     )
+
+
+def _notes(clip: Path, **settings: Any) -> list[str]:
+    """The warnings of the bundled network, less that it knows rendered figures only."""
+    return [warning for warning in explain(clip, **settings).warnings if "rendered figures" not in warning]
 
 
 class Counted(nn.Module):

@@ -53,8 +53,12 @@ def test_noise_and_blank_frames_are_outside() -> None:
 def test_a_clip_of_a_camera_is_said_to_be_outside(real_clips: Path, name: str) -> None:
     clip = Clip(real_clips / name, end=1.5)
     assert vidcam.explain(clip, method="gradcam").warnings[0] == NOTE
-    assert NOTE in vidcam.localize(clip.reopened(), method="gradcam", stride=16).warnings
+    assert NOTE in vidcam.localize(clip.reopened(), method="gradcam").warnings
 
 
 def test_a_bundled_clip_is_inside() -> None:
     assert vidcam.explain(Clip(demo_clip(), end=2), method="gradcam").warnings == ()
+
+
+def test_nothing_is_said_of_windows_of_another_size() -> None:
+    assert rendered(torch.zeros(2, 3, 4, 16, 16)).tolist() == [True, True]

@@ -54,5 +54,10 @@ def distance(contrasts: Tensor) -> Tensor:
 
 
 def rendered(windows: Tensor) -> Tensor:
-    """Return (N,) bool, True for windows (N, 3, T, 112, 112), by `PREPROCESS`, that could be of a rendered scene."""
+    """Return (N,) bool, True for windows (N, 3, T, 112, 112), by `PREPROCESS`, that could be of a rendered scene.
+
+    It is True for windows of another size, about which nothing is known.
+    """
+    if tuple(windows.shape[3:]) != PREPROCESS.crop:
+        return torch.ones(len(windows), dtype=torch.bool)
     return distance(contrasts(windows)) <= FARTHEST
