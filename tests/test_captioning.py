@@ -142,6 +142,7 @@ def test_a_sentence_is_of_words_that_the_captioner_knows_and_as_long_as_it_write
             explain_caption(frames, Colours(), sentence)
 
 
+@pytest.mark.slow
 def test_words_and_sentence_are_those_of_the_teacher_forced_model(caption: Caption, clip: Path) -> None:
     model = teacher_forced_model(load_captioner(), caption.words)
     window = PREPROCESS.windows([[PREPROCESS.frame(f.pixels) for f in Clip(clip)]])

@@ -301,6 +301,7 @@ def test_a_loader_may_be_explained_several_times(small: Model, clip_path: Path) 
     np.testing.assert_allclose(localized.evidence[0], found.evidence, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_one_optimized_copy_is_held_however_many_layers_are_explained(clip_path: Path) -> None:
     model = load_model("playground-c3d")
     names = list(layers_of(model))[-4:]
@@ -389,6 +390,7 @@ def test_why_one_class_and_not_another(small: Model, clip_path: Path) -> None:
     np.testing.assert_allclose(found.scores, by_function.scores)
 
 
+@pytest.mark.slow
 def test_an_image_classifier_sees_a_clip_frame_by_frame(clip_path: Path) -> None:
     found = vidcam.explain(clip_path, "resnet18", 3, weights="none", dtype="float32", factor="none")
     assert found.frames == 24 and len(found.window_starts) == 24
@@ -459,6 +461,7 @@ def test_damaged_weights(small: Model, clip_path: Path) -> None:
 
 # Evidence during the action over evidence outside it, in every clip; heat on the actor over an even spread, on average.
 # C3D's maps leave out exp(S), the only thing that tells its idle windows from the others: only its score says when.
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "when", "where"), [("playground-r2plus1d", 1.5, 2.0), ("playground-c3d", 0.0, 1.3)])
 def test_bundled_clips_are_recognised_where_and_when(name: str, when: float, where: float) -> None:
     model = load_model(name)
@@ -480,6 +483,7 @@ def test_bundled_clips_are_recognised_where_and_when(name: str, when: float, whe
     assert np.mean(on_actor) > where * np.mean(chance)
 
 
+@pytest.mark.slow
 def test_a_stretch_is_explained_and_drawn_alone(small: Model, tmp_path: Path) -> None:
     frames = [numbered(i, 48, 64) for i in range(60)]
     path = write_video(tmp_path / "long.mp4", frames, audio="aac")
@@ -601,6 +605,7 @@ def test_limits_of_pixels_hold_when_a_clip_is_read_again(tmp_path: Path) -> None
     assert len(list(Clip(tmp_path / "report.mp4"))) == found.frames
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("stride", [None, 1])
 def test_windows_are_cut_by_time(small: Model, tmp_path: Path, stride: int | None, dense: bool) -> None:

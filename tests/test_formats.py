@@ -26,6 +26,7 @@ def _row(table: str, name: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
+@pytest.mark.slow
 def test_clips_that_are_read_rightly(tmp_path: Path) -> None:
     done = _table(tmp_path, "mpeg4-b-frames.avi", "mpeg2-mp2.ts", "h264-turned.mp4", "still.jxl")
     assert done.returncode == 0, done.stderr
@@ -51,6 +52,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found(tmp_path: Path, fault: str) -> None:
     done = _table(tmp_path, "mpeg2-mp2.mp4", code=FAULTS[fault])

@@ -56,6 +56,7 @@ def test_one_address_does_not_shut_out_the_others(address: str) -> None:
     assert httpx.get(address, trust_env=False).status_code == 200
 
 
+@pytest.mark.slow
 def test_who_does_not_ask_is_closed(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "TO_ASK", 0.6)
     with _connected(address) as silent:
@@ -68,6 +69,7 @@ def test_who_does_not_ask_is_closed(address: str, monkeypatch: pytest.MonkeyPatc
         assert _closed_after(answered, b"x") < 3
 
 
+@pytest.mark.slow
 def test_who_has_asked_is_waited_for(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "TO_ASK", 0.3)
     visitor = Visitor(address)

@@ -123,6 +123,7 @@ def test_a_body_that_is_too_long_is_refused(address: str) -> None:
     assert answer.status_code == 413
 
 
+@pytest.mark.slow
 def test_in_a_network_a_token_is_asked_for() -> None:
     with running(Limits(megabytes=1), "0.0.0.0", "secret-ü") as address, httpx.Client(trust_env=False) as client:
         for path in ("/", "/config", "/gradio_api/startup-events"):

@@ -81,5 +81,6 @@ def test_the_events_have_the_numbers_that_requests_are_checked_by(blocks: Any) -
     assert queued_jobs(blocks) == [] and not has_messages(blocks, "session")
 
 
+@pytest.mark.slow
 def test_the_classes_that_are_offered_are_those_of_the_model() -> None:
     assert _targets("r3d_18") == ["top", "top5", *spec_named("r3d_18").labels()]

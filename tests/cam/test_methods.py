@@ -274,6 +274,7 @@ def test_gradcam_by_hand() -> None:
     assert gradcam(a, g).flatten().tolist() == [0.5, 2.0]  # weights 2 and -0.5
 
 
+@pytest.mark.slow
 def test_a_pooled_linear_head_damps_positive_weights() -> None:
     torch.manual_seed(1)
     network = Pooled().double().eval()

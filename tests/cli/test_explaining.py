@@ -13,6 +13,7 @@ from vidcam.playground.demo import demo_clip
 from vidcam.results.stored import load_explanation
 
 
+@pytest.mark.slow
 def test_explain_prints_its_summary_as_json_and_nothing_else(vidcam: Vidcam, clip_path: Path, tmp_path: Path) -> None:
     result = vidcam("explain", clip_path, "--out", tmp_path / "out", "--json", "--target", "waving")
     assert result.returncode == 0, result.stderr

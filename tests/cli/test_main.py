@@ -11,6 +11,7 @@ from tests.cli.conftest import Vidcam
 from vidcam.recipe import Recipe
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -68,6 +69,7 @@ def test_help_and_import_load_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_the_installed_command_runs(clip_path: Path, tmp_path: Path) -> None:
     arguments = [sys.executable, "-m", "vidcam.cli", "explain", clip_path, "--out", tmp_path / "out"]
     found = subprocess.run(arguments, capture_output=True, text=True, check=False)

@@ -29,6 +29,7 @@ def _job(folder: Path, limits: Limits = Limits(), **settings: Any) -> Job:
     return Job(config=ExplainConfig(**settings), limits=limits, folder=folder, directory=folder)
 
 
+@pytest.mark.slow
 def test_a_clip_is_explained_as_explain_does(tmp_path: Path) -> None:
     entry = Entry(path=str(demo_clip()), target="waving", start=0.5, end=3.0)
     (tmp_path / "work").mkdir()
@@ -43,6 +44,7 @@ def test_a_clip_is_explained_as_explain_does(tmp_path: Path) -> None:
     assert record["segments"] == segments(expected)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_the_clips_error_and_a_full_disk_ends_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

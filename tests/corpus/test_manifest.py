@@ -259,6 +259,7 @@ print((getrusage(RUSAGE_SELF).ru_maxrss - before) >> 10, rows, told)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "rows", "dictionary", "expected", "message"),
     [

@@ -95,6 +95,7 @@ def test_what_is_asked_for_is_done_and_its_price_told() -> None:
         _optimized(_own(Strict()), ["body"], "bfloat16")
 
 
+@pytest.mark.slow
 def test_a_clip_of_few_windows_is_left_as_it_is() -> None:
     model = load_model("playground-r2plus1d")
     assert _optimized(model, ["layer3"], "float32", stride=16).dtype == "float32"
@@ -134,6 +135,7 @@ def test_every_change_of_a_network_is_noticed(change: str) -> None:
     assert precision._state(network) != before
 
 
+@pytest.mark.slow
 def test_the_dtype_that_is_asked_for_is_used_and_its_agreement_told(monkeypatch: pytest.MonkeyPatch) -> None:
     for found, note in ((Agreement(SAME, True), ""), (Agreement(0.5, True), "correlates by 0.5000 with float32's (")):
         monkeypatch.setattr(precision, "agreement", lambda one, other, found=found: found)
@@ -147,6 +149,7 @@ def test_the_note_of_a_model_stays_in_front_of_why_it_computes_in_float32() -> N
     assert quick.note.startswith("random weights; Fine computes in float32: in bfloat16 the first window's map")
 
 
+@pytest.mark.slow
 def test_a_model_is_prepared_once_and_again_when_its_weights_change() -> None:
     model = load_model("playground-r2plus1d")
     quick = _optimized(model, ["layer3"])

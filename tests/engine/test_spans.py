@@ -82,6 +82,7 @@ def test_a_short_clip_is_padded_alike(tmp_path: Path) -> None:
     assert any("fewer than one window" in note for note in dense.warnings)
 
 
+@pytest.mark.slow
 def test_localize_is_the_same(long_clip: Path) -> None:
     exact, dense = (localize(long_clip, _model(Pooled(1)), dense=dense, context=False) for dense in (False, True))
     assert dense.labels == exact.labels

@@ -105,6 +105,7 @@ _predicted = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(_databases, _predicted, st.sampled_from([None, "validation"]))
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_files_give_the_figures_of_activitynets_evaluation(

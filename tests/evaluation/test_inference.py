@@ -19,6 +19,7 @@ from vidcam.temporal.stitch import stitch
 from vidcam.video.windows import Windowing, sliding_windows
 
 
+@pytest.mark.slow
 def test_explanations_in_memory_are_those_of_the_file(sample: Sample, path: Path, subject: Subject) -> None:
     target = subject.labels.index(sample.label or "")
     found = subject.clip_explanations(sample, target)
@@ -29,6 +30,7 @@ def test_explanations_in_memory_are_those_of_the_file(sample: Sample, path: Path
         np.testing.assert_allclose(explanation.scores, expected.scores, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_other_frames_are_explained_in_place_of_the_clips(sample: Sample, subject: Subject) -> None:
     target, backward = subject.labels.index(sample.label or ""), sample.frames[::-1]
     found = subject.clip_explanations(sample, target, backward)["gradcam"]
@@ -48,6 +50,7 @@ def test_the_maps_of_a_window_are_those_of_a_clip_that_is_one(sample: Sample, mo
     np.testing.assert_allclose(explained.maps, expected, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_several_layers_are_fused_at_the_most_steps(sample: Sample, model: Model) -> None:
     recipe = Recipe(layer="layer2,layer3", method="gradcam", fusion="max", dtype="float32")
     both = Subject.of(Explainer(model, recipe))
@@ -64,6 +67,7 @@ def test_several_layers_are_fused_at_the_most_steps(sample: Sample, model: Model
     assert explained.layer == "layer2,layer3"
 
 
+@pytest.mark.slow
 def test_confidences_are_the_softmax_of_the_network(sample: Sample, model: Model) -> None:
     clips = torch.stack([pixels(sample.frames[s : s + 16]) for s in range(0, 40, 4)])  # more than one batch
     with torch.no_grad():
@@ -71,6 +75,7 @@ def test_confidences_are_the_softmax_of_the_network(sample: Sample, model: Model
     np.testing.assert_allclose(confidences(model, clips), expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_prediction_is_that_of_the_pooled_windows_and_its_window_the_most_confident(
     sample: Sample, subject: Subject, model: Model
 ) -> None:

@@ -17,6 +17,7 @@ from vidcam.models.registry import Model
 from vidcam.recipe import Recipe
 
 
+@pytest.mark.slow
 def test_a_method_beats_the_trivial_explanations_on_a_clip_it_understands(sample: Sample, subject: Subject) -> None:
     figures = Pointing(subject)(sample)
     assert sorted(figures) == sorted([*METHODS, *BASELINES])
@@ -65,6 +66,7 @@ def test_the_overlap_at_each_threshold_and_the_time_by_hand() -> None:
     assert found["empty_frames"] == 0.5 and found["time_auc"] == pytest.approx((1 + 1 + 0.5 + 0) / 4)
 
 
+@pytest.mark.slow
 def test_the_true_class_is_explained(sample: Sample, subject: Subject) -> None:
     other = next(label for label in subject.labels if label not in (sample.label, "nothing"))
     figures, others = Pointing(subject)(sample), Pointing(subject)(replace(sample, label=other))

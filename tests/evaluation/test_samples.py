@@ -34,6 +34,7 @@ def test_a_folder_of_clips_comes_with_its_truth_where_there_is_one(tmp_path: Pat
         np.testing.assert_allclose(np.argwhere(known.mask[t]).mean(0) * 2, np.argwhere(figure[t]).mean(0), atol=3)
 
 
+@pytest.mark.slow
 def test_the_playground_is_the_same_every_time() -> None:
     model = load_model("playground-c3d")
     first, again = (sources("playground", 8, 2)[1].read(model.spec.preprocess) for _ in range(2))

@@ -85,6 +85,7 @@ def test_methods_are_not_mixed_up() -> None:
     assert table["gradcam++ score"]["average_mAP"] > table["gradcam score"]["average_mAP"]
 
 
+@pytest.mark.slow
 def test_clips_are_those_of_the_seed_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     class Explainer:
         def localize(self, path: Path) -> list[Localization]:
@@ -126,6 +127,7 @@ class Peaked:
         return found
 
 
+@pytest.mark.slow
 def test_the_strongest_frame_for_a_class_lies_in_its_half_of_joined_clips(monkeypatch: pytest.MonkeyPatch) -> None:
     """One time for both classes hits one half of two; the boundary is in the second half."""
     boundary, done = 48 / FPS, []

@@ -55,6 +55,7 @@ def test_a_faint_class_looks_faint_beside_a_strong_one(clip: Path) -> None:
         assert np.abs(found - (under + 0.8 * level * (colour - under))).max() <= 4
 
 
+@pytest.mark.slow
 def test_a_film_a_grid_and_vectors_in_one_decoding(clip: Path, tmp_path: Path, decoded: Callable[[], int]) -> None:
     outputs = compare(_explanations(clip), tmp_path / "out")
     assert decoded() == FRAMES

@@ -65,6 +65,7 @@ def test_a_page_tells_its_figures() -> None:
     assert page.count("Its film is not among") == 1 and 'src="films/b%201/compare.mp4"' in page
 
 
+@pytest.mark.slow
 def test_clips_of_one_stem_have_films_of_their_own(tmp_path: Path) -> None:
     errors = [_error(name, "x", "y", 0.9 - n / 10) for n, name in enumerate(["a.mp4", "a.avi", "b.mp4"])]
     seen: list[tuple[int, int]] = []
@@ -89,6 +90,7 @@ def test_names_are_text() -> None:
     assert "<script" not in page and page.count("&lt;script&gt;") >= 3
 
 
+@pytest.mark.slow
 def test_a_page_with_films_of_the_worst_errors(tmp_path: Path) -> None:
     clip = write_video(tmp_path / "clip.mp4", [numbered(i, 48, 64) for i in range(6)])
     errors = [_error("3 a.mp4", "waving", "bowing", 0.9), _error("b.mp4", "waving", "bowing", 0.6)]

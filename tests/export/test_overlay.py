@@ -241,6 +241,7 @@ def test_any_label_can_be_drawn(label: str) -> None:
     assert overlay.draw(np.zeros((48, 64, 3), np.uint8), 1).shape == (*overlay.size, 3)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @example(1, 20_000, 1e3)
 @example(20_000, 1, 1e-3)

@@ -108,6 +108,7 @@ def test_the_film_of_a_stretch_begins_with_it(tmp_path: Path) -> None:
     assert [f.time for f in film] == pytest.approx(np.arange(6) / 10, abs=1e-6) and not film.has_audio
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "report"), [(1, False), (1, True), (5, True)])
 @pytest.mark.parametrize(("name", "codec"), [("clip.mp4", "libx264"), ("clip.avi", "mpeg4")])
 def test_the_clip_is_decoded_once(
@@ -145,6 +146,7 @@ def test_each_explanation_has_its_own_heat(tmp_path: Path) -> None:
             assert frame.pixels[150].sum(1).argmax() // 100 == column
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("placed", ["1-a/overlay.mp4", "5-e/overlay.png", "3-c/summary.json", "report.html"])
 def test_nothing_is_overwritten_unasked(clip: Path, tmp_path: Path, decoded: Callable[[], int], placed: str) -> None:
     out = tmp_path / "out"
@@ -194,6 +196,7 @@ def test_what_is_refused_before_the_network_runs(tmp_path: Path) -> None:
         refuse_explanations(tmp_path / "report.html" / "out", classes=5, report=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["store", "page", "clip"])
 def test_a_failure_leaves_nothing(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     def full(*_: object, **__: object) -> None:
@@ -212,6 +215,7 @@ def test_a_failure_leaves_nothing(clip: Path, tmp_path: Path, monkeypatch: pytes
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_clip_that_changed(clip: Path, tmp_path: Path) -> None:
     found = explanation(np.ones((9, 2, 2)), clip=clip, size=SIZE)
     with pytest.raises(ClipError, match="has changed since it was explained: 6 of 9 frames match"):
@@ -293,6 +297,7 @@ def test_long_and_empty_names_of_folders(clip: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["../../outside", "/etc", "..", ".", "a/../../b", "\0"])
 def test_no_name_of_a_method_leads_out_of_the_directory(clip: Path, tmp_path: Path, method: str) -> None:
     """Explanations read back from a file may come from anybody."""

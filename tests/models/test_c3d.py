@@ -76,6 +76,7 @@ def test_checkpoints_as_found_in_the_wild(tmp_path: Path, layout: Any, wrap: Any
     assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_file_without_classifier_gives_no_class(tmp_path: Path) -> None:
     state = _features_and_classifier({k: v for k, v in C3D(5).state_dict().items() if not k.startswith("fc8")})
     save_file({k: v.half().contiguous() for k, v in state.items()}, tmp_path / "pretrained.safetensors")

@@ -199,6 +199,7 @@ def _network(name: str) -> nn.Module:
     return network.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "dialect", "wrap", "here", "there"), DIALECTS)
 def test_checkpoints_under_their_publishers_names(
     tmp_path: Path,
@@ -218,6 +219,7 @@ def test_checkpoints_under_their_publishers_names(
     assert len(model.labels) == 11 and "11 classes" in model.note
 
 
+@pytest.mark.slow
 def test_outputs_are_those_of_the_network_that_was_saved(tmp_path: Path) -> None:
     network = _network("r3d_18-kenshohara")
     torch.save({"state_dict": _kenshohara(network.state_dict())}, tmp_path / "w.pth")

@@ -137,6 +137,7 @@ def _maps(model: Model, windows: Tensor, layer: str | None = None, target: int =
     return heat
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [*FAMILIES, *VARIANTS])
 def test_the_map_lies_on_the_tubelet_that_the_score_comes_from(family: str, written: Written) -> None:
     model = load_model(f"hf:{written(family, _brightness_counts, **VARIANTS.get(family, {}))}")

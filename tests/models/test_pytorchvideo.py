@@ -19,6 +19,7 @@ def test_pathways_are_those_of_slowfast() -> None:
     assert slow[0, 0, :, 0, 0].tolist() == [0, 4, 8, 13, 17, 22, 26, 31]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "frames", "side"), [("x3d_xs", 4, 160), ("r2plus1d_r50", 16, 224)])
 def test_scores_come_out_and_no_probabilities(name: str, frames: int, side: int) -> None:
     network = pytorchvideo.build(name, 7).eval()
@@ -33,6 +34,7 @@ def test_without_network_the_error_says_what_to_fetch(name: str, refused: None) 
         spec_named(name).published()
 
 
+@pytest.mark.slow
 def test_a_published_file_in_the_cache_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     network = pytorchvideo.build("x3d_xs", 400)

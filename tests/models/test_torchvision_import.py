@@ -36,6 +36,7 @@ IMPORT = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.__version__.startswith("2.4."), reason="torch 2.4 keeps what a failed import registered")
 def test_missing_operators_are_declared(tmp_path: Path) -> None:
     # What torchvision does while it is imported: it registers what it knows about operators it takes to be loaded.
@@ -47,10 +48,12 @@ def test_missing_operators_are_declared(tmp_path: Path) -> None:
     assert _run(IMPORT, _package(tmp_path, fake)) == "torchvision 2\n"
 
 
+@pytest.mark.slow
 def test_nothing_is_declared_where_the_import_works(tmp_path: Path) -> None:
     assert _run(IMPORT, _package(tmp_path, "")) == "torchvision 0\n"
 
 
+@pytest.mark.slow
 def test_another_failure_is_reported(tmp_path: Path) -> None:
     output = _run(IMPORT, _package(tmp_path, "raise RuntimeError('operator torchvision::deform does not exist')"))
     assert output.startswith("error torchvision does not load beside torch") and "deform" in output

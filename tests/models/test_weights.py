@@ -95,6 +95,7 @@ def test_state_dicts_of_which_none_is_the_network(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "w.pth")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["fc.1", "fc.0", "head", "classifier.2", "new_fc"])
 def test_a_classifier_under_another_name(tmp_path: Path, head: str) -> None:
     torch.manual_seed(0)

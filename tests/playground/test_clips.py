@@ -65,6 +65,7 @@ def _sidecar(path: Path, mask: bytes = bytes(8), **changes: Any) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

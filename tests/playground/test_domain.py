@@ -49,6 +49,7 @@ def test_noise_and_blank_frames_are_outside() -> None:
     assert not rendered(windows).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["arm_wrestling.mp4", "eye_makeup.avi", "six_fps.mp4", "rotated_90.mov"])
 def test_a_clip_of_a_camera_is_said_to_be_outside(real_clips: Path, name: str) -> None:
     clip = Clip(real_clips / name, end=1.5)
@@ -56,6 +57,7 @@ def test_a_clip_of_a_camera_is_said_to_be_outside(real_clips: Path, name: str) -
     assert NOTE in vidcam.localize(clip.reopened(), method="gradcam").warnings
 
 
+@pytest.mark.slow
 def test_a_bundled_clip_is_inside() -> None:
     assert vidcam.explain(Clip(demo_clip(), end=2), method="gradcam").warnings == ()
 

@@ -74,6 +74,7 @@ def test_untrimmed_clips_are_idle_at_both_ends() -> None:
     assert len(labels) > 8
 
 
+@pytest.mark.slow
 def test_motion_energy_does_not_give_the_actor_away() -> None:
     hits, frames = 0, 0
     for index in range(40):

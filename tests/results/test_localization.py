@@ -49,6 +49,7 @@ def test_the_actions_are_found_where_they_are(found: list[Localization], clip: P
         assert tiou(best.start, best.end, np.array([truth.start]), np.array([truth.end]))[0] > 0.3
 
 
+@pytest.mark.slow
 def test_the_curves_of_a_named_class_are_those_of_explain(clip: Path, model: Model, found: list[Localization]) -> None:
     label = found[0].labels[0]
     named = localize(clip, model, [label], stride=8)

@@ -67,6 +67,7 @@ def test_facts_that_cannot_be(tmp_path: Path, facts: dict[str, Any], message: st
     assert len(str(caught.value)) < 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [

@@ -146,6 +146,7 @@ def test_damaged_and_joined_clips_say_so(
         np.testing.assert_allclose(np.diff(found), 0.1, atol=0.0021)
 
 
+@pytest.mark.slow
 def test_a_size_that_changes_is_said(tmp_path: Path) -> None:
     for suffix, codec in (("ts", "mpeg2video"), ("webm", "libvpx")):
         small, large = (
@@ -217,6 +218,7 @@ def test_b_frames_in_avi_are_no_new_clock(tmp_path: Path, rate: int, options: di
     assert _read(path)[1] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sound", [(), ("-f", "lavfi", "-i", "anullsrc=r=48000:d=120", "-c:a", "aac")])
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "avi"])
 def test_a_large_index_is_no_other_clip(tmp_path: Path, suffix: str, sound: tuple[str, ...]) -> None:

@@ -69,6 +69,7 @@ def test_another_reading_fetches_nothing(place: Path, server: tuple[str, list[st
     assert again.name == found.name and again.file is None
 
 
+@pytest.mark.slow
 def test_the_temporary_folder_is_gone_with_the_last_copy(place: Path, clip: str) -> None:
     found = FetchedClip(clip)
     again = found.reopened()
@@ -81,6 +82,7 @@ def test_the_temporary_folder_is_gone_with_the_last_copy(place: Path, clip: str)
     assert list(place.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_clip_that_cannot_be_fetched_or_read_leaves_nothing_and_tells_no_secret(
     tmp_path: Path, place: Path, server: tuple[str, list[str]], clip: str
 ) -> None:

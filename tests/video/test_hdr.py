@@ -68,6 +68,7 @@ def _coded(signal: np.ndarray, path: Path, transfer: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transfer", [PQ, HLG])
 def test_frames_have_the_colours_of_the_formula(tmp_path: Path, transfer: int) -> None:
     patches = np.random.default_rng(0).uniform(0.05, 0.75, (12, 16, 3))

@@ -145,6 +145,7 @@ def test_sound_without_pictures(tmp_path: Path) -> None:
         Clip(tmp_path / "sound.wav")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "codec"), [("a.mp4", "libx264"), ("a.mkv", "libvpx-vp9"), ("a.avi", "mpeg4"), ("a.ts", "mpeg2video")]
 )
@@ -171,6 +172,7 @@ def test_a_stretch_is_the_frames_of_its_time(
     assert [f.pts for f in clip.reopened()] == [f.pts for f in whole]
 
 
+@pytest.mark.slow
 def test_stretches_of_real_clips(real_clips: Path) -> None:
     for path in sorted(p for p in real_clips.iterdir() if p.suffix != ".md"):
         whole = list(Clip(path))

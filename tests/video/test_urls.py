@@ -211,6 +211,7 @@ def test_http_urls_that_differ_outside_their_signature_have_other_names(
     assert (unsigned(one) == unsigned(other)) is same
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("link", ["simplecache", "filecache", "blockcache", "cached", "filecache::simplecache"])
 def test_links_that_cache_leave_nothing_behind(
     tmp_path: Path, clip_path: Path, monkeypatch: pytest.MonkeyPatch, link: str
@@ -273,6 +274,7 @@ def test_the_status_of_a_refusal_is_told_and_nothing_else(tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["..%2F..%2Fescaped", "%2e%2e/x", "...", "a b.mp4", "x" * 300, "%F0%9F%98%80" * 80, "😀" * 100]
 )

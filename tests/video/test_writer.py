@@ -124,6 +124,7 @@ def _with_tone(path: Path, rate: int, seconds: float, codec: str = "pcm_u8", shi
     return path
 
 
+@pytest.mark.slow
 def test_sound_ends_with_the_film(tmp_path: Path) -> None:
     source = Clip(_with_tone(tmp_path / "long.mkv", 8000, 60))
     with FilmWriter(

@@ -25,6 +25,7 @@ class Tiny(nn.Module):
         return self.fc(self.conv(x).relu().mean((2, 3, 4)))
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_where_it_was(tmp_path: Path) -> None:
     def fitted(checkpoint: Path, stop_at: int | None = None) -> nn.Module:
         torch.manual_seed(0)
