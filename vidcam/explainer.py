@@ -455,7 +455,7 @@ class _Run:
         with closing(self._loader.batches(self._model, only)) as batches:
             for batch in batches:
                 found: Attributed = self._attributor.maps(batch, choose)
-                if self._model.spec.inside is not None:
+                if self._model.spec.inside is not None and only is None:  # else they were looked at before
                     self._in_domain += self._model.spec.inside(batch.given).tolist()
                 if batch.cut is not None and self._agreement is None:
                     self._agreement = dense_agreement(self._loader, self._attributor, batch, found)
