@@ -234,9 +234,8 @@ def captured(
             torch.set_grad_enabled(True)
 
         def run_with_copies() -> None:
-            restored.enter_context(
-                torch.autograd.graph.allow_mutation_on_saved_tensors()
-            )  # slow: not for every network
+            # Slow: not for every network.
+            restored.enter_context(torch.autograd.graph.allow_mutation_on_saved_tensors())
             run()
 
         capture.run_with_copies = run_with_copies

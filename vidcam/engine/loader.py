@@ -174,54 +174,48 @@ class WindowLoader:
 
     def warnings(self) -> tuple[str, ...]:
         """Return notes on the source for its user; call it after the source is read."""
-        notes = [*self.source.warnings, *self._about_gaps(), *self._about_rates()]
+        notes = [*self._about_times()]
         if self.padded:
             span = self.windowing.span * float(self.source.frame_rate) / self._rate
             notes.append(
-                f"{Path(self.source.name).name}: its {counted(len(self.times), 'frame')} "
-                f"{'is' if len(self.times) == 1 else 'are'} fewer than one window of {max(2, round(span))}; "
-                "the last frame is repeated to fill it"
+                f"its {counted(len(self.times), 'frame')} {'is' if len(self.times) == 1 else 'are'} fewer than one window of "
+                f"{max(2, round(span))}; the last frame is repeated to fill it"
             )
-        return tuple(notes)
+        name = Path(self.source.name).name
+        return *self.source.warnings, *(f"{name}: {note}" for note in notes)
 
-    def _about_gaps(self) -> Iterator[str]:
-        """Yield a note on gaps between frames that are otherwise a constant step apart."""
-        steps = np.diff(self.times)
+    def _about_times(self) -> Iterator[str]:
+        """Yield a note on gaps, and one for each reason why windows differ in time from those of the training."""
+        steps, trained = np.diff(self.times), self._spec.frame_rate
         if len(steps) < _FEW_STEPS:
             return
         short, usual, long = np.quantile(steps, (0.1, 0.5, 0.9))
         gaps = np.flatnonzero((steps > max(_GAP_STEPS * usual, _GAP_SECONDS)) & (steps <= LONGEST_GAP))
-        if long < _VARIES * short and len(gaps):
+        if long < _VARIES * short and len(gaps):  # between frames that are otherwise a constant step apart
             at = gaps[steps[gaps].argmax()]
             yield (
-                f"{Path(self.source.name).name}: there is no new frame in {counted(len(gaps), 'place')}, the longest from "
-                f"{self.times[at]:.2f} to {self.times[at + 1]:.2f} s; the frame before is held"
+                f"there is no new frame in {counted(len(gaps), 'place')}, the longest from {self.times[at]:.2f} to "
+                f"{self.times[at + 1]:.2f} s; the frame before is held"
             )
-
-    def _about_rates(self) -> Iterator[str]:
-        """Yield a note for each reason why windows differ in time from those that the network was trained on."""
-        name, trained = Path(self.source.name).name, self._spec.frame_rate
-        steps = np.diff(self.times)
-        if len(steps) < _FEW_STEPS or not trained:
+        if not trained:
             return
-        short, long = np.quantile(steps, (0.1, 0.9))
         if self.windowing.rate is not None:
             if long * trained > _OFF:
                 yield (
-                    f"{name}: its frame rate is as low as {1 / long:.3g} a second, and the network was trained at {trained:.3g}; "
+                    f"its frame rate is as low as {1 / long:.3g} a second, and the network was trained at {trained:.3g}; "
                     "frames are repeated, and movements between them are not seen"
                 )
             return
         if short > 0 and long / short >= _VARIES:
             yield (
-                f"{name}: its frame rate varies from {1 / long:.3g} to {1 / short:.3g} a second, and windows count frames: "
+                f"its frame rate varies from {1 / long:.3g} to {1 / short:.3g} a second, and windows count frames: "
                 "scores and times are less certain; leave out the sampling rate, and windows are cut by time"
             )
         seen = float(self.source.frame_rate) / self.windowing.sampling_rate
         if not 1 / _OFF <= seen / trained <= _OFF:
             rate = "1 frame" if f"{seen:.3g}" == "1" else f"{seen:.3g} frames"
             yield (
-                f"{name}: the network sees {rate} a second and was trained at {trained:.3g}; "
+                f"the network sees {rate} a second and was trained at {trained:.3g}; "
                 "give another sampling rate, or a clip at its rate"
             )
 

@@ -27,10 +27,6 @@ from vidcam.models.weights import NEED_NO_DOWNLOAD, State, check_fit, classes_in
 _GROUP = "vidcam.models"  # of entry points
 
 
-def _as_they_are(state: State) -> State:
-    return state
-
-
 def softmax(scores: Tensor) -> Tensor:
     """Return class probabilities (N, classes), given scores (N, classes)."""
     return scores.softmax(1)
@@ -92,7 +88,7 @@ class ModelSpec:
     layout: Layout = CHANNELS_FIRST
     pack: Callable[[Tensor], Any] = _unchanged
     probabilities: Callable[[Tensor], Tensor] | None = softmax
-    renamed: Callable[[State], State] = _as_they_are
+    renamed: Callable[[State], State] = _unchanged
     scores: Pattern = "n c"
     note: str = ""
     output: Callable[[Any], Any] = _unchanged

@@ -266,9 +266,12 @@ def check_fit(network: nn.Module, state: State, what: str, likeness: str = "") -
     fitting = [name for name, value in own.items() if name in state and state[name].shape == value.shape]
     parts = [
         f"{len(names)} {kind}: {_few(names)}"
-        for kind, names in (
-            *(("missing", missing), ("unexpected", unexpected), ("of another shape", other), ("fitting", fitting)),
-        )
+        for kind, names in {
+            "missing": missing,
+            "unexpected": unexpected,
+            "of another shape": other,
+            "fitting": fitting,
+        }.items()
         if names
     ]
     advice = f"they look like {likeness}" if likeness else "give a checkpoint of this model"

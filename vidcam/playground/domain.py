@@ -21,9 +21,8 @@ _BLOCK = 8  # pixels
 _EVERY = 5  # frames, of which one is looked at
 _MEAN = (24.816, 5.1965, 10.806)
 _PRECISION = ((0.034772, -0.037607, -0.015173), (-0.037607, 2.504, -0.88789), (-0.015173, -0.88789, 0.44965))
-FARTHEST = (
-    4.5  # distance of a rendered window; of 300 the farthest has 4.1, and the nearest of those of five camera clips 6.2
-)
+FARTHEST = 4.5
+"""Distance of a rendered window; of 300 the farthest has 4.1, and the nearest of those of five camera clips 6.2."""
 
 
 def contrasts(windows: Tensor) -> Tensor:

@@ -140,17 +140,16 @@ class Clip:
             ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1)
             ratio = Fraction(ratio) if ratio > 0 else Fraction(1)
             self.sample_aspect_ratio = 1 / ratio if self._orientation.transposed else ratio
-            self.frame_rate, self.frame_rate_from = self._rate(stream, container.format.name)
-            self.time_base = Fraction(stream.time_base or 1 / self.frame_rate)
-            if container.format.name in _RAW:
-                self.time_base = 1 / self.frame_rate
+            self._format = container.format.name
+            self.frame_rate, self.frame_rate_from = self._rate(stream)
+            step = 1 / self.frame_rate
+            self.time_base = step if self._format in _RAW else Fraction(stream.time_base or step)
             self.seconds_announced = (container.duration or 0) / av.time_base
             self._video_announced = _announced_seconds(container, stream)
             self.frames_announced = self._announced(stream)
             self.codec = stream.codec_context.name
             self.has_audio = audio_stream(container) is not None
             self.sound = self.file if self.has_audio else None
-            self._format = container.format.name
             no_clock = self._format in _NO_CLOCK
             self.is_image = _is_picture(container)
         self._step = max(1, round(1 / (self.frame_rate * self.time_base)))
@@ -248,13 +247,13 @@ class Clip:
         behind = size - reached
         return behind if behind > usual else 0
 
-    def _rate(self, stream: VideoStream, container: str) -> tuple[Fraction, str]:
+    def _rate(self, stream: VideoStream) -> tuple[Fraction, str]:
         """Return frames per second and where they are from: the header, or the times if it has none or they differ."""
         announced = Fraction(stream.average_rate or 0)
-        if container in _RAW:  # FFmpeg assumes 25; the pictures may say, those of JPEG cannot
-            coded = Fraction(0 if container == "mjpeg" else stream.codec_context.framerate or 0)
+        if self._format in _RAW:  # FFmpeg assumes 25; the pictures may say, those of JPEG cannot
+            coded = Fraction(0 if self._format == "mjpeg" else stream.codec_context.framerate or 0)
             return (coded, "header") if coded else (announced or Fraction(25), "assumed")
-        if announced and container in _TABLES:
+        if announced and self._format in _TABLES:
             return announced, "header"
         measured = self._measured_rate(_TO_COMPARE)
         if announced and (measured is None or 0.9 < announced / measured < 1.1):
@@ -308,10 +307,9 @@ class Clip:
         if self._faulty:
             first = f"the first at {self._faulty[0]:.2f} s"
             yield f"{counted(len(self._faulty), 'picture')} could be decoded in part only, {first}"
-        if self._damaged > restarts and not (
-            self._broken or self.is_stretch
-        ):  # where clips are joined, the count of packets breaks
-            yield f"{counted(self._damaged - restarts, 'packet')} cut off or damaged"
+        damaged = self._damaged - restarts  # where clips are joined, the count of packets breaks
+        if damaged > 0 and not (self._broken or self.is_stretch):
+            yield f"{counted(damaged, 'packet')} cut off or damaged"
 
     def _about_end(self, restarts: int, missing: float) -> Iterator[str]:
         """Yield the warnings on what is missing after the last frame, or lies behind it. Arguments as above."""
@@ -410,7 +408,7 @@ class Clip:
                         if self._format != "avi":
                             self._waiting.clear()
                         yield image
-                if container.format.name == "avi":  # counts packets without bytes, too
+                if self._format == "avi":  # counts packets without bytes, too
                     self._hidden += max(0, self._ends - coded)
             except (av.error.FFmpegError, IndexError) as error:  # PyAV's, of a stream that begins on the way
                 self._broken = f"the stream breaks ({reason_of(error)})"
@@ -480,10 +478,9 @@ def _announced_seconds(container: InputContainer, stream: VideoStream) -> tuple[
     The third value is True if the duration is that of the whole file and not of the video alone.
     """
     start = float((stream.start_time or 0) * (stream.time_base or 0))
-    if stream.duration and stream.time_base and not stream.frames and container.format.name in _EDITED:
-        return 0.0, float(stream.duration * stream.time_base), False  # of fragments: FFmpeg gives their end
     if stream.duration and stream.time_base:
-        return start, float(stream.duration * stream.time_base), False
+        fragmented = not stream.frames and container.format.name in _EDITED  # of fragments FFmpeg gives the end
+        return 0.0 if fragmented else start, float(stream.duration * stream.time_base), False
     if duration := re.fullmatch(
         r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", "")
     ):  # Matroska's end
