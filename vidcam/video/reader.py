@@ -49,6 +49,7 @@ _TABLES = {"avi", "mov,mp4,m4a,3gp,3g2,mj2", "image2", "gif"}  # formats that co
 _STILL_BRANDS = {"avif", "heic", "heix", "mif1"}  # of HEIF (ISO/IEC 23008-12) with one picture
 _MOST_BEHIND = 1 << 16  # bytes behind the last frame of a file that are usual: an index, tags
 _EDITED = {"mov,mp4,m4a,3gp,3g2,mj2"}  # formats whose edit lists hide frames that the header counts
+_LENGTH_UNTOLD = {"h264", "mpegts", "mpeg"}  # formats of which only the last picture tells that the end is missing
 _NOTHING_BEHIND = {"gif", "ivf", "yuv4mpegpipe"}  # formats that end with the last frame, but for a few bytes
 _ONE_EACH = {"h264", "hevc"}  # codecs of which each packet holds one picture, if it is not interlaced
 _GAP = 10  # usual steps between two frames that make a gap
@@ -386,6 +387,8 @@ class Clip:
         with open_media(self.path) as container:
             stream = self._stream(container)
             stream.thread_type = "AUTO"
+            if self._format in _LENGTH_UNTOLD and stream.codec_context is not None:
+                stream.codec_context.thread_count = 1  # with more, H.264 forgets that its last picture is damaged
             try:
                 if near is not None:
                     container.seek(near, stream=stream)
