@@ -222,6 +222,7 @@ def test_the_softmax_always_has_its_own_factor_and_a_function_none(small: Model,
     assert np.abs(found[1].maps - plain[1].maps).max() > 0.1 * plain[1].maps.max()
     for one, other in zip(found[2:], plain[2:]):
         np.testing.assert_allclose(one.maps, other.maps, rtol=1e-5)
+    assert [one.computation["factor"] for one in found] == ["probability", "probability", "none", "none"]
 
 
 def test_context_is_reflected_frames_that_do_not_decide_on_classes(small: Model, clip_path: Path) -> None:

@@ -42,6 +42,7 @@ from vidcam.temporal.factor import Factor, window_factors
 from vidcam.temporal.segments import INSTANTS, SegmentParams
 from vidcam.temporal.stitch import stitch
 from vidcam.untrusted.text import shortened
+from vidcam.video.fingerprint import fingerprint_of
 from vidcam.video.source import Source, source_of
 from vidcam.video.windows import Windowing
 
@@ -439,6 +440,7 @@ class _Run:
     def __init__(self, explainer: Explainer, loader: WindowLoader) -> None:
         recipe = explainer.recipe
         self._loader = loader
+        self._fingerprint = fingerprint_of(loader.source)
         self._model = optimized(explainer.model, explainer.layers, recipe.dtype, loader)
         self._attributor = Attributor(self._model, explainer.layers, explainer.methods)
         self._factor: Factor = recipe.factor  # type: ignore[assignment]  # the recipe has checked it
@@ -472,7 +474,7 @@ class _Run:
         probabilities = [m.probability for m in known]
         factors = iter(
             window_factors(
-                self._factor_of(place[0]),
+                self._factor_of(place[0], probabilities),
                 np.array([m.raw for m in known]),
                 None if None in probabilities else np.array(probabilities, np.float32),
             )
@@ -480,8 +482,10 @@ class _Run:
         none = np.zeros_like(known[0].heat[place])
         return [none if m is None else m.heat[place] * next(factors) for m in of_key]
 
-    def _factor_of(self, method: str) -> Factor:
-        return "probability" if method == "gradcam++softmax" else self._factor
+    def _factor_of(self, method: str, probabilities: Sequence[float | None]) -> Factor:
+        """Return the factor of a method's maps of a target, given its probability in each window, None if it has none."""
+        factor: Factor = "probability" if method == "gradcam++softmax" else self._factor
+        return "none" if factor == "probability" and None in probabilities else factor
 
     def stitched(self, values: Sequence[np.ndarray] | np.ndarray, starts: list[int]) -> np.ndarray:
         """Return one value or map per source frame, (F, ...), from those of the windows."""
@@ -526,7 +530,7 @@ class _Run:
             "fidelity": model.fidelity,
             "dense": agreement is not None,
             "context": self._loader.context,
-            "factor": self._factor_of(place[0]),
+            "factor": self._factor_of(place[0], [m.probability for m in of_key]),
         }
         return Explanation(
             clip=source.name,
@@ -552,6 +556,7 @@ class _Run:
             timings={"explain_s": self._seconds()},
             versions=versions(),
             warnings=(*self._about_heat(place, key, target.label, of_key, heat), *self._warnings()),
+            fingerprint=self._fingerprint,
             source=source,
         )
 
@@ -604,6 +609,7 @@ class _Run:
             segments=(),
             warnings=(*notes, *self._warnings()),
             timings={"localize_s": self._seconds()},
+            fingerprint=self._fingerprint,
             source=source,
         )
         return replace(whole, segments=whole.cut(curve, params))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -243,8 +244,9 @@ class ExplainConfig(Recipe):
         for name, value in (("output", own.output), ("probabilities", own.probabilities)):
             named = isinstance(value, str) and ":" in value
             functions[name] = function_named(str(value), name) if named else value
-        return own_model(
-            built(own.factory, own.arguments, self.weights).to(device_named(device)),
+        network, note = built(own.factory, own.arguments, self.weights)
+        model = own_model(
+            network.to(device_named(device)),
             preprocess=Preprocess(**own.preprocess.model_dump()) if own.preprocess else ASSUMED,
             frames=own.frames,
             frame_rate=own.frame_rate,
@@ -257,6 +259,7 @@ class ExplainConfig(Recipe):
             weights=self.weights,
             **functions,
         )
+        return replace(model, note="; ".join(filter(None, [note, model.note])))
 
 
 def read_config(

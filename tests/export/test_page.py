@@ -269,7 +269,7 @@ class Late(ArraySource):
             yield replace(frame, time=frame.time + 2, pts=frame.pts + late)
 
     def reopened(self) -> Late:
-        return Late(self._frames, float(self.frame_rate), self.name)
+        return Late(self.frames, float(self.frame_rate), self.name)
 
 
 def test_the_film_of_frames_in_memory_begins_with_them_and_that_of_a_file_keeps_its_times(tmp_path: Path) -> None:

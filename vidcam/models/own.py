@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import sys
 import traceback
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -192,8 +191,8 @@ def check_modules(network: nn.Module, name: str) -> None:
     raise ModelError(f"{name} is {kind}; its layers cannot be observed: give the nn.Module that it was made from")
 
 
-def built(factory: str, arguments: Mapping[str, Any], weights: str) -> nn.Module:
-    """Return the network that a factory makes, with weights from a file if one is given.
+def built(factory: str, arguments: Mapping[str, Any], weights: str) -> tuple[nn.Module, str]:
+    """Return the network that a factory makes, with weights from a file if one is given, and a note on the file or "".
 
     Args:
         factory: "package.module:function"; the current directory is searched too.
@@ -210,12 +209,11 @@ def built(factory: str, arguments: Mapping[str, Any], weights: str) -> nn.Module
         raise ModelError(f"the factory {factory!r} fails: {_where(error, function)}") from error
     if not isinstance(network, nn.Module):
         raise ModelError(f"the factory {factory!r} gives a {type(network).__name__}; it must give an nn.Module")
-    if weights not in ("default", "none"):
-        state, note = fitted_to(network, read_checkpoint(Path(weights)))
-        load_into(network, state, f"weights {weights} for {factory}")
-        if note:
-            warnings.warn(note, stacklevel=2)
-    return network
+    if weights in ("default", "none"):
+        return network, ""
+    state, note = fitted_to(network, read_checkpoint(Path(weights)))
+    load_into(network, state, f"weights {weights} for {factory}")
+    return network, note
 
 
 def function_named(reference: str, kind: str) -> Callable[..., Any]:

@@ -64,7 +64,7 @@ class Explanation(Result):
     """Explanation of a target in a clip: heatmaps over space and time, and curves over time.
 
     Attributes:
-        clip, model, layer, method, region, times, stretch, frame_rate, frame_rate_from, warnings, timings, source: see
+        clip, model, layer, method, region, times, stretch, frame_rate, frame_rate_from, warnings, timings, fingerprint, source: see
             `Result`.
         weights: where the model's parameters came from.
         target: the explained target.
@@ -168,6 +168,7 @@ class Explanation(Result):
             "stretch": list(self.stretch),
             "size": list(self.size),
             "region": list(self.region),
+            "fingerprint": self.fingerprint,
             "computation": self.computation,
             "timings": self.timings,
             "versions": self.versions,

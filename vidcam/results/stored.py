@@ -82,6 +82,7 @@ class _Summary(BaseModel):
     frame_rate: Number = 0.0
     frame_rate_from: StrictStr = "assumed"
     stretch: tuple[Number | None, Number | None] = (None, None)
+    fingerprint: StrictStr = ""
     computation: dict[str, Any]
     timings: dict[str, Number]
     versions: dict[str, StrictStr]
