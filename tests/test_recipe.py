@@ -86,7 +86,7 @@ def test_code_in_a_config_is_run_only_where_it_is_trusted(tmp_path: Path) -> Non
 def test_keywords_a_file_and_a_recipe_agree(tmp_path: Path) -> None:
     settings: dict[str, Any] = {
         "layer": "layer2,layer3", "method": "gradcam,layercam", "fusion": "max", "stride": 3, "sampling_rate": 2,
-        "frame_rate": 12.5, "factor": "exp", "context": False, "dtype": "float32", "dense": False, "device": "cpu",
+        "frame_rate": 12.5, "factor": "exp", "context": False, "dtype": "float32", "dense": False, "check": True, "device": "cpu",
     }  # fmt: skip
     assert set(settings) == set(Recipe.model_fields)
     recipe = Recipe(**settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -24,7 +24,8 @@ from vidcam.cam.layers import SpaceTimeLayer, space_time_layers
 from vidcam.cam.methods import method_named, needs
 from vidcam.cam.targets import Contrast, InTime, Target, class_index, target_of, top_count
 from vidcam.engine.agreement import Agreement
-from vidcam.engine.attribution import Attributed, Attributor, Choose, Key, Maps, WindowMap
+from vidcam.engine.attribution import Attributed, Attributor, Choose, Key, Maps, WindowMap, step_probabilities
+from vidcam.engine.check import check
 from vidcam.engine.loader import Batch, Progress, WindowLoader, normalised, windowing_of
 from vidcam.engine.memory import give_back_freed_memory
 from vidcam.engine.precision import optimized, shortest_dtype
@@ -247,8 +248,8 @@ class Explainer:
                     evidence = evidence_curve(heat)
                     notes = tuple(dict.fromkeys(note for part in parts for note in part.warnings))
                     fused = replace(parts[0], layer=",".join(self.layers), maps=heat, evidence=evidence, warnings=notes)
-                    explanations.append(fused)
-                explanations += parts
+                    parts.insert(0, fused)
+                explanations += [run.checked(part, key, starts) for part in parts] if self.recipe.check else parts
         del maps  # as large as the maps of frames
         give_back_freed_memory()
         return explanations
@@ -278,6 +279,8 @@ class Explainer:
         one_of(curve, CURVES, "curve")
         one_of(evidence, get_args(Reduction), "evidence")
         model = self.model
+        if self.recipe.check:
+            raise SettingsError("check tests explanations and no localization; leave it out")
         if model.spec.unrecognised or model.spec.probabilities is None:
             raise TargetError(
                 f"{model.spec.name} gives no probabilities of classes, which segments are cut from; explain it, and take "
@@ -446,6 +449,7 @@ class _Run:
         self._factor: Factor = recipe.factor  # type: ignore[assignment]  # the recipe has checked it
         self._agreement: Agreement | None = None
         self._in_domain: list[bool] = []  # of each window
+        self._windows: dict[int, Tensor] = {}  # by start, of those that are checked
 
     def attributed(self, choose: Choose, only: dict[int, int] | None = None) -> Iterator[tuple[list[int], Attributed]]:
         """Yield the starts of each batch's windows, as its loader counts them, and their probabilities and maps.
@@ -616,6 +620,45 @@ class _Run:
 
     def _seconds(self) -> float:
         return round(time.perf_counter() - self._loader.began, 3)
+
+    def checked(self, explanation: Explanation, key: Key, starts: list[int]) -> Explanation:
+        """Return an explanation with the check of its map in the target's best window, and a warning if it fails."""
+        spec, loader = self._model.spec, self._loader
+        inside = [start for start, own in zip(starts, self.inside(starts)) if own]
+        start = inside[int(explanation.window_scores.argmax())]
+        window = self._window(start)
+        count, apart = len(loader.instants), loader.windowing.sampling_rate
+        frames = [min(start + i * apart, count - 1) for i in range(spec.frames)]
+        found = check(
+            self._model,
+            window,
+            explanation.maps[[loader.shown[i] for i in frames]],
+            self._score_of(key),
+            (loader.instants[frames[0]], loader.instants[frames[-1]]),
+            1 / len(self._model.labels) if isinstance(key, int) and spec.probabilities is softmax else 0.0,
+        )
+        if found.passed:
+            return replace(explanation, check=found)
+        note = f"the heat for {explanation.target.label} is not confirmed: {found.sentence()}"
+        return replace(explanation, check=found, warnings=(note, *explanation.warnings))
+
+    def _window(self, start: int) -> Tensor:
+        """Return the network's input (3, T, H, W) for the window at a start."""
+        if start not in self._windows:
+            with closing(self._loader.batches(self._model, [start])) as batches:
+                (self._windows[start],) = [batch.given[0] for batch in batches]
+        return self._windows[start]
+
+    def _score_of(self, key: Key) -> Callable[[Any], Tensor]:
+        """Return the function from the network's output to what is tested of a target: its probability (N,), or its value."""
+        spec = self._model.spec
+        if isinstance(key, InTime):
+            raise TargetError(f"the check tests whole windows, and {key.label} is at one time; leave check out")
+        if not isinstance(key, int):
+            return key
+        if spec.probabilities is None:
+            return lambda output: spec.class_scores(output)[:, key]
+        return lambda output: step_probabilities(spec, spec.frame_scores(output).float()).amax(1)[:, key]
 
     def _about_heat(
         self, place: tuple[str, str], key: Key, label: str, maps: Sequence[WindowMap], heat: np.ndarray

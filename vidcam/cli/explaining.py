@@ -74,7 +74,7 @@ def compare(clip: OneClip, config: ExplainConfig, out: OneOut = None, overwrite:
 
 
 @commands.command("tubes")
-@with_config()
+@with_config(without=("check",))
 def tubes_(
     clip: OneClip,
     config: ExplainConfig,
@@ -110,7 +110,7 @@ def tubes_(
 
 
 @commands.command()
-@with_config(without=("model", "labels", "target", "layer"), dtype="float32")
+@with_config(without=("model", "labels", "target", "layer", "check"), dtype="float32")
 def caption(
     clip: OneClip,
     config: ExplainConfig,
@@ -144,7 +144,7 @@ def caption(
 
 
 @commands.command()
-@with_config(without=("target",))
+@with_config(without=("target", "check"))
 def localize(
     clips: Clips,
     config: ExplainConfig,
@@ -270,6 +270,8 @@ def _write(explanations: Sequence[Explanation], directory: Path, overwrite: bool
             continue
         target = explanation.target
         stdout.print(f"{plain(explanation.clip)}: [bold]{plain(target.label)}[/] {plain(target.written())}")
+        if explanation.check is not None and explanation.check.passed:
+            stdout.print(f"  check    {plain(explanation.check.sentence())}")
         stdout.print(f"  overlay  {plain(outputs.overlay)}")
         stdout.print(f"  curve    {plain(outputs.curve_png)}")
         stdout.print(f"  summary  {plain(outputs.summary)}")

@@ -116,7 +116,7 @@ def evaluate_playground(
 
 
 @commands.command("faithfulness")
-@with_config(without=("target",), method=_METHODS)
+@with_config(without=("target", "check"), method=_METHODS)
 @with_fields("data", Data)
 def evaluate_faithfulness(
     config: ExplainConfig,
@@ -147,7 +147,7 @@ def evaluate_faithfulness(
 
 
 @commands.command("localization")
-@with_config(without=("target",), method=_METHODS)
+@with_config(without=("target", "check"), method=_METHODS)
 @with_fields("data", Data)
 def evaluate_localization(config: ExplainConfig, data: Data, out: Records = None, as_json: Json = False) -> None:
     """Test that the map lies on who acts: pointing game, energy, overlap. Needs clips of `vidcam playground render`."""
@@ -160,7 +160,7 @@ def evaluate_localization(config: ExplainConfig, data: Data, out: Records = None
 
 
 @commands.command("sanity")
-@with_config(without=("target",), method=_METHODS)
+@with_config(without=("target", "check"), method=_METHODS)
 @with_fields("data", Data)
 def evaluate_sanity(config: ExplainConfig, data: Data, out: Records = None, as_json: Json = False) -> None:
     """Test that the map depends on the weights, the class and the order of frames, and withstands noise."""
@@ -234,7 +234,7 @@ def _evaluated(
 
 
 @errors_commands.command()
-@with_config(without=("target",))
+@with_config(without=("target", "check"))
 @with_fields("data", Data)
 def errors(
     out: Annotated[Path, typer.Option(help="Directory for the page, its films and the records.")],

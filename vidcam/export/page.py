@@ -67,6 +67,7 @@ class View:
         evidence: (F,) in the unit of the maps.
         segments: distinct ones, best first.
         maps: (F, h, w) raw heatmaps.
+        check: the result of the check of the maps in words; "" if none was made, or it is among the warnings.
     """
 
     target: ExplainedTarget
@@ -75,6 +76,7 @@ class View:
     evidence: np.ndarray
     segments: Sequence[Segment]
     maps: np.ndarray
+    check: str = ""
 
     @cached_property
     def peak(self) -> float:
@@ -171,10 +173,11 @@ class Page:
         self._facts: dict[str, Any]
         self._top: tuple[tuple[str, float], ...] = ()
         if isinstance(found, Localization):
-            self._views = _views_of_localization(found)
+            self._views, self._warnings = _views_of_localization(found), list(found.warnings)
             self._facts = {"model": found.model, "method": found.method, "layer": found.layer, "curve": found.curve}
         else:
             self._views, self._top = [_view_of_explanation(e) for e in found], found[0].top
+            self._warnings = list(dict.fromkeys(warning for e in found for warning in e.warnings))
             self._facts = {"model": found[0].model, "weights": found[0].weights}
             self._facts |= found[0].windowing | found[0].computation | found[0].versions
         self._facts["frame_rate"] = f"{self._first.frame_rate:.4g}, {self._first.frame_rate_from}"
@@ -222,7 +225,7 @@ class Page:
             frames=counted(len(times), "frame"),
             facts={k: f"{v:.5g}" if isinstance(v, float) else v for k, v in self._facts.items() if v is not None},
             top=self._top,
-            warnings=self._first.warnings,
+            warnings=self._warnings,
             views=views,
             colormaps=COLORMAPS,
             # In a script element only "</" and "<!--" end or change it: no "<" is left in the data.
@@ -281,6 +284,7 @@ def _view_of_explanation(explanation: Explanation) -> View:
         explanation.evidence,
         segments,
         explanation.maps,
+        explanation.check.sentence() if explanation.check is not None and explanation.check.passed else "",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from vidcam.errors import counted
+from vidcam.results.check import Check
 from vidcam.results.exporter import exporter
 from vidcam.results.outputs import Outputs
 from vidcam.results.result import Result
@@ -78,6 +79,7 @@ class Explanation(Result):
         windowing: length, stride and sampling rate of the windows, and the rate of the instants that these count, in
             instants per second; None if they count source frames.
         computation: the trunk's dtype, and the agreement of its maps with those of float32.
+        check: the test that hiding its hottest parts costs more of the score than random ones; None if it was not made.
         versions: of vidcam and of the packages that it computed with.
 
     Example:
@@ -100,6 +102,7 @@ class Explanation(Result):
     windowing: dict[str, int | float | None]
     computation: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    check: Check | None = None
 
     def __repr__(self) -> str:
         kind = "probability" if self.target.is_probability else "value"
@@ -170,6 +173,7 @@ class Explanation(Result):
             "region": list(self.region),
             "fingerprint": self.fingerprint,
             "computation": self.computation,
+            "check": None if self.check is None else {**asdict(self.check), "passed": self.check.passed},
             "timings": self.timings,
             "versions": self.versions,
             "warnings": list(self.warnings),

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import BaseModel, Field, StrictStr, ValidationError
 
 from vidcam.errors import OutputError, counted
+from vidcam.results.check import Check
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.untrusted.files import open_regular, read_json
 from vidcam.untrusted.text import one_line, shortened
@@ -66,6 +67,17 @@ class _Windowing(BaseModel):
     rate: Number | None = None
 
 
+class _Check(BaseModel):
+    share: Number
+    start: Number
+    end: Number
+    hidden_by: StrictStr
+    score: Number
+    hottest: Number
+    random: Annotated[tuple[Number, ...], Field(min_length=1)]
+    untested: StrictStr
+
+
 class _Summary(BaseModel):
     """The content of summary.json, as `Explanation.summary` returns it."""
 
@@ -84,6 +96,7 @@ class _Summary(BaseModel):
     stretch: tuple[Number | None, Number | None] = (None, None)
     fingerprint: StrictStr = ""
     computation: dict[str, Any]
+    check: _Check | None = None
     timings: dict[str, Number]
     versions: dict[str, StrictStr]
     warnings: list[StrictStr]
@@ -127,6 +140,7 @@ def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
     values: dict[str, Any] = {name: getattr(facts, name) for name in _Summary.model_fields} | arrays
     values["target"] = ExplainedTarget(**dict(facts.target))
     values["top"] = tuple((candidate.label, candidate.probability) for candidate in facts.top)
+    values["check"] = None if facts.check is None else Check(**dict(facts.check))
     values["windowing"] = dict(facts.windowing)
     values["warnings"] = tuple(facts.warnings)
     return Explanation(**values)
