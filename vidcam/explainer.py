@@ -424,8 +424,8 @@ class Explainer:
             raise LayerError(
                 f"dense explains one layer, and {', '.join(self.layers)} are given; give one of them with --layer"
             )
-        if slow := [m for m in self.methods if "masked_scores" in needs(method_named(m))]:
-            raise SettingsError(f"{slow[0]} runs the network anew for each channel; it cannot be had with dense")
+        if slow := [m for m in self.methods if needs(method_named(m)) & {"masked_scores", "random_masks"}]:
+            raise SettingsError(f"{slow[0]} runs the network anew on parts of a window; it cannot be had with dense")
         if (grid := self.model.spec.layout.grid) is not None:
             raise SettingsError(
                 f"dense runs {self.model.spec.name} on long spans of frames, and it has tokens for {grid[0]} steps in time; "

@@ -119,6 +119,8 @@ def class_activation_maps(
             given["cumulants"] = tuple(c.float() for c in capture.cumulants(layer))
         if "masked_scores" in wanted:
             given["masked_scores"] = capture.masked_scores(layer, score).float()
+        if "random_masks" in wanted:
+            given["random_masks"] = capture.random_masks(layer, score)
         for name in methods:
             method = method_named(name)
             maps[name, layer] = method(**{need: given[need] for need in needs(method)})

@@ -16,6 +16,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from vidcam.cam.hiding import RANDOM_MASKS, blurred_middle, random_mask
 from vidcam.cam.inputs import forward
 from vidcam.cam.layout import CHANNELS_FIRST, Fold, Layout, can_be_stacked, tensor_of, with_tensor
 from vidcam.cam.targets import ScoreFunction, Scores, class_scores
@@ -153,6 +154,35 @@ class Capture:
                 scores.append(score(self._run(self._windows * mask.to(self._windows.dtype))))
         self._watching = True
         return torch.stack(scores, 1)
+
+    def random_masks(self, layer: str, score: ScoreFunction, count: int = RANDOM_MASKS) -> tuple[Tensor, Tensor]:
+        """Return random masks on a layer's grid, and the score of each window that shows only what a mask shows.
+
+        The masks are those of Petsiuk et al. 2018 (arXiv 1806.07421, section 3.2) with time as a third axis: a grid of
+        cells, each shown with probability 0.5, interpolated to the window and shifted by less than a cell. What is
+        hidden is replaced by the window's middle frame, blurred: nothing moves there and no detail is left. Runs one
+        forward pass of the network for each mask.
+
+        Args:
+            layer: name of a captured layer.
+            score: a function of the network's output that returns one score per window, (N,).
+            count: number of masks, M.
+
+        Returns:
+            Masks (M, T, H, W) in [0, 1] on the layer's grid, the same for all windows; scores (N, M).
+        """
+        size = self._windows.shape[2:]
+        grid = (*self.activations[layer].shape[2:],)
+        absent = blurred_middle(self._windows)
+        generator, masks, scores = torch.Generator().manual_seed(0), [], []
+        self._watching = False
+        with torch.no_grad():
+            for _ in range(count):
+                mask = random_mask(size, generator).to(self._windows)
+                scores.append(score(self._run(torch.lerp(absent, self._windows, mask))).float())
+                masks.append(nn.functional.adaptive_avg_pool3d(mask[None, None], grid)[0, 0])
+        self._watching = True
+        return torch.stack(masks).float(), torch.stack(scores, 1)
 
 
 @contextmanager
