@@ -115,6 +115,42 @@ def evaluate_playground(
     stdout.print(table)
 
 
+@commands.command("causes")
+@with_config(without=("labels", "target", "check"), method="gradcam++,gradcam,layercam")
+def evaluate_causes(
+    config: ExplainConfig,
+    seed: Annotated[int, typer.Option(min=0, help="0 is what the bundled networks were trained on.")] = 1,
+    count: Annotated[int, typer.Option(min=1, help="Clips of each kind.")] = 40,
+    as_json: Json = False,
+) -> None:
+    """Compare maps with the true effects of what rendered clips show: each is rendered without one thing at a time."""
+    from rich.table import Table
+
+    from vidcam.evaluation.causes import averaged, crowds, effects, stretches
+    from vidcam.evaluation.inference import Subject
+    from vidcam.explainer import Explainer
+
+    subject = Subject.of(Explainer(config.load(), config))
+    parts = {
+        "effect of a twin": (effects, "fall of the score, of log odds and of the probability of the clip's action"),
+        "rank of three actors": (crowds, "Spearman's correlation of the heat on each with its Shapley value"),
+        "eight stretches of time": (stretches, "Pearson's correlation of the curve with the fall of the probability"),
+    }
+    found = {}
+    for name, (measure, _) in parts.items():
+        with progress_bar(name) as progress:
+            found[name] = averaged(measure(subject, seed, count, progress))
+    if as_json:
+        print_json({name: {key: vars(e) for key, e in figures.items()} for name, figures in found.items()})
+        return
+    for name, figures in found.items():
+        table = Table(name, "mean", "95 % interval", "clips", box=None)
+        for key, e in figures.items():
+            table.add_row(key, f"{e.mean:.3f}", f"{e.low:.3f}–{e.high:.3f}", str(e.count))
+        stdout.print(table)
+        stdout.print(f"[dim]{parts[name][1]}[/]\n")
+
+
 @commands.command("faithfulness")
 @with_config(without=("target", "check"), method=_METHODS)
 @with_fields("data", Data)
