@@ -318,7 +318,7 @@ def _kinetics() -> tuple[str, ...]:
 
 
 def _pytorchvideo(name: str, side: int, frames: int, sampling_rate: int) -> ModelSpec:
-    slowfast = name.startswith("slowfast")
+    slowfast, pooled = name.startswith("slowfast"), name in ("i3d_r50", "c2d_r50")  # pooled behind the first stage
     return ModelSpec(
         name=name,
         build=lambda classes: pytorchvideo.build(name, classes),
@@ -328,12 +328,10 @@ def _pytorchvideo(name: str, side: int, frames: int, sampling_rate: int) -> Mode
         preprocess=Preprocess(side, (side, side), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)),
         frames=frames,
         frame_rate=30 / sampling_rate,
-        layer=_PATHWAYS if slowfast else "blocks.4",
+        layer=_PATHWAYS if slowfast else "blocks.5" if pooled else "blocks.4",
         source="PyTorchVideo, Kinetics-400",
         pack=pytorchvideo.pathways if slowfast else _unchanged,
-        renamed=dialects.slowfast_repository_with_pool
-        if name in ("i3d_r50", "c2d_r50")
-        else dialects.slowfast_repository,
+        renamed=dialects.slowfast_repository_with_pool if pooled else dialects.slowfast_repository,
     )
 
 
