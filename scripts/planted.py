@@ -358,15 +358,19 @@ class ChannelsLast(Convolution):
 
 
 class TwoInputs(nn.Module):
-    """A stream of frames and a stream of another input of three channels, whose scores are added."""
+    """A stream of frames and a stream of another input, whose scores are added.
 
-    def __init__(self) -> None:
+    Args:
+        channels: of the other input.
+    """
+
+    def __init__(self, channels: int = 3) -> None:
         super().__init__()
-        self.rgb, self.other = (nn.Conv3d(3, 4, (1, 8, 8), (1, 8, 8)) for _ in range(2))
+        self.rgb, self.other = (nn.Conv3d(c, 4, (1, 8, 8), (1, 8, 8)) for c in (3, channels))
         self.fc = nn.Linear(4, 3)
 
     def forward(self, frames: Tensor, other: Tensor) -> Tensor:
-        """Return the scores of frames and another input, (N, 3, T, H, W) each."""
+        """Return the scores of frames (N, 3, T, H, W) and another input (N, channels, T, H, W)."""
         return self.fc(sum(conv(x).relu().mean((2, 3, 4)) for conv, x in ((self.rgb, frames), (self.other, other))))
 
 
@@ -553,6 +557,7 @@ def _own_kinds() -> Iterator[Kind]:
     yield Kind("two inputs", own(TwoInputs, pack=lambda x: (x, x), layer="rgb,other"))
     yield Kind("two inputs by name", own(TwoInputs, pack=lambda x: {"other": x, "frames": x}, layer="other"))
     yield Kind("two inputs in a list", own(Pathways, pack=lambda x: [x[:, :, ::4], x], layer="rgb,other"))
+    yield Kind("frames and optical flow", own(lambda: TwoInputs(2), pack="rgb_and_flow", layer="rgb"))
     yield Kind("one logit", own(lambda: Convolution(1), classes=1), target=0)
     yield Kind("several labels", own(Convolution, probabilities="sigmoid"))
     yield Kind("regression", own(Convolution, probabilities="none", unit="years"))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from vidcam.cam.layout import CHANNELS_FIRST, Layout
 from vidcam.cam.order import better_layout
 from vidcam.cam.targets import PATTERNS, Part, Pattern, frame_scores, part_of
 from vidcam.errors import LayerError, ModelError, SettingsError, TargetError, counted, one_of
+from vidcam.models.flow import RGBAndFlow
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.probabilities import Probabilities, ends_in, function_of, last_module, logits_in
 from vidcam.models.registry import Model, ModelSpec, labels_of, prepare
@@ -39,7 +40,7 @@ def own_model(
     labels: Sequence[str] | str | Path | None = None,
     name: str | None = None,
     layout: Layout = CHANNELS_FIRST,
-    pack: Callable[[Tensor], Any] = lambda windows: windows,
+    pack: Callable[[Tensor], Any] | Literal["rgb_and_flow"] = lambda windows: windows,
     output: Part = None,
     scores: Pattern = "n c",
     probabilities: Callable[[Tensor], Tensor] | Probabilities = "auto",
@@ -62,7 +63,8 @@ def own_model(
         name: of the network in explanations; by default the name of its class.
         layout: axes of the layers' output; channels first by default.
         pack: returns the network's input, given windows: a tuple for several arguments, a mapping for named ones, any
-            other value, such as a tensor or a list, for one.
+            other value, such as a tensor or a list, for one. "rgb_and_flow" gives the windows and their optical flow, see
+            `vidcam.models.flow.RGBAndFlow`.
         output: part of its output that holds the class scores: a key, a name or an index, such as "heads.1", or a
             function that returns it; by default "logits" or the only tensor.
         scores: axes of the class scores: "n c"; "n" for one score of a window; or "n t", "n t c", "n c t" for scores
@@ -79,7 +81,7 @@ def own_model(
             that of its classes; or
             it ends in a softmax or a sigmoid, and `probabilities` is "auto".
         TargetError: its output holds no such class scores, and labels, `output` or `scores` are given.
-        SettingsError: there are no such scores or probabilities; or values have no unit.
+        SettingsError: there are no such scores, probabilities or pack; or values have no unit.
 
     Example:
         >>> from torch import nn
@@ -89,6 +91,9 @@ def own_model(
         (('walking', 'waving'), '1')
     """
     name = name or type(network).__name__
+    if isinstance(pack, str):
+        one_of(pack, ("rgb_and_flow",), "pack")
+        pack = RGBAndFlow(preprocess)
     check_modules(network, name)
     prepare(network)
     parameter = next(network.parameters(), torch.zeros(()))
