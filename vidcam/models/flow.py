@@ -62,5 +62,5 @@ class RGBAndFlow:
         search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         search.setFinestScale(0)  # else flow spreads over the pixels beside what moves
         none = np.zeros((*pixels.shape[1:3], 2), np.float32)
-        flows = [search.calc(a, b, none.copy()) for a, b in pairwise(greys)]
+        flows = [search.calc(a, b, None) for a, b in pairwise(greys)]  # type: ignore[call-overload]
         return np.stack([*flows, flows[-1] if flows else none])
