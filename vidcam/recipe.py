@@ -191,8 +191,8 @@ class OwnModelConfig(BaseModel):
     """A user's own network: the function that makes it, and the arguments of `vidcam.own_model`.
 
     Attributes:
-        factory, pack: "package.module:function".
-        output, probabilities: as for `vidcam.own_model`, functions as "package.module:function".
+        factory: "package.module:function".
+        pack, output, probabilities: as for `vidcam.own_model`, functions as "package.module:function".
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -253,8 +253,10 @@ class ExplainConfig(Recipe):
         from vidcam.models.preprocess import Preprocess
 
         own = self.model
-        functions: dict[str, Any] = {} if own.pack is None else {"pack": function_named(own.pack, "pack")}
-        for name, value in (("output", own.output), ("probabilities", own.probabilities)):
+        functions: dict[str, Any] = {}
+        for name, value in (("pack", own.pack), ("output", own.output), ("probabilities", own.probabilities)):
+            if name == "pack" and value is None:
+                continue
             named = isinstance(value, str) and ":" in value
             functions[name] = function_named(str(value), name) if named else value
         network, note = built(own.factory, own.arguments, self.weights)

@@ -500,3 +500,30 @@ def test_a_softmax_is_explained_only_where_there_is_one(probabilities: Any) -> N
     model = _own(Head(3), probabilities=probabilities)
     with pytest.raises(SettingsError, match=r"gradcam\+\+softmax explains the softmax .* of Head are none"):
         Explainer(model, Recipe(method="gradcam,gradcam++softmax"))
+
+
+class Ordered(nn.Module):
+    """Tokens in the order (h w t), whose mean is classified."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.patch, self.block, self.fc = nn.Conv3d(3, 8, (1, 2, 2), (1, 2, 2)), nn.LayerNorm(8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.block(self.patch(x).permute(0, 3, 4, 2, 1).flatten(1, 3)).relu().mean(1))
+
+
+def test_a_layout_that_contradicts_the_window_is_refused() -> None:
+    told = r"Ordered: the output of layer 'block' does not follow .* does in 'n \(h w t\) c' with grid \(4, 4, 4\); give that"
+    with pytest.raises(ModelError, match=told):
+        _own(Ordered(), layout=Layout("n (t h w) c", (4, 4, 4)))
+    assert _own(Ordered(), layout=Layout("n (h w t) c", (4, 4, 4))).spec.layer == "block"
+
+
+def test_layers_of_a_half_network() -> None:
+    model = _own(Head(3).half(), probabilities="sigmoid")
+    assert list(layers_of(model)) == ["body"]
+    with pytest.raises(LayerError, match=r"Head has no layer 'none'; its space-time layers are body"):
+        Explainer(model, Recipe(layer="none"))
+    assert _explained(model).maps.any()

@@ -6,9 +6,10 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +17,10 @@ from torch import Tensor, nn
 from vidcam.cam.inputs import forward
 from vidcam.cam.layers import last_layer
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
+from vidcam.cam.order import better_layout
 from vidcam.cam.targets import PATTERNS, Part, Pattern, frame_scores, part_of
 from vidcam.errors import LayerError, ModelError, SettingsError, TargetError, counted, one_of
+from vidcam.models.flow import RGBAndFlow
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.probabilities import Probabilities, ends_in, function_of, last_module, logits_in
 from vidcam.models.registry import Model, ModelSpec, labels_of, prepare
@@ -36,7 +39,7 @@ def own_model(
     labels: Sequence[str] | str | Path | None = None,
     name: str | None = None,
     layout: Layout = CHANNELS_FIRST,
-    pack: Callable[[Tensor], Any] = lambda windows: windows,
+    pack: Callable[[Tensor], Any] | Literal["rgb_and_flow"] = lambda windows: windows,
     output: Part = None,
     scores: Pattern = "n c",
     probabilities: Callable[[Tensor], Tensor] | Probabilities = "auto",
@@ -45,7 +48,7 @@ def own_model(
 ) -> Model:
     """Return a model that can be explained, made of an `nn.Module`.
 
-    Runs it on a window of zeros, and on noise if its output could be probabilities.
+    Runs it on a window of zeros, and on noise to test the layout, and the output if it could be probabilities.
 
     Args:
         network: takes windows (N, 3, T, H, W), or the output of `pack`, and returns class scores before softmax. Other
@@ -59,7 +62,8 @@ def own_model(
         name: of the network in explanations; by default the name of its class.
         layout: axes of the layers' output; channels first by default.
         pack: returns the network's input, given windows: a tuple for several arguments, a mapping for named ones, any
-            other value, such as a tensor or a list, for one.
+            other value, such as a tensor or a list, for one. "rgb_and_flow" gives the windows and their optical flow, see
+            `vidcam.models.flow.RGBAndFlow`.
         output: part of its output that holds the class scores: a key, a name or an index, such as "heads.1", or a
             function that returns it; by default "logits" or the only tensor.
         scores: axes of the class scores: "n c"; "n" for one score of a window; or "n t", "n t c", "n c t" for scores
@@ -72,10 +76,11 @@ def own_model(
 
     Raises:
         ModelError: the network does not run on such a window, or gives several rows of scores for it; has no layer with
-            time and space, or one in a layout that is not given; the number of labels is not that of its classes; or
+            time and space, or one in a layout that is not given or that contradicts the window; the number of labels is not
+            that of its classes; or
             it ends in a softmax or a sigmoid, and `probabilities` is "auto".
         TargetError: its output holds no such class scores, and labels, `output` or `scores` are given.
-        SettingsError: there are no such scores or probabilities; or values have no unit.
+        SettingsError: there are no such scores, probabilities or pack; or values have no unit.
 
     Example:
         >>> from torch import nn
@@ -85,6 +90,9 @@ def own_model(
         (('walking', 'waving'), '1')
     """
     name = name or type(network).__name__
+    if isinstance(pack, str):
+        one_of(pack, ("rgb_and_flow",), "pack")
+        pack = RGBAndFlow(preprocess)
     check_modules(network, name)
     prepare(network)
     parameter = next(network.parameters(), torch.zeros(()))
@@ -136,6 +144,7 @@ def own_model(
             layer = last_layer(network, window, layout, pack, lambda o: frame_scores(find(o), scores).amax((1, 2)))
         except LayerError as error:
             raise ModelError(f"{name}: {error}") from error
+    _check_order(network, name, layer, window, layout, pack)
     if labels is None or isinstance(labels, str | Path):
         known, note = labels_of(labels, classes)
     else:
@@ -163,6 +172,22 @@ def own_model(
         unrecognised=unrecognised,
     )
     return Model(network, spec, known, weights, "; ".join(filter(None, [note, doubled])))
+
+
+def _check_order(
+    network: nn.Module, name: str, layers: str, window: Tensor, layout: Layout, pack: Callable[[Tensor], Any]
+) -> None:
+    """Raise a ModelError if the axes of a layer follow the window's time and space in another layout than is given."""
+    for layer in layers.split(","):
+        with suppress(LayerError):  # said when it is explained
+            better = better_layout(network, layer.strip(), window, layout, pack)
+            if better is not None:
+                given = "of channels first" if layout.pattern is None else f"{layout.pattern!r}"
+                grid = f" with grid {better.grid}" if better.grid else ""
+                raise ModelError(
+                    f"{name}: the output of layer {layer.strip()!r} does not follow the time and space of the window in the "
+                    f"layout {given}, and does in {better.pattern!r}{grid}; give that layout, or another layer"
+                )
 
 
 def _doubled(network: nn.Module, name: str, scores: Callable[[Tensor], Tensor], window: Tensor) -> str:

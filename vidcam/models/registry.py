@@ -22,6 +22,7 @@ from vidcam.models.labels import Labels, read_labels
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.resnet3d import resnet3d
 from vidcam.models.tsm import TSM
+from vidcam.models.tsn import TSN
 from vidcam.models.weights import NEED_NO_DOWNLOAD, State, check_fit, classes_in, fitted_to, load_into, read_checkpoint
 
 _GROUP = "vidcam.models"  # of entry points
@@ -318,7 +319,7 @@ def _kinetics() -> tuple[str, ...]:
 
 
 def _pytorchvideo(name: str, side: int, frames: int, sampling_rate: int) -> ModelSpec:
-    slowfast = name.startswith("slowfast")
+    slowfast, pooled = name.startswith("slowfast"), name in ("i3d_r50", "c2d_r50")  # pooled behind the first stage
     return ModelSpec(
         name=name,
         build=lambda classes: pytorchvideo.build(name, classes),
@@ -328,12 +329,10 @@ def _pytorchvideo(name: str, side: int, frames: int, sampling_rate: int) -> Mode
         preprocess=Preprocess(side, (side, side), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)),
         frames=frames,
         frame_rate=30 / sampling_rate,
-        layer=_PATHWAYS if slowfast else "blocks.4",
+        layer=_PATHWAYS if slowfast else "blocks.5" if pooled else "blocks.4",
         source="PyTorchVideo, Kinetics-400",
         pack=pytorchvideo.pathways if slowfast else _unchanged,
-        renamed=dialects.slowfast_repository_with_pool
-        if name in ("i3d_r50", "c2d_r50")
-        else dialects.slowfast_repository,
+        renamed=dialects.slowfast_repository_with_pool if pooled else dialects.slowfast_repository,
     )
 
 
@@ -443,7 +442,22 @@ def _tsm(name: str, frames: int) -> ModelSpec:
         frames=frames,
         frame_rate=30 * frames / 64,  # of dense sampling, which takes frames of a stretch of 64
         layer="features",
-        renamed=dialects.temporal_shift,
+        renamed=dialects.frames_of_resnet,
+    )
+
+
+def _tsn() -> ModelSpec:
+    return _bring(
+        "tsn_r50",
+        TSN,
+        _IMAGENET_224,
+        "a TSN ResNet-50 of github.com/open-mmlab/mmaction2 or of github.com/mit-han-lab/temporal-shift-module, of any "
+        "number of segments",
+        num_classes=400,
+        labels=_kinetics,
+        frames=8,  # of any rate: it sees each apart
+        layer="features",
+        renamed=dialects.frames_of_resnet,
     )
 
 
@@ -553,6 +567,7 @@ _SPECS: dict[str, ModelSpec] = {
         _mmaction("slow_r50_4x16", mmaction.slowonly, dialects.mmaction_slowonly, 4, 16, "blocks.4"),
         _mmaction("i3d_r50", mmaction.i3d, dialects.mmaction_i3d, 32, 2, "blocks.5"),
         _mmaction("slowfast_r50", mmaction.slowfast, dialects.mmaction_slowfast, 32, 2, _PATHWAYS, mmaction.pathways),
+        _tsn(),
         _tsm("tsm_r50", 8),
         _tsm("tsm_r50_16", 16),
         _kenshohara(18),

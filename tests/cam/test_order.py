@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vidcam.cam.layout import Layout
+from vidcam.cam.order import better_layout
+
+GRID = (4, 6, 5)
+
+
+class Ordered(nn.Module):
+    """A convolution whose output is laid out by `order`, with attention over all positions if there are tokens."""
+
+    def __init__(self, order: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.order = nn.Conv3d(3, 8, 3, padding=1), order
+        self.attention, self.block = nn.MultiheadAttention(8, 2, batch_first=True), nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        if " " in self.order:
+            return self.block(x.permute(0, *(1 + "cthw".index(axis) for axis in self.order.split()[1:])))
+        tokens = x.permute(0, *(2 + "thw".index(axis) for axis in self.order), 1).flatten(1, 3)
+        return self.block(tokens + self.attention(tokens, tokens, tokens)[0])
+
+
+def _better(order: str, layout: Layout, network: Any = None) -> Layout | None:
+    return better_layout(
+        (network or Ordered(order)).eval(), "block", torch.zeros(1, 3, *GRID), layout, lambda windows: windows
+    )
+
+
+ORDERS = ["thw", "hwt", "twh", "wht"]
+
+
+@pytest.mark.parametrize("given", ORDERS)
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_order_of_tokens_is_found(order: str, given: str) -> None:
+    right, layout = (Layout(f"n ({' '.join(letters)}) c", GRID) for letters in (order, given))
+    assert _better(order, layout) == (None if order == given else right)
+
+
+@pytest.mark.parametrize("grid", [(4, 5, 6), (6, 4, 5), (5, 6, 4)])
+def test_exchanged_sides_of_a_grid_are_found(grid: tuple[int, int, int]) -> None:
+    assert _better("thw", Layout("n (t h w) c", grid)) == Layout("n (t h w) c", GRID)
+
+
+@pytest.mark.parametrize("given", [None, "n c t h w", "n t h w c", "n t c h w"])
+@pytest.mark.parametrize("order", ["n c t h w", "n t h w c", "n t c h w"])
+def test_the_order_of_axes_is_found(order: str, given: str | None) -> None:
+    expected = None if order == (given or "n c t h w") else Layout(order)
+    assert _better(order, Layout(given)) == expected
+
+
+class Mixed(Ordered):
+    """Every position is the mean of all."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block(super().forward(x).mean(1, keepdim=True).expand(-1, 120, -1))
+
+
+class Twice(Ordered):
+    """The layer is called twice."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block(super().forward(x))
+
+
+@pytest.mark.parametrize("network", [Mixed("thw"), Twice("thw")])
+def test_nothing_is_said_where_nothing_is_known(network: nn.Module) -> None:
+    assert _better("", Layout("n (h w t) c", GRID), network) is None
