@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import av
 import numpy as np
+from av.video.frame import VideoFrame
 from threadpoolctl import threadpool_limits
 
 from vidcam.errors import ClipError, SettingsError, counted
 from vidcam.results.explanation import Explanation
 from vidcam.results.result import Result
+from vidcam.video.colour import Colour
 from vidcam.video.prefetch import prefetch
 from vidcam.video.reader import Frame
 from vidcam.video.source import FrameSource
@@ -36,6 +37,8 @@ class Film:
         size: (height, width) of its pictures in pixels, both even.
         draw: returns a picture (H, W, 3) uint8 RGB, given a frame's upright pixels, which it must not change, and
             index.
+        draw_in_planes: returns a picture in the format of a film, given a frame in it, which it must not change, and
+            index; None if `draw` draws all pictures, and not only those of frames that have no such format.
         begins: seconds on the clip's clock at which the film begins.
         sound: True to copy the clip's sound.
         crf: H.264's constant rate factor.
@@ -47,6 +50,13 @@ class Film:
     begins: float = 0.0
     sound: bool = True
     crf: int = 18
+    draw_in_planes: Callable[[VideoFrame, int], VideoFrame] | None = None
+
+    def picture(self, frame: Frame, colour: Colour) -> VideoFrame:
+        """Return the picture of a frame in the format of a film, given the film's colour."""
+        if self.draw_in_planes is not None and frame.planes is not None:
+            return self.draw_in_planes(frame.planes, frame.index)
+        return film_frame(self.draw(frame.pixels, frame.index), colour)
 
 
 class Stills(Generic[T]):
@@ -101,13 +111,13 @@ def play(result: Result, clip: FrameSource, films: Sequence[Film] = (), looks: S
     with threadpool_limits(1, "blas"), ExitStack() as stack:
         writers = [stack.enter_context(_writer(film, clip)) for film in films]
 
-        def drawn() -> Iterator[tuple[FilmWriter, av.VideoFrame, int]]:
+        def drawn() -> Iterator[tuple[FilmWriter, VideoFrame, int]]:
             with closing(explained_frames(result, clip)) as frames:
                 for frame in frames:
                     for look in looks:
                         look(frame)
                     for film, writer in zip(films, writers):
-                        picture = film_frame(film.draw(frame.pixels, frame.index), clip.colour)
+                        picture = film.picture(frame, clip.colour)
                         yield writer, picture, frame.pts - round(film.begins / clip.time_base)
 
         for writer, picture, pts in stack.enter_context(closing(prefetch(drawn(), _AHEAD))):
@@ -125,7 +135,7 @@ def explained_frames(result: Result, clip: FrameSource) -> Generator[Frame]:
     with closing(prefetch(clip, _AHEAD)) as frames:
         for frame in frames:
             more = found == result.frames
-            if more or frame.pixels.shape[:2] != size:
+            if more or (clip.height, clip.width) != size:
                 break
             yield frame
             found += 1

@@ -18,6 +18,7 @@ from vidcam.export.annotations import write_chapters, write_detections, write_se
 from vidcam.export.outputs import all_or_nothing, refuse, refuse_existing
 from vidcam.export.overlay import Overlay
 from vidcam.export.page import Page, PageOutputs
+from vidcam.export.planes import drawn_in_planes
 from vidcam.export.playback import Film, Look, clip_of, play
 from vidcam.export.plots import curve_figure, write_curve_csv
 from vidcam.export.timeline import timeline_figure
@@ -236,7 +237,9 @@ def _draw(
         if clip.is_image:
             looks.append(_picture(overlay, names.overlay))
         else:
-            films.append(Film(names.overlay, overlay.size, overlay.draw, clip.start or 0.0))
+            in_planes = drawn_in_planes(overlay, clip.colour)
+            begins = clip.start or 0.0
+            films.append(Film(names.overlay, overlay.size, overlay.draw, begins, draw_in_planes=in_planes))
         curve_figure(explanation).savefig(names.curve_png)
     play(next(iter(explanations.values())), clip, films, looks)
 
