@@ -19,6 +19,7 @@ from vidcam.video.colour import Colour
 from vidcam.video.prefetch import prefetch
 from vidcam.video.reader import Frame
 from vidcam.video.source import FrameSource
+from vidcam.video.stages import Stages
 from vidcam.video.writer import FilmWriter, film_frame
 
 _AHEAD = 4  # items that wait between two stages
@@ -94,7 +95,7 @@ def clip_of(explanations: Sequence[Explanation]) -> FrameSource:
     return explanations[0].opened()
 
 
-def play(result: Result, clip: FrameSource, films: Sequence[Film] = (), looks: Sequence[Look] = ()) -> None:
+def play(result: Result, clip: FrameSource, films: Sequence[Film] = (), looks: Sequence[Look] = ()) -> Stages:
     """Decode a clip once and make all films and pictures of it: decoding, drawing and encoding at the same time.
 
     Args:
@@ -103,36 +104,44 @@ def play(result: Result, clip: FrameSource, films: Sequence[Film] = (), looks: S
         films: written while the clip is decoded; complete on return.
         looks: called with every frame in its order, on the thread that draws.
 
+    Returns:
+        The seconds of the stages "film_decode_s", "draw_s" and "encode_s".
+
     Raises:
         ClipError: the clip does not have the frames that were explained.
         OutputError: a film cannot be written.
     """
+    stages = Stages()
     # Products of small matrices: the threads that BLAS starts for them would only take the encoder's time.
     with threadpool_limits(1, "blas"), ExitStack() as stack:
         writers = [stack.enter_context(_writer(film, clip)) for film in films]
 
         def drawn() -> Iterator[tuple[FilmWriter, VideoFrame, int]]:
-            with closing(explained_frames(result, clip)) as frames:
+            with closing(explained_frames(result, clip, stages)) as frames:
                 for frame in frames:
-                    for look in looks:
-                        look(frame)
+                    with stages.busy("draw_s"):
+                        for look in looks:
+                            look(frame)
                     for film, writer in zip(films, writers):
-                        picture = film.picture(frame, clip.colour)
+                        with stages.busy("draw_s"):
+                            picture = film.picture(frame, clip.colour)
                         yield writer, picture, frame.pts - round(film.begins / clip.time_base)
 
         for writer, picture, pts in stack.enter_context(closing(prefetch(drawn(), _AHEAD))):
-            writer.encode(picture, pts)
+            with stages.busy("encode_s"):
+                writer.encode(picture, pts)
+    return stages
 
 
-def explained_frames(result: Result, clip: FrameSource) -> Generator[Frame]:
-    """Yield the frames that were explained, decoded ahead on a thread.
+def explained_frames(result: Result, clip: FrameSource, stages: Stages) -> Generator[Frame]:
+    """Yield the frames that were explained, decoded ahead on a thread; count the seconds of "film_decode_s".
 
     Raises:
         ClipError: the clip does not have exactly these frames.
     """
     size = result.size if isinstance(result, Explanation) else (clip.height, clip.width)
     found, more = 0, False
-    with closing(prefetch(clip, _AHEAD)) as frames:
+    with closing(prefetch(stages.timed("film_decode_s", clip), _AHEAD)) as frames:
         for frame in frames:
             more = found == result.frames
             if more or (clip.height, clip.width) != size:

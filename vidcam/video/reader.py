@@ -78,6 +78,7 @@ class Frame:
         pts: the exact time, in units of the clip's `time_base`.
         picture: (H, W, 3) uint8 RGB, or a function that returns it, called when it is first needed.
         film_picture: returns the frame in the format of a film, or None; see `vidcam.video.planes.in_film_format`.
+        bytes: size of the decoded frame, as it was coded; 0 if it was not decoded.
     """
 
     index: int
@@ -85,6 +86,7 @@ class Frame:
     pts: int
     picture: np.ndarray | Callable[[], np.ndarray] = field(repr=False)
     film_picture: Callable[[], VideoFrame | None] = field(default=lambda: None, repr=False)
+    bytes: int = 0
 
     @cached_property
     def pixels(self) -> np.ndarray:
@@ -214,7 +216,9 @@ class Clip:
                 size = image.width, image.height
                 if size != self._coded_size and not self._resized:
                     self._resized = f"{size[0]}x{size[1]} at {seconds:.2f} s"
-                yield Frame(index, seconds, pts, partial(self._upright_rgb, image), partial(self._planes, image))
+                size_in_bytes = sum(plane.buffer_size for plane in image.planes)
+                pictures = partial(self._upright_rgb, image), partial(self._planes, image)
+                yield Frame(index, seconds, pts, *pictures, size_in_bytes)
                 index += 1
         missing = 0.0
         if last is not None and not (self._broken or self.is_stretch or restarts):
