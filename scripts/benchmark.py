@@ -43,7 +43,7 @@ from vidcam.engine.loader import Batch, WindowLoader, network_input
 from vidcam.engine.memory import keep_freed_memory
 from vidcam.engine.precision import optimized
 from vidcam.explainer import explain
-from vidcam.models.inference import prepared
+from vidcam.models.inference import prepared, structure_of
 from vidcam.models.registry import Model, load_model
 from vidcam.models.torchvision_import import import_torchvision
 from vidcam.playground.scene import untrimmed_scene
@@ -194,7 +194,7 @@ def others_at_one_window(name: str) -> dict[str, Job]:
 def vidcam_at_one_window(name: str) -> dict[str, Job]:
     """What a user of vidcam has: the prepared network alone and with maps, for a window and for a batch."""
     model, plain = plain_network(name)
-    quick = prepared(model, torch.bfloat16, [model.spec.layer])
+    quick = prepared(model, torch.bfloat16, structure_of(model, [model.spec.layer]))
     frames = frames_for(model)
 
     def maps(given: Tensor) -> Job:

@@ -444,7 +444,8 @@ class _Run:
         recipe = explainer.recipe
         self._loader = loader
         self._fingerprint = fingerprint_of(loader.source)
-        self._model = optimized(explainer.model, explainer.layers, recipe.dtype, loader)
+        with loader.stages.busy("prepare_s"):
+            self._model = optimized(explainer.model, explainer.layers, recipe.dtype, loader)
         self._attributor = Attributor(self._model, explainer.layers, explainer.methods)
         self._factor: Factor = recipe.factor  # type: ignore[assignment]  # the recipe has checked it
         self._agreement: Agreement | None = None
@@ -460,7 +461,8 @@ class _Run:
         """
         with closing(self._loader.batches(self._model, only)) as batches:
             for batch in batches:
-                found: Attributed = self._attributor.maps(batch, choose)
+                with self._loader.stages.busy("network_s"):
+                    found: Attributed = self._attributor.maps(batch, choose)
                 if self._model.spec.inside is not None and only is None:  # else they were looked at before
                     self._in_domain += self._model.spec.inside(batch.given).tolist()
                 if batch.cut is not None and self._agreement is None:
@@ -557,7 +559,7 @@ class _Run:
             window_scores=window_scores[inside],
             windowing=asdict(self._loader.windowing),
             computation=computation if agreement is None else {**computation, "dense_agreement": agreement},
-            timings={"explain_s": self._seconds()},
+            timings={"explain_s": self._seconds(), **self._loader.stages.rounded()},
             versions=versions(),
             warnings=(*self._about_heat(place, key, target.label, of_key, heat), *self._warnings()),
             fingerprint=self._fingerprint,
@@ -612,7 +614,7 @@ class _Run:
             curve=curve,
             segments=(),
             warnings=(*notes, *self._warnings()),
-            timings={"localize_s": self._seconds()},
+            timings={"localize_s": self._seconds(), **self._loader.stages.rounded()},
             fingerprint=self._fingerprint,
             source=source,
         )

@@ -14,8 +14,9 @@ from PIL import Image
 from tests.conftest import numbered, write_video
 from tests.results.test_explanation import explanation
 from vidcam.errors import ClipError, OutputError, SettingsError
+from vidcam.export.blend import blend
 from vidcam.export.compare import Comparison, compare, curves_figure, frames_of_grid, grid_figure, panes_of
-from vidcam.export.overlay import Overlay, blend
+from vidcam.export.overlay import Overlay
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.video.reader import Clip
 

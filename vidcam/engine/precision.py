@@ -13,7 +13,8 @@ from vidcam.engine.agreement import agreement
 from vidcam.engine.attribution import Attributed, Attributor, Key
 from vidcam.engine.loader import Batch, WindowLoader, network_input
 from vidcam.errors import SettingsError
-from vidcam.models.inference import prepared, quickest_dtype
+from vidcam.models.inference import observed, prepared, structure_of
+from vidcam.models.probe import quickest_dtype
 from vidcam.models.registry import Model
 
 SAME = 0.995
@@ -75,14 +76,19 @@ def shortest_dtype(model: Model, layers: Sequence[str], loader: WindowLoader) ->
 def _checked(model: Model, layers: Sequence[str], dtype: str, loader: WindowLoader) -> Model:
     if model.spec.unrecognised:  # without classes there is no map to compare
         exact = replace(model, dtype="float32")
-        return exact if dtype in ("auto", "float32") else prepared(model, getattr(torch, dtype), layers)
+        return (
+            exact
+            if dtype in ("auto", "float32")
+            else prepared(model, getattr(torch, dtype), structure_of(model, layers))
+        )
     frames = [w.frames for w in loader.first(1)]
 
     def explained(model: Model, keys: Sequence[Sequence[Key]]) -> Attributed:
         batch = Batch([0], network_input(model, frames))
         return Attributor(model, layers, ["gradcam++"]).maps(batch, lambda p: keys or [[int(p.argmax())]])
 
-    plain = explained(model, [])
+    with observed(model, layers) as structure:
+        plain = explained(model, [])
     keys = [list(maps) for maps in plain.maps]
     reasons = []
     for tried in dict.fromkeys(
@@ -90,7 +96,7 @@ def _checked(model: Model, layers: Sequence[str], dtype: str, loader: WindowLoad
     ):
         name = str(tried).removeprefix("torch.")
         try:
-            quick = prepared(model, tried, layers)
+            quick = prepared(model, tried, structure)
             same = agreement(plain, explained(quick, keys))
         except Exception as error:  # somebody else's code may not take another dtype
             if dtype != "auto":

@@ -14,8 +14,9 @@ from vidcam.engine.attribution import step_probabilities
 from vidcam.engine.loader import normalised
 from vidcam.evaluation.samples import Sample
 from vidcam.explainer import Explainer
-from vidcam.models.inference import prepared, quickest_dtype
+from vidcam.models.inference import prepared, structure_of
 from vidcam.models.preprocess import Preprocess
+from vidcam.models.probe import quickest_dtype
 from vidcam.models.registry import Model
 from vidcam.results.explanation import Explanation
 from vidcam.temporal.curves import clip_probabilities
@@ -45,7 +46,11 @@ class Subject:
         model = replace(explainer.model, spec=replace(spec, preprocess=spec.preprocess.of_crops()))
         dtype = explainer.recipe.dtype
         chosen = quickest_dtype(model.device) if dtype == "auto" else getattr(torch, dtype)
-        return cls(explainer.on(model), explainer.on(prepared(model, chosen, explainer.layers)), spec.preprocess)
+        return cls(
+            explainer.on(model),
+            explainer.on(prepared(model, chosen, structure_of(model, explainer.layers))),
+            spec.preprocess,
+        )
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -14,8 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from vidcam.errors import SettingsError
+from vidcam.export.blend import blend
 from vidcam.export.outputs import all_or_nothing, refuse_existing
-from vidcam.export.overlay import Overlay, blend
+from vidcam.export.overlay import Overlay
 from vidcam.export.playback import Film, Stills, clip_of, play
 from vidcam.results.explanation import Explanation
 

@@ -31,6 +31,7 @@ from vidcam.results.localization import Localization
 from vidcam.temporal.curves import combined_curve
 from vidcam.temporal.segments import Segment, distinct, frame_edges, segments_of
 from vidcam.untrusted.text import printable
+from vidcam.video.planes import copied
 from vidcam.video.reader import Clip
 from vidcam.video.source import FrameSource
 from vidcam.video.writer import film_size
@@ -338,7 +339,9 @@ def _transcoded(clip: FrameSource, path: Path, first: float) -> Film:
     def draw(pixels: np.ndarray, frame: int) -> np.ndarray:
         return pixels if pixels.shape[:2] == size else cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
 
-    return Film(path, size, draw, 0.0 if clip.file is not None else first, crf=23)
+    whole = size == (clip.height, clip.width)
+    in_planes = (lambda image, frame: copied(image)) if whole else None
+    return Film(path, size, draw, 0.0 if clip.file is not None else first, crf=23, draw_in_planes=in_planes)
 
 
 def _thumbnail(pixels: np.ndarray) -> str:

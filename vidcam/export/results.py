@@ -18,6 +18,7 @@ from vidcam.export.annotations import write_chapters, write_detections, write_se
 from vidcam.export.outputs import all_or_nothing, refuse, refuse_existing
 from vidcam.export.overlay import Overlay
 from vidcam.export.page import Page, PageOutputs
+from vidcam.export.planes import drawn_in_planes
 from vidcam.export.playback import Film, Look, clip_of, play
 from vidcam.export.plots import curve_figure, write_curve_csv
 from vidcam.export.timeline import timeline_figure
@@ -27,14 +28,22 @@ from vidcam.results.localization import Localization
 from vidcam.results.outputs import LocalizationOutputs, Outputs
 from vidcam.untrusted.text import as_json
 from vidcam.video.source import FrameSource
+from vidcam.video.stages import Stages
 
 
 @dataclass(frozen=True)
 class Written:
-    """The paths of the files of explanations, in the order of these, and of their page if it was written."""
+    """The written files of explanations.
+
+    Attributes:
+        explanations: paths of the files of each, in their order.
+        report: path of their page, if it was written.
+        timings: seconds spent, by stage, as summary.json has them.
+    """
 
     explanations: tuple[Outputs, ...]
     report: Path | None
+    timings: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -106,14 +115,15 @@ def write_explanations(
         html = Page(explanations, clip, work, directory) if report else None
         films, looks = (html.films, html.looks) if html is not None else ([], [])
         looks = [*looks, lambda frame: progress(frame.index + 1, explanations[0].frames)]
-        _draw({work / place: e for place, e in zip(places, explanations)}, clip, films, looks)
-        rendered = {"render_s": round(time.perf_counter() - began, 3)}
+        stages = _draw({work / place: e for place, e in zip(places, explanations)}, clip, films, looks)
+        rendered = {"render_s": round(time.perf_counter() - began, 3), **stages.rounded()}
         for place, explanation, names in zip(places, explanations, final):
             explanation = replace(explanation, timings={**explanation.timings, **rendered})
             store(explanation, work / place, {"outputs": {name: str(path) for name, path in vars(names).items()}})
         if html is not None:
             html.write()
-    return Written(final, PageOutputs.within(directory).page if report else None)
+    timings = {**explanations[0].timings, **rendered}
+    return Written(final, PageOutputs.within(directory).page if report else None, timings)
 
 
 def draw(explanation: Explanation, folder: Path) -> None:
@@ -226,8 +236,12 @@ def notebook_html(result: Explanation | Localization) -> str:
 
 def _draw(
     explanations: Mapping[Path, Explanation], clip: FrameSource, films: Sequence[Film] = (), looks: Sequence[Look] = ()
-) -> None:
-    """Write overlays and curves into the folders of their explanations, with more films in the same decoding."""
+) -> Stages:
+    """Write overlays and curves into the folders of their explanations, with more films in the same decoding.
+
+    Returns:
+        The seconds of the stages of `play`, and of the figures, "figures_s".
+    """
     films, looks = [*films], [*looks]
     for folder, explanation in explanations.items():
         folder.mkdir(parents=True, exist_ok=True)
@@ -236,9 +250,14 @@ def _draw(
         if clip.is_image:
             looks.append(_picture(overlay, names.overlay))
         else:
-            films.append(Film(names.overlay, overlay.size, overlay.draw, clip.start or 0.0))
-        curve_figure(explanation).savefig(names.curve_png)
-    play(next(iter(explanations.values())), clip, films, looks)
+            in_planes = drawn_in_planes(overlay, clip.colour)
+            begins = clip.start or 0.0
+            films.append(Film(names.overlay, overlay.size, overlay.draw, begins, draw_in_planes=in_planes))
+    stages = play(next(iter(explanations.values())), clip, films, looks)
+    with stages.busy("figures_s"):
+        for folder, explanation in explanations.items():
+            curve_figure(explanation).savefig(Outputs.within(folder, image=clip.is_image).curve_png)
+    return stages
 
 
 def _picture(overlay: Overlay, path: Path) -> Look:

@@ -145,7 +145,10 @@ class Explanation(Result):
     def _placement(self) -> tuple[np.ndarray, np.ndarray]:
         left, top, right, bottom = self.region
         (height, width), (_, h, w) = self.size, self.maps.shape
-        return _placement(height, top, bottom, h), _placement(width, left, right, w)
+        return (
+            interpolation(np.arange(height) + 0.5, top, bottom, h),
+            interpolation(np.arange(width) + 0.5, left, right, w),
+        )
 
     def summary(self) -> dict[str, Any]:
         """Return everything except the arrays, ready for JSON."""
@@ -207,10 +210,15 @@ class Explanation(Result):
         }
 
 
-def _placement(pixels: int, start: float, end: float, cells: int) -> np.ndarray:
-    """Return (pixels, cells): the share of each cell of a map in each pixel, the map stretched over [start, end)."""
-    centres = np.arange(pixels) + 0.5
-    at = np.clip((centres - start) / (end - start) * cells - 0.5, 0, cells - 1)
-    shares = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(cells)[None, :]))
-    shares[(centres < start) | (centres >= end)] = 0
+def interpolation(at: np.ndarray, start: float, end: float, cells: int) -> np.ndarray:
+    """Return the share of each cell of a map in each position, (N, cells) float32; 0 for positions outside the map.
+
+    Args:
+        at: (N,) positions in pixels; the centre of the first pixel is 0.5.
+        start, end: pixels over which the map is stretched.
+        cells: of the map along this axis.
+    """
+    places = np.clip((at - start) / (end - start) * cells - 0.5, 0, cells - 1)
+    shares = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(cells)[None, :]))
+    shares[(at < start) | (at >= end)] = 0
     return shares.astype(np.float32)
