@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vidcam.cam.fusion import Fusion
     from vidcam.models.registry import Model
     from vidcam.temporal.factor import Factor
+    from vidcam.temporal.motion import Evidence
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Pixels = Annotated[int, Field(ge=1, le=8192)]
@@ -63,6 +64,9 @@ class Recipe(Validated):
         method: a key of `vidcam.cam.methods.METHODS`; several, with commas, give one explanation each. "auto" is
             "gradcam++", or "gradcam++t" for a network that scores frames.
         fusion: fusion of the maps of several layers, "mean" or "max", see `vidcam.cam.fusion.fuse`.
+        evidence: "whole"; "motion" for the evidence that a window loses when its frames are replaced by its middle frame,
+            "appearance" for the rest, see `vidcam.temporal.motion`; several, with commas, give one explanation each. The
+            network runs twice for motion and appearance. Not with `dense` or several layers, and not for `localize`.
         factor: number that a window's map is multiplied by, relative to the other windows of the clip, see
             `vidcam.temporal.factor`; for "gradcam++softmax" always the probability.
         context: reflect half a window of frames before the clip's first frame and after its last, so that frames at its
@@ -94,6 +98,7 @@ class Recipe(Validated):
     )
     method: str = Field(default="auto", description="auto, or names from `vidcam methods`, with commas.")
     fusion: str = Field(default="mean", description="Of several layers: mean, or max as in LayerCAM.")
+    evidence: str = Field(default="whole", description="whole, motion or appearance; several with commas.")
     factor: str = Field(
         default="probability", description="Of each window's map in the clip: probability, exp (the paper's) or none."
     )
@@ -135,6 +140,20 @@ class Recipe(Validated):
 
         return one_of(factor, FACTORS, "factor")
 
+    @field_validator("evidence")
+    @classmethod
+    def _evidence_exists(cls, evidence: str) -> str:
+        from vidcam.temporal.motion import EVIDENCES
+
+        for name in evidence.split(","):
+            one_of(name.strip(), EVIDENCES, "evidence")
+        return evidence
+
+    @property
+    def evidences(self) -> tuple[Evidence, ...]:
+        """The kinds of evidence, each once."""
+        return tuple(dict.fromkeys(name.strip() for name in self.evidence.split(",")))  # type: ignore[misc]
+
     def changed(self, **settings: Any) -> Self:
         """Return a copy with the given settings changed.
 
@@ -144,8 +163,8 @@ class Recipe(Validated):
         return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **settings})
 
 
-class Settings(TypedDict, total=False):
-    """The keywords of `vidcam.explain` and `vidcam.localize`: the fields of `Recipe`, for type checkers."""
+class LocalizeSettings(TypedDict, total=False):
+    """The keywords of `vidcam.localize`: the fields of `Recipe` but evidence, for type checkers."""
 
     layer: str
     method: str
@@ -158,6 +177,12 @@ class Settings(TypedDict, total=False):
     dtype: Dtype
     dense: bool
     device: str | None
+
+
+class Settings(LocalizeSettings, total=False):
+    """The keywords of `vidcam.explain`: the fields of `Recipe`, for type checkers."""
+
+    evidence: str
 
 
 class PreprocessConfig(BaseModel):

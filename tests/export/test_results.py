@@ -177,8 +177,8 @@ def test_what_is_refused_before_the_network_runs(tmp_path: Path) -> None:
         (tmp_path / placed).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / placed).write_text("old")
     refuse_explanations(tmp_path)
-    refuse_explanations(tmp_path, names=(["gradcam++"], ["layer3"]))
-    refuse_explanations(tmp_path, names=(["gradcam", "layercam"], ["layer1", "layer2"]))
+    refuse_explanations(tmp_path, names=(["gradcam++"], ["whole"], ["layer3"]))
+    refuse_explanations(tmp_path, names=(["gradcam", "layercam"], ["whole"], ["layer1", "layer2"]))
     methods, layers = ["gradcam++", "gradcam"], ["layer2", "layer3"]
     for kwargs, named in (
         ({"names": (methods, [])}, "gradcam\\+\\+/overlay.mp4"),
@@ -232,7 +232,7 @@ def test_frames_that_can_be_read_once_only(tmp_path: Path) -> None:
 
 def test_explanations_that_do_not_go_together(clip: Path, tmp_path: Path) -> None:
     found = _found(clip)
-    with pytest.raises(SettingsError, match="have the same class, method and layer"):
+    with pytest.raises(SettingsError, match="have the same class, method, evidence and layer"):
         write_explanations([found, replace(found, layer="other")], tmp_path / "out")
     with pytest.raises(SettingsError, match="are of different clips"):
         write_explanations([found, replace(found, clip="other", method="gradcam")], tmp_path / "out")

@@ -35,7 +35,7 @@ def explain(
     if not overwrite:
         for place in places:
             classes = top_count(config.target) or 1
-            refuse_explanations(place, classes=classes, names=(explainer.methods, explainer.layers))
+            refuse_explanations(place, classes=classes, names=(explainer.methods, config.evidences, explainer.layers))
     for clip, place in zip(clips, places):
         with progress_bar(_name(clip)) as progress:
             explanations = explainer.explain(clip, config.target, progress=progress)
@@ -45,9 +45,9 @@ def explain(
 @commands.command()
 @with_config(method="gradcam++,gradcam")
 def compare(clip: OneClip, config: ExplainConfig, out: OneOut = None, overwrite: Overwrite = False) -> None:
-    """Show methods, classes, layers or models side by side: a film, a grid of frames, and curves as SVG and PDF.
+    """Show methods, classes, layers, models or motion and appearance side by side: a film, a grid of frames, and curves as SVG and PDF.
 
-    Several models, layers or targets are given with commas.
+    Several models, layers, targets or kinds of evidence are given with commas.
     """
     from vidcam.explainer import Explainer
     from vidcam.export.compare import ComparisonOutputs
@@ -89,6 +89,8 @@ def tubes_(
     from vidcam.export.tubes import TubeOutputs, save_tubes
     from vidcam.temporal.tubes import TubeParams, tubes_of
 
+    if len(config.evidences) > 1:
+        raise SettingsError(f"{config.evidence} are several kinds of evidence, and tubes are of one; give one of them")
     params = TubeParams(threshold)
     (place,) = _places_of([clip], out)
     if not overwrite:
@@ -110,7 +112,7 @@ def tubes_(
 
 
 @commands.command()
-@with_config(without=("model", "labels", "target", "layer"), dtype="float32")
+@with_config(without=("model", "labels", "target", "layer", "evidence"), dtype="float32")
 def caption(
     clip: OneClip,
     config: ExplainConfig,
@@ -144,7 +146,7 @@ def caption(
 
 
 @commands.command()
-@with_config(without=("target",))
+@with_config(without=("target", "evidence"))
 def localize(
     clips: Clips,
     config: ExplainConfig,
@@ -269,7 +271,7 @@ def _write(explanations: Sequence[Explanation], directory: Path, overwrite: bool
             print_json_file(outputs.summary)
             continue
         target = explanation.target
-        stdout.print(f"{plain(explanation.clip)}: [bold]{plain(target.label)}[/] {plain(target.written())}")
+        stdout.print(f"{plain(explanation.clip)}: [bold]{plain(explanation.title)}[/] {plain(target.written())}")
         stdout.print(f"  overlay  {plain(outputs.overlay)}")
         stdout.print(f"  curve    {plain(outputs.curve_png)}")
         stdout.print(f"  summary  {plain(outputs.summary)}")

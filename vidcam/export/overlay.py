@@ -45,7 +45,7 @@ class Overlay:
     Args:
         explanation: of the clip.
         sample_aspect_ratio: width of a pixel over its height.
-        title: text in the strip; the target's label by default.
+        title: text in the strip; the explanation's title by default.
         peak: raw heat at which the colours end; the explanation's own by default.
 
     Attributes:
@@ -67,7 +67,7 @@ class Overlay:
         enlarge = max(1, min(enlarge, int(_ENLARGED / max(shown, height))))
         self._picture = film_size(height * enlarge, shown * enlarge)
         self._beside = max(0, _NARROWEST - self._picture[1])
-        self._strip = _Strip(explanation, self._picture[1] + self._beside, title or explanation.target.label)
+        self._strip = _Strip(explanation, self._picture[1] + self._beside, title or explanation.title)
         self.size = self._picture[0] + self._strip.height, self._picture[1] + self._beside
         left, top, right, bottom = explanation.region
         self._whole = (left, top, right, bottom) == (0, 0, width, height)
@@ -146,7 +146,7 @@ class _Strip:
     def _draw_curve(self, strip: np.ndarray) -> None:
         explanation = self._explanation
         base = self.height - self._margin
-        evidence = explanation.evidence / (explanation.evidence.max(initial=0.0) or 1.0)
+        evidence = explanation.evidence / (explanation.highest or 1.0)
         xs = self._x(explanation.times)
         outline = np.stack([xs, base - evidence * (self._plot - self._margin)], 1)
         area = np.concatenate([[[xs[0], base]], outline, [[xs[-1], base]]]).round().astype(np.int32)
