@@ -19,7 +19,9 @@ from vidcam.playground.training.loop import Progress, fit
 from vidcam.playground.training.recipes import store
 
 LAYER = "relu3"
-_STEPS, _BATCH, _RATE = 240, 32, 4e-3
+REACH = 8
+"""Pixels from the middle of a cell of the target layer to the edge of its receptive field of 17 pixels."""
+STEPS, _BATCH, _RATE = 240, 32, 4e-3
 _TRAINED_ON = 240_000  # + seed: of the rendered clips
 
 
@@ -87,7 +89,7 @@ def flawed_model(
             with_batch_norm(network).train(),
             lambda first, count: FlawedWindows(flaw, seed, first, count),
             classification_loss,
-            steps=_STEPS,
+            steps=STEPS,
             rate=_RATE,
             checkpoint=checkpoint,
             batch=_BATCH,
