@@ -11,7 +11,7 @@ from vidcam.errors import SettingsError
 from vidcam.explainer import Explainer
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import spec_named
-from vidcam.recipe import ExplainConfig, OwnModelConfig, Recipe, Settings, read_config
+from vidcam.recipe import ExplainConfig, LocalizeSettings, OwnModelConfig, Recipe, Settings, read_config
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
@@ -87,6 +87,7 @@ def test_keywords_a_file_and_a_recipe_agree(tmp_path: Path) -> None:
     settings: dict[str, Any] = {
         "layer": "layer2,layer3", "method": "gradcam,layercam", "fusion": "max", "stride": 3, "sampling_rate": 2,
         "frame_rate": 12.5, "factor": "exp", "context": False, "dtype": "float32", "dense": False, "device": "cpu",
+        "evidence": "whole",
     }  # fmt: skip
     assert set(settings) == set(Recipe.model_fields)
     recipe = Recipe(**settings)
@@ -99,6 +100,7 @@ def test_keywords_a_file_and_a_recipe_agree(tmp_path: Path) -> None:
 
 def test_the_keywords_are_the_fields_of_a_recipe() -> None:
     assert set(Settings.__annotations__) == set(Recipe.model_fields)
+    assert set(LocalizeSettings.__annotations__) == set(Recipe.model_fields) - {"evidence"}
     assert not Settings.__required_keys__
 
 
