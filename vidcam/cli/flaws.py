@@ -45,21 +45,21 @@ def evaluate_flaws(
     for name in methods:
         method_named(name)
     found = []
-    for flaw in FLAWS:
+    for name in FLAWS:
         for of in range(1, trained + 1):
-            with progress_bar(f"training {flaw} {of}") as progress:
-                model = flawed_model(flaw, of, networks, progress=lambda step, *_: progress(step, STEPS))
-            with progress_bar(f"measuring {flaw} {of}") as progress:
-                found.append(flaw_figures(flaw, model, seed, count, methods, progress))
+            with progress_bar(f"training {name} {of}") as progress:
+                model = flawed_model(name, of, networks, progress=lambda step, *_: progress(step, STEPS))
+            with progress_bar(f"measuring {name} {of}") as progress:
+                found.append(flaw_figures(name, model, seed, count, methods, progress))
     if as_json:
         print_json([figures.json() for figures in found])
         return
     stdout.print(_table(found, PASSES))
     for one in found:
-        flaw_ = FLAWS[one.flaw]
+        flaw, true = FLAWS[one.flaw], FLAWS[one.flaw].motion_share
         stdout.print(
-            f"{one.network}: {flaw_.summary}; class by the cause in {one.accuracy.mean:.3f} of the clips; "
-            f"motion share {_written(one.motion_share, ' ')}, by construction {flaw_.motion_share:.3f}"
+            f"{one.network}: {flaw.summary}; class by the cause in {one.accuracy.mean:.3f} of the clips; motion share "
+            f"{_written(one.motion_share, ' ')}, by construction {'that of the frozen frame' if true is None else f'{true:.3f}'}"
         )
     stdout.print(
         f"{counted(count, 'clip')} of seed {seed} for each network; 95 % bootstrap intervals; bold: {PASSES} or more of the "

@@ -49,7 +49,8 @@ class Flaw:
         summary: a line for people.
         classes: number of classes.
         cause: names of the elements that alone decide on the class.
-        bits_of_motion: bits of the class that movement alone shows.
+        bits_of_motion: bits of the class that movement alone shows; None where the frozen frame decides.
+        frames_apart: True if the network's convolutions see each frame by itself.
         grid: steps, rows and columns that the network's head tells apart; 1 where it pools over all.
         draw: draws the elements of a training clip, or of a test clip, and returns the class.
     """
@@ -57,14 +58,15 @@ class Flaw:
     summary: str
     classes: int
     cause: tuple[str, ...]
-    bits_of_motion: float
+    bits_of_motion: float | None
+    frames_apart: bool
     grid: tuple[int, int, int]
     draw: Callable[[_Canvas, np.random.Generator, bool], int]
 
     @property
-    def motion_share(self) -> float:
-        """The share of the class's bits that movement alone shows, in [0, 1]."""
-        return self.bits_of_motion / log2(self.classes)
+    def motion_share(self) -> float | None:
+        """The share of the class's bits that movement alone shows, in [0, 1]; None where the frozen frame decides."""
+        return None if self.bits_of_motion is None else self.bits_of_motion / log2(self.classes)
 
 
 def render(name: str, seed: int, index: int, *, training: bool = False) -> FlawedClip:
@@ -218,13 +220,13 @@ def _one_corner(canvas: _Canvas, rng: np.random.Generator, training: bool) -> in
 _POOLED = (1, 1, 1)
 
 FLAWS: dict[str, Flaw] = {
-    "colour": Flaw("sees the square's colour, not the movement", 4, ("square",), 0, _POOLED, _colour),
-    "direction": Flaw("sees the disc's direction, no colour", 4, ("disc",), 2, _POOLED, _direction),
+    "colour": Flaw("sees the square's colour, not the movement", 4, ("square",), 0, False, _POOLED, _colour),
+    "direction": Flaw("sees the disc's direction, no colour", 4, ("disc",), 2, False, _POOLED, _direction),
     "hue-direction": Flaw(
-        "sees the square's hue and the disc's direction", 8, ("square", "disc"), 2, _POOLED, _hue_and_direction
+        "sees the square's hue and the disc's direction", 8, ("square", "disc"), 2, False, _POOLED, _hue_and_direction
     ),
-    "background": Flaw("leans on the floor, not on the disc", 4, ("floor",), 0, _POOLED, _background),
-    "one-frame": Flaw("looks at one frame of eight", 4, ("square",), 0, (FRAMES, 1, 1), _one_frame),
-    "one-corner": Flaw("looks at the upper left quarter", 4, ("square",), 0, (1, 2, 2), _one_corner),
+    "background": Flaw("leans on the floor, not on the disc", 4, ("floor",), 0, False, _POOLED, _background),
+    "one-frame": Flaw("looks at one frame of eight", 4, ("square",), None, True, (FRAMES, 1, 1), _one_frame),
+    "one-corner": Flaw("looks at the upper left quarter", 4, ("square",), 0, False, (1, 2, 2), _one_corner),
 }
 """The flaws by name."""

@@ -33,15 +33,17 @@ class FlawedNetwork(nn.Sequential):
     Args:
         classes: of the output.
         grid: steps, rows and columns that the head tells apart.
+        frames_apart: True for convolutions over space alone.
     """
 
-    def __init__(self, classes: int, grid: tuple[int, int, int]) -> None:
+    def __init__(self, classes: int, grid: tuple[int, int, int], frames_apart: bool) -> None:
         super().__init__()
-        self.conv1 = nn.Conv3d(3, 16, (3, 5, 5), (1, 2, 2), (1, 2, 2))
+        steps, before = (1, 0) if frames_apart else (3, 1)
+        self.conv1 = nn.Conv3d(3, 16, (steps, 5, 5), (1, 2, 2), (before, 2, 2))
         self.relu1 = nn.ReLU()
-        self.conv2 = nn.Conv3d(16, 24, 3, (1, 2, 2), 1)
+        self.conv2 = nn.Conv3d(16, 24, (steps, 3, 3), (1, 2, 2), (before, 1, 1))
         self.relu2 = nn.ReLU()
-        self.conv3 = nn.Conv3d(24, 32, 3, 1, 1)
+        self.conv3 = nn.Conv3d(24, 32, (steps, 3, 3), 1, (before, 1, 1))
         self.relu3 = nn.ReLU()
         self.pool = nn.AdaptiveAvgPool3d(grid)
         self.flatten = nn.Flatten()
@@ -82,8 +84,9 @@ def flawed_model(
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(seed)
-        network = FlawedNetwork(kind.classes, kind.grid)
-        start_from_motion(network.conv1)
+        network = FlawedNetwork(kind.classes, kind.grid, kind.frames_apart)
+        if not kind.frames_apart:
+            start_from_motion(network.conv1)
         checkpoint = path.with_suffix(".training")
         fit(
             with_batch_norm(network).train(),
@@ -97,7 +100,7 @@ def flawed_model(
         )
         store(network, path)
         checkpoint.unlink()
-    network = FlawedNetwork(kind.classes, kind.grid)
+    network = FlawedNetwork(kind.classes, kind.grid, kind.frames_apart)
     load_into(network, read_state(path), str(path))
     return own_model(
         network,
