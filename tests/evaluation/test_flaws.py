@@ -78,4 +78,6 @@ def test_clips_with_two_causes_have_their_kinds_of_evidence() -> None:
     preprocess = Preprocess((SIDE, SIDE), (SIDE, SIDE), (0.0,) * 3, (1.0,) * 3, scale=1.0)
     model = own_model(network, preprocess=preprocess, frames=FRAMES, layer="0.relu")
     found = flaw_figures("hue-direction", model, 7, 3, ["gradcam"])
-    assert set(found.on_element) == {"motion", "appearance"} and set(found.on_element["motion"]) == {"gradcam"}
+    assert set(found.on_element) == {"whole on disc", "motion on disc", "appearance on square"}
+    appearance = found.on_element["appearance on square"]["gradcam"]
+    assert appearance is not None and appearance.count == 3

@@ -72,7 +72,7 @@ def _table(found: Sequence[FlawFigures], passes: float) -> Table:
     from rich.table import Table
 
     columns = {one.network: one.on_cause for one in found}
-    columns |= {f"{one.network}\n{kind}": of for one in found for kind, of in one.on_element.items()}
+    columns |= {f"{one.network}\n{what}": of for one in found for what, of in one.on_element.items()}
     table = Table("heat on the cause", *columns, box=None)
     for name in found[0].on_cause:
         row = [of_network.get(name) for of_network in columns.values()]

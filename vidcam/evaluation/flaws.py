@@ -28,8 +28,8 @@ from vidcam.temporal.motion import Evidence
 PASSES = 0.8
 """Least share of the heat on the cause with which a method shows a flaw."""
 
-_SPLIT: dict[Evidence, tuple[str, ...]] = {"motion": ("disc",), "appearance": ("square",)}
-"""The element that shows each kind of evidence in clips with two causes."""
+_SPLIT: tuple[tuple[Evidence, str], ...] = (("whole", "disc"), ("motion", "disc"), ("appearance", "square"))
+"""Kinds of evidence, and elements that they are measured on in clips with two causes."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class FlawFigures:
         accuracy: share of clips whose class is the one that the cause shows: the network has its flaw.
         motion_share: over the clips; None where it is undefined in all of them.
         on_cause: method or baseline → share of the heat on the cause; None for a method that cannot explain the network.
-        on_element: kind of evidence → method → share of its heat on the element that shows it; for two causes.
+        on_element: "motion on disc" and so on → method → share of this evidence's heat on the element; for two causes.
     """
 
     flaw: str
@@ -50,7 +50,7 @@ class FlawFigures:
     accuracy: Estimate
     motion_share: Estimate | None
     on_cause: dict[str, Estimate | None]
-    on_element: dict[Evidence, dict[str, Estimate | None]]
+    on_element: dict[str, dict[str, Estimate | None]]
 
     def json(self) -> dict[str, Any]:
         """Return the figures ready for JSON, each with its interval and its number of clips."""
@@ -63,7 +63,7 @@ class FlawFigures:
             "true_motion_share": FLAWS[self.flaw].motion_share,
             "on_cause": {name: _plain(value) for name, value in self.on_cause.items()},
             "on_element": {
-                kind: {name: _plain(value) for name, value in of.items()} for kind, of in self.on_element.items()
+                what: {name: _plain(value) for name, value in of.items()} for what, of in self.on_element.items()
             },
         }
 
@@ -90,25 +90,24 @@ def flaw_figures(
         progress: called with the number of methods done and the number of all.
     """
     clips = [render(flaw, seed, index) for index in range(count)]
-    split = len(FLAWS[flaw].cause) > 1
-    found: dict[Evidence, dict[str, Estimate | None]] = {
-        "whole": {},
-        **({kind: {} for kind in _SPLIT} if split else {}),
-    }
+    cause = FLAWS[flaw].cause
+    on_cause: dict[str, Estimate | None] = {}
+    on_element: dict[str, dict[str, Estimate | None]] = {}
     for done, method in enumerate(methods):
         progress(done, len(methods))
-        for kind, figures in found.items():
-            element = _SPLIT.get(kind, FLAWS[flaw].cause)
-            figures[method] = _on_elements(model, clips, element, method, kind)
+        on_cause[method] = _on_elements(model, clips, cause, method, "whole")
+        for evidence, element in _SPLIT if len(cause) > 1 else ():
+            of_methods = on_element.setdefault(f"{evidence} on {element}", {})
+            of_methods[method] = _on_elements(model, clips, (element,), method, evidence)
     progress(len(methods), len(methods))
-    whole = found.pop("whole")
     for name, baseline in BASELINES.items():
-        whole[name] = estimate(
-            heat_on(baseline(clip.frames, index), clip.mask(FLAWS[flaw].cause), REACH)
-            for index, clip in enumerate(clips)
+        on_cause[name] = estimate(
+            heat_on(baseline(clip.frames, index), clip.mask(cause), REACH) for index, clip in enumerate(clips)
         )
     right, shares = _predictions(model, clips)
-    return FlawFigures(flaw, model.spec.name, estimate(right), estimate(shares) if len(shares) else None, whole, found)
+    return FlawFigures(
+        flaw, model.spec.name, estimate(right), estimate(shares) if len(shares) else None, on_cause, on_element
+    )
 
 
 def heat_on(heat: np.ndarray, mask: np.ndarray, reach: int) -> float:

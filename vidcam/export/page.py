@@ -221,6 +221,7 @@ class Page:
             facts={k: f"{v:.5g}" if isinstance(v, float) else v for k, v in self._facts.items() if v is not None},
             top=self._top,
             warnings=self._first.warnings,
+            split=isinstance(self._first, Explanation) and self._first.motion is not None,
             views=views,
             colormaps=COLORMAPS,
             # In a script element only "</" and "<!--" end or change it: no "<" is left in the data.
