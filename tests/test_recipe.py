@@ -98,6 +98,15 @@ def test_keywords_a_file_and_a_recipe_agree(tmp_path: Path) -> None:
     assert Explainer(recipe=recipe).recipe == recipe == Recipe().changed(**settings)
 
 
+def test_kinds_of_evidence(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("evidence: motion, appearance,motion")
+    for recipe in (read_config(tmp_path / "a.yaml"), Recipe(evidence="motion, appearance,motion")):
+        assert recipe.evidences == ("motion", "appearance")
+    assert Recipe().evidences == ("whole",)
+    with pytest.raises(SettingsError, match="there is no evidence 'sound'; choose one of whole, motion, appearance"):
+        read_config(None, {"evidence": "motion,sound"})
+
+
 def test_the_keywords_are_the_fields_of_a_recipe() -> None:
     assert set(Settings.__annotations__) == set(Recipe.model_fields)
     assert set(LocalizeSettings.__annotations__) == set(Recipe.model_fields) - {"evidence"}
