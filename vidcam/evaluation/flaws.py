@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from scipy import ndimage
 
 from vidcam.cam.methods import METHODS
@@ -139,9 +140,10 @@ def _on_elements(
     explainer = Explainer(model, Recipe(method=method, evidence=evidence, dtype="float32"))
     shares = []
     try:
-        for clip in clips:
-            heat = explainer.maps(pixels(clip.frames)[None], clip.label)[method][0]
-            shares.append(heat_on(heat, clip.mask(names), REACH))
+        for label in sorted({clip.label for clip in clips}):
+            of_class = [clip for clip in clips if clip.label == label]
+            heats = explainer.maps(torch.stack([pixels(clip.frames) for clip in of_class]), label)[method]
+            shares += [heat_on(heat, clip.mask(names), REACH) for heat, clip in zip(heats, of_class)]
     except LayerError:
         return None
     return estimate(shares)
