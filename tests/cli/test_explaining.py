@@ -61,6 +61,7 @@ def test_motion_and_appearance_have_folders_of_their_own(vidcam: Vidcam, tmp_pat
         assert load_explanation(out / kind).kind == kind
         assert (out / kind / "curve.csv").read_text().startswith("frame,time_s,score,evidence,motion_share")
     page = (out / "report.html").read_text()
+    assert "Motion is the heat that a window loses" in page
     assert page.count('name="view"') == 2 and "motion, motion share" in page and "appearance, motion share" in page
     again = vidcam("explain", demo_clip(), "--out", out, *kinds)
     assert again.returncode == 2 and "already holds appearance/curve.csv" in again.stderr
