@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from numbers import Integral
 from pathlib import Path
@@ -26,6 +26,7 @@ from vidcam.cam.targets import Contrast, InTime, Target, class_index, target_of,
 from vidcam.engine.agreement import Agreement
 from vidcam.engine.attribution import Attributed, Attributor, Choose, Key, Maps, WindowMap, step_probabilities
 from vidcam.engine.check import check
+from vidcam.engine.freezing import attributed_twice, share_of_motion
 from vidcam.engine.loader import Batch, Progress, WindowLoader, normalised, windowing_of
 from vidcam.engine.memory import give_back_freed_memory
 from vidcam.engine.precision import optimized, shortest_dtype
@@ -35,11 +36,12 @@ from vidcam.models.device import device_named
 from vidcam.models.inference import steps_of
 from vidcam.models.own import own_model
 from vidcam.models.registry import Model, load_model, softmax
-from vidcam.recipe import Recipe, Settings
+from vidcam.recipe import LocalizeSettings, Recipe, Settings
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.results.localization import CURVES, CurveName, Localization
 from vidcam.temporal.curves import Reduction, clip_probabilities, evidence_curve
 from vidcam.temporal.factor import Factor, window_factors
+from vidcam.temporal.motion import Evidence
 from vidcam.temporal.segments import INSTANTS, SegmentParams
 from vidcam.temporal.stitch import stitch
 from vidcam.untrusted.text import shortened
@@ -76,7 +78,7 @@ def explain(
         **settings: layer, method, stride and the other fields of `vidcam.Recipe`.
 
     Returns:
-        The explanation. If there are several targets, methods or layers, the first one that `Explainer.explain` returns.
+        The explanation. If there are several targets, methods, kinds of evidence or layers, the first one that `Explainer.explain` returns.
 
     Raises:
         VidcamError: the clip, model, target or a setting cannot be used.
@@ -101,7 +103,7 @@ def localize(
     evidence: Reduction = "mean",
     params: SegmentParams | None = None,
     progress: Progress = lambda done, announced: None,
-    **settings: Unpack[Settings],
+    **settings: Unpack[LocalizeSettings],
 ) -> Localization:
     """Find the segments in time of the classes of a clip, in one reading of it.
 
@@ -112,7 +114,7 @@ def localize(
             combined, or the score of a network that scores frames.
         evidence: reduction of a heatmap to one number of the curve: its mean, its max, or the mean of its top tenth.
         params: of the segments; by default `SegmentParams()`, or `INSTANTS` for a network that scores frames.
-        **settings: the fields of `vidcam.Recipe`; the stride is a quarter of a window by default.
+        **settings: the fields of `vidcam.Recipe` but its evidence; the stride is a quarter of a window by default.
 
     Returns:
         The localization. If there are several methods, the one by the first.
@@ -175,6 +177,15 @@ class Explainer:
             )
         if recipe.dense:
             self._check_dense()
+        if self._split and len(self.layers) > 1:
+            raise LayerError(
+                f"evidence {recipe.evidence} is of one layer, and {', '.join(self.layers)} are given; give one with --layer"
+            )
+
+    @property
+    def _split(self) -> bool:
+        """True if motion or appearance is explained, for which windows are run frozen, too."""
+        return self.recipe.evidences != ("whole",)
 
     def explain(
         self,
@@ -191,8 +202,8 @@ class Explainer:
             progress: called with the frames done and the frames that the header announces.
 
         Returns:
-            One explanation for each target, top classes best first, and each method; if there are several layers, the
-            fused one, followed by one for each layer.
+            One explanation for each target, top classes best first, each method and each kind of evidence; if there are
+            several layers, the fused one, followed by one for each layer.
 
         Raises:
             VidcamError: the clip or a target cannot be used.
@@ -243,7 +254,9 @@ class Explainer:
         for key in keys:
             for method in self.methods:
                 parts = [run.explanation((method, layer), key, starts, overall, maps) for layer in self.layers]
-                if len(parts) > 1:
+                if self._split:
+                    parts = run.split(parts[0], key, starts, maps, self.recipe.evidences)
+                elif len(parts) > 1:
                     heat = fuse([part.maps for part in parts], self.recipe.fusion)  # type: ignore[arg-type]
                     evidence = evidence_curve(heat)
                     notes = tuple(dict.fromkeys(note for part in parts for note in part.warnings))
@@ -271,13 +284,18 @@ class Explainer:
 
         Raises:
             LayerError: the recipe has several layers.
+            SettingsError: the recipe's evidence is not the whole.
             TargetError: no class is given, or one is not the model's.
             VidcamError: the clip or a setting cannot be used.
         """
+        if self._split:
+            raise SettingsError(
+                f"evidence {self.recipe.evidence} is for explaining; segments are cut from the whole evidence: leave it out"
+            )
         if curve is None:
             curve = "score" if self.model.spec.scores_frames else "combined"
         one_of(curve, CURVES, "curve")
-        one_of(evidence, get_args(Reduction), "evidence")
+        one_of(evidence, get_args(Reduction), "reduction of the evidence")
         model = self.model
         if self.recipe.check:
             raise SettingsError("check tests explanations and no localization; leave it out")
@@ -364,12 +382,24 @@ class Explainer:
 
         Returns:
             Method → (N, t, h, w) float32 raw maps; the maps of several layers are fused, window by window.
+
+        Raises:
+            SettingsError: the recipe has several kinds of evidence.
+            VidcamError: the target or a layer cannot be explained.
         """
         batch = Batch(list(range(len(windows))), normalised(self.model, windows))
-        found = Attributor(self.model, self.layers, self.methods).maps(batch, lambda p: [[target]] * len(p))
+        if len(self.recipe.evidences) > 1:
+            raise SettingsError(f"{self.recipe.evidence} are several kinds of evidence; give one for maps of windows")
+        (evidence,) = self.recipe.evidences
+        attributor = Attributor(self.model, self.layers, self.methods)
+        run = attributor.maps if not self._split else partial(attributed_twice, attributor)
+        found = run(batch, lambda p: [[target]] * len(p))
         return {
             method: np.stack(
-                [self._fused([of[target].heat[method, layer] for layer in self.layers]) for of in found.maps]
+                [
+                    self._fused([of[target].part((method, layer), evidence) for layer in self.layers])
+                    for of in found.maps
+                ]
             )
             for method in self.methods
         }
@@ -420,6 +450,11 @@ class Explainer:
         return tuple(dict.fromkeys(names))
 
     def _check_dense(self) -> None:
+        if self._split:
+            raise SettingsError(
+                f"dense runs long spans of frames, and evidence {self.recipe.evidence} needs windows that can be frozen; "
+                "leave dense out"
+            )
         if len(self.layers) > 1:
             raise LayerError(
                 f"dense explains one layer, and {', '.join(self.layers)} are given; give one of them with --layer"
@@ -447,6 +482,8 @@ class _Run:
         with loader.stages.busy("prepare_s"):
             self._model = optimized(explainer.model, explainer.layers, recipe.dtype, loader)
         self._attributor = Attributor(self._model, explainer.layers, explainer.methods)
+        split = recipe.evidences != ("whole",)
+        self._attributed = partial(attributed_twice, self._attributor) if split else self._attributor.maps
         self._factor: Factor = recipe.factor  # type: ignore[assignment]  # the recipe has checked it
         self._agreement: Agreement | None = None
         self._in_domain: list[bool] = []  # of each window
@@ -462,7 +499,7 @@ class _Run:
         with closing(self._loader.batches(self._model, only)) as batches:
             for batch in batches:
                 with self._loader.stages.busy("network_s"):
-                    found: Attributed = self._attributor.maps(batch, choose)
+                    found: Attributed = self._attributed(batch, choose)
                 if self._model.spec.inside is not None and only is None:  # else they were looked at before
                     self._in_domain += self._model.spec.inside(batch.given).tolist()
                 if batch.cut is not None and self._agreement is None:
@@ -473,8 +510,13 @@ class _Run:
         """Return a mask, (W,) bool, of the windows inside the clip, which decide on its classes."""
         return self._loader.inside(starts)
 
-    def heat(self, place: tuple[str, str], key: Key, maps: list[Maps]) -> list[np.ndarray]:
-        """Return the maps (t, h, w) of one target by (method, layer), times the window's factor; 0 if it has no map."""
+    def heat(
+        self, place: tuple[str, str], key: Key, maps: list[Maps], evidence: Evidence = "whole"
+    ) -> list[np.ndarray]:
+        """Return the maps (t, h, w) of one target by (method, layer), times the window's factor; 0 if it has no map.
+
+        The evidence is split inside each window without the factor.
+        """
         of_key = [of_window.get(key) for of_window in maps]
         known = [m for m in of_key if m is not None]
         probabilities = [m.probability for m in known]
@@ -486,7 +528,7 @@ class _Run:
             )
         )
         none = np.zeros_like(known[0].heat[place])
-        return [none if m is None else m.heat[place] * next(factors) for m in of_key]
+        return [none if m is None else m.part(place, evidence) * next(factors) for m in of_key]
 
     def _factor_of(self, method: str, probabilities: Sequence[float | None]) -> Factor:
         """Return the factor of a method's maps of a target, given its probability in each window, None if it has none."""
@@ -565,6 +607,38 @@ class _Run:
             fingerprint=self._fingerprint,
             source=source,
         )
+
+    def split(
+        self, whole: Explanation, key: Key, starts: list[int], maps: list[Maps], evidences: Sequence[Evidence]
+    ) -> list[Explanation]:
+        """Return the kinds of evidence of one target as explanations with one scale of colours, that of the whole."""
+        place, label = (whole.method, whole.layer), whole.target.label
+        of_key = [of_window[key] for of_window in maps]
+        share = share_of_motion(
+            self._model,
+            key,
+            of_key,
+            starts,
+            self.inside(starts),
+            self._loader.windowing,
+            lambda values: self.stitched(values, starts),
+        )
+        found = []
+        for evidence in evidences:
+            heat = self.stitched(self.heat(place, key, maps, evidence), starts)
+            empty = [f"none of the heat for {label} is {evidence}"] if whole.maps.any() and not heat.any() else []
+            found.append(
+                replace(
+                    whole,
+                    kind=evidence,
+                    maps=heat,
+                    evidence=evidence_curve(heat),
+                    scale=(whole.peak, whole.highest),
+                    motion=share,
+                    warnings=(*share.notes(label), *empty, *whole.warnings),
+                )
+            )
+        return found
 
     def _target(self, index: int, label: str, score: float) -> ExplainedTarget:
         """Return the target of a class, given its probability in the clip, or its value."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vidcam.cam.fusion import Fusion
     from vidcam.models.registry import Model
     from vidcam.temporal.factor import Factor
+    from vidcam.temporal.motion import Evidence
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Pixels = Annotated[int, Field(ge=1, le=8192)]
@@ -64,6 +65,9 @@ class Recipe(Validated):
         method: a key of `vidcam.cam.methods.METHODS`; several, with commas, give one explanation each. "auto" is
             "gradcam++", or "gradcam++t" for a network that scores frames.
         fusion: fusion of the maps of several layers, "mean" or "max", see `vidcam.cam.fusion.fuse`.
+        evidence: "whole"; "motion" for the evidence that a window loses when its frames are replaced by its middle frame,
+            "appearance" for the rest, see `vidcam.temporal.motion`; several, with commas, give one explanation each. The
+            network runs twice for motion and appearance. Not with `dense` or several layers, and not for `localize`.
         factor: number that a window's map is multiplied by, relative to the other windows of the clip, see
             `vidcam.temporal.factor`; for "gradcam++softmax" always the probability.
         context: reflect half a window of frames before the clip's first frame and after its last, so that frames at its
@@ -77,7 +81,8 @@ class Recipe(Validated):
         dense: run the trunk once over long spans, see `vidcam.engine.spans`: faster the smaller the stride is, but
             approximate; the explanation's warnings say how closely it agrees.
         check: test each map, see `vidcam.engine.check`: hiding its hottest tenth must cost more of the score than hiding
-            as much at random. Runs the network on 23 windows more. Not with `dense`; `localize` does not do it.
+            as much at random. Runs the network on 23 windows more. Not with `dense`, parts of the evidence and
+            `localize`.
         device: "auto" (the GPU where there is one), "cpu", "cuda", "cuda:1" or "mps". By default a network by name
             runs as with "auto", and your own stays where it is.
 
@@ -97,6 +102,7 @@ class Recipe(Validated):
     )
     method: str = Field(default="auto", description="auto, or names from `vidcam methods`, with commas.")
     fusion: str = Field(default="mean", description="Of several layers: mean, or max as in LayerCAM.")
+    evidence: str = Field(default="whole", description="whole, motion or appearance; several with commas.")
     factor: str = Field(
         default="probability", description="Of each window's map in the clip: probability, exp (the paper's) or none."
     )
@@ -139,6 +145,8 @@ class Recipe(Validated):
     def _check_is_window_by_window(cls, check: bool, info: ValidationInfo) -> bool:
         if check and info.data.get("dense"):
             raise ValueError("it tests maps of windows, and dense computes those of spans; leave one of them out")
+        if check and info.data.get("evidence", "whole") != "whole":
+            raise ValueError("it tests the whole evidence, and a part of it is asked for; leave one of them out")
         return check
 
     @field_validator("factor")
@@ -147,6 +155,20 @@ class Recipe(Validated):
         from vidcam.temporal.factor import FACTORS
 
         return one_of(factor, FACTORS, "factor")
+
+    @field_validator("evidence")
+    @classmethod
+    def _evidence_exists(cls, evidence: str) -> str:
+        from vidcam.temporal.motion import EVIDENCES
+
+        for name in evidence.split(","):
+            one_of(name.strip(), EVIDENCES, "evidence")
+        return evidence
+
+    @property
+    def evidences(self) -> tuple[Evidence, ...]:
+        """The kinds of evidence, each once."""
+        return tuple(dict.fromkeys(name.strip() for name in self.evidence.split(",")))  # type: ignore[misc]
 
     def changed(self, **settings: Any) -> Self:
         """Return a copy with the given settings changed.
@@ -157,8 +179,8 @@ class Recipe(Validated):
         return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **settings})
 
 
-class Settings(TypedDict, total=False):
-    """The keywords of `vidcam.explain` and `vidcam.localize`: the fields of `Recipe`, for type checkers."""
+class LocalizeSettings(TypedDict, total=False):
+    """The keywords of `vidcam.localize`: the fields of `Recipe` but evidence and check, for type checkers."""
 
     layer: str
     method: str
@@ -170,8 +192,14 @@ class Settings(TypedDict, total=False):
     frame_rate: float | None
     dtype: Dtype
     dense: bool
-    check: bool
     device: str | None
+
+
+class Settings(LocalizeSettings, total=False):
+    """The keywords of `vidcam.explain`: the fields of `Recipe`, for type checkers."""
+
+    evidence: str
+    check: bool
 
 
 class PreprocessConfig(BaseModel):

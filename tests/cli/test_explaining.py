@@ -52,6 +52,30 @@ def test_several_methods_and_layers_have_folders_of_their_own(vidcam: Vidcam, cl
 
 
 @pytest.mark.slow
+def test_motion_and_appearance_have_folders_of_their_own(vidcam: Vidcam, tmp_path: Path) -> None:
+    out, kinds = tmp_path / "out", ("--evidence", "motion,appearance")
+    result = vidcam("explain", demo_clip(), "--out", out, *kinds)
+    assert result.returncode == 0, result.stderr
+    assert "motion share of" in " ".join(result.stderr.split())
+    for kind in ("motion", "appearance"):
+        assert load_explanation(out / kind).kind == kind
+        assert (out / kind / "curve.csv").read_text().startswith("frame,time_s,score,evidence,motion_share")
+    page = (out / "report.html").read_text()
+    assert "Motion is the heat that a window loses" in page
+    assert page.count('name="view"') == 2 and "motion, motion share" in page and "appearance, motion share" in page
+    again = vidcam("explain", demo_clip(), "--out", out, *kinds)
+    assert again.returncode == 2 and "already holds appearance/curve.csv" in again.stderr
+    (tmp_path / "settings.yaml").write_text("evidence: motion")
+    for command, said in (
+        (("localize", demo_clip(), "--config", tmp_path / "settings.yaml"), "segments are cut from the whole evidence"),
+        (("tubes", demo_clip(), *kinds), "tubes are of one"),
+        (("explain", demo_clip(), "--dense", *kinds), "leave dense out"),
+    ):
+        refused = vidcam(*command, "--out", tmp_path / "other")
+        assert refused.returncode == 2 and said in " ".join(refused.stderr.split())
+
+
+@pytest.mark.slow
 def test_how_it_is_computed_can_be_said_and_is_told(vidcam: Vidcam, tmp_path: Path) -> None:
     arguments = ("explain", demo_clip(), "--overwrite", "--out", tmp_path, "--dtype", "float32", "--json")
     plain, dense = (vidcam(*arguments, *more) for more in ((), ("--dense",)))

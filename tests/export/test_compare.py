@@ -44,6 +44,15 @@ def test_one_unit_has_one_scale_and_titles_tell_panes_apart(clip: Path) -> None:
     assert [p.title for p in panes_of(_explanations(clip)[:2])] == ["a <b> $x$", "waving"]
 
 
+def test_motion_and_appearance_share_the_scale_of_the_whole(clip: Path) -> None:
+    one, other, _ = _explanations(clip)
+    split = [
+        replace(one, kind="motion", scale=(5.0, 7.0)),
+        replace(other, target=one.target, kind="appearance", scale=(5.0, 7.0)),
+    ]
+    assert [(p.title, p.peak, p.highest) for p in panes_of(split)] == [("motion", 5.0, 7.0), ("appearance", 5.0, 7.0)]
+
+
 def test_a_faint_class_looks_faint_beside_a_strong_one(clip: Path) -> None:
     comparison = Comparison(panes_of(_explanations(clip)))
     frame = next(iter(Clip(clip)))

@@ -121,7 +121,7 @@ def test_the_strongest_frames_are_a_tenth_of_the_clip_apart_and_have_a_quarter_o
 
 
 def _view(evidence: np.ndarray) -> View:
-    return View(ExplainedTarget(0, "a", 0.5), "how", evidence, evidence, (), np.ones((len(evidence), 1, 1)))
+    return View(ExplainedTarget(0, "a", 0.5), "how", evidence, evidence, (), np.ones((len(evidence), 1, 1)), 1.0, 1.0)
 
 
 def test_what_a_browser_does_not_play_is_turned_into_what_it_does(tmp_path: Path) -> None:

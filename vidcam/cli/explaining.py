@@ -43,7 +43,7 @@ def explain(
     if not overwrite:
         for place in places:
             classes = top_count(config.target) or 1
-            refuse_explanations(place, classes=classes, names=(explainer.methods, explainer.layers))
+            refuse_explanations(place, classes=classes, names=(explainer.methods, config.evidences, explainer.layers))
     for clip, place in zip(clips, places):
         with progress_bar(_name(clip)) as progress:
             explanations = explainer.explain(kept(clip), config.target, progress=progress)
@@ -55,9 +55,9 @@ def explain(
 @commands.command()
 @with_config(method="gradcam++,gradcam")
 def compare(clip: OneClip, config: ExplainConfig, out: OneOut = None, overwrite: Overwrite = False) -> None:
-    """Show methods, classes, layers or models side by side: a film, a grid of frames, and curves as SVG and PDF.
+    """Show methods, classes, layers, models or motion and appearance side by side: a film, a grid of frames, and curves as SVG and PDF.
 
-    Several models, layers or targets are given with commas.
+    Several models, layers, targets or kinds of evidence are given with commas.
     """
     from vidcam.explainer import Explainer
     from vidcam.export.compare import ComparisonOutputs
@@ -99,6 +99,8 @@ def tubes_(
     from vidcam.export.tubes import TubeOutputs, save_tubes
     from vidcam.temporal.tubes import TubeParams, tubes_of
 
+    if len(config.evidences) > 1:
+        raise SettingsError(f"{config.evidence} are several kinds of evidence, and tubes are of one; give one of them")
     params = TubeParams(threshold)
     (place,) = _places_of([clip], out)
     if not overwrite:
@@ -120,7 +122,7 @@ def tubes_(
 
 
 @commands.command()
-@with_config(without=("model", "labels", "target", "layer", "check"), dtype="float32")
+@with_config(without=("model", "labels", "target", "layer", "evidence", "check"), dtype="float32")
 def caption(
     clip: OneClip,
     config: ExplainConfig,
@@ -154,7 +156,7 @@ def caption(
 
 
 @commands.command()
-@with_config(without=("target", "check"))
+@with_config(without=("target", "evidence", "check"))
 def localize(
     clips: Clips,
     config: ExplainConfig,
@@ -279,7 +281,7 @@ def _write(explanations: Sequence[Explanation], directory: Path, overwrite: bool
             print_json_file(outputs.summary)
             continue
         target = explanation.target
-        stdout.print(f"{plain(explanation.clip)}: [bold]{plain(target.label)}[/] {plain(target.written())}")
+        stdout.print(f"{plain(explanation.clip)}: [bold]{plain(explanation.title)}[/] {plain(target.written())}")
         if explanation.check is not None and explanation.check.passed:
             stdout.print(f"  check    {plain(explanation.check.sentence())}")
         stdout.print(f"  overlay  {plain(outputs.overlay)}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 from pydantic import Field
 
+from vidcam.cli import flaws
 from vidcam.cli.options import Json, with_config, with_fields
 from vidcam.cli.printing import plain, print_json, print_notes, progress_bar, stdout
 from vidcam.errors import SettingsError, counted, one_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 errors_commands = typer.Typer()
 commands = typer.Typer(help="Evaluate explanations.", no_args_is_help=True)
+commands.add_typer(flaws.commands)
 _METHODS = "gradcam++,gradcam,gradcam+,gradcam++signed"
 Records = Annotated[
     Path | None, typer.Option(help="Directory for a record of every clip, the summary and a figure; it can be resumed.")

@@ -56,6 +56,10 @@ class ClipExplainer:
             raise SettingsError(
                 f"{config.method} are several methods, and a corpus is explained by one; give one of them"
             )
+        if len(config.evidences) > 1:
+            raise SettingsError(
+                f"{config.evidence} are several kinds of evidence, and a corpus is explained by one; give one of them"
+            )
         self.model: Model = explainer.model
         if self.model.spec.unrecognised or self.model.spec.probabilities is None:
             raise ModelError(

@@ -12,6 +12,7 @@ from torch import Tensor
 from vidcam.cam.inputs import forward
 from vidcam.engine.attribution import step_probabilities
 from vidcam.engine.loader import normalised
+from vidcam.errors import SettingsError
 from vidcam.evaluation.samples import Sample
 from vidcam.explainer import Explainer
 from vidcam.models.inference import prepared, structure_of
@@ -41,7 +42,13 @@ class Subject:
 
     @classmethod
     def of(cls, explainer: Explainer) -> Subject:
-        """Return the subject of an explainer, in its recipe's dtype; "auto" is the fastest here and is not checked."""
+        """Return the subject of an explainer, in its recipe's dtype; "auto" is the fastest here and is not checked.
+
+        Raises:
+            SettingsError: the recipe has several kinds of evidence.
+        """
+        if len(explainer.recipe.evidences) > 1:
+            raise SettingsError(f"{explainer.recipe.evidence} are several kinds of evidence; evaluate one of them")
         spec = explainer.model.spec
         model = replace(explainer.model, spec=replace(spec, preprocess=spec.preprocess.of_crops()))
         dtype = explainer.recipe.dtype

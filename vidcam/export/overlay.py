@@ -25,7 +25,7 @@ class Overlay:
     Args:
         explanation: of the clip; kept as an attribute.
         sample_aspect_ratio: width of a pixel over its height.
-        title: text in the strip; the target's label by default.
+        title: text in the strip; the explanation's title by default.
         peak: raw heat at which the colours end; the explanation's own by default.
 
     Attributes:
@@ -51,7 +51,7 @@ class Overlay:
         enlarge = max(1, min(enlarge, int(_ENLARGED / max(shown, height))))
         self.picture = film_size(height * enlarge, shown * enlarge)
         self._beside = max(0, _NARROWEST - self.picture[1])
-        self.strip = Strip(explanation, self.picture[1] + self._beside, title or explanation.target.label)
+        self.strip = Strip(explanation, self.picture[1] + self._beside, title or explanation.title)
         self.size = self.picture[0] + self.strip.height, self.picture[1] + self._beside
         left, top, right, bottom = explanation.region
         self._scale = np.array([self.picture[1] / width, self.picture[0] / height] * 2)

@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
@@ -68,6 +67,8 @@ class View:
         evidence: (F,) in the unit of the maps.
         segments: distinct ones, best first.
         maps: (F, h, w) raw heatmaps.
+        peak: raw heat at which the colours end; 0 if there is no heat.
+        highest: raw evidence at which the scale of the curve ends.
         check: the result of the check of the maps in words; "" if none was made, or it is among the warnings.
     """
 
@@ -77,12 +78,9 @@ class View:
     evidence: np.ndarray
     segments: Sequence[Segment]
     maps: np.ndarray
+    peak: float
+    highest: float
     check: str = ""
-
-    @cached_property
-    def peak(self) -> float:
-        """The largest value of the raw maps."""
-        return float(self.maps.max(initial=0.0))
 
     def strongest(self, times: np.ndarray) -> list[int]:
         """Return the frames with the most evidence, in time, a tenth of the clip or more apart.
@@ -227,6 +225,7 @@ class Page:
             facts={k: f"{v:.5g}" if isinstance(v, float) else v for k, v in self._facts.items() if v is not None},
             top=self._top,
             warnings=self._warnings,
+            split=isinstance(self._first, Explanation) and self._first.motion is not None,
             views=views,
             colormaps=COLORMAPS,
             # In a script element only "</" and "<!--" end or change it: no "<" is left in the data.
@@ -280,12 +279,22 @@ def _view_of_explanation(explanation: Explanation) -> View:
     segments = distinct(segments_of(curve, explanation.times, target.label)) if len(curve) > 1 else []
     return View(
         target,
-        f"{explanation.method} at {explanation.layer}",
+        _how(explanation),
         explanation.scores,
         explanation.evidence,
         segments,
         explanation.maps,
+        explanation.peak,
+        explanation.highest,
         explanation.check.sentence() if explanation.check is not None and explanation.check.passed else "",
+    )
+
+
+def _how(explanation: Explanation) -> str:
+    """Return the method and the layer; where the evidence was split, its kind and the motion share first."""
+    by = f"{explanation.method} at {explanation.layer}"
+    return (
+        by if explanation.motion is None else f"{explanation.kind}, motion share {explanation.motion.written()}, {by}"
     )
 
 
@@ -299,17 +308,18 @@ def _views_of_localization(found: Localization) -> list[View]:
             evidence,
             [s for s in segments if s.label == label],
             maps,
+            float(maps.max(initial=0.0)),
+            float(evidence.max(initial=0.0)),
         )
         for label, scores, evidence, maps in zip(found.labels, found.scores, found.evidence, found.maps)
     ]
 
 
 def _packed(view: View, strongest: list[int], first: float) -> dict[str, Any]:
-    peak = float(view.evidence.max(initial=0)) or 1.0
     return {
         "label": view.target.label,
         "scores": [round(float(v), 4) if view.target.is_probability else float(f"{v:.6g}") for v in view.scores],
-        "evidence": [round(float(v) / peak, 4) for v in view.evidence],
+        "evidence": [round(float(v) / (view.highest or 1.0), 4) for v in view.evidence],
         "bounded": view.target.is_probability,
         "unit": view.target.unit,
         "segments": [[round(s.start - first, 4), round(s.end - first, 4), round(s.score, 4)] for s in view.segments],

@@ -58,7 +58,7 @@ def refuse_explanations(
     directory: Path,
     *,
     classes: int = 1,
-    names: tuple[Sequence[str], Sequence[str]] = ((), ()),
+    names: tuple[Sequence[str], Sequence[str], Sequence[str]] = ((), (), ()),
     report: bool = True,
 ) -> None:
     """Check before the network runs that explanations of a clip will replace no file; see `write_explanations`.
@@ -66,15 +66,16 @@ def refuse_explanations(
     Args:
         directory: where they will be written.
         classes: number of classes; if there are several, every folder of a class counts, whatever its label.
-        names: of the methods, and of the layers.
+        names: of the methods, the kinds of evidence, and the layers.
         report: True if the page is written too.
 
     Raises:
         OutputError: one of the files exists, or the directory cannot be one.
     """
-    methods, layers = names
+    methods, kinds, layers = names
     places = [f for f in directory.glob("[0-9]*-*") if f.is_dir()] if classes > 1 else [directory]
     places = [place / _name(m) for place in places for m in methods] if len(methods) > 1 else places
+    places = [place / kind for place in places for kind in kinds] if len(kinds) > 1 else places
     places += [place / _name(layer) for place in places for layer in layers] if len(layers) > 1 else []
     refuse(directory, [*_files(places), *_page_files(directory, report)])
 
@@ -105,7 +106,7 @@ def write_explanations(
     """
     places = [folder for folder, _ in folders(explanations)]
     if len(set(places)) < len(places):
-        raise SettingsError("two of the explanations have the same class, method and layer; give each once")
+        raise SettingsError("two of the explanations have the same class, method, evidence and layer; give each once")
     if not overwrite:
         refuse(directory, [*_files([directory / p for p in places]), *_page_files(directory, report)])
     clip = clip_of(explanations)
@@ -156,15 +157,18 @@ def store(explanation: Explanation, folder: Path, facts: Mapping[str, Any] | Non
 def folders(explanations: Sequence[Explanation]) -> Iterator[tuple[Path, Explanation]]:
     """Yield the relative folder of each explanation of a clip, with the explanation.
 
-    Several targets have a folder each, and in it several methods. The layers of a fusion lie inside its folder.
+    Several targets have a folder each, and in it several methods, and in these several kinds of evidence. The layers of a
+    fusion lie inside its folder.
     """
     labels = list(dict.fromkeys(e.target.label for e in explanations))
     several = len({e.method for e in explanations}) > 1
+    kinds = len({e.kind for e in explanations}) > 1
     fused = any("," in e.layer for e in explanations)
     for explanation in explanations:
         label = explanation.target.label
         folder = Path(f"{labels.index(label) + 1}-{_slug(label)}") if len(labels) > 1 else Path()
         folder = folder / _name(explanation.method) if several else folder
+        folder = folder / explanation.kind if kinds else folder
         yield folder / _name(explanation.layer) if fused and "," not in explanation.layer else folder, explanation
 
 

@@ -113,7 +113,7 @@ class Strip:
     def _draw_curve(self, strip: np.ndarray) -> None:
         explanation = self._explanation
         base = self.height - self._margin
-        evidence = explanation.evidence / (explanation.evidence.max(initial=0.0) or 1.0)
+        evidence = explanation.evidence / (explanation.highest or 1.0)
         xs = self._x(explanation.times)
         outline = np.stack([xs, base - evidence * (self._plot - self._margin)], 1)
         area = np.concatenate([[[xs[0], base]], outline, [[xs[-1], base]]]).round().astype(np.int32)
