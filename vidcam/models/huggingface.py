@@ -148,10 +148,8 @@ class Checkpoint:
         """Return the network with random weights."""
         config = deepcopy(self.config)
         config.num_labels = classes
-        if config.hidden_act in (
-            "gelu_fast",
-            "gelu_new",
-        ):  # the same function in one operation, which has a relevance rule
+        if config.hidden_act in ("gelu_fast", "gelu_new"):
+            # The same function in one operation, which has a rule in `vidcam.cam.relevance`.
             config.hidden_act = "gelu_pytorch_tanh"
         network: nn.Module = _transformers().AutoModelForVideoClassification.from_config(
             config, dtype=torch.float32, trust_remote_code=False
