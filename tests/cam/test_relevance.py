@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,56 +11,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from tests.cam.transformer import HEADS, TOKENS, WIDTH, Block, Head, eager, relevance_by_loops, transformer
 from vidcam.cam.attribute import class_activation_map
 from vidcam.cam.capture import captured
 from vidcam.cam.layout import Layout
 from vidcam.cam.relevance import relevance_rules
 from vidcam.errors import LayerError
 from vidcam.models.torchvision_import import import_torchvision
-
-WIDTH, HEADS, TOKENS = 4, 2, 3
-
-
-def _eager(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    weights = (query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5).softmax(-1)
-    return weights @ value
-
-
-class Block(nn.Module):
-    """A block of a transformer, with attention by one of several kernels."""
-
-    def __init__(
-        self, attention: Callable[..., Tensor] = _eager, activation: nn.Module | None = None, bias: bool = True
-    ) -> None:
-        super().__init__()
-        self.attention = attention
-        self.norm1, self.norm2 = (nn.LayerNorm(WIDTH, bias=bias) for _ in range(2))
-        self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH, bias), nn.Linear(WIDTH, WIDTH, bias)
-        self.up, self.down = nn.Linear(WIDTH, 6, bias), nn.Linear(6, WIDTH, bias)
-        self.activation = activation or nn.GELU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        heads = rearrange(self.qkv(self.norm1(x)), "n l (three h d) -> three n h l d", three=3, h=HEADS)
-        x = x + self.out(rearrange(self.attention(*heads), "n h l d -> n l (h d)"))
-        return x + self.down(self.activation(self.up(self.norm2(x))))
-
-
-class Head(nn.Module):
-    def __init__(self, bias: bool = True) -> None:
-        super().__init__()
-        self.norm, self.fc = nn.LayerNorm(WIDTH, bias=bias), nn.Linear(WIDTH, 2, bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.norm(x)[:, 0])
-
-
-def _network(seed: int = 0, blocks: int = 2, **settings: Any) -> nn.Sequential:
-    torch.manual_seed(seed)
-    network = nn.Sequential(*(Block(**settings) for _ in range(blocks)), Head(settings.get("bias", True))).double()
-    with torch.no_grad():
-        for parameter in network.parameters():  # those of norms are 1 and 0
-            parameter += 0.3 * torch.randn_like(parameter)
-    return network.requires_grad_(False)
 
 
 def _tokens(seed: int = 0, windows: int = 2) -> Tensor:
@@ -76,131 +32,18 @@ def _relevance(network: nn.Module, x: Tensor) -> Tensor:
     return (x * gradient).detach()
 
 
-# The oracle: relevances handed back step by step by slow loops over the equations of arXiv 2402.05602, for one window.
-
-
-def _back_linear(x: list[float], layer: nn.Linear, out: list[float]) -> list[float]:
-    """Equation 8: R_i = Σ_j x_i w_ji R_j / z_j."""
-    found = [0.0] * len(x)
-    for j, relevance in enumerate(out):
-        weights = layer.weight[j].tolist()
-        z = sum(w * v for w, v in zip(weights, x)) + (0.0 if layer.bias is None else layer.bias[j].item())
-        for i, value in enumerate(x):
-            found[i] += value * weights[i] * relevance / z
-    return found
-
-
-def _back_norm(x: list[float], norm: nn.LayerNorm, out: list[float]) -> list[float]:
-    """Proposition 3.4: the division by the deviation and the weight keep relevance; x - mean x is linear, equation 8."""
-    mean = sum(x) / len(x)
-    deviation = math.sqrt(sum((v - mean) ** 2 for v in x) / len(x) + norm.eps)
-    found = [0.0] * len(x)
-    for j, relevance in enumerate(out):
-        weight, bias = norm.weight[j].item(), 0.0 if norm.bias is None else norm.bias[j].item()
-        scaled = weight * (x[j] - mean) / deviation
-        relevance = relevance * scaled / (scaled + bias)
-        for i, value in enumerate(x):
-            found[i] += value * ((i == j) - 1 / len(x)) * relevance / (x[j] - mean)
-    return found
-
-
-def _back_softmax(x: list[float], out: list[float]) -> list[float]:
-    """Proposition 3.1: R_i = x_i (R_i - s_i Σ_j R_j)."""
-    exponentials = [math.exp(v) for v in x]
-    shares = [e / sum(exponentials) for e in exponentials]
-    return [v * (r - s * sum(out)) for v, r, s in zip(x, out, shares)]
-
-
-def _back_product(a: list[list[float]], b: list[list[float]], out: list[list[float]]) -> tuple[Any, Any]:
-    """Proposition 3.3: R_ji = Σ_p A_ji V_ip R_jp / (2 O_jp), and the same for V."""
-    of_a, of_b = [[0.0] * len(row) for row in a], [[0.0] * len(row) for row in b]
-    for j in range(len(a)):
-        for p in range(len(b[0])):
-            o = sum(a[j][i] * b[i][p] for i in range(len(b)))
-            for i in range(len(b)):
-                share = a[j][i] * b[i][p] * out[j][p] / (2 * o)
-                of_a[j][i] += share
-                of_b[i][p] += share
-    return of_a, of_b
-
-
-def _back_sum(a: list[float], b: list[float], out: list[float]) -> tuple[list[float], list[float]]:
-    """Equation 8 for a sum."""
-    return [x * r / (x + y) for x, y, r in zip(a, b, out)], [y * r / (x + y) for x, y, r in zip(a, b, out)]
-
-
-def _rows(rows: list[Any], back: Callable[..., Any], *inputs: list[Any]) -> list[Any]:
-    return [back(*(given[i] for given in inputs), out) for i, out in enumerate(rows)]
-
-
-def _back_block(block: Any, x: Tensor, out: list[list[float]]) -> list[list[float]]:
-    normed = block.norm1(x)
-    query, key, value = rearrange(block.qkv(normed), "l (three h d) -> three h l d", three=3, h=HEADS)
-    scores = query @ key.transpose(1, 2) * (WIDTH // HEADS) ** -0.5
-    mixed = rearrange(scores.softmax(-1) @ value, "h l d -> l (h d)")
-    middle = x + block.out(mixed)
-    up = block.up(block.norm2(middle))
-    down = block.down(block.activation(up))
-
-    parts = _rows(out, _back_sum, middle.tolist(), down.tolist())
-    hidden = [
-        _back_linear(a, block.down, r) for a, (_, r) in zip(block.activation(up).tolist(), parts)
-    ]  # equation 9: the activation keeps relevance
-    of_normed = [_back_linear(v, block.up, r) for v, r in zip(block.norm2(middle).tolist(), hidden)]
-    of_middle = [
-        [a + b for a, b in zip(direct, _back_norm(v, block.norm2, r))]
-        for v, (direct, _), r in zip(middle.tolist(), parts, of_normed)
-    ]
-    parts = _rows(of_middle, _back_sum, x.tolist(), block.out(mixed).tolist())
-    of_mixed = [_back_linear(v, block.out, r) for v, (_, r) in zip(mixed.tolist(), parts)]
-    of_qkv = [[0.0] * (3 * WIDTH) for _ in range(TOKENS)]
-    size = WIDTH // HEADS
-    for head in range(HEADS):
-        columns = slice(head * size, (head + 1) * size)
-        of_weights, of_value = _back_product(
-            scores[head].softmax(-1).tolist(), value[head].tolist(), [row[columns] for row in of_mixed]
-        )
-        of_scores = [_back_softmax(s, r) for s, r in zip(scores[head].tolist(), of_weights)]
-        of_query, of_key = _back_product(query[head].tolist(), key[head].T.tolist(), of_scores)
-        for token in range(TOKENS):
-            for d in range(size):
-                of_qkv[token][head * size + d] = of_query[token][d]
-                of_qkv[token][WIDTH + head * size + d] = of_key[d][token]
-                of_qkv[token][2 * WIDTH + head * size + d] = of_value[token][d]
-    of_normed = [_back_linear(v, block.qkv, r) for v, r in zip(normed.tolist(), of_qkv)]
-    return [
-        [a + b for a, b in zip(direct, _back_norm(v, block.norm1, r))]
-        for v, (direct, _), r in zip(x.tolist(), parts, of_normed)
-    ]
-
-
-def _by_loops(network: nn.Sequential, x: Tensor) -> Tensor:
-    """Return the relevance of the tokens (L, WIDTH) of one window for class 1."""
-    values = [x]
-    for block in network[:-1]:
-        values.append(block(values[-1][None])[0])
-    head: Any = network[-1]
-    normed = head.norm(values[-1][0])
-    out = [0.0, head.fc(normed)[1].item()]
-    first = _back_norm(values[-1][0].tolist(), head.norm, _back_linear(normed.tolist(), head.fc, out))
-    relevance = [first, *([0.0] * WIDTH for _ in range(TOKENS - 1))]
-    for block, value in reversed(list(zip(network[:-1], values))):
-        relevance = _back_block(block, value, relevance)
-    return torch.tensor(relevance, dtype=torch.float64)
-
-
-@pytest.mark.parametrize("attention", [_eager, nn.functional.scaled_dot_product_attention])
+@pytest.mark.parametrize("attention", [eager, nn.functional.scaled_dot_product_attention])
 @pytest.mark.parametrize("activation", [nn.GELU(), nn.GELU(approximate="tanh"), nn.SiLU(), nn.ReLU()])
 def test_relevance_is_that_of_the_papers_equations(attention: Callable[..., Tensor], activation: nn.Module) -> None:
     for seed in range(2):
-        network, x = _network(seed, attention=attention, activation=activation), _tokens(seed)
-        expected = torch.stack([_by_loops(network, window) for window in x.detach()])
+        network, x = transformer(seed, attention=attention, activation=activation), _tokens(seed)
+        expected = torch.stack([relevance_by_loops(network, window) for window in x.detach()])
         torch.testing.assert_close(_relevance(network, x), expected, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("weights", [True, False])
 def test_pytorchs_own_attention_has_the_same_relevance(weights: bool) -> None:
-    network, x = _network(blocks=1), _tokens()
+    network, x = transformer(blocks=1), _tokens()
     block: Any = network[0]
     theirs = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True).double().requires_grad_(False)
     theirs.in_proj_weight.copy_(block.qkv.weight), theirs.in_proj_bias.copy_(block.qkv.bias)
@@ -267,7 +110,7 @@ def test_no_relevance_is_lost(seed: int, blocks: int, bias: bool) -> None:
         around.append((scores, scores.softmax(-1)))
         return around[-1][1] @ value
 
-    network, x = _network(seed, blocks, attention=attention, bias=bias), _tokens(seed, 1)
+    network, x = transformer(seed, blocks, attention=attention, bias=bias), _tokens(seed, 1)
     biases = [p for name, p in network.named_parameters() if name.endswith("bias")]
     for parameter in biases:
         parameter.requires_grad_()
@@ -282,7 +125,7 @@ def test_no_relevance_is_lost(seed: int, blocks: int, bias: bool) -> None:
 
 
 def test_the_rules_end_with_the_block() -> None:
-    network, x = _network(), _tokens()
+    network, x = transformer(), _tokens()
     scores = network(x)[:, 1]
     (before,) = torch.autograd.grad(scores.sum(), x, retain_graph=True)
     with pytest.raises(KeyError), relevance_rules(scores):
@@ -322,7 +165,7 @@ def _changed_in_part(x: Tensor) -> Tensor:
     ],
 )
 def test_an_operation_without_a_rule_is_named(operation: Callable[[Tensor], Tensor], named: str) -> None:
-    network, x = _network(), _tokens()
+    network, x = transformer(), _tokens()
     scores = network(operation(x))[:, 1]
     with (
         pytest.raises(LayerError, match=rf"no rule for .*\({named}\); choose a layer behind it"),
