@@ -41,6 +41,21 @@ def test_relevance_is_that_of_the_papers_equations(attention: Callable[..., Tens
         torch.testing.assert_close(_relevance(network, x), expected, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("constant", ["query", "key", "value"])
+def test_attention_to_what_is_constant(constant: str) -> None:
+    """A query that is learned, as in the pooling by attention of V-JEPA 2: its product with the keys is linear in them."""
+    x = torch.randn(1, HEADS, TOKENS, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = []
+    for attention in (eager, nn.functional.scaled_dot_product_attention):
+        leaf = x.clone().requires_grad_()
+        given = {name: (x if name == constant else leaf) / (1 + i) for i, name in enumerate(("query", "key", "value"))}
+        scores = attention(**given)[:, 0, 0, 0]
+        with relevance_rules(scores):
+            found += torch.autograd.grad(scores.sum(), leaf)
+    torch.testing.assert_close(found[0], found[1])
+    assert found[0].abs().sum() > 0.1
+
+
 @pytest.mark.parametrize("weights", [True, False])
 def test_pytorchs_own_attention_has_the_same_relevance(weights: bool) -> None:
     network, x = transformer(blocks=1), _tokens()

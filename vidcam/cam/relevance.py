@@ -119,7 +119,7 @@ def _rule(node: Any) -> _Rule | None:
     if kind in _FACTORS:
         return _scaled(dict.fromkeys(_FACTORS[kind], 0.5)) if _multiplies(node) else None
     if kind.startswith(_FUSED):
-        return _scaled({0: 0.25, 1: 0.25, 2: 0.5})
+        return _of_fused_attention(node)
     if kind == "NativeLayerNorm":
         return _of_constant_deviation(node)
     if kind in _ACTIVATIONS:
@@ -137,6 +137,14 @@ def _scaled(factors: dict[int, float]) -> _Rule:
     return lambda by_inputs, _: tuple(
         None if gradient is None else gradient * factors.get(index, 1.0) for index, gradient in enumerate(by_inputs)
     )
+
+
+def _of_fused_attention(node: Any) -> _Rule:
+    """Return the rule of softmax(q k) v: that of its two products, as far as both factors of a product are activations."""
+    query, key, value = (before is not None for before, _ in node.next_functions[:3])
+    second = 0.5 if (query or key) and value else 1.0
+    first = 0.5 * second if query and key else second
+    return _scaled({0: first, 1: first, 2: second})
 
 
 def _of_constant_deviation(node: Any) -> _Rule:
