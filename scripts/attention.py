@@ -126,12 +126,17 @@ def attention_maps(model: Model, windows: Tensor, score: Callable[[Any], Tensor]
     of_blocks = [slopes(score(network.head(network.norm(z[:, 0]))), [a])[0] for z, a in zip(tokens, weights)]
     mixed = [(a.detach().mean(1) + torch.eye(a.shape[-1])) / 2 for a in weights]
     rows = {
-        "LeGrad": torch.stack(of_blocks).mean(0),
-        "LeGrad of the last score": torch.stack(slopes(score(output), weights)).mean(0),
+        "LeGrad": from_zero(torch.stack(of_blocks).mean(0)),
+        "LeGrad of the last score": from_zero(torch.stack(slopes(score(output), weights)).mean(0)),
         "rollout": reduce(lambda below, above: above @ below, mixed)[:, 0],
         "class token": weights[-1].detach().mean(1)[:, 0],
     }
     return {name: rearrange(row[:, 1:], "n (t h w) -> n t h w", **grid) for name, row in rows.items()}
+
+
+def from_zero(row: Tensor) -> Tensor:
+    """Return the values of tokens, (N, 1 + L), less the smallest of each window, which the paper scales to 0."""
+    return row - row[:, 1:].amin(1, keepdim=True)
 
 
 @contextmanager
