@@ -378,8 +378,9 @@ def test_strides_by_default(small: Model, clip_path: Path) -> None:
 
 
 def test_every_method_explains_a_clip(small: Model, clip_path: Path) -> None:
-    together = Explainer(small, Recipe(method=",".join(METHODS), stride=4)).explain(clip_path, "c")
-    assert [e.method for e in together] == list(METHODS)
+    methods = [method for method in METHODS if method != "attnlrp"]  # which is for transformers
+    together = Explainer(small, Recipe(method=",".join(methods), stride=4)).explain(clip_path, "c")
+    assert [e.method for e in together] == methods
     for found in together:
         assert found.maps.shape == (24, 8, 8) and np.isfinite(found.maps).all() and found.maps.std() > 0
 

@@ -166,10 +166,10 @@ class Explainer:
     ) -> None:
         self.recipe = recipe
         self.model = _loaded(model, weights, recipe.device)
-        self.layers = self._checked_layers()
         default = "gradcam++t" if self.model.spec.scores_frames else "gradcam++"
         names = (name.strip() for name in recipe.method.split(","))
         self.methods = tuple(dict.fromkeys(default if name == "auto" else name for name in names))
+        self.layers = self._checked_layers()
         if "gradcam++softmax" in self.methods and self.model.spec.probabilities is not softmax:
             raise SettingsError(
                 f"gradcam++softmax explains the softmax of all scores, and the probabilities of {self.model.spec.name} are "
@@ -441,13 +441,28 @@ class Explainer:
 
     def _checked_layers(self) -> tuple[str, ...]:
         model, layer = self.model, self.recipe.layer
-        names = [name.strip() for name in (model.spec.layer if layer == "auto" else layer).split(",")]
+        if layer == "auto":
+            layer = self._default_layer()
+        names = [name.strip() for name in layer.split(",")]
         modules = dict(model.network.named_modules())
         if unknown := [name for name in names if not name or name not in modules]:
             raise LayerError(
                 f"{model.spec.name} has no layer {unknown[0]!r}; its space-time layers are {', '.join(layers_of(model))}"
             )
         return tuple(dict.fromkeys(names))
+
+    def _default_layer(self) -> str:
+        """Return the default target layer of the recipe's methods.
+
+        Raises:
+            SettingsError: they have different ones.
+        """
+        spec = self.model.spec
+        of_methods = {method: spec.layer_for(method) for method in self.methods}
+        if len(set(of_methods.values())) > 1:
+            defaults = ", ".join(f"{layer} for {method}" for method, layer in of_methods.items())
+            raise SettingsError(f"the default layers of {spec.name} differ: {defaults}; give one of them as layer")
+        return of_methods[self.methods[0]]
 
     def _check_dense(self) -> None:
         if self._split:

@@ -61,7 +61,7 @@ class Recipe(Validated):
     """Settings of an explanation: layers, methods, windows, precision and device.
 
     Attributes:
-        layer: name of the target layer, or "auto" for the model's default; several, with commas, are fused.
+        layer: name of the target layer, or "auto" for the model's default by the method; several, with commas, are fused.
         method: a key of `vidcam.cam.methods.METHODS`; several, with commas, give one explanation each. "auto" is
             "gradcam++", or "gradcam++t" for a network that scores frames.
         fusion: fusion of the maps of several layers, "mean" or "max", see `vidcam.cam.fusion.fuse`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -103,18 +103,18 @@ def class_activation_maps(
     if not torch.isfinite(scores).all():
         raise TargetError("the target function gives scores that are not finite; it must give finite numbers")
     wanted = frozenset().union(*(needs(method_named(name)) for name in methods))
-    gradients: dict[str, Tensor] = {}
-    if wanted & {"gradient", "cumulants"}:
-        try:
-            gradients = capture.gradients(scores)
-        except InPlaceError:
-            capture.run_with_copies()
-            gradients = capture.gradients(score(capture.output))
+    try:
+        gradients, relevances = _differentiated(capture, scores, wanted)
+    except InPlaceError:
+        capture.run_with_copies()
+        gradients, relevances = _differentiated(capture, score(capture.output), wanted)
     maps = {}
     for layer, activation in activations.items():
         given: dict[str, Any] = {"activation": activation}
         if "gradient" in wanted:
             given["gradient"] = gradients[layer].float()
+        if "relevance" in wanted:
+            given["relevance"] = relevances[layer].float()
         if "cumulants" in wanted:
             given["cumulants"] = tuple(c.float() for c in capture.cumulants(layer))
         if "masked_scores" in wanted:
@@ -125,3 +125,13 @@ def class_activation_maps(
             method = method_named(name)
             maps[name, layer] = method(**{need: given[need] for need in needs(method)})
     return maps
+
+
+def _differentiated(
+    capture: Capture, scores: Tensor, wanted: Collection[str]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the gradients and the relevances of all layers, those that are wanted."""
+    return (
+        capture.gradients(scores) if "gradient" in wanted or "cumulants" in wanted else {},
+        capture.relevances(scores) if "relevance" in wanted else {},
+    )

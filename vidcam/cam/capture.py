@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from vidcam.cam.hiding import RANDOM_MASKS, blurred_middle, random_mask
 from vidcam.cam.inputs import forward
 from vidcam.cam.layout import CHANNELS_FIRST, Fold, Layout, can_be_stacked, tensor_of, with_tensor
+from vidcam.cam.relevance import relevance_rules
 from vidcam.cam.targets import ScoreFunction, Scores, class_scores
 from vidcam.errors import LayerError, counted, nearest
 
@@ -103,6 +104,23 @@ class Capture:
                 2,
             )
         return gradients
+
+    def relevances(self, scores: Tensor) -> dict[str, Tensor]:
+        """Return the relevance of each activation for the score of its window, see `vidcam.cam.relevance`.
+
+        Args:
+            scores: as for `gradients`.
+
+        Returns:
+            Layer → (N, C, T, H, W).
+
+        Raises:
+            LayerError: as for `gradients`; or there is no attention behind the layers, or an operation without a rule.
+            InPlaceError: as for `gradients`.
+        """
+        with relevance_rules(scores):
+            gradients = self.gradients(scores)
+        return {name: activation * gradients[name] for name, activation in self.activations.items()}
 
     def cumulants(self, layer: str) -> tuple[Tensor, Tensor, Tensor]:
         """Return the first three cumulants of dS_k/dA over the classes k, weighted by their probabilities.

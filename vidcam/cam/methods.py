@@ -1,7 +1,7 @@
 """Class activation maps on space-time activations.
 
-Every method takes A, the target layer's `activation`; most take g = dS/dA, the `gradient` of the explained score
-before softmax; both are (N, C, T, H, W). All return a map (N, T, H, W) that is 0 or more. The names of a method's
+Most methods take A, the target layer's `activation`, and g = dS/dA, the `gradient` of the explained score before softmax;
+both are (N, C, T, H, W). All return a map (N, T, H, W) that is 0 or more. The names of a method's
 parameters are the tensors that it needs. Maps are not normalised, so those of different windows can be compared.
 The first line of a method's docstring is its line in `vidcam methods`.
 """
@@ -239,6 +239,21 @@ def saliency_tubes(activation: Tensor, gradient: Tensor) -> Tensor:
     return _weighted(activation, weights)
 
 
+def attnlrp(relevance: Tensor) -> Tensor:
+    """AttnLRP (Achtibat et al. 2024, arXiv 2402.05602): relevance of each token of a transformer, L = relu(Σ_k R_k).
+
+    The relevance of a value is its share of the score, see `vidcam.cam.relevance`. What speaks against the class is left
+    out, as by the other methods. Defined for layers with attention behind them.
+
+    Args:
+        relevance: R, (N, C, T, H, W); see `Capture.relevances`.
+
+    Returns:
+        The maps, (N, T, H, W), 0 or more.
+    """
+    return reduce(relevance, "n c t h w -> n t h w", "sum").clamp(min=0)
+
+
 def _weighted(activation: Tensor, weights: Tensor) -> Tensor:
     """Return relu(Σ_k w_k A_k), (N, T, H, W), with weights (N, C, 1 or T, 1, 1)."""
     if weights.shape[2] == 1:
@@ -260,6 +275,7 @@ METHODS: dict[str, Method] = {
     "scorecam": score_cam,
     "rise": rise,
     "saliency-tubes": saliency_tubes,
+    "attnlrp": attnlrp,
 }
 
 
@@ -275,5 +291,5 @@ def method_named(name: str) -> Method:
 
 
 def needs(method: Method) -> frozenset[str]:
-    """Return the names of the tensors that a method takes: of activation, gradient, cumulants, masked_scores, random_masks."""
+    """Return the names of what a method takes: activation, gradient, relevance, cumulants, masked_scores, random_masks."""
     return frozenset(inspect.signature(method).parameters)

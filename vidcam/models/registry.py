@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
+from vidcam.cam.methods import method_named, needs
 from vidcam.cam.targets import Pattern, class_scores, frame_scores
 from vidcam.errors import ModelError, counted, nearest
 from vidcam.models import dialects, huggingface, images, mmaction, pytorchvideo, torchvision
@@ -68,6 +69,8 @@ class ModelSpec:
             trained on clips of many kinds.
         domain: the kind of clips that `inside` recognises.
         unrecognised: the reason why no class scores are recognised in its output, which leaves functions as targets; or "".
+        tokens: the layer that gives the first tokens of a transformer, before all attention: the default target layer of
+            the methods that pass relevance through attention; "" if it is `layer`.
 
     Example:
         >>> spec = spec_named("playground-r2plus1d")
@@ -97,6 +100,11 @@ class ModelSpec:
     inside: Callable[[Tensor], Tensor] | None = None
     domain: str = ""
     unrecognised: str = ""
+    tokens: str = ""
+
+    def layer_for(self, method: str) -> str:
+        """Return the default target layer of a method, a key of `vidcam.cam.methods.METHODS`."""
+        return self.tokens if self.tokens and "relevance" in needs(method_named(method)) else self.layer
 
     @property
     def scores_frames(self) -> bool:
@@ -356,6 +364,7 @@ def _huggingface(name: str) -> ModelSpec:
         frames=found.frames,
         frame_rate=found.frame_rate,
         layer=found.layer,
+        tokens=found.tokens,
         source=f"Hugging Face, {found.name}",
         layout=found.layout,
         pack=huggingface.frames_first,
