@@ -118,7 +118,7 @@ class _Blend:
         self._laid = [np.rint(255 * opacity() * table).astype(np.uint16) for table in tables.T]
         size = above.stop - above.start, across.stop - across.start
         self._share, self._colour = np.empty(size, np.uint8), np.empty(size, np.uint16)
-        self._rows_at_once = max(1, _AT_ONCE // size[1])
+        self._mixed = np.empty((max(1, _AT_ONCE // size[1]), size[1]), np.uint16)
 
     def draw(self, planes: Sequence[np.ndarray], frame: int, targets: Sequence[np.ndarray]) -> None:
         """Write the blend of planes with the heat of a frame, by its index, into targets of the same shape."""
@@ -131,10 +131,11 @@ class _Blend:
                 np.copyto(target, plane)
             cv2.resize(cv2.LUT(levels, laid), size, self._colour, interpolation=cv2.INTER_LINEAR)
             given, drawn = plane[self._part], target[self._part]
-            for top in range(0, len(drawn), self._rows_at_once):
-                rows = slice(top, top + self._rows_at_once)
-                mixed = np.multiply(given[rows], self._share[rows], dtype=np.uint16)  # in 255ths
-                mixed += self._colour[rows]
+            for top in range(0, len(drawn), len(self._mixed)):
+                rows = slice(top, min(top + len(self._mixed), len(drawn)))
+                mixed = self._mixed[: rows.stop - rows.start]  # in 255ths
+                np.multiply(given[rows], self._share[rows], out=mixed, dtype=np.uint16)
+                np.add(mixed, self._colour[rows], out=mixed)
                 cv2.convertScaleAbs(mixed, drawn[rows], 1 / 255)
 
 
