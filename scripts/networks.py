@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from planted import KINDS, RATE, Kind
+from kinds import KINDS, Kind
+from small_networks import RATE
 
 import vidcam
 from vidcam.errors import VidcamError
