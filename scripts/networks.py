@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from planted import KINDS, RATE, Kind
+from kinds import KINDS, Kind
+from small_networks import RATE
 
 import vidcam
 from vidcam.errors import VidcamError
@@ -33,11 +34,16 @@ Written by `python scripts/networks.py`, which ends with 1 if a row is wrong.
 In each clip one place is bright at one time, and the weights of the network make its brightness the score. Networks by
 name are shown windows of the size that the script gives them, whose black is 0.
 
-- grid: time x height x width of the target layer's map; of several layers, that of the first.
+- grid: time x height x width of the target layer's map; of several layers, that of the one with the fewest steps.
 - place: the share of the heat of `vidcam.explain` that lies on the bright place.
 - time: the share that lies on the bright step, and half a step before and after it, which heat is interpolated over; a dash
   where the layer has one step.
-- outcome: *right*, if both are at least {enough}; *refused*, with the error; *WRONG*.
+- outcome: *right*, if both are at least {enough}; *refused*, where a network cannot be explained as it is given, with the
+  error; *WRONG*.
+
+The weights pass brightness on from the middle of each kernel, and attention passes tokens on but for the last one, so that
+the truth is known. In a trained network a place of the grid has seen its receptive field, and behind attention the whole
+window: a map then shows which place of the layer mattered, and evidence may lie beside it.
 
 {counts}.
 
@@ -52,7 +58,7 @@ class Row:
 
     Attributes:
         layer: names of the target layers.
-        grid: (T, H, W) of the first layer's map.
+        grid: (T, H, W) of the map of the layer with the fewest steps.
         place: share of the heat on the planted place.
         time: share of the heat on the planted time; None if the layer has one step.
         said: the warnings, or the error.

@@ -317,6 +317,13 @@ UNFIT: dict[str, tuple[str, Callable[[], State], str]] = {
         lambda: _slowfast_repository(_meta("slowfast_r50")),
         "SlowFast R50 of the SlowFast repository: it loads as slowfast_r50",
     ),
+    "SlowFast's X3D": (
+        "x3d_s",
+        lambda: {
+            f"s{n}": torch.zeros(1) for n in ("1.pathway0_stem.conv_xy.weight", "2.pathway0_res0.branch1_bn.weight")
+        },
+        "X3D of the SlowFast repository: its first shortcut has a batch norm, which pytorchvideo's",
+    ),
     "a 2D ResNet": ("r3d_18", lambda: _meta("resnet18"), "a 2D ResNet: it has no time"),
     "torchvision's": ("slow_r50", lambda: _meta("r3d_18"), "torchvision's video ResNet: r3d_18"),
 }

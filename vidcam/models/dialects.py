@@ -271,6 +271,11 @@ KNOWN = (
         "it loads as slowfast_r50",
     ),
     Known(
+        "X3D of the SlowFast repository",
+        (r"s1\.pathway0_stem\.conv_xy\.", r"s2\.pathway0_res0\.branch1_bn\."),
+        f"its first shortcut has a batch norm, which pytorchvideo's x3d_xs to x3d_l have not; {_NOT_HERE}",
+    ),
+    Known(
         "a network of the SlowFast repository",
         (r"s1\.pathway0_stem\.",),
         "slow_r50, slowfast_r50, i3d_r50 and c2d_r50 load",
