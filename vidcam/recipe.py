@@ -61,7 +61,7 @@ class Recipe(Validated):
     Attributes:
         layer: name of the target layer, or "auto" for the model's default; several, with commas, are fused.
         method: a key of `vidcam.cam.methods.METHODS`; several, with commas, give one explanation each. "auto" is
-            "gradcam++", or "gradcam++t" for a network that scores frames.
+            the model's default: "gradcam++" for most, "gradcam++t" for a network that scores frames.
         fusion: fusion of the maps of several layers, "mean" or "max", see `vidcam.cam.fusion.fuse`.
         factor: number that a window's map is multiplied by, relative to the other windows of the clip, see
             `vidcam.temporal.factor`; for "gradcam++softmax" always the probability.
