@@ -29,7 +29,7 @@ from vidcam.models.registry import Model, load_model, model_names
 
 IMAGES = ("resnet50", "vgg16", "convnext_tiny", "swin_t")
 POSITIONS, TURNS = 6, 5
-NOT_PIECEWISE_LINEAR = ("mvit", "convnext")  # attention and a layer norm behind the default layer
+NOT_PIECEWISE_LINEAR = ("mvit", "convnext", "playground-tubelet")  # attention and a layer norm behind the default layer
 
 HEAD = """# Models
 

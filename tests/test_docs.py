@@ -26,7 +26,7 @@ from vidcam import cli
 from vidcam.models import torchvision
 from vidcam.models.torchvision_import import import_torchvision
 from vidcam.playground.demo import demo_clip
-from vidcam.playground.networks import bundled_weights
+from vidcam.playground.spec import bundled_weights
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")])

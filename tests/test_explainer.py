@@ -19,6 +19,7 @@ import vidcam
 from tests.conftest import numbered, write_video
 from tests.corpus.conftest import serving
 from vidcam.cam.fusion import fuse
+from vidcam.cam.layout import Layout
 from vidcam.cam.methods import METHODS, gradcam_plus_plus
 from vidcam.engine.agreement import Agreement
 from vidcam.errors import ClipError, LayerError, ModelError, SettingsError, TargetError
@@ -970,3 +971,16 @@ def test_what_motion_cannot_be_had_with(small: Model, deep: Model, clip_path: Pa
         Explainer(small, Recipe(evidence="motion")).localize(clip_path)
     with pytest.raises(SettingsError, match="there is no evidence 'sound'; choose one of whole, motion, appearance"):
         explain(clip_path, small, evidence="motion,sound")
+
+
+def test_long_spans_are_refused_where_frames_are_rows_of_the_batch(small: Model) -> None:
+    model = replace(small, spec=replace(small.spec, layout=Layout("(n t) c h w")))
+    with pytest.raises(SettingsError, match="takes the frames of one window as rows of its batch; leave dense out"):
+        Explainer(model, Recipe(dense=True))
+
+
+def test_the_default_method_is_that_of_the_network(small: Model) -> None:
+    assert Explainer(small).methods == ("gradcam++",)
+    model = replace(small, spec=replace(small.spec, method="hirescam"))
+    assert Explainer(model).methods == ("hirescam",)
+    assert Explainer(model, Recipe(method="gradcam, auto")).methods == ("gradcam", "hirescam")

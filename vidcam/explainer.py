@@ -166,9 +166,10 @@ class Explainer:
     ) -> None:
         self.recipe = recipe
         self.model = _loaded(model, weights, recipe.device)
-        default = "gradcam++t" if self.model.spec.scores_frames else "gradcam++"
         names = (name.strip() for name in recipe.method.split(","))
-        self.methods = tuple(dict.fromkeys(default if name == "auto" else name for name in names))
+        self.methods = tuple(
+            dict.fromkeys(self.model.spec.default_method if name == "auto" else name for name in names)
+        )
         self.layers = self._checked_layers()
         if "gradcam++softmax" in self.methods and self.model.spec.probabilities is not softmax:
             raise SettingsError(
@@ -476,6 +477,11 @@ class Explainer:
             )
         if slow := [m for m in self.methods if needs(method_named(m)) & {"masked_scores", "random_masks"}]:
             raise SettingsError(f"{slow[0]} runs the network anew on parts of a window; it cannot be had with dense")
+        if self.model.spec.layout.frames_in_rows:
+            raise SettingsError(
+                f"dense runs {self.model.spec.name} on long spans of frames, and it takes the frames of one window as rows of "
+                "its batch; leave dense out"
+            )
         if (grid := self.model.spec.layout.grid) is not None:
             raise SettingsError(
                 f"dense runs {self.model.spec.name} on long spans of frames, and it has tokens for {grid[0]} steps in time; "

@@ -63,7 +63,7 @@ class Recipe(Validated):
     Attributes:
         layer: name of the target layer, or "auto" for the model's default by the method; several, with commas, are fused.
         method: a key of `vidcam.cam.methods.METHODS`; several, with commas, give one explanation each. "auto" is
-            "gradcam++", or "gradcam++t" for a network that scores frames.
+            the model's default: "gradcam++" for most, "gradcam++t" for a network that scores frames.
         fusion: fusion of the maps of several layers, "mean" or "max", see `vidcam.cam.fusion.fuse`.
         evidence: "whole"; "motion" for the evidence that a window loses when its frames are replaced by its middle frame,
             "appearance" for the rest, see `vidcam.temporal.motion`; several, with commas, give one explanation each. The

@@ -93,7 +93,7 @@ def test_again_and_with_what_failed(tmp_path: Path, clip_path: Path) -> None:
 
 
 def test_weights_that_changed_under_their_name_are_other_settings(tmp_path: Path, clip_path: Path) -> None:
-    from vidcam.playground.networks import bundled_weights
+    from vidcam.playground.spec import bundled_weights
 
     weights = tmp_path / "w.safetensors"
     weights.write_bytes(bundled_weights("playground-r2plus1d").read_bytes())

@@ -7,6 +7,7 @@ from torch import nn
 
 from vidcam.metrics.sanity import cascading_randomisation, flicker, rank_correlation, stages
 from vidcam.playground.networks import SmallR2Plus1D
+from vidcam.playground.tubelet import TubeletTransformer
 
 
 def test_rank_correlation_is_pearson_of_ranks_with_ties_averaged() -> None:
@@ -37,6 +38,17 @@ def test_weights_are_randomised_from_the_output_down_and_the_network_is_left_alo
             assert same == (name in remaining or not weights)
     assert not remaining
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_a_class_token_and_positions_are_randomised_with_the_stage_at_the_input() -> None:
+    network = nn.Sequential(TubeletTransformer(3, width=6, depth=1, heads=1))
+    own = {name: value.clone() for name, value in network[0].named_parameters(recurse=False)}
+    assert set(own) == {"cls_token", "time_embedding", "place_embedding"}
+    kept = [
+        [torch.equal(changed[0].get_parameter(name), value) for name, value in own.items()]
+        for _, changed in cascading_randomisation(network, seed=0)
+    ]
+    assert kept == [[True] * 3] * 4 + [[False] * 3]
 
 
 def test_flicker_is_the_mean_change_as_a_share_of_the_peak() -> None:

@@ -9,7 +9,7 @@ from torch import nn
 
 from vidcam.errors import ModelError
 from vidcam.models.registry import image_model_names, load_model, model_names, prepare, spec_named
-from vidcam.playground.networks import bundled_weights
+from vidcam.playground.spec import bundled_weights
 
 
 def test_random_weights_are_the_same_every_time() -> None:
@@ -22,7 +22,7 @@ def test_kinetics_labels() -> None:
     assert len(labels) == 400 and labels[5] == "archery"
 
 
-@pytest.mark.parametrize("name", ["playground-r2plus1d", "playground-c3d"])
+@pytest.mark.parametrize("name", ["playground-r2plus1d", "playground-c3d", "playground-tubelet"])
 def test_bundled_weights_are_small_and_load(name: str) -> None:
     assert bundled_weights(name).stat().st_size <= 3_000_000
     model = load_model(name)

@@ -76,7 +76,9 @@ def page(explainer: Explainer, limits: Limits, left: Callable[[str], None]) -> g
                     info="top, top5, one of the list, or 'A - B' for why A and not B",
                     allow_custom_value=True,
                 )
-                method = gr.Dropdown(choices=list(METHODS), value="gradcam++", label="Method")
+                method = gr.Dropdown(
+                    choices=["auto", *METHODS], value="auto", label="Method", info="auto: the model's default"
+                )
                 button = gr.Button("Explain", variant="primary")
         report = gr.HTML()
         # Not through the queue: its stream, about to end after one of these, would lose a click that comes right then.

@@ -125,7 +125,7 @@ def _application(host: str, limits: Limits, uploads: Uploads, results: Results, 
     passed, streams = PassThrough(gradio), Streams(gradio, sessions, partial(has_messages, blocks))
 
     def events(through_queue: bool) -> Events:
-        return Events(gradio, sessions, uploads, model_names(), METHODS, jobs, through_queue)
+        return Events(gradio, sessions, uploads, model_names(), ("auto", *METHODS), jobs, through_queue)
 
     app = Starlette(
         routes=[

@@ -86,6 +86,11 @@ class Layout:
         if self.grid is None and any(len(set(axis) & set("thw")) > 1 for axis in axes):
             raise SettingsError(f"the layout {self.pattern!r} needs the grid (T, H, W) of its tokens; give grid, too")
 
+    @property
+    def frames_in_rows(self) -> bool:
+        """True if the frames of a window are rows of the batch."""
+        return self.pattern is not None and any({"n", "t"} <= set(axis) for axis in _axes(self.pattern))
+
     def fold(self, name: str, layer: nn.Module, output: Any, windows: int) -> Fold:
         """Return the function that reshapes the layer's tensor to (N, C, T, H, W).
 

@@ -39,7 +39,7 @@ def findings() -> Iterator[Finding]:
     yield _tried("torchvision imports", _torchvision)
     yield _tried("device", _device)
     yield _tried("H.264 encoder", _encoder)
-    for name in ("playground-r2plus1d", "playground-c3d"):
+    for name in ("playground-r2plus1d", "playground-c3d", "playground-tubelet"):
         yield _tried(f"weights {name}", partial(_weights, name))
 
 
@@ -76,7 +76,7 @@ def _encoder() -> str:
 
 def _weights(name: str) -> str:
     from vidcam.models.registry import load_model
-    from vidcam.playground.networks import bundled_weights
+    from vidcam.playground.spec import bundled_weights
 
     load_model(name)
     return f"{bundled_weights(name).stat().st_size / 1e6:.2f} MB"

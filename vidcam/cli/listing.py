@@ -24,15 +24,22 @@ def models(as_json: Json = False) -> None:
     specs = [spec_named(name) for name in model_names()]
     if as_json:
         rows = [
-            {"name": s.name, "classes": s.num_classes, "frames": s.frames, "layer": s.layer, "source": s.source}
+            {
+                "name": s.name,
+                "classes": s.num_classes,
+                "frames": s.frames,
+                "layer": s.layer,
+                "method": s.default_method,
+                "source": s.source,
+            }
             for s in specs
         ]
         print_json([*rows, *({"name": name} for name in image_model_names())])
         return
-    table = Table("model", "classes", "frames", "frames/s", "default layer", "weights and source", box=None)
+    table = Table("model", "classes", "frames", "frames/s", "default layer", "method", "weights and source", box=None)
     for s in specs:
         rate = f"{s.frame_rate:g}" if s.frame_rate else "any"
-        table.add_row(s.name, str(s.num_classes), str(s.frames), rate, s.layer, s.source)
+        table.add_row(s.name, str(s.num_classes), str(s.frames), rate, s.layer, s.default_method, s.source)
     stdout.print(table)
     stdout.print(f"\nimage classifiers, frame by frame: {', '.join(image_model_names())}")
     transformers = "hf:ORG/NAME, or hf:./FOLDER that save_pretrained wrote (pip install 'vidcam[hf]')"

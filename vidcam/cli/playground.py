@@ -46,7 +46,7 @@ def playground_render(
 
 @commands.command("train")
 def playground_train(
-    model: Annotated[str, typer.Argument(help="playground-r2plus1d, playground-c3d or playground-captioner.")],
+    model: Annotated[str, typer.Argument(help="playground-captioner, or a classifier, such as playground-r2plus1d.")],
     out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
 ) -> None:
     """Train a bundled network. If interrupted, run the same command again to resume."""
@@ -66,7 +66,7 @@ def playground_train(
 
 @commands.command("accuracy")
 def playground_accuracy(
-    model: Annotated[str, typer.Argument(help="playground-r2plus1d or playground-c3d.")],
+    model: Annotated[str, typer.Argument(help="A bundled classifier, such as playground-r2plus1d.")],
     seed: Annotated[int, typer.Option(min=0)] = 1,
     count: Annotated[int, typer.Option(min=1)] = 300,
     weights: Annotated[str, typer.Option(help="default, or a file.")] = "default",

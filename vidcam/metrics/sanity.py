@@ -35,7 +35,8 @@ def cascading_randomisation(network: nn.Module, seed: int) -> Iterator[tuple[str
     """Yield copies of a network whose weights are randomised from the output down, one more stage at a time.
 
     Adebayo et al. 2018 (arXiv 1810.03292, section 4.1). Layers are reset to their own initial distribution, other
-    parameters drawn from a normal distribution of their mean and deviation.
+    parameters drawn from a normal distribution of their mean and deviation. Parameters of the network itself, such as a
+    class token and embeddings of positions, belong to the stage at the input.
 
     Yields:
         (stage, copy): everything from the output to that stage is random.
@@ -43,8 +44,13 @@ def cascading_randomisation(network: nn.Module, seed: int) -> Iterator[tuple[str
     changed = copy.deepcopy(network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for stage in reversed(stages(network)):
+        first, *others = stages(network)
+        for stage in [*reversed(others), first]:
             randomise(changed.get_submodule(stage))
+            if stage == first:
+                parts = first.split(".")
+                for depth in range(len(parts)):
+                    _draw(changed.get_submodule(".".join(parts[:depth])))
             yield stage, changed
 
 
@@ -55,9 +61,15 @@ def randomise(module: nn.Module) -> None:
         if callable(reset := getattr(part, "reset_parameters", None)):
             reset()
         else:
-            for parameter in part.parameters(recurse=False):
-                spread = float(parameter.std()) if parameter.numel() > 1 else 1.0
-                parameter.normal_(float(parameter.mean()), spread)
+            _draw(part)
+
+
+@torch.no_grad()
+def _draw(module: nn.Module) -> None:
+    """Draw the parameters of a module itself from a normal distribution of their mean and deviation."""
+    for parameter in module.parameters(recurse=False):
+        spread = float(parameter.std()) if parameter.numel() > 1 else 1.0
+        parameter.normal_(float(parameter.mean()), spread)
 
 
 def flicker(heatmaps: np.ndarray) -> float:

@@ -68,6 +68,7 @@ class ModelSpec:
         inside: returns (N,) bool, True for windows (N, 3, T, H, W) of the kind that it was trained on; None if it was
             trained on clips of many kinds.
         domain: the kind of clips that `inside` recognises.
+        method: the method that suits it, a key of `vidcam.cam.methods.METHODS`; "" leaves the choice to `default_method`.
         unrecognised: the reason why no class scores are recognised in its output, which leaves functions as targets; or "".
         tokens: the layer that gives the first tokens of a transformer, before all attention: the default target layer of
             the methods that pass relevance through attention; "" if it is `layer`.
@@ -99,6 +100,7 @@ class ModelSpec:
     unit: str = ""
     inside: Callable[[Tensor], Tensor] | None = None
     domain: str = ""
+    method: str = ""
     unrecognised: str = ""
     tokens: str = ""
 
@@ -110,6 +112,11 @@ class ModelSpec:
     def scores_frames(self) -> bool:
         """True if the network gives scores of frames."""
         return "t" in self.scores.split()
+
+    @property
+    def default_method(self) -> str:
+        """The default method: `method`, else "gradcam++t" if it scores frames, else "gradcam++"."""
+        return self.method or ("gradcam++t" if self.scores_frames else "gradcam++")
 
     def class_scores(self, output: Any) -> Tensor:
         """Return the class scores (N, classes) in the network's output; values of frames become their mean.

@@ -13,7 +13,8 @@ from vidcam.errors import TargetError
 from vidcam.models.registry import prepare
 from vidcam.models.weights import load_into, read_state
 from vidcam.playground.captions import END, WORDS
-from vidcam.playground.networks import SmallR2Plus1D, bundled_weights
+from vidcam.playground.networks import SmallR2Plus1D
+from vidcam.playground.spec import bundled_weights
 
 NAME = "playground-captioner"
 

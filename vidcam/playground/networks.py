@@ -1,19 +1,11 @@
-"""The two small networks that are trained on the playground and bundled with vidcam."""
+"""The two small networks of 3D convolutions that are trained on the playground and bundled with vidcam."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from importlib.resources import files
-from pathlib import Path
 
 from torch import Tensor, nn
 
 from vidcam.models.c3d import C3D
-from vidcam.models.registry import ModelSpec
-from vidcam.models.weights import read_state
-from vidcam.playground.actions import LABELS, NOTHING
-from vidcam.playground.domain import DOMAIN, PREPROCESS, rendered
-from vidcam.playground.scene import FPS
+from vidcam.playground.spec import bundled_spec
 
 
 class Conv2Plus1D(nn.Sequential):
@@ -95,28 +87,5 @@ def small_c3d(num_classes: int) -> C3D:
     return C3D(num_classes, widths=(16, 32, 64, 96, 96), hidden=128, pool5="ceil", dropout=0.0)
 
 
-def bundled_weights(name: str) -> Path:
-    """Return the path of the weights of a bundled network inside the package."""
-    return Path(str(files("vidcam"))) / "playground" / "bundled" / f"{name}.safetensors"
-
-
-def _spec(name: str, build: Callable[[int], nn.Module], layer: str) -> ModelSpec:
-    return ModelSpec(
-        name=name,
-        build=build,
-        num_classes=len(LABELS),
-        published=lambda: read_state(bundled_weights(name)),
-        labels=lambda: LABELS,
-        preprocess=PREPROCESS,
-        frames=16,
-        frame_rate=FPS,
-        layer=layer,
-        source="vidcam, trained on its playground",
-        background=NOTHING,
-        inside=rendered,
-        domain=DOMAIN,
-    )
-
-
-R2PLUS1D = _spec("playground-r2plus1d", SmallR2Plus1D, "layer3")
-SMALL_C3D = _spec("playground-c3d", small_c3d, "relu4b")
+R2PLUS1D = bundled_spec("playground-r2plus1d", SmallR2Plus1D, "layer3")
+SMALL_C3D = bundled_spec("playground-c3d", small_c3d, "relu4b")

@@ -6,12 +6,14 @@ from torch import Tensor, nn
 
 from vidcam.cam.attribute import class_activation_map
 from vidcam.errors import LayerError, SettingsError
+from vidcam.playground.domain import PREPROCESS
 from vidcam.playground.training.distill import (
     DistillationLoss,
     NetworkOutput,
     interpretation,
     network_output,
     normalized,
+    soft_label_loss,
     squared_distance,
 )
 
@@ -99,6 +101,23 @@ def test_a_student_learns_to_look_where_its_teacher_looks(networks: tuple[Small,
         optimizer.step()
     assert apart() < 0.3 * before
     assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_labels_and_soft_labels_of_a_batch_of_frames() -> None:
+    torch.manual_seed(4)
+    teacher, student = (nn.Sequential(nn.AdaptiveAvgPool3d(2), nn.Flatten(), nn.Linear(24, 4)) for _ in range(2))
+    frames = torch.randint(0, 256, (3, 3, 2, 4, 4), dtype=torch.uint8)
+    loss, accuracy = soft_label_loss(teacher, student, (frames, TARGET))
+    loss.backward()
+    windows = PREPROCESS.normalized(frames)
+    scores, theirs = student(windows).detach(), teacher(windows).detach()
+    expected = 0.0
+    for row, soft, label in zip(scores, theirs, TARGET):
+        p, q = (soft / 4).softmax(0), (row / 4).softmax(0)
+        expected += float(-row.log_softmax(0)[label] + 16 * (p * (p / q).log()).sum()) / 3
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
+    assert accuracy == pytest.approx(float((scores.argmax(1) == TARGET).float().mean()))
+    assert teacher[2].weight.grad is None and student[2].weight.grad.abs().max() > 0
 
 
 def test_a_map_of_another_size_is_interpolated() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vidcam.errors import ModelError
-from vidcam.models.registry import Model, load_model
+from vidcam.models.registry import Model, load_model, spec_named
 from vidcam.models.weights import read_state
 from vidcam.playground.networks import small_c3d
 from vidcam.playground.training import recipes
@@ -37,11 +37,23 @@ def test_what_is_stored_computes_what_was_trained(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_short_training_ends_in_weights_that_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RECIPES, "playground-c3d", (1, 2, 1e-3))
+@pytest.mark.parametrize("name", ["playground-c3d", "playground-tubelet"])
+def test_a_short_training_ends_in_weights_that_load(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RECIPES, name, (1, 2, 1e-3, 2))
     told: list[int] = []
-    path = train("playground-c3d", tmp_path / "a.safetensors", progress=lambda step, loss, right: told.append(step))
-    assert told and load_model("playground-c3d", path).weights == str(path)
+    path = train(name, tmp_path / "a.safetensors", progress=lambda step, loss, right: told.append(step))
+    assert told and load_model(name, path).weights == str(path)
+
+
+@pytest.mark.slow
+def test_the_transformer_keeps_the_trunk_of_its_teacher_while_it_learns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RECIPES, "playground-tubelet", (1, 2, 1e-3, 2))
+    learned = read_state(train("playground-tubelet", tmp_path / "a.safetensors"))
+    teacher = spec_named("playground-r2plus1d").published()
+    kept = {name.removeprefix("trunk."): value for name, value in learned.items() if name.startswith("trunk.")}
+    assert len(kept) > 50 and all(torch.equal(value, teacher[name]) for name, value in kept.items())
 
 
 @pytest.mark.slow
@@ -62,3 +74,8 @@ class _Always(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.scores.expand(len(x), -1)
+
+
+@pytest.mark.slow
+def test_the_transformer_names_fresh_windows_rightly() -> None:
+    assert accuracy(load_model("playground-tubelet"), 4, 20) >= 0.9

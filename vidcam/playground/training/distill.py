@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vidcam.cam.methods import gradcam_plus_plus
 from vidcam.cam.targets import class_scores
 from vidcam.errors import LayerError, SettingsError
+from vidcam.playground.domain import PREPROCESS
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,23 @@ class DistillationLoss(nn.Module):
             )
             loss = loss + self.beta * warm**2 * soft
         return loss
+
+
+def soft_label_loss(teacher: nn.Module, network: nn.Module, given: Any) -> tuple[Tensor, float]:
+    """Return the `DistillationLoss` of a batch by labels and soft labels, without maps, and the accuracy.
+
+    Args:
+        teacher: in evaluation mode; returns scores before softmax, (N, classes).
+        network: the student, with the same classes.
+        given: frames (N, 3, T, H, W) uint8 and labels (N,).
+    """
+    frames, target = given
+    windows = PREPROCESS.normalized(frames).contiguous(memory_format=torch.channels_last_3d)
+    with torch.no_grad():
+        theirs = teacher(windows).float()
+    scores = network(windows).float()
+    loss = DistillationLoss(alpha=0.0, beta=1.0).from_maps(NetworkOutput(scores, scores), theirs, None, target)
+    return loss, float((scores.argmax(1) == target).float().mean())
 
 
 def normalized(maps: Tensor) -> Tensor:

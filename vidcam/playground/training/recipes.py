@@ -27,23 +27,27 @@ from vidcam.playground.training.classifier import (
     with_batch_norm,
     without_batch_norm,
 )
+from vidcam.playground.training.distill import soft_label_loss
 from vidcam.playground.training.loop import Progress, fit
+from vidcam.playground.tubelet import TubeletTransformer
 
 CAPTIONER = "playground-captioner"
-# network → steps, windows in each, and highest learning rate
+# network → steps, windows in each, highest learning rate, and windows over which clutter grows
 RECIPES = {
-    "playground-r2plus1d": (1600, 24, 3e-3),
-    "playground-c3d": (1600, 24, 2e-3),
-    CAPTIONER: (600, 12, 1.5e-3),
+    "playground-r2plus1d": (1600, 24, 3e-3, 11520),
+    "playground-c3d": (1600, 24, 2e-3, 11520),
+    "playground-tubelet": (500, 16, 1e-3, 5040),
+    CAPTIONER: (600, 12, 1.5e-3, 2160),
 }
-_CLUTTER_RAMP = 0.3
+_TEACHER = "playground-r2plus1d"
 
 
 def train(name: str, out: Path, *, progress: Progress = lambda step, loss, accuracy: None) -> Path:
     """Train a bundled network, store its weights as half-precision safetensors and return their path.
 
-    The classifiers begin with random weights, the captioner with the trunk of the bundled R(2+1)D. The state of the
-    training is kept beside `out` in a `.training` file; if interrupted, call it again to resume.
+    R(2+1)D and C3D begin with random weights and learn from labels. The captioner and the transformer begin with the trunk
+    of the bundled R(2+1)D, and the transformer learns from its scores, too. The state of the training is kept beside `out`
+    in a `.training` file; if interrupted, call it again to resume.
 
     Args:
         name: of the network.
@@ -55,16 +59,19 @@ def train(name: str, out: Path, *, progress: Progress = lambda step, loss, accur
     """
     if name not in RECIPES:
         raise ModelError(f"there is no recipe for {name!r}; choose one of {', '.join(RECIPES)}")
-    steps, batch, rate = RECIPES[name]
-    ramp = int(_CLUTTER_RAMP * steps * batch)
+    steps, batch, rate, ramp = RECIPES[name]
     checkpoint = out.with_suffix(".training")
     torch.manual_seed(0)
+    examples: Callable[[int, int], Dataset[Any]] = partial(TrainingWindows, ramp=ramp)
+    network: nn.Module
     if name == CAPTIONER:
-        network: nn.Module = captioner_from(load_model("playground-r2plus1d").network)
-        examples: Callable[[int, int], Dataset[Any]] = partial(CaptionedWindows, ramp=ramp)
-        loss_of = caption_loss
+        network = captioner_from(load_model(_TEACHER).network)
+        examples, loss_of = partial(CaptionedWindows, ramp=ramp), caption_loss
+    elif name == "playground-tubelet":
+        teacher = load_model(_TEACHER).network
+        network, loss_of = _transformer_from(teacher), partial(soft_label_loss, teacher)
     else:
-        network, examples, loss_of = _untrained(name).train(), partial(TrainingWindows, ramp=ramp), classification_loss
+        network, loss_of = _untrained(name).train(), classification_loss
     fit(network, examples, loss_of, steps=steps, rate=rate, checkpoint=checkpoint, batch=batch, progress=progress)
     store(network, out)
     return out
@@ -78,6 +85,15 @@ def _untrained(name: str) -> nn.Module:
     plain = small_c3d(len(LABELS))
     start_from_motion(plain.conv1)
     return with_batch_norm(plain)
+
+
+def _transformer_from(trunk: nn.Module) -> nn.Module:
+    """Return an untrained transformer in training mode on the trunk of a trained R(2+1)D, which stays fixed."""
+    transformer = TubeletTransformer(len(LABELS)).train()
+    for part, module in transformer.trunk.named_children():
+        module.load_state_dict(trunk.get_submodule(part).state_dict())
+    transformer.trunk.requires_grad_(False).eval()
+    return transformer
 
 
 def store(network: nn.Module, path: Path) -> None:
