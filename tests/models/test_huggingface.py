@@ -465,6 +465,6 @@ def test_a_map_of_the_windows_size(family: str, written: Written) -> None:
 )
 def test_a_layer_behind_which_the_class_token_alone_is_read_is_said(family: str, layer: str, written: Written) -> None:
     clip = np.random.default_rng(0).integers(0, 256, (4, 36, 36, 3), np.uint8)
-    found = explain(clip, f"hf:{written(family)}", 1, layer=layer, context=False, dtype="float32")
+    found = explain(clip, f"hf:{written(family)}", 1, layer=layer, method="gradcam++", context=False, dtype="float32")
     assert not found.maps.any()
     assert f"the gradient of its score is 0 everywhere at layer {layer}" in found.warnings[0]

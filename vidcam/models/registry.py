@@ -371,6 +371,7 @@ def _huggingface(name: str) -> ModelSpec:
         frames=found.frames,
         frame_rate=found.frame_rate,
         layer=found.layer,
+        method="attnlrp" if found.tokens else "",
         tokens=found.tokens,
         source=f"Hugging Face, {found.name}",
         layout=found.layout,
