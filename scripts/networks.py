@@ -86,7 +86,7 @@ def measured(kind: Kind) -> Row:
     """Explain the clip of a kind, and return where and when the heat lies."""
     try:
         model = kind.load()
-        layers, found = model.spec.layer, layers_of(model)
+        layers, found = model.spec.layer_for(model.spec.default_method), layers_of(model)
         t, h, w = min((found[layer].shape[1:] for layer in layers.split(",") if layer in found), default=(1, 1, 1))
         clip, (step, row, column) = planted(model.spec.frames, model.spec.preprocess.crop, (t, h, w), kind.lit)
         target = kind.target
