@@ -14,10 +14,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from vidcam.cam.batches import fault_in_batches
 from vidcam.cam.inputs import forward
 from vidcam.cam.layers import last_layer
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
-from vidcam.cam.order import better_layout
+from vidcam.cam.order import better_layout, misplaced
 from vidcam.cam.targets import PATTERNS, Part, Pattern, frame_scores, part_of
 from vidcam.errors import LayerError, ModelError, SettingsError, TargetError, counted, one_of
 from vidcam.models.flow import RGBAndFlow
@@ -48,7 +49,7 @@ def own_model(
 ) -> Model:
     """Return a model that can be explained, made of an `nn.Module`.
 
-    Runs it on a window of zeros, and on noise to test the layout, and the output if it could be probabilities.
+    Runs it on a window of zeros, and on noise to test the layout, batches, and the output if it could be probabilities.
 
     Args:
         network: takes windows (N, 3, T, H, W), or the output of `pack`, and returns class scores before softmax. Other
@@ -76,7 +77,8 @@ def own_model(
 
     Raises:
         ModelError: the network does not run on such a window, or gives several rows of scores for it; has no layer with
-            time and space, or one in a layout that is not given or that contradicts the window; the number of labels is not
+            time and space, or one in a layout that is not given or that contradicts the window; it gives a window other values
+            beside another than alone, or in a second run; the number of labels is not
             that of its classes; or
             it ends in a softmax or a sigmoid, and `probabilities` is "auto".
         TargetError: its output holds no such class scores, and labels, `output` or `scores` are given.
@@ -145,6 +147,9 @@ def own_model(
         except LayerError as error:
             raise ModelError(f"{name}: {error}") from error
     _check_order(network, name, layer, window, layout, pack)
+    _check_batches(
+        network, name, layer, window, layout, pack, (lambda o: frame_scores(find(o), scores)) if classes else None
+    )
     if labels is None or isinstance(labels, str | Path):
         known, note = labels_of(labels, classes)
     else:
@@ -177,7 +182,7 @@ def own_model(
 def _check_order(
     network: nn.Module, name: str, layers: str, window: Tensor, layout: Layout, pack: Callable[[Tensor], Any]
 ) -> None:
-    """Raise a ModelError if the axes of a layer follow the window's time and space in another layout than is given."""
+    """Raise a ModelError if the axes of a layer follow the window's time and space otherwise than the layout says."""
     for layer in layers.split(","):
         with suppress(LayerError):  # said when it is explained
             better = better_layout(network, layer.strip(), window, layout, pack)
@@ -188,6 +193,32 @@ def _check_order(
                     f"{name}: the output of layer {layer.strip()!r} does not follow the time and space of the window in the "
                     f"layout {given}, and does in {better.pattern!r}{grid}; give that layout, or another layer"
                 )
+            if fault := misplaced(network, layer.strip(), window, layout, pack):
+                raise ModelError(f"{name}: {fault}")
+
+
+def _check_batches(
+    network: nn.Module,
+    name: str,
+    layers: str,
+    window: Tensor,
+    layout: Layout,
+    pack: Callable[[Tensor], Any],
+    scores: Callable[[Any], Tensor] | None,
+) -> None:
+    """Raise a ModelError if the network gives a window other values beside another than alone, or does not take two."""
+    for layer in layers.split(","):
+        try:
+            fault = fault_in_batches(network, layer.strip(), window, layout, pack, scores)
+        except (LayerError, TargetError):  # said when it is explained
+            continue
+        except Exception as error:  # somebody else's code may raise anything
+            raise ModelError(
+                f"{name} runs on one window and not on a batch of two ({_where(error, type(network))}); "
+                "let its first axis be the windows, however many they are"
+            ) from error
+        if fault:
+            raise ModelError(f"{name}: {fault}")
 
 
 def _doubled(network: nn.Module, name: str, scores: Callable[[Tensor], Tensor], window: Tensor) -> str:
