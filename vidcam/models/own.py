@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from importlib import import_module
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from vidcam.cam.batches import fault_in_batches
+from vidcam.cam.bypass import bypass
 from vidcam.cam.inputs import forward
 from vidcam.cam.layers import last_layer
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
@@ -27,6 +29,7 @@ from vidcam.models.probabilities import Probabilities, ends_in, function_of, las
 from vidcam.models.registry import Model, ModelSpec, labels_of, prepare
 from vidcam.models.weights import fitted_to, load_into, read_checkpoint
 
+_NOTED = 0.1  # share of the score that passes the layer by
 ASSUMED = Preprocess(128, (112, 112), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
 
 
@@ -82,7 +85,8 @@ def own_model(
             that of its classes; or
             it ends in a softmax or a sigmoid, and `probabilities` is "auto".
         TargetError: its output holds no such class scores, and labels, `output` or `scores` are given.
-        SettingsError: there are no such scores, probabilities or pack; or values have no unit.
+        SettingsError: there are no such scores, probabilities or pack; values have no unit; or frames, rate or labels mean
+            nothing.
 
     Example:
         >>> from torch import nn
@@ -95,6 +99,7 @@ def own_model(
     if isinstance(pack, str):
         one_of(pack, ("rgb_and_flow",), "pack")
         pack = RGBAndFlow(preprocess)
+    _check_settings(frames, frame_rate, labels)
     check_modules(network, name)
     prepare(network)
     parameter = next(network.parameters(), torch.zeros(()))
@@ -130,6 +135,8 @@ def own_model(
         )
     if not isinstance(probabilities, str):
         function: Callable[[Tensor], Tensor] | None = probabilities
+        if classes:
+            _check_function(probabilities, torch.zeros(1, classes, device=window.device))
     else:
         function = function_of(probabilities, classes)
         if probabilities == "given":
@@ -150,6 +157,9 @@ def own_model(
     _check_batches(
         network, name, layer, window, layout, pack, (lambda o: frame_scores(find(o), scores)) if classes else None
     )
+    beside = ""
+    if classes:
+        beside = _bypassed(network, layer, window, pack, lambda o: frame_scores(find(o), scores))
     if labels is None or isinstance(labels, str | Path):
         known, note = labels_of(labels, classes)
     else:
@@ -176,7 +186,35 @@ def own_model(
         unit=unit,
         unrecognised=unrecognised,
     )
-    return Model(network, spec, known, weights, "; ".join(filter(None, [note, doubled])))
+    return Model(network, spec, known, weights, "; ".join(filter(None, [note, doubled, beside])))
+
+
+def _check_settings(frames: int, frame_rate: float | None, labels: object) -> None:
+    """Raise a SettingsError if the frames, their rate or the labels mean nothing."""
+    if not isinstance(frames, Integral) or frames < 1:
+        raise SettingsError(f"frames {frames!r} is no number of frames; give a whole number of 1 or more")
+    if frame_rate is not None and not 0 < frame_rate < float("inf"):
+        raise SettingsError(f"frame rate {frame_rate!r} is no rate; give frames per second, more than 0, or None")
+    if isinstance(labels, Mapping | Set):
+        raise SettingsError(
+            f"labels of type {type(labels).__name__} have no order by which they belong to the classes; "
+            "give a list, the label of class 0 first"
+        )
+
+
+def _check_function(probabilities: Callable[[Tensor], Tensor], scores: Tensor) -> None:
+    """Raise a ModelError if the user's function does not return a probability for each score (N, classes)."""
+    try:
+        found = probabilities(scores)
+    except Exception as error:
+        raise ModelError(
+            f"the function of probabilities fails on scores {tuple(scores.shape)} ({_where(error, probabilities)})"
+        ) from error
+    if not isinstance(found, Tensor) or found.shape != scores.shape:
+        given = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise ModelError(
+            f"the function of probabilities gives {given} for scores {tuple(scores.shape)}; it must give one for each"
+        )
 
 
 def _check_order(
@@ -219,6 +257,26 @@ def _check_batches(
             ) from error
         if fault:
             raise ModelError(f"{name}: {fault}")
+
+
+def _bypassed(
+    network: nn.Module,
+    layers: str,
+    window: Tensor,
+    pack: Callable[[Tensor], Any],
+    scores: Callable[[Any], Tensor],
+) -> str:
+    """Return a message if a part of the scores does not pass through the layers that are explained; or ""."""
+    names = [layer.strip() for layer in layers.split(",")]
+    with suppress(LayerError, TargetError):  # said when it is explained
+        share = bypass(network, names, window, pack, scores)
+        if share > _NOTED:
+            return (
+                f"the score depends on more than layer {layers}: of its change between two windows of noise, a part of "
+                f"{share:.2f} passes by the layer, and the map does not show it; choose a layer behind the place where the "
+                "paths join, or one of each path, as in layer='a,b'"
+            )
+    return ""
 
 
 def _doubled(network: nn.Module, name: str, scores: Callable[[Tensor], Tensor], window: Tensor) -> str:
