@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import suppress
 from importlib import import_module
 from numbers import Integral
 from pathlib import Path
@@ -15,21 +12,18 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from vidcam.cam.batches import fault_in_batches
-from vidcam.cam.bypass import bypass
 from vidcam.cam.inputs import forward
 from vidcam.cam.layers import last_layer
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
-from vidcam.cam.order import better_layout, misplaced
 from vidcam.cam.targets import PATTERNS, Part, Pattern, frame_scores, part_of
 from vidcam.errors import LayerError, ModelError, SettingsError, TargetError, counted, one_of
 from vidcam.models.flow import RGBAndFlow
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.probabilities import Probabilities, ends_in, function_of, last_module, logits_in
 from vidcam.models.registry import Model, ModelSpec, labels_of, prepare
+from vidcam.models.trial import bypassed, check_batches, check_order, where_raised
 from vidcam.models.weights import fitted_to, load_into, read_checkpoint
 
-_NOTED = 0.1  # share of the score that passes the layer by
 ASSUMED = Preprocess(128, (112, 112), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
 
 
@@ -109,7 +103,7 @@ def own_model(
             given = forward(network, pack(window))
     except Exception as error:  # somebody else's code may raise anything
         raise ModelError(
-            f"{name} does not run on a window {tuple(window.shape)} ({_where(error, type(network))}); "
+            f"{name} does not run on a window {tuple(window.shape)} ({where_raised(error, type(network))}); "
             "set frames and preprocess to what it expects"
         ) from error
     one_of(scores, PATTERNS, "pattern of scores")
@@ -117,7 +111,7 @@ def own_model(
         raise SettingsError(
             f"unit {unit!r} is of values, and the scores become probabilities; give probabilities='none'"
         )
-    find, unrecognised, rows, classes, doubled = part_of(output), "", 1, 0, ""
+    find, unrecognised, rows, classes, doubled, beside = part_of(output), "", 1, 0, "", ""
     try:
         rows, classes = frame_scores(find(given), scores).shape[:2]
     except TargetError as error:
@@ -126,7 +120,7 @@ def own_model(
         unrecognised = str(error)  # a function as target needs no classes
     except Exception as error:  # the user's function
         raise ModelError(
-            f"the part {output!r} of the output of {name} cannot be had: {_where(error, output)}"
+            f"the part {output!r} of the output of {name} cannot be had: {where_raised(error, output)}"
         ) from error
     if rows != 1:
         raise ModelError(
@@ -153,13 +147,12 @@ def own_model(
             layer = last_layer(network, window, layout, pack, lambda o: frame_scores(find(o), scores).amax((1, 2)))
         except LayerError as error:
             raise ModelError(f"{name}: {error}") from error
-    _check_order(network, name, layer, window, layout, pack)
-    _check_batches(
+        if classes:
+            beside = bypassed(network, layer, window, pack, lambda o: frame_scores(find(o), scores))
+    check_order(network, name, layer, window, layout, pack)
+    check_batches(
         network, name, layer, window, layout, pack, (lambda o: frame_scores(find(o), scores)) if classes else None
     )
-    beside = ""
-    if classes:
-        beside = _bypassed(network, layer, window, pack, lambda o: frame_scores(find(o), scores))
     if labels is None or isinstance(labels, str | Path):
         known, note = labels_of(labels, classes)
     else:
@@ -208,75 +201,13 @@ def _check_function(probabilities: Callable[[Tensor], Tensor], scores: Tensor) -
         found = probabilities(scores)
     except Exception as error:
         raise ModelError(
-            f"the function of probabilities fails on scores {tuple(scores.shape)} ({_where(error, probabilities)})"
+            f"the function of probabilities fails on scores {tuple(scores.shape)} ({where_raised(error, probabilities)})"
         ) from error
     if not isinstance(found, Tensor) or found.shape != scores.shape:
         given = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
         raise ModelError(
             f"the function of probabilities gives {given} for scores {tuple(scores.shape)}; it must give one for each"
         )
-
-
-def _check_order(
-    network: nn.Module, name: str, layers: str, window: Tensor, layout: Layout, pack: Callable[[Tensor], Any]
-) -> None:
-    """Raise a ModelError if the axes of a layer follow the window's time and space otherwise than the layout says."""
-    for layer in layers.split(","):
-        with suppress(LayerError):  # said when it is explained
-            better = better_layout(network, layer.strip(), window, layout, pack)
-            if better is not None:
-                given = "of channels first" if layout.pattern is None else f"{layout.pattern!r}"
-                grid = f" with grid {better.grid}" if better.grid else ""
-                raise ModelError(
-                    f"{name}: the output of layer {layer.strip()!r} does not follow the time and space of the window in the "
-                    f"layout {given}, and does in {better.pattern!r}{grid}; give that layout, or another layer"
-                )
-            if fault := misplaced(network, layer.strip(), window, layout, pack):
-                raise ModelError(f"{name}: {fault}")
-
-
-def _check_batches(
-    network: nn.Module,
-    name: str,
-    layers: str,
-    window: Tensor,
-    layout: Layout,
-    pack: Callable[[Tensor], Any],
-    scores: Callable[[Any], Tensor] | None,
-) -> None:
-    """Raise a ModelError if the network gives a window other values beside another than alone, or does not take two."""
-    for layer in layers.split(","):
-        try:
-            fault = fault_in_batches(network, layer.strip(), window, layout, pack, scores)
-        except (LayerError, TargetError):  # said when it is explained
-            continue
-        except Exception as error:  # somebody else's code may raise anything
-            raise ModelError(
-                f"{name} runs on one window and not on a batch of two ({_where(error, type(network))}); "
-                "let its first axis be the windows, however many they are"
-            ) from error
-        if fault:
-            raise ModelError(f"{name}: {fault}")
-
-
-def _bypassed(
-    network: nn.Module,
-    layers: str,
-    window: Tensor,
-    pack: Callable[[Tensor], Any],
-    scores: Callable[[Any], Tensor],
-) -> str:
-    """Return a message if a part of the scores does not pass through the layers that are explained; or ""."""
-    names = [layer.strip() for layer in layers.split(",")]
-    with suppress(LayerError, TargetError):  # said when it is explained
-        share = bypass(network, names, window, pack, scores)
-        if share > _NOTED:
-            return (
-                f"the score depends on more than layer {layers}: of its change between two windows of noise, a part of "
-                f"{share:.2f} passes by the layer, and the map does not show it; choose a layer behind the place where the "
-                "paths join, or one of each path, as in layer='a,b'"
-            )
-    return ""
 
 
 def _doubled(network: nn.Module, name: str, scores: Callable[[Tensor], Tensor], window: Tensor) -> str:
@@ -320,7 +251,7 @@ def built(factory: str, arguments: Mapping[str, Any], weights: str) -> tuple[nn.
     try:
         network = function(**arguments)
     except Exception as error:
-        raise ModelError(f"the factory {factory!r} fails: {_where(error, function)}") from error
+        raise ModelError(f"the factory {factory!r} fails: {where_raised(error, function)}") from error
     if not isinstance(network, nn.Module):
         raise ModelError(f"the factory {factory!r} gives a {type(network).__name__}; it must give an nn.Module")
     if weights in ("default", "none"):
@@ -348,7 +279,7 @@ def function_named(reference: str, kind: str) -> Callable[..., Any]:
     try:
         module = import_module(module_name)
     except Exception as error:  # the user's own code may raise anything
-        raise ModelError(f"the module of {kind} {reference!r} does not import ({_where(error)})") from error
+        raise ModelError(f"the module of {kind} {reference!r} does not import ({where_raised(error)})") from error
     function = getattr(module, attribute, None)
     if not callable(function):
         raise ModelError(
@@ -356,19 +287,3 @@ def function_named(reference: str, kind: str) -> Callable[..., Any]:
         )
     found: Callable[..., Any] = function
     return found
-
-
-def _where(error: Exception, culprit: Any = None) -> str:
-    """Return the error and the line of the user's code that raised it: the deepest in the culprit's file, or of all."""
-    frames = traceback.extract_tb(error.__traceback__)
-    theirs = [f for f in frames if f.filename != __file__ and "importlib" not in f.filename]
-    try:
-        file = inspect.getsourcefile(culprit) if culprit is not None else None
-    except TypeError:
-        file = None
-    in_file = [f for f in theirs if file is not None and Path(f.filename) == Path(file)]
-    message = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    if not (in_file or theirs):
-        return message
-    line = (in_file or theirs)[-1]
-    return f"{message}, at {line.filename}, line {line.lineno}: {line.line}"
