@@ -595,3 +595,9 @@ def test_an_error_in_a_function_of_probabilities_is_said_with_its_line() -> None
         own_model(TwoPaths(), probabilities=lambda scores: {}["x"], **SMALL)  # type: ignore[misc]
     with pytest.raises(ModelError, match=r"the function of probabilities gives list"):
         own_model(TwoPaths(), probabilities=lambda scores: scores.tolist(), **SMALL)
+
+
+def test_an_error_in_a_function_as_target_is_said() -> None:
+    clip = np.zeros((4, 32, 32, 3), np.uint8)
+    with pytest.raises(TargetError, match=r"the target function fails on the network's output \(KeyError: 'x'\)"):
+        vidcam.explain(clip, own_model(TwoPaths(), **SMALL), lambda output: {}["x"])  # type: ignore[misc]
