@@ -106,6 +106,9 @@ class Behind(nn.Module):
         (lambda x: x[:, :, 3:4], "has not seen the last 4 frames"),
         (lambda x: x[:, :, :, 4:], "has not seen the top 4 pixels"),
         (lambda x: x[..., 4:-4], "has not seen the left 4 pixels"),
+        (lambda x: x.transpose(3, 4), "has other places in the order of its height"),
+        (lambda x: torch.cat([x[:, :, ::2], x[:, :, 1::2]], 2), "has other places in the order of its time"),
+        (lambda x: x.roll(2, 2), "has other places in the order of its time"),
         (lambda x: x * 0, ""),
     ],
 )

@@ -17,6 +17,7 @@ from vidcam.cam.layout import Layout, tensor_of, with_tensor
 from vidcam.errors import LayerError, counted
 
 _CLEARLY = 0.15  # difference of two agreements, from -1 to 1
+_ENOUGH, _LOCAL = 16, 0.7  # positions that tell an order; the share of positions that half of a window changes
 _NAMES = {2: ("time", "first", "last"), 3: ("height", "top", "bottom"), 4: ("width", "left", "right")}
 _WHOLE = {5: ("n c t h w", "n t h w c", "n t c h w"), 4: ("n c h w", "n h w c")}  # by number of axes
 
@@ -75,7 +76,8 @@ def misplaced(network: nn.Module, layer: str, window: Tensor, layout: Layout, pa
 
     Either end of a window of noise, along each axis, is replaced by other noise. If the output does not change at all, the
     network leaves that end out, and a map that is spread over the whole window is too large. If each half of the window
-    changes the opposite half more, the axis is reversed. Runs the network up to thirteen times.
+    changes the opposite half more, the axis is reversed; if it changes about a half of the positions, and those do not lie in
+    one half, their order is another. Runs the network up to thirteen times.
 
     Args:
         network, layer, window, layout, pack: as for `better_layout`; a layer may be called several times.
@@ -104,7 +106,8 @@ def misplaced(network: nn.Module, layer: str, window: Tensor, layout: Layout, pa
         return activation(given) - first
 
     first = activation(noise)
-    if torch.equal(first, activation(other)):
+    every = _changed(activation(other) - first)
+    if not every.any():
         return ""
     for axis, (name, *ends) in _NAMES.items():
         size, steps = noise.shape[axis], first.shape[axis]
@@ -123,9 +126,17 @@ def misplaced(network: nn.Module, layer: str, window: Tensor, layout: Layout, pa
                     f"layer {layer!r} has not seen {unseen}, and its map would be spread over them; set frames and preprocess "
                     "to the part that the network reads, or choose another layer"
                 )
-        sides = _in_the_half(change(axis, 0, half), axis), _in_the_half(change(axis, size - half, half), axis)
+        changes = change(axis, 0, half), change(axis, size - half, half)
+        sides = _in_the_half(changes[0], axis), _in_the_half(changes[1], axis)
         if sides[0] < -_CLEARLY and sides[1] > _CLEARLY:
             return f"the output of layer {layer!r} runs against the window in {name}; choose a layer that does not"
+        found = _changed(changes[0])
+        own = found.narrow(axis, 0, -(-steps // 2)).sum() / found.sum().clamp(min=1)
+        if every.sum() >= _ENOUGH and found.sum() <= _LOCAL * every.sum() and own < _LOCAL:
+            return (
+                f"the output of layer {layer!r} has other places in the order of its {name} than the window; choose a layer "
+                "that keeps the window's order"
+            )
     return ""
 
 
@@ -146,6 +157,12 @@ def _output(network: nn.Module, module: nn.Module, inputs: Any) -> Any:
     finally:
         handle.remove()
     return calls[0] if len(calls) == 1 else None
+
+
+def _changed(change: Tensor) -> Tensor:
+    """Return the positions that changed clearly, (N, 1, T, H, W) bool."""
+    size = change.abs().mean(1, keepdim=True)
+    return size > 1e-3 * size.max()
 
 
 def _in_the_half(change: Tensor, axis: int) -> float:
