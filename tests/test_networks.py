@@ -72,7 +72,7 @@ def _last_call_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _untested_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vidcam.models.own.better_layout", lambda *given: None)
+    monkeypatch.setattr("vidcam.models.trial.better_layout", lambda *given: None)
 
 
 def _another_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vidcam.cam.layout import Layout
-from vidcam.cam.order import better_layout
+from vidcam.cam.order import better_layout, misplaced
 
 GRID = (4, 6, 5)
 
@@ -74,3 +75,51 @@ class Twice(Ordered):
 @pytest.mark.parametrize("network", [Mixed("thw"), Twice("thw")])
 def test_nothing_is_said_where_nothing_is_known(network: nn.Module) -> None:
     assert _better("", Layout("n (h w t) c", GRID), network) is None
+
+
+class Behind(nn.Module):
+    """A strided convolution of what `reads` takes of the window, called for each frame if `one_by_one`."""
+
+    def __init__(self, reads: Callable[[Tensor], Tensor], one_by_one: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.reads, self.one_by_one = reads, one_by_one
+        self.block = nn.Conv3d(3, 4, (1, 4, 4), stride=(1, 4, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        given = self.reads(x)
+        if not self.one_by_one:
+            return self.block(given)
+        return torch.cat([self.block(frame) for frame in given.split(1, 2)], 2)
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+@pytest.mark.parametrize(
+    ("reads", "expected"),
+    [
+        (lambda x: x, ""),
+        (lambda x: x[:, :, ::2], ""),
+        (lambda x: x.flip(2), "runs against the window in time"),
+        (lambda x: x.flip(3), "runs against the window in height"),
+        (lambda x: x.flip(4), "runs against the window in width"),
+        (lambda x: x[:, :, :4], "has not seen the last 2 frames"),
+        (lambda x: x[:, :, 3:4], "has not seen the last 4 frames"),
+        (lambda x: x[:, :, :, 4:], "has not seen the top 4 pixels"),
+        (lambda x: x[..., 4:-4], "has not seen the left 4 pixels"),
+        (lambda x: x.transpose(3, 4), "has other places in the order of its height"),
+        (lambda x: torch.cat([x[:, :, ::2], x[:, :, 1::2]], 2), "has other places in the order of its time"),
+        (lambda x: x.roll(2, 2), "has other places in the order of its time"),
+        (lambda x: x * 0, ""),
+    ],
+)
+def test_a_map_that_would_not_lie_on_what_was_seen_is_found(
+    reads: Callable[[Tensor], Tensor], expected: str, one_by_one: bool
+) -> None:
+    network = Behind(reads, one_by_one).eval()
+    found = misplaced(network, "block", torch.zeros(1, 3, 8, 32, 32), Layout(), lambda windows: windows)
+    assert expected in found and bool(expected) == bool(found)
+
+
+def test_nothing_is_misplaced_where_every_position_has_seen_the_window() -> None:
+    network = Behind(lambda x: x.flip(2).mean((2, 3, 4), keepdim=True).expand(-1, -1, 8, 32, 32)).eval()
+    assert misplaced(network, "block", torch.zeros(1, 3, 8, 32, 32), Layout(), lambda windows: windows) == ""

@@ -21,6 +21,7 @@ from vidcam.errors import LayerError, ModelError, SettingsError, TargetError
 from vidcam.evaluation.inference import confidences
 from vidcam.explainer import Explainer, layers_of
 from vidcam.models.own import own_model
+from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model
 from vidcam.recipe import Recipe, read_config
 from vidcam.results.explanation import Explanation
@@ -526,3 +527,77 @@ def test_layers_of_a_half_network() -> None:
     assert list(layers_of(model)) == ["body"]
     with pytest.raises(LayerError, match=r"Head has no layer 'none'; its space-time layers are body"):
         Explainer(model, Recipe(layer="none"))
+
+
+class TwoPaths(nn.Module):
+    """Two convolutions whose features are added outside of a module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.slow, self.fast, self.fc = nn.Conv3d(3, 4, 3), nn.Conv3d(3, 4, 3), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc((self.slow(x).relu() + self.fast(x).relu()).mean((2, 3, 4)))
+
+
+SMALL: Any = {"frames": 4, "preprocess": Preprocess(32, (32, 32), (0, 0, 0), (1, 1, 1))}
+
+
+def test_a_path_beside_the_layer_is_said() -> None:
+    model = own_model(TwoPaths(), **SMALL)
+    assert model.spec.layer == "fast" and "the score depends on more than layer fast" in model.note
+    assert own_model(TwoPaths(), layer="fast", **SMALL).note == ""  # chosen
+
+
+def test_labels_and_frames_of_numpy_are_taken() -> None:
+    model = own_model(TwoPaths(), **{**SMALL, "frames": np.int64(4)}, labels=np.array(["a", "b"]))  # type: ignore[arg-type]
+    assert model.labels == ("a", "b")
+
+
+def test_a_network_of_one_window_is_refused() -> None:
+    network = TwoPaths()
+    network.forward = lambda x: TwoPaths.forward(network, x).view(1, 2)  # type: ignore[method-assign]
+    with pytest.raises(ModelError, match="runs on one window and not on a batch of two"):
+        own_model(network, **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("reads", "message"),
+    [
+        (lambda x: x.flip(2), "runs against the window in time"),
+        (lambda x: x[..., 4:-4, 4:-4], "has not seen the top 4 pixels of the window"),
+    ],
+)
+def test_a_layer_that_reads_the_window_otherwise_is_refused(reads: Callable[[Tensor], Tensor], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        own_model(TwoPaths(), pack=reads, **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"labels": {1: "b", 0: "a"}}, "labels of type dict have no order"),
+        ({"labels": {"a", "b"}}, "labels of type set have no order"),
+        ({"frames": 8.0}, "frames 8.0"),
+        ({"frames": -3}, "frames -3"),
+        ({"frame_rate": -1}, "frame rate -1"),
+        ({"frame_rate": float("nan")}, "frame rate nan"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        own_model(TwoPaths(), **{**SMALL, **settings})
+
+
+def test_an_error_in_a_function_of_probabilities_is_said_with_its_line() -> None:
+    with pytest.raises(ModelError, match=r"the function of probabilities fails .*KeyError: 'x', at .*test_own.py"):
+        own_model(TwoPaths(), probabilities=lambda scores: {}["x"], **SMALL)  # type: ignore[misc]
+    with pytest.raises(ModelError, match=r"the function of probabilities gives list"):
+        own_model(TwoPaths(), probabilities=lambda scores: scores.tolist(), **SMALL)
+
+
+def test_an_error_in_a_function_as_target_is_said() -> None:
+    clip = np.zeros((4, 32, 32, 3), np.uint8)
+    with pytest.raises(TargetError, match=r"the target function fails on the network's output \(KeyError: 'x'\)"):
+        vidcam.explain(clip, own_model(TwoPaths(), **SMALL), lambda output: {}["x"])  # type: ignore[misc]

@@ -13,7 +13,7 @@ from vidcam.cam.capture import Capture, InPlaceError, captured
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
 from vidcam.cam.methods import method_named, needs
 from vidcam.cam.targets import ScoreFunction, class_scores, classes
-from vidcam.errors import TargetError, counted
+from vidcam.errors import TargetError, VidcamError, counted
 
 
 def class_activation_map(
@@ -90,9 +90,17 @@ def class_activation_maps(
 
     Raises:
         LayerError: the score does not depend on a layer, or a method cannot explain it.
-        TargetError: the function does not return (N,) scores.
+        TargetError: the function fails, or does not return (N,) scores.
     """
-    scores = score(capture.output)
+    try:
+        scores = score(capture.output)
+    except (VidcamError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # a user's function may raise anything
+        raise TargetError(
+            f"the target function fails on the network's output ({type(error).__name__}: {error}); "
+            "it must give one score for each window, (N,)"
+        ) from error
     activations = {layer: a.float() for layer, a in capture.activations.items()}
     count = len(next(iter(activations.values())))
     if not isinstance(scores, Tensor) or scores.shape != (count,):

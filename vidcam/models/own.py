@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
-import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence, Set
 from importlib import import_module
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,13 +15,13 @@ from torch import Tensor, nn
 from vidcam.cam.inputs import forward
 from vidcam.cam.layers import last_layer
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
-from vidcam.cam.order import better_layout
 from vidcam.cam.targets import PATTERNS, Part, Pattern, frame_scores, part_of
 from vidcam.errors import LayerError, ModelError, SettingsError, TargetError, counted, one_of
 from vidcam.models.flow import RGBAndFlow
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.probabilities import Probabilities, ends_in, function_of, last_module, logits_in
 from vidcam.models.registry import Model, ModelSpec, labels_of, prepare
+from vidcam.models.trial import bypassed, check_batches, check_order, where_raised
 from vidcam.models.weights import fitted_to, load_into, read_checkpoint
 
 ASSUMED = Preprocess(128, (112, 112), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
@@ -48,7 +46,7 @@ def own_model(
 ) -> Model:
     """Return a model that can be explained, made of an `nn.Module`.
 
-    Runs it on a window of zeros, and on noise to test the layout, and the output if it could be probabilities.
+    Runs it on a window of zeros, and on noise to test the layout, batches, and the output if it could be probabilities.
 
     Args:
         network: takes windows (N, 3, T, H, W), or the output of `pack`, and returns class scores before softmax. Other
@@ -76,11 +74,13 @@ def own_model(
 
     Raises:
         ModelError: the network does not run on such a window, or gives several rows of scores for it; has no layer with
-            time and space, or one in a layout that is not given or that contradicts the window; the number of labels is not
+            time and space, or one in a layout that is not given or that contradicts the window; it gives a window other values
+            beside another than alone, or in a second run; the number of labels is not
             that of its classes; or
             it ends in a softmax or a sigmoid, and `probabilities` is "auto".
         TargetError: its output holds no such class scores, and labels, `output` or `scores` are given.
-        SettingsError: there are no such scores, probabilities or pack; or values have no unit.
+        SettingsError: there are no such scores, probabilities or pack; values have no unit; or frames, rate or labels mean
+            nothing.
 
     Example:
         >>> from torch import nn
@@ -93,6 +93,7 @@ def own_model(
     if isinstance(pack, str):
         one_of(pack, ("rgb_and_flow",), "pack")
         pack = RGBAndFlow(preprocess)
+    _check_settings(frames, frame_rate, labels)
     check_modules(network, name)
     prepare(network)
     parameter = next(network.parameters(), torch.zeros(()))
@@ -102,7 +103,7 @@ def own_model(
             given = forward(network, pack(window))
     except Exception as error:  # somebody else's code may raise anything
         raise ModelError(
-            f"{name} does not run on a window {tuple(window.shape)} ({_where(error, type(network))}); "
+            f"{name} does not run on a window {tuple(window.shape)} ({where_raised(error, type(network))}); "
             "set frames and preprocess to what it expects"
         ) from error
     one_of(scores, PATTERNS, "pattern of scores")
@@ -110,7 +111,7 @@ def own_model(
         raise SettingsError(
             f"unit {unit!r} is of values, and the scores become probabilities; give probabilities='none'"
         )
-    find, unrecognised, rows, classes, doubled = part_of(output), "", 1, 0, ""
+    find, unrecognised, rows, classes, doubled, beside = part_of(output), "", 1, 0, "", ""
     try:
         rows, classes = frame_scores(find(given), scores).shape[:2]
     except TargetError as error:
@@ -119,7 +120,7 @@ def own_model(
         unrecognised = str(error)  # a function as target needs no classes
     except Exception as error:  # the user's function
         raise ModelError(
-            f"the part {output!r} of the output of {name} cannot be had: {_where(error, output)}"
+            f"the part {output!r} of the output of {name} cannot be had: {where_raised(error, output)}"
         ) from error
     if rows != 1:
         raise ModelError(
@@ -128,6 +129,8 @@ def own_model(
         )
     if not isinstance(probabilities, str):
         function: Callable[[Tensor], Tensor] | None = probabilities
+        if classes:
+            _check_function(probabilities, torch.zeros(1, classes, device=window.device))
     else:
         function = function_of(probabilities, classes)
         if probabilities == "given":
@@ -144,7 +147,12 @@ def own_model(
             layer = last_layer(network, window, layout, pack, lambda o: frame_scores(find(o), scores).amax((1, 2)))
         except LayerError as error:
             raise ModelError(f"{name}: {error}") from error
-    _check_order(network, name, layer, window, layout, pack)
+        if classes:
+            beside = bypassed(network, layer, window, pack, lambda o: frame_scores(find(o), scores))
+    check_order(network, name, layer, window, layout, pack)
+    check_batches(
+        network, name, layer, window, layout, pack, (lambda o: frame_scores(find(o), scores)) if classes else None
+    )
     if labels is None or isinstance(labels, str | Path):
         known, note = labels_of(labels, classes)
     else:
@@ -171,23 +179,35 @@ def own_model(
         unit=unit,
         unrecognised=unrecognised,
     )
-    return Model(network, spec, known, weights, "; ".join(filter(None, [note, doubled])))
+    return Model(network, spec, known, weights, "; ".join(filter(None, [note, doubled, beside])))
 
 
-def _check_order(
-    network: nn.Module, name: str, layers: str, window: Tensor, layout: Layout, pack: Callable[[Tensor], Any]
-) -> None:
-    """Raise a ModelError if the axes of a layer follow the window's time and space in another layout than is given."""
-    for layer in layers.split(","):
-        with suppress(LayerError):  # said when it is explained
-            better = better_layout(network, layer.strip(), window, layout, pack)
-            if better is not None:
-                given = "of channels first" if layout.pattern is None else f"{layout.pattern!r}"
-                grid = f" with grid {better.grid}" if better.grid else ""
-                raise ModelError(
-                    f"{name}: the output of layer {layer.strip()!r} does not follow the time and space of the window in the "
-                    f"layout {given}, and does in {better.pattern!r}{grid}; give that layout, or another layer"
-                )
+def _check_settings(frames: int, frame_rate: float | None, labels: object) -> None:
+    """Raise a SettingsError if the frames, their rate or the labels mean nothing."""
+    if not isinstance(frames, Integral) or frames < 1:
+        raise SettingsError(f"frames {frames!r} is no number of frames; give a whole number of 1 or more")
+    if frame_rate is not None and not 0 < frame_rate < float("inf"):
+        raise SettingsError(f"frame rate {frame_rate!r} is no rate; give frames per second, more than 0, or None")
+    if isinstance(labels, Mapping | Set):
+        raise SettingsError(
+            f"labels of type {type(labels).__name__} have no order by which they belong to the classes; "
+            "give a list, the label of class 0 first"
+        )
+
+
+def _check_function(probabilities: Callable[[Tensor], Tensor], scores: Tensor) -> None:
+    """Raise a ModelError if the user's function does not return a probability for each score (N, classes)."""
+    try:
+        found = probabilities(scores)
+    except Exception as error:
+        raise ModelError(
+            f"the function of probabilities fails on scores {tuple(scores.shape)} ({where_raised(error, probabilities)})"
+        ) from error
+    if not isinstance(found, Tensor) or found.shape != scores.shape:
+        given = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise ModelError(
+            f"the function of probabilities gives {given} for scores {tuple(scores.shape)}; it must give one for each"
+        )
 
 
 def _doubled(network: nn.Module, name: str, scores: Callable[[Tensor], Tensor], window: Tensor) -> str:
@@ -231,7 +251,7 @@ def built(factory: str, arguments: Mapping[str, Any], weights: str) -> tuple[nn.
     try:
         network = function(**arguments)
     except Exception as error:
-        raise ModelError(f"the factory {factory!r} fails: {_where(error, function)}") from error
+        raise ModelError(f"the factory {factory!r} fails: {where_raised(error, function)}") from error
     if not isinstance(network, nn.Module):
         raise ModelError(f"the factory {factory!r} gives a {type(network).__name__}; it must give an nn.Module")
     if weights in ("default", "none"):
@@ -259,7 +279,7 @@ def function_named(reference: str, kind: str) -> Callable[..., Any]:
     try:
         module = import_module(module_name)
     except Exception as error:  # the user's own code may raise anything
-        raise ModelError(f"the module of {kind} {reference!r} does not import ({_where(error)})") from error
+        raise ModelError(f"the module of {kind} {reference!r} does not import ({where_raised(error)})") from error
     function = getattr(module, attribute, None)
     if not callable(function):
         raise ModelError(
@@ -267,19 +287,3 @@ def function_named(reference: str, kind: str) -> Callable[..., Any]:
         )
     found: Callable[..., Any] = function
     return found
-
-
-def _where(error: Exception, culprit: Any = None) -> str:
-    """Return the error and the line of the user's code that raised it: the deepest in the culprit's file, or of all."""
-    frames = traceback.extract_tb(error.__traceback__)
-    theirs = [f for f in frames if f.filename != __file__ and "importlib" not in f.filename]
-    try:
-        file = inspect.getsourcefile(culprit) if culprit is not None else None
-    except TypeError:
-        file = None
-    in_file = [f for f in theirs if file is not None and Path(f.filename) == Path(file)]
-    message = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    if not (in_file or theirs):
-        return message
-    line = (in_file or theirs)[-1]
-    return f"{message}, at {line.filename}, line {line.lineno}: {line.line}"
