@@ -22,7 +22,7 @@ from vidcam.evaluation.inference import confidences
 from vidcam.explainer import Explainer, layers_of
 from vidcam.models.own import own_model
 from vidcam.models.preprocess import Preprocess
-from vidcam.models.registry import Model
+from vidcam.models.registry import Model, softmax
 from vidcam.recipe import Recipe, read_config
 from vidcam.results.explanation import Explanation
 
@@ -601,3 +601,13 @@ def test_an_error_in_a_function_as_target_is_said() -> None:
     clip = np.zeros((4, 32, 32, 3), np.uint8)
     with pytest.raises(TargetError, match=r"the target function fails on the network's output \(KeyError: 'x'\)"):
         vidcam.explain(clip, own_model(TwoPaths(), **SMALL), lambda output: {}["x"])  # type: ignore[misc]
+
+
+def test_scores_between_0_and_1_are_said_to_be_probabilities_or_scores() -> None:
+    class Small(Head):
+        def forward(self, x: Tensor) -> Tensor:
+            return 0.5 + 0.3 * super().forward(x).tanh()
+
+    with pytest.raises(ModelError, match="if they are scores all the same, give probabilities='softmax'"):
+        _own(Small(3))
+    assert _own(Small(3), probabilities="softmax").spec.probabilities is softmax

@@ -218,9 +218,10 @@ def _doubled(network: nn.Module, name: str, scores: Callable[[Tensor], Tensor], 
     numbers = "numbers between 0 and 1" + (" that sum to 1" if kind == "softmax" else "")
     last = last_module(network)
     where = f"its last module ({last})" if last else f"its {kind}"
+    unsure = "; if they are scores all the same, give probabilities='softmax'" if kind == "sigmoid" and not last else ""
     return (
         f"{name} gives probabilities itself ({numbers}), and those of probabilities are wrong; leave out {where}, "
-        "because the score before it explains better, or give probabilities='given'"
+        f"because the score before it explains better, or give probabilities='given'{unsure}"
     )
 
 
