@@ -611,3 +611,30 @@ def test_scores_between_0_and_1_are_said_to_be_probabilities_or_scores() -> None
     with pytest.raises(ModelError, match="if they are scores all the same, give probabilities='softmax'"):
         _own(Small(3))
     assert _own(Small(3), probabilities="softmax").spec.probabilities is softmax
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (lambda scores: 100 * scores.softmax(1), "gives scaled probabilities"),
+        (nn.functional.logsigmoid, "gives logarithms of probabilities"),
+    ],
+)
+def test_scaled_probabilities_and_their_logarithms_are_asked_about(end: Callable[[Tensor], Tensor], said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        _own(Head(3, end))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [lambda scores: scores, lambda scores: scores.log_softmax(1), lambda scores: -scores.relu() - 0.5, torch.relu],
+)
+def test_scores_are_not_taken_for_probabilities(end: Callable[[Tensor], Tensor]) -> None:
+    model = _own(Head(3, end))
+    assert model.note == "" and model.spec.probabilities is softmax
+
+
+def test_logarithms_of_probabilities_are_explained_as_such() -> None:
+    explained = _explained(_own(Head(3, nn.functional.logsigmoid), probabilities=torch.exp))
+    sigmoid = _explained(_own(Head(3), probabilities="sigmoid"))
+    np.testing.assert_allclose(explained.window_scores, sigmoid.window_scores, rtol=1e-4)

@@ -215,6 +215,16 @@ def _doubled(network: nn.Module, name: str, scores: Callable[[Tensor], Tensor], 
     kind = ends_in(scores, window)
     if kind is None:
         return ""
+    if kind == "scaled softmax":
+        return (
+            f"{name} gives scaled probabilities (numbers with the same sum in every window), and the softmax of those is "
+            "wrong; leave out its softmax and its factor, because the score before them explains better"
+        )
+    if kind == "logsigmoid":
+        return (
+            f"{name} gives logarithms of probabilities (numbers of 0 or less), and the softmax of those is wrong; leave out "
+            "its logsigmoid and give probabilities='sigmoid', or keep it and give probabilities=torch.exp"
+        )
     numbers = "numbers between 0 and 1" + (" that sum to 1" if kind == "softmax" else "")
     last = last_module(network)
     where = f"its last module ({last})" if last else f"its {kind}"
