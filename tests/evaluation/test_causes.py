@@ -113,11 +113,3 @@ def test_a_network_of_other_classes_is_refused() -> None:
                       preprocess=Preprocess((56, 56), (56, 56), (0.0,) * 3, (1.0,) * 3))  # fmt: skip
     with pytest.raises(SettingsError, match=r"Motion has no class '.*'; give a network of the playground's actions"):
         causes.crowds(Subject.of(Explainer(model, Recipe())), 1, 1)
-
-
-def test_correlations() -> None:
-    assert causes.spearman(np.array([1.0, 2, 30]), np.array([0.1, 0.2, 0.3])) == pytest.approx(1)
-    assert causes.spearman(np.array([3.0, 2, 1]), np.array([0.1, 0.2, 0.3])) == pytest.approx(-1)
-    assert causes.spearman(np.ones(3), np.array([0.1, 0.2, 0.3])) == 0
-    a, b = np.random.default_rng(0).random((2, 9))
-    assert causes.pearson(a, b) == pytest.approx(np.corrcoef(a, b)[0, 1])

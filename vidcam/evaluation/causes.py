@@ -10,12 +10,15 @@ import numpy as np
 import torch
 
 from vidcam.cam.inputs import forward
+from vidcam.engine.agreement import correlation
 from vidcam.engine.attribution import step_probabilities
 from vidcam.engine.loader import normalised
 from vidcam.errors import SettingsError
 from vidcam.evaluation.inference import Subject, pixels, upsampled
 from vidcam.evaluation.samples import Sample
 from vidcam.metrics.baselines import motion
+from vidcam.metrics.estimate import Estimate, Tally
+from vidcam.metrics.sanity import rank_correlation
 from vidcam.metrics.shapley import shapley_values
 from vidcam.playground.actions import NOTHING
 from vidcam.playground.clips import SIZE
@@ -133,7 +136,7 @@ def crowds(subject: Subject, seed: int, count: int, progress: Progress = lambda 
         for name, heat in heats.items():
             sums = np.array([heat[mask].sum() for mask in masks])
             areas = np.array([max(1, mask.sum()) for mask in masks])
-            ranks[name] = {"sum": spearman(sums, shares), "mean": spearman(sums / areas, shares)}
+            ranks[name] = {"sum": rank_correlation(sums, shares), "mean": rank_correlation(sums / areas, shares)}
         found.append(ranks)
         progress(index + 1, count)
     return found
@@ -162,7 +165,10 @@ def stretches(
         curves["score"] = next(iter(explained.values())).scores
         curves["motion"] = motion(frames).mean((1, 2))
         found.append(
-            {name: pearson(np.array([curve[a:b].mean() for a, b in spans]), drops) for name, curve in curves.items()}
+            {
+                name: correlation(np.array([curve[a:b].mean() for a, b in spans]), drops)
+                for name, curve in curves.items()
+            }
         )
         progress(done, count)
     return found
@@ -187,24 +193,8 @@ def _acting(seed: int, count: int) -> Iterator[Scene]:
             yield scene
 
 
-def pearson(a: np.ndarray, b: np.ndarray) -> float:
-    """Return Pearson's correlation of two vectors; 0 if one of them is constant."""
-    x, y = a - a.mean(), b - b.mean()
-    norm = float(np.linalg.norm(x) * np.linalg.norm(y))
-    return float(x @ y) / norm if norm else 0.0
-
-
-def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Return Spearman's rank correlation of two vectors; 0 if one of them is constant."""
-    from scipy.stats import rankdata
-
-    return pearson(rankdata(a), rankdata(b))
-
-
-def averaged(clips: list[dict[str, Any]]) -> Mapping[str, Any]:
+def averaged(clips: list[dict[str, Any]]) -> dict[str, Estimate]:
     """Return the means over clips with 95 % bootstrap intervals, of figures by name, nested names joined by a space."""
-    from vidcam.metrics.estimate import Tally
-
     tally = Tally()
     for clip in clips:
         tally.update(dict(_flat(clip)))
