@@ -90,7 +90,10 @@ def test_a_share_beyond_its_ends_is_cut_and_said() -> None:
     assert "because frozen windows have more of it" in below.notes("waving")[0]
     inside = _share([0.9], [0.5])
     assert "cut" not in inside.notes("waving")[0]
-    assert inside.notes("waving")[1] == "frozen at the middle frame, 1 window of it becomes: 1 class 0"
+    assert (
+        inside.notes("waving")[1]
+        == "frozen at its middle frame, a window of waving is taken for class 0 (1 of 1 window)"
+    )
 
 
 @pytest.mark.parametrize("p", [0.0, 0.2, 0.25, 0.35])

@@ -93,9 +93,8 @@ class MotionShare:
         if not self.frozen:
             return (first,)
         total = sum(count for _, count in self.frozen)
-        became = ", ".join(f"{count} {shown}" for shown, count in self.frozen[:3])
-        verb = "becomes" if total == 1 else "become"
-        return first, f"frozen at the middle frame, {counted(total, 'window')} of it {verb}: {became}"
+        became = ", ".join(f"{shown} ({count} of {counted(total, 'window')})" for shown, count in self.frozen[:3])
+        return first, f"frozen at its middle frame, a window of {label} is taken for {became}"
 
 
 def motion_share(
