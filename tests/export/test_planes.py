@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from tests.conftest import write_video
+from tests.conftest import plane_values, write_video
 from tests.results.test_explanation import explanation
 from vidcam.export.overlay import OUTLINE, Overlay
 from vidcam.export.planes import drawn_in_planes
@@ -44,17 +44,8 @@ def _found(clip: Clip, region: tuple[float, ...], cells: tuple[int, int] = (14, 
 
 def _values(image: av.VideoFrame) -> list[np.ndarray]:
     """Y, U and V as they are coded, in values of 8 bits and limited range, at the size of the picture, float64."""
-    deep, full = "10le" in image.format.name, image.format.name.startswith("yuvj")
-    found = []
-    for k, plane in enumerate(image.planes):
-        width = plane.line_size // (2 if deep else 1)
-        values = np.frombuffer(plane, np.uint16 if deep else np.uint8).reshape(-1, width)[: plane.height, : plane.width]
-        values = values / (4 if deep else 1)
-        if full:
-            values = 16 + values * 219 / 255 if k == 0 else 128 + (values - 128) * 224 / 255
-        down, across = (side // n for side, n in zip(SIZE, values.shape))
-        found.append(values.repeat(down, 0).repeat(across, 1))
-    return found
+    planes = plane_values(image, full="yuvj" in image.format.name)
+    return [v.repeat(SIZE[0] // v.shape[0], 0).repeat(SIZE[1] // v.shape[1], 1) for v in planes]
 
 
 def _exact(image: av.VideoFrame, overlay: Overlay, frame: int, clip: Clip) -> list[np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace, ColorTrc
 
-from tests.conftest import write_video
+from tests.conftest import plane_values, write_video
 from vidcam.video.colour import BT709, Colour
 from vidcam.video.planes import copied, from_rgb, in_film_format, matrix_of, planes_of
 from vidcam.video.reader import Clip
@@ -54,19 +54,9 @@ def _coded(pixel_format: str, *, full: bool = False, matrix: int = Colorspace.IT
 
 def _values(image: av.VideoFrame) -> list[np.ndarray]:
     """The planes of a planar frame in values of 8 bits and limited range, U and V averaged to half the size, float64."""
-    deep, full = "10le" in image.format.name, image.color_range == ColorRange.JPEG
-    found = []
-    for k, plane in enumerate(image.planes):
-        width = plane.line_size // (2 if deep else 1)
-        values = np.frombuffer(plane, np.uint16 if deep else np.uint8).reshape(-1, width)[: plane.height, : plane.width]
-        values = values / (4 if deep else 1)
-        if full:
-            values = 16 + values * 219 / 255 if k == 0 else 128 + (values - 128) * 224 / 255
-        if k:
-            down, across = values.shape[0] // (SIZE[0] // 2), values.shape[1] // (SIZE[1] // 2)
-            values = values.reshape(SIZE[0] // 2, down, SIZE[1] // 2, across).mean((1, 3))
-        found.append(values)
-    return found
+    luma, *chroma = plane_values(image, full=image.color_range == ColorRange.JPEG)
+    height, width = SIZE[0] // 2, SIZE[1] // 2
+    return [luma, *(v.reshape(height, v.shape[0] // height, width, -1).mean((1, 3)) for v in chroma)]
 
 
 @pytest.mark.parametrize("pixel_format", [f"yuv{s}p{depth}" for s in (420, 422, 444) for depth in ("", "10le")])
