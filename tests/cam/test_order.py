@@ -105,7 +105,7 @@ class Behind(nn.Module):
         (lambda x: x[:, :, :4], "has not seen the last 2 frames"),
         (lambda x: x[:, :, 3:4], "has not seen the last 4 frames"),
         (lambda x: x[:, :, :, 4:], "has not seen the top 4 pixels"),
-        (lambda x: x[..., 4:-4], "has not seen the left 4 pixels"),
+        (lambda x: x[..., 8:-8], "has not seen the left 8 pixels"),
         (lambda x: x.transpose(3, 4), "has other places in the order of its height"),
         (lambda x: torch.cat([x[:, :, ::2], x[:, :, 1::2]], 2), "has other places in the order of its time"),
         (lambda x: x.roll(2, 2), "has other places in the order of its time"),
@@ -118,6 +118,12 @@ def test_a_map_that_would_not_lie_on_what_was_seen_is_found(
     network = Behind(reads, one_by_one).eval()
     found = misplaced(network, "block", torch.zeros(1, 3, 8, 32, 32), Layout(), lambda windows: windows)
     assert expected in found and bool(expected) == bool(found)
+
+
+@pytest.mark.parametrize(("kernel", "stride", "side"), [(3, 4, 16), (1, 2, 8), (3, 4, 17), (5, 8, 32), (2, 8, 31)])
+def test_borders_that_a_stride_leaves_out_are_seen_enough(kernel: int, stride: int, side: int) -> None:
+    network = nn.Sequential(nn.Conv3d(3, 4, (1, kernel, kernel), (1, stride, stride))).eval()
+    assert misplaced(network, "0", torch.zeros(1, 3, 8, side, side), Layout(), lambda windows: windows) == ""
 
 
 def test_nothing_is_misplaced_where_every_position_has_seen_the_window() -> None:

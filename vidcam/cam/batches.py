@@ -57,7 +57,8 @@ def fault_in_batches(
                 found["in its scores"] = scores(capture.output)[-1].float()
             return found
 
-    alone, again, beside = values(second), values(second), values(torch.cat([first, second]))
+    both = torch.cat([first, second]).contiguous(memory_format=torch.channels_last_3d)  # as the windows of clips
+    alone, again, beside = values(second), values(second), values(both)
     for place, expected in alone.items():
         if _differ(expected, again[place]):
             return (

@@ -75,7 +75,8 @@ def misplaced(network: nn.Module, layer: str, window: Tensor, layout: Layout, pa
     """Return a message if a map of a layer would not lie on what the layer has seen; or "".
 
     Either end of a window of noise, along each axis, is replaced by other noise. If the output does not change at all, the
-    network leaves that end out, and a map that is spread over the whole window is too large. If each half of the window
+    network leaves that end out, and a map that is spread over the whole window is too large; borders of less than a
+    position, which strides leave out, are not looked for. If each half of the window
     changes the opposite half more, the axis is reversed; if it changes about a half of the positions, and those do not lie in
     one half, their order is another. Runs the network up to thirteen times.
 
@@ -117,7 +118,7 @@ def misplaced(network: nn.Module, layer: str, window: Tensor, layout: Layout, pa
         if axis == 2:
             part = min(max(size // 4, -(-size // steps)), half)  # a step may stand for frames between those it sees
         else:
-            part = max(size // 8, 1) if steps > 3 else half
+            part = min(max(size // 8, size // steps, 1), half)  # strides leave less than a cell unseen
 
         for end, start in zip(ends, (0, size - part)):
             if not change(axis, start, part).any():
