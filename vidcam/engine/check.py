@@ -18,6 +18,7 @@ from einops import rearrange
 from torch import Tensor
 
 from vidcam.cam.inputs import forward
+from vidcam.engine.freezing import still
 from vidcam.metrics.faithfulness import filling
 from vidcam.models.registry import Model
 from vidcam.results.check import Check
@@ -52,7 +53,7 @@ def check(
         VidcamError: the network cannot be run.
     """
     blocks, block_of = _in_blocks(torch.from_numpy(np.ascontiguousarray(heat, np.float32)), window.shape[1:])
-    fills = {"freeze": window[:, window.shape[1] // 2, None].expand_as(window)}
+    fills = {"freeze": still(window[None])[0]}
     fills["blur"] = filling(window.float().cpu(), "blur").to(window)
     whole, *emptied = _scores(model, torch.stack([window, *fills.values()]), score)
     most = _REMOVED * (abs(whole) - chance)

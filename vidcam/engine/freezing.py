@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from vidcam.cam.targets import Contrast
 from vidcam.engine.attribution import Attributed, Attributor, Choose, Key, WindowMap
@@ -16,12 +17,15 @@ from vidcam.temporal.motion import MotionShare, motion_share, no_motion_share
 from vidcam.video.windows import Windowing
 
 
+def still(windows: Tensor) -> Tensor:
+    """Return windows (N, 3, T, H, W) with every frame replaced by the middle one, without a copy."""
+    middle = windows.shape[2] // 2
+    return windows[:, :, middle : middle + 1].expand_as(windows)
+
+
 def frozen(batch: Batch) -> Batch:
     """Return the batch with every frame of a window replaced by its middle frame; for batches without a `cut`."""
-    given = batch.given
-    middle = given.shape[2] // 2
-    still = given[:, :, middle : middle + 1].expand_as(given)
-    return replace(batch, given=still.contiguous(memory_format=torch.channels_last_3d))
+    return replace(batch, given=still(batch.given).contiguous(memory_format=torch.channels_last_3d))
 
 
 def attributed_twice(attributor: Attributor, batch: Batch, choose: Choose) -> Attributed:
@@ -30,10 +34,10 @@ def attributed_twice(attributor: Attributor, batch: Batch, choose: Choose) -> At
     Arguments and errors as for `Attributor.maps`.
     """
     found = attributor.maps(batch, choose)
-    still = attributor.maps(frozen(batch), lambda p: [list(of_window) for of_window in found.maps])
+    of_frozen = attributor.maps(frozen(batch), lambda p: [list(of_window) for of_window in found.maps])
     maps = [
         {key: replace(one, frozen=of_still[key]) for key, one in of_window.items()}
-        for of_window, of_still in zip(found.maps, still.maps)
+        for of_window, of_still in zip(found.maps, of_frozen.maps)
     ]
     return replace(found, maps=maps)
 
@@ -55,7 +59,7 @@ def share_of_motion(
         maps: of the target in each window, with the frozen windows' maps.
         starts, inside, windowing, stitched: as for `motion_share`.
     """
-    still = [m.frozen for m in maps if m.frozen is not None]
+    of_frozen = [m.frozen for m in maps if m.frozen is not None]
     reason = ""
     if callable(key) or isinstance(key, Contrast) or model.spec.probabilities is None:
         reason = "it is a share of a class's probability, and the target has none"
@@ -66,11 +70,11 @@ def share_of_motion(
         return no_motion_share(reason, int(inside.sum()), frames)
     return motion_share(
         np.array([m.probability for m in maps], np.float64),
-        np.array([one.probability for one in still], np.float64),
+        np.array([one.probability for one in of_frozen], np.float64),
         starts,
         inside,
         windowing,
         stitched,
         len(model.labels),
-        [model.labels[one.top] for one in still if one.top is not None],
+        [model.labels[one.top] for one in of_frozen if one.top is not None],
     )

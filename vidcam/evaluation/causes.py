@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from vidcam.cam.inputs import forward
 from vidcam.engine.agreement import correlation
 from vidcam.engine.attribution import step_probabilities
-from vidcam.engine.loader import normalised
 from vidcam.errors import SettingsError
-from vidcam.evaluation.inference import Subject, pixels, upsampled
+from vidcam.evaluation.inference import Subject, outputs, pixels, upsampled
 from vidcam.evaluation.samples import Sample
 from vidcam.metrics.baselines import motion
 from vidcam.metrics.estimate import Estimate, Tally
@@ -63,8 +61,7 @@ def value(subject: Subject, frames: np.ndarray, target: int) -> Value:
     windows = torch.stack([pixels(np.stack(window.frames)) for window in cut])
     logits, probabilities = [], []
     with torch.inference_mode():
-        for batch in torch.split(windows, 8):
-            output = forward(model.network, model.spec.pack(normalised(model, batch)))
+        for output in outputs(model, windows):
             scores = model.spec.frame_scores(output).float()
             logits += model.spec.class_scores(output)[:, target].float().tolist()
             probabilities += step_probabilities(model.spec, scores).amax(1)[:, target].tolist()
@@ -122,8 +119,9 @@ def crowds(subject: Subject, seed: int, count: int, progress: Progress = lambda 
         scene = ranked_crowd_scene(seed, index)
         target = _target(subject, scene)
         frames, figures = rendered(scene, subject)
-        subsets = [[i for i in range(3) if s >> i & 1] for s in range(8)]
-        values = [value(subject, rendered(with_acts(scene, subset), subject)[0], target).logit for subset in subsets]
+        subsets = [[i for i in range(3) if s >> i & 1] for s in range(7)]  # and all of them, which are the scene
+        parts = [rendered(with_acts(scene, subset), subject)[0] for subset in subsets]
+        values = [value(subject, part, target).logit for part in [*parts, frames]]
         shares = shapley_values(np.array(values))
         act = scene.acts[0]
         acting = np.zeros(len(frames), bool)

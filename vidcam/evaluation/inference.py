@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,13 +97,18 @@ class Subject:
         return {method: maps[0] for method, maps in found.items()}
 
 
+def outputs(model: Model, clips: Tensor) -> Iterator[Any]:
+    """Yield the network's output on each batch of windows of pixels (N, 3, T, H, W) in 0..255."""
+    for part in torch.split(clips, _BATCH):
+        yield forward(model.network, model.spec.pack(normalised(model, part)))
+
+
 @torch.no_grad()
 def confidences(model: Model, clips: Tensor) -> np.ndarray:
     """Return class probabilities (N, classes) of windows of pixels (N, 3, T, H, W) in 0..255."""
     found = []
-    for part in torch.split(clips, _BATCH):
-        batch = model.spec.pack(normalised(model, part))
-        scores = model.spec.frame_scores(forward(model.network, batch)).float()
+    for output in outputs(model, clips):
+        scores = model.spec.frame_scores(output).float()
         found.append(step_probabilities(model.spec, scores).amax(1).cpu())
     return torch.cat(found).numpy()
 

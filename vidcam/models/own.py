@@ -112,8 +112,12 @@ def own_model(
             f"unit {unit!r} is of values, and the scores become probabilities; give probabilities='none'"
         )
     find, unrecognised, rows, classes, doubled, beside = part_of(output), "", 1, 0, "", ""
+
+    def scored(output: Any) -> Tensor:
+        return frame_scores(find(output), scores)
+
     try:
-        rows, classes = frame_scores(find(given), scores).shape[:2]
+        rows, classes = scored(given).shape[:2]
     except TargetError as error:
         if (output, scores, labels) != (None, "n c", None):
             raise
@@ -137,22 +141,18 @@ def own_model(
             find = logits_in(find, scores, name)
             find(given)
         elif probabilities != "none" and classes:
-            doubled = _doubled(
-                network, name, lambda w: frame_scores(find(forward(network, pack(w))), scores).mean(2), window
-            )
+            doubled = _doubled(network, name, lambda w: scored(forward(network, pack(w))).mean(2), window)
             if doubled and probabilities == "auto":
                 raise ModelError(doubled)
     if layer == "auto":
         try:
-            layer = last_layer(network, window, layout, pack, lambda o: frame_scores(find(o), scores).amax((1, 2)))
+            layer = last_layer(network, window, layout, pack, lambda o: scored(o).amax((1, 2)))
         except LayerError as error:
             raise ModelError(f"{name}: {error}") from error
         if classes:
-            beside = bypassed(network, layer, window, pack, lambda o: frame_scores(find(o), scores))
+            beside = bypassed(network, layer, window, pack, scored)
     check_order(network, name, layer, window, layout, pack)
-    check_batches(
-        network, name, layer, window, layout, pack, (lambda o: frame_scores(find(o), scores)) if classes else None
-    )
+    check_batches(network, name, layer, window, layout, pack, scored if classes else None)
     if labels is None or isinstance(labels, str | Path):
         known, note = labels_of(labels, classes)
     else:
