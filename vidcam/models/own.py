@@ -144,6 +144,13 @@ def own_model(
             doubled = _doubled(network, name, lambda w: scored(forward(network, pack(w))).mean(2), window)
             if doubled and probabilities == "auto":
                 raise ModelError(doubled)
+    if labels is None or isinstance(labels, str | Path):
+        known, note = labels_of(labels, classes)
+    else:
+        known, note = tuple(labels), ""
+        if len(known) != classes:
+            given, expected = counted(len(known), "label"), counted(classes, "class")
+            raise ModelError(f"{given} given, {name} has {expected}; give one label for each")
     if layer == "auto":
         try:
             layer = last_layer(network, window, layout, pack, lambda o: scored(o).amax((1, 2)))
@@ -153,13 +160,6 @@ def own_model(
             beside = bypassed(network, layer, window, pack, scored)
     check_order(network, name, layer, window, layout, pack)
     check_batches(network, name, layer, window, layout, pack, scored if classes else None)
-    if labels is None or isinstance(labels, str | Path):
-        known, note = labels_of(labels, classes)
-    else:
-        known, note = tuple(labels), ""
-        if len(known) != classes:
-            given, expected = counted(len(known), "label"), counted(classes, "class")
-            raise ModelError(f"{given} given, {name} has {expected}; give one label for each")
     spec = ModelSpec(
         name=name,
         build=lambda classes: network,
