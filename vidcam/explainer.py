@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from copy import copy
 from dataclasses import asdict, replace
 from functools import cached_property, partial
 from importlib.metadata import version
@@ -36,6 +37,7 @@ from vidcam.models.device import device_named
 from vidcam.models.inference import steps_of
 from vidcam.models.own import own_model
 from vidcam.models.registry import Model, load_model, softmax
+from vidcam.models.trial import check_layers
 from vidcam.recipe import LocalizeSettings, Recipe, Settings
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.results.localization import CURVES, CurveName, Localization
@@ -171,6 +173,12 @@ class Explainer:
             dict.fromkeys(self.model.spec.default_method if name == "auto" else name for name in names)
         )
         self.layers = self._checked_layers()
+        if ",".join(self.layers) != self.model.spec.layer and any(
+            "activation" in needs(method_named(m)) for m in self.methods
+        ):
+            note = check_layers(self.model, self.layers)
+            if note and note not in self.model.note:
+                self.model = replace(self.model, note="; ".join(filter(None, [self.model.note, note])))
         if "gradcam++softmax" in self.methods and self.model.spec.probabilities is not softmax:
             raise SettingsError(
                 f"gradcam++softmax explains the softmax of all scores, and the probabilities of {self.model.spec.name} are "
@@ -411,7 +419,9 @@ class Explainer:
 
     def on(self, model: Model) -> Explainer:
         """Return an explainer of another model, such as a copy with random weights, at the same layers."""
-        return Explainer(model, self.recipe.changed(layer=",".join(self.layers), device=None))
+        other = copy(self)  # the same layers need no second test
+        other.model, other.recipe = model, self.recipe.changed(layer=",".join(self.layers), device=None)
+        return other
 
     def _of_values(self, target: Target) -> Target:
         """Return the target, of which "top" is the only value of a network that gives values.

@@ -264,8 +264,11 @@ class ExplainConfig(Recipe):
     labels: str | None = Field(default=None, description="Text file with one class label a line.")
     target: str | int = Field(default="top", description="top, top5, a label, a class index, or 'A - B'.")
 
-    def load(self) -> Model:
+    def load(self, *, tested: bool = False) -> Model:
         """Load the model with its weights and labels, and return it.
+
+        Args:
+            tested: True to leave out the tests of a user's own network, see `vidcam.models.own.own_model`.
 
         Raises:
             VidcamError: the model, weights, labels or device cannot be used.
@@ -300,6 +303,7 @@ class ExplainConfig(Recipe):
             scores=own.scores,
             unit=own.unit,
             weights=self.weights,
+            tested=tested,
             **functions,
         )
         return replace(model, note="; ".join(filter(None, [note, model.note])))

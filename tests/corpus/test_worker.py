@@ -28,7 +28,11 @@ def worker(deadly: Job) -> Iterator[Worker]:
 
 
 def _children() -> set[psutil.Process]:
-    return {p for p in psutil.Process().children() if "vidcam.corpus.worker" in " ".join(p.cmdline())}
+    return {
+        p
+        for p in psutil.Process().children()
+        if p.status() != psutil.STATUS_ZOMBIE and "vidcam.corpus.worker" in p.cmdline()
+    }
 
 
 def test_each_clip_meets_its_own_fate_and_no_other(deadly: Job, tmp_path: Path) -> None:

@@ -57,16 +57,16 @@ def better_layout(
     if any(output is None for output in outputs):  # called several times
         return None
 
-    def agreement(with_layout: Layout) -> float:
+    def agreements(with_layout: Layout) -> list[float]:
         fold = with_layout.fold(layer, module, outputs[0], 1)
         first, *others = (fold(tensor).float() for output in outputs if (tensor := tensor_of(output)) is not None)
-        return sum(_in_the_half(other - first, axis) for axis, other in zip((2, 3, 4), others)) / 3
+        return [_in_the_half(other - first, axis) for axis, other in zip((2, 3, 4), others)]
 
-    given = agreement(layout)
+    given = sum(map(abs, agreements(layout))) / 3  # an axis that runs backwards is that axis
     best, found = given + _CLEARLY, None
     for candidate in _others(layout, outputs[0]):
         with suppress(LayerError):  # it does not fit
-            if (fits := agreement(candidate)) > best:
+            if (fits := sum(agreements(candidate)) / 3) > best:
                 best, found = fits, candidate
     return found
 
@@ -78,7 +78,7 @@ def misplaced(network: nn.Module, layer: str, window: Tensor, layout: Layout, pa
     network leaves that end out, and a map that is spread over the whole window is too large; borders of less than a
     position, which strides leave out, are not looked for. If each half of the window
     changes the opposite half more, the axis is reversed; if it changes about a half of the positions, and those do not lie in
-    one half, their order is another. Runs the network up to thirteen times.
+    one half, their order is another. Runs the network eleven times, or up to three times more.
 
     Args:
         network, layer, window, layout, pack: as for `better_layout`; a layer may be called several times.
@@ -127,11 +127,10 @@ def misplaced(network: nn.Module, layer: str, window: Tensor, layout: Layout, pa
                     f"layer {layer!r} has not seen {unseen}, and its map would be spread over them; set frames and preprocess "
                     "to the part that the network reads, or choose another layer"
                 )
-        changes = change(axis, 0, half), change(axis, size - half, half)
-        sides = _in_the_half(changes[0], axis), _in_the_half(changes[1], axis)
-        if sides[0] < -_CLEARLY and sides[1] > _CLEARLY:
+        of_first = change(axis, 0, half)
+        if _in_the_half(of_first, axis) < -_CLEARLY and _in_the_half(change(axis, size - half, half), axis) > _CLEARLY:
             return f"the output of layer {layer!r} runs against the window in {name}; choose a layer that does not"
-        found = _changed(changes[0])
+        found = _changed(of_first)
         own = found.narrow(axis, 0, -(-steps // 2)).sum() / found.sum().clamp(min=1)
         if every.sum() >= _ENOUGH and found.sum() <= _LOCAL * every.sum() and own < _LOCAL:
             return (

@@ -50,7 +50,7 @@ class ClipExplainer:
     def __init__(self, job: Job) -> None:
         config = job.config
         self.job = job
-        explainer = Explainer(config.load(), config)
+        explainer = Explainer(config.load(tested=job.made_by is not None), config)
         self.made_by: Provenance = provenance(explainer.model.network)
         if len(explainer.methods) > 1:
             raise SettingsError(

@@ -21,7 +21,7 @@ from vidcam.models.flow import RGBAndFlow
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.probabilities import Probabilities, ends_in, function_of, last_module, logits_in
 from vidcam.models.registry import Model, ModelSpec, labels_of, prepare
-from vidcam.models.trial import bypassed, check_batches, check_order, where_raised
+from vidcam.models.trial import OWN, bypassed, check_batches, check_order, where_raised
 from vidcam.models.weights import fitted_to, load_into, read_checkpoint
 
 ASSUMED = Preprocess(128, (112, 112), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
@@ -43,6 +43,7 @@ def own_model(
     probabilities: Callable[[Tensor], Tensor] | Probabilities = "auto",
     unit: str = "",
     weights: str = "own",
+    tested: bool = False,
 ) -> Model:
     """Return a model that can be explained, made of an `nn.Module`.
 
@@ -71,6 +72,7 @@ def own_model(
             or a function from scores (N, classes) to the probabilities. "auto" is softmax, or sigmoid for one class.
         unit: of the values.
         weights: their origin, as explanations name it.
+        tested: True to leave out the tests of layout and batches, for a network that has passed them in another process.
 
     Raises:
         ModelError: the network does not run on such a window, or gives several rows of scores for it; has no layer with
@@ -156,10 +158,11 @@ def own_model(
             layer = last_layer(network, window, layout, pack, lambda o: scored(o).amax((1, 2)))
         except LayerError as error:
             raise ModelError(f"{name}: {error}") from error
-        if classes:
-            beside = bypassed(network, layer, window, pack, scored)
-    check_order(network, name, layer, window, layout, pack)
-    check_batches(network, name, layer, window, layout, pack, scored if classes else None)
+    if classes:
+        beside = bypassed(network, layer, window, pack, scored)
+    if not tested:
+        check_order(network, name, layer, window, layout, pack)
+        check_batches(network, name, layer, window, layout, pack, scored if classes else None)
     spec = ModelSpec(
         name=name,
         build=lambda classes: network,
@@ -170,7 +173,7 @@ def own_model(
         frames=frames,
         frame_rate=frame_rate,
         layer=layer,
-        source="the user's own",
+        source=OWN,
         layout=layout,
         pack=pack,
         probabilities=function,

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 
 from vidcam.cam.batches import fault_in_batches
 from vidcam.cam.bypass import bypass
-from vidcam.cam.layout import Layout
+from vidcam.cam.layout import CHANNELS_FIRST, Layout
 from vidcam.cam.order import better_layout, misplaced
 from vidcam.errors import LayerError, ModelError, TargetError
+from vidcam.models.registry import Model
+
+OWN = "the user's own"
+"""The source of a user's own network."""
 
 _NOTED = 0.1  # share of the score that passes the layer by
+_notes: WeakKeyDictionary[nn.Module, dict[str, str]] = WeakKeyDictionary()  # by layers, so that each is tested once
 _OURS = {__file__, str(Path(__file__).with_name("own.py"))}
 
 
@@ -81,6 +88,26 @@ def bypassed(
                 "paths join, or one of each path, as in layer='a,b'"
             )
     return ""
+
+
+def check_layers(model: Model, layers: Sequence[str]) -> str:
+    """Test layers that are not the model's default, and return a message if a part of the scores passes them by; or "".
+
+    Layers of channels first of a network that has a name have that order, and are not tested for it.
+
+    Raises:
+        ModelError: the axes of a layer follow the window's time and space otherwise than its layout says.
+    """
+    spec, names = model.spec, ",".join(layers)
+    known = _notes.setdefault(model.network, {})
+    if names in known:
+        return known[names]
+    window = torch.zeros(1, 3, spec.frames, *spec.preprocess.crop, dtype=model.float_dtype, device=model.device)
+    if spec.source == OWN or spec.layout != CHANNELS_FIRST:
+        check_order(model.network, spec.name, names, window, spec.layout, spec.pack)
+    if not spec.unrecognised:
+        known[names] = bypassed(model.network, names, window, spec.pack, spec.class_scores)
+    return known.setdefault(names, "")
 
 
 def where_raised(error: Exception, culprit: Any = None) -> str:
