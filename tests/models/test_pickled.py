@@ -71,7 +71,7 @@ PROGRAMS = {
     "a large array of bytes": (b"\x80\x02" + _global("builtins bytearray") + b"J\xff\xff\xff\x7f\x85R.", "bytearray"),
     "a large tensor": (b"\x80\x02" + _global("torch Tensor") + b"J\xff\xff\xff\x7f\x85R.", "torch.Tensor"),
     "nested tuples": (_nested_tuples(60), "tuples nested too deeply"),
-    "a few lists too many": (b"\x80\x02" + b"]" * 5_000_000 + b".", "data.pkl has 5,000,003 bytes"),
+    "a few lists too many": (b"\x80\x02" + b"]" * 5_000_000 + b".", "of the tensors has 5,000,003 bytes"),
     "an empty stack": (b"\x80\x02t.", "cannot be read"),
     "no memo": (b"\x80\x02h\x05.", "cannot be read"),
     "no end": (b"\x80\x02}", "cannot be read"),

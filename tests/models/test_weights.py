@@ -8,6 +8,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -69,7 +70,38 @@ WRAPPERS: dict[str, tuple[Callable[[State], object], str]] = {
         "left out: ema_model.0.weight",
     ),
 }
+WRAPPERS |= {
+    "in a dict in a dict": (lambda s: {"checkpoint": {"model": s}, "epoch": 3}, ""),
+    "in a dict of no usual name": (
+        lambda s: {"best": {"state_dict": s, "optimizer": OPTIMIZER}, "config": {"lr": 1}},
+        "",
+    ),
+    "counts of operations": (
+        lambda s: {**s, **{f"{m}total_{kind}": torch.zeros(1) for m in ("", "0.", "1.") for kind in ("ops", "params")}},
+        "",
+    ),
+    "weight norm": (
+        lambda s: {
+            **_without(s, "2.weight"),
+            "2.weight_g": s["2.weight"].norm(dim=1, keepdim=True),
+            "2.weight_v": 3 * s["2.weight"],
+        },
+        "",
+    ),
+    "weight norm as a parametrization": (
+        lambda s: {
+            **_without(s, "2.weight"),
+            "2.parametrizations.weight.original0": s["2.weight"].norm(dim=1, keepdim=True),
+            "2.parametrizations.weight.original1": 3 * s["2.weight"],
+        },
+        "",
+    ),
+}
 OPTIMIZER = {"state": {0: {"exp_avg": torch.zeros(3, 2)}, 1: {"exp_avg": torch.zeros(3, 2)}}, "param_groups": []}
+
+
+def _without(state: State, name: str) -> State:
+    return {key: value for key, value in state.items() if key != name}
 
 
 def _other(state: State) -> State:
@@ -84,7 +116,7 @@ def test_wrapped_checkpoints(tmp_path: Path, name: str) -> None:
     state, note = fitted_to(other, read_checkpoint(tmp_path / "w.pth"))
     load_into(other, state, "weights")
     window = torch.randn(2, 3)
-    assert torch.equal(other(window), network(window))
+    torch.testing.assert_close(other(window), network(window))
     assert said in note if said else note == ""
 
 
@@ -93,6 +125,33 @@ def test_state_dicts_of_which_none_is_the_network(tmp_path: Path) -> None:
     torch.save({"generator": state, "critic": state}, tmp_path / "w.pth")
     with pytest.raises(ModelError, match=r"holds 2 state dicts \(generator, critic\)"):
         read_checkpoint(tmp_path / "w.pth")
+
+
+def test_several_dicts_with_a_state_dict_each_are_refused(tmp_path: Path) -> None:
+    state = nn.Linear(3, 2).state_dict()
+    torch.save({"generator": {"best": state}, "critic": {"best": state}}, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"holds 2 state dicts \(critic, generator\)"):
+        read_checkpoint(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("size", [2, 2048], ids=["small", "large"])
+def test_arrays_of_numpy_are_named(tmp_path: Path, size: int) -> None:
+    torch.save({"0.weight": np.zeros((size, size), np.float32)}, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"numpy.*torch\.from_numpy"):
+        read_checkpoint(tmp_path / "w.pth")
+
+
+def test_a_norm_of_another_axis_than_the_first_is_that_of_its_shape() -> None:
+    torch.manual_seed(0)
+    wrapped, plain = nn.Linear(3, 2), nn.Linear(3, 2)
+    torch.nn.utils.parametrizations.weight_norm(wrapped, dim=1)
+    wrapped.parametrizations["weight"].original0.data *= 2
+    load_into(plain, fitted_to(plain, Checkpoint(wrapped.state_dict(), "")).state, "weights")
+    x = torch.randn(4, 3)
+    torch.testing.assert_close(plain(x), wrapped(x))
+    again = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2), dim=1)
+    load_into(again, fitted_to(again, Checkpoint(wrapped.state_dict(), "")).state, "weights")
+    torch.testing.assert_close(again(x), wrapped(x))
 
 
 @pytest.mark.slow

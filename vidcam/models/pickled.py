@@ -119,7 +119,13 @@ def _check_zip(file: BinaryIO, size: int) -> None:
         if sum(member.file_size for member in members) > size:
             raise ValueError("its members overlap")
         root = members[0].filename.partition("/")[0] if members else ""
-        check_stored(archive.getinfo(f"{root}/data.pkl"), _MOST_PICKLED)
+        program = archive.getinfo(f"{root}/data.pkl")
+        if program.file_size > _MOST_PICKLED:
+            raise ValueError(
+                f"its description of the tensors has {program.file_size:,} bytes, as if numbers lay in it that are no tensors; "
+                "make arrays of numpy tensors by torch.from_numpy"
+            )
+        check_stored(program, _MOST_PICKLED)
         _Program(_stored(archive, root)).check(archive.read(f"{root}/data.pkl"))
 
 

@@ -29,6 +29,9 @@ _DTYPES = {
 }
 
 _STATES = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "module", "weights", "params")
+_DEEPEST = 4  # dicts in dicts
+_COUNTERS = ("total_ops", "total_params")  # which github.com/Lyken17/pytorch-OpCounter leaves in every module
+_NORMS = {"weight_g": "weight_v", "parametrizations.weight.original0": "parametrizations.weight.original1"}
 _MOST_WRAPPERS = 8  # parts of a prefix
 
 
@@ -72,6 +75,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
         ) from error
     stored, note = _unwrapped(loaded, path)
     if not _is_state(stored):
+        if isinstance(stored, dict) and any(type(value).__module__.startswith("numpy") for value in stored.values()):
+            raise ModelError(
+                f"weights file {path} holds arrays of numpy, not tensors; make each a tensor by torch.from_numpy, and save "
+                "those"
+            )
         raise ModelError(
             f"weights file {path} holds a {type(stored).__name__}, not a state dict of tensors; give one that does"
         )
@@ -89,22 +97,38 @@ def _unwrapped(loaded: object, path: Path) -> tuple[Any, str]:
     """
     if not isinstance(loaded, dict):
         return loaded, ""
+    if not any(_is_state(value) for value in (loaded, *loaded.values())):
+        inner = {key: value for key, value in loaded.items() if isinstance(key, str) and _holds_state(value)}
+        chosen = next((key for key in _STATES if key in inner), "")
+        if len(inner) > 1 and not chosen:
+            raise _several(sorted(inner), path)
+        return _unwrapped(inner[chosen or next(iter(inner))], path) if inner else (loaded, "")
     found = [k for k, v in loaded.items() if _is_state(v) and (k in _STATES or any(_is_matrix(t) for t in v.values()))]
     usual = [key for key in _STATES if key in found]
     if not usual and any(_is_matrix(value) for value in loaded.values()):
         return loaded, ""
     if len(found) > 1 and not usual:
-        raise ModelError(
-            f"weights file {path} holds {len(found)} state dicts ({_few([str(key) for key in found])}), "
-            "none of them under a usual name; save the state dict of the network alone"
-        )
+        raise _several([str(key) for key in found], path)
     if found:
         chosen = (usual or found)[0]
         others = [str(key) for key in found if key != chosen]
         note = f"of weights file {path} its {fitted(str(chosen), 120)} is used, not its {_few(others)}"
         return loaded[chosen], note if others else ""
-    nested = next((loaded[key] for key in _STATES if isinstance(loaded.get(key), dict)), None)
-    return _unwrapped(nested, path) if nested else (loaded, "")
+    return loaded, ""
+
+
+def _several(names: list[str], path: Path) -> ModelError:
+    return ModelError(
+        f"weights file {path} holds {len(names)} state dicts ({_few(names)}), none of them under a usual name; "
+        "save the state dict of the network alone"
+    )
+
+
+def _holds_state(value: object, deepest: int = _DEEPEST) -> bool:
+    """Return True if a dict, or one under a name in it, is a state dict; an optimizer's are under numbers."""
+    if not deepest or not isinstance(value, dict):
+        return False
+    return _is_state(value) or any(isinstance(k, str) and _holds_state(v, deepest - 1) for k, v in value.items())
 
 
 def _is_matrix(value: object) -> bool:
@@ -153,13 +177,15 @@ def fitted_to(
         checkpoint: with the names of its publisher.
         renamed: returns a publisher's checkpoint under the network's names.
     """
-    own, state, notes = network.state_dict(), checkpoint.state, [checkpoint.note]
+    own, notes = network.state_dict(), [checkpoint.note]
+    state = {k: v for k, v in checkpoint.state.items() if k in own or k.rpartition(".")[2] not in _COUNTERS}
 
     def fitting(candidate: tuple[str, State]) -> int:
         return sum(name in own and own[name].shape == value.shape for name, value in candidate[1].items())
 
     parts = [(p, {k.removeprefix(p): v for k, v in state.items() if k.startswith(p)}) for p in _prefixes(state)]
     prefix, found = max(((p, dict(renamed(part))) for p, part in parts), key=fitting)
+    _join_norms(found, own)
     others = [name for name in state if not name.startswith(prefix)]
     if others:
         notes.append(f"of the weights, {counted(len(others), 'tensor')} outside the network left out: {_few(others)}")
@@ -170,6 +196,21 @@ def fitted_to(
                 found[f"{classifier}.{parameter}"] = found.pop(f"{head}.{parameter}")
         notes.append(f"of the weights, {fitted(head, 120)} is taken for the classifier {classifier}")
     return Checkpoint(found, "; ".join(filter(None, notes)))
+
+
+def _join_norms(state: dict[str, Tensor], own: State) -> None:
+    """Replace length and direction of a weight by the weight, where the network has it as one: w = g v / |v|.
+
+    Salimans & Kingma 2016, arXiv 1602.07868, eq. 2; |v| is taken over the axes that the length g has one number for.
+    """
+    for length, direction in _NORMS.items():
+        for name in [name for name in state if f".{name}".endswith(f".{length}")]:
+            stem = name.removesuffix(length)
+            if f"{stem}weight" not in own or f"{stem}{direction}" not in state:
+                continue
+            g, v = state.pop(name), state.pop(f"{stem}{direction}")
+            axes = [axis for axis, n in enumerate(g.shape) if n == 1] if g.ndim == v.ndim else list(range(v.ndim))
+            state[f"{stem}weight"] = g * v / v.norm(dim=axes, keepdim=True)
 
 
 def _prefixes(state: State) -> list[str]:
