@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tests.cli.conftest import Vidcam
@@ -81,6 +82,21 @@ def test_evaluate_writes_records_a_summary_and_a_figure_and_goes_on(vidcam: Vidc
         assert (out / "figure.png").stat().st_size > 10_000
         assert len((out / "records.jsonl").read_text().splitlines()) == 2
     assert "2 clips" in vidcam(*arguments, "--out", str(out)).stdout
+
+
+@pytest.mark.slow
+def test_a_network_out_of_its_domain_is_noted(vidcam: Vidcam, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (16, 64, 64, 3), np.uint8)
+    (tmp_path / "clips").mkdir()
+    write_video(tmp_path / "clips" / "v.mp4", list(noise))
+    vidcam("playground", "render", "--out", tmp_path / "own", "--count", 1, "--frames", 16, "--seed", 3)
+    (tmp_path / "clips" / "labels.csv").write_text("clip,label\nv.mp4,waving\n")
+    for folder, noted in (("clips", True), ("own", False)):
+        found = vidcam(
+            "evaluate", "faithfulness", "--data", tmp_path / folder, "--layer", "layer3", "--dtype", "float32"
+        )
+        assert found.returncode == 0, found.stderr
+        assert ("knows rendered figures only" in found.stderr) == noted
 
 
 @pytest.mark.slow

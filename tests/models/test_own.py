@@ -638,3 +638,10 @@ def test_logarithms_of_probabilities_are_explained_as_such() -> None:
     explained = _explained(_own(Head(3, nn.functional.logsigmoid), probabilities=torch.exp))
     sigmoid = _explained(_own(Head(3), probabilities="sigmoid"))
     np.testing.assert_allclose(explained.window_scores, sigmoid.window_scores, rtol=1e-4)
+
+
+def test_a_network_without_classes_is_refused() -> None:
+    network = nn.Sequential(nn.Conv3d(3, 4, 3), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 2))
+    network[3].weight, network[3].bias = nn.Parameter(torch.zeros(0, 4)), nn.Parameter(torch.zeros(0))
+    with pytest.raises(ModelError, match=r"its output has 0 classes; give a network with one or more"):
+        own_model(network, **SMALL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -13,12 +14,13 @@ from pydantic import Field
 from vidcam.cli import flaws
 from vidcam.cli.options import Json, with_config, with_fields
 from vidcam.cli.printing import plain, print_json, print_notes, progress_bar, stdout
-from vidcam.errors import SettingsError, counted, one_of
+from vidcam.errors import ClipError, SettingsError, counted, one_of
 from vidcam.recipe import ExplainConfig, Validated
 
 if TYPE_CHECKING:
     from vidcam.evaluation.inference import Subject
     from vidcam.evaluation.run import Measure
+    from vidcam.evaluation.samples import Source
     from vidcam.results.explanation import Explanation
     from vidcam.results.misclassification import Misclassification
 
@@ -230,6 +232,14 @@ def _subject(config: ExplainConfig, data: Data) -> tuple[Subject, dict[str, Any]
     return subject, {**config.model_dump(mode="json", exclude={"target", "device"}), **chosen, **data.settings}
 
 
+def _note_domain(subject: Subject, clips: Sequence[Source]) -> None:
+    """Print a note if the first clip is of another kind than those that the network was trained on."""
+    with suppress(ClipError):  # it is counted and said when it is measured
+        spec = subject.exact.model.spec
+        if not subject.knows(clips[0].read(subject.preprocess)):
+            print_notes([f"{spec.name} knows {spec.domain} only; what it does on other clips means nothing"])
+
+
 def _evaluated(
     subject: Subject,
     measure: Measure,
@@ -247,8 +257,9 @@ def _evaluated(
     from vidcam.evaluation.samples import sources
     from vidcam.export.outputs import all_or_nothing
 
+    clips = sources(data.data, data.seed, data.count)
+    _note_domain(subject, clips)
     with progress_bar("measuring") as progress:
-        clips = sources(data.data, data.seed, data.count)
         records = measure_clips(measure, subject.preprocess, clips, settings, out, progress)
     summary = summarize(records, settings, settings["methods"])
     if out is not None:
@@ -295,8 +306,9 @@ def errors(
     subject, settings = _subject(config, data)
     playground = data.data == "playground"
     folder = render_clips(hard_scene, data.seed, data.count, out / "clips") if playground else Path(data.data)
+    clips = sources(str(folder), data.seed, data.count)
+    _note_domain(subject, clips)
     with progress_bar("predicting") as progress:
-        clips = sources(str(folder), data.seed, data.count)
         records = measure_clips(Misclassifications(subject), subject.preprocess, clips, settings, out, progress)
     found = errors_of(records)
     failed = [record for record in records if "error" in record]

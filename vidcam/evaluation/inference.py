@@ -66,6 +66,14 @@ class Subject:
         """The network's classes."""
         return self.exact.model.labels
 
+    def knows(self, sample: Sample) -> bool:
+        """Return False if the network was trained on clips of another kind than the sample, by its middle window."""
+        model = self.exact.model
+        first = max(0, (len(sample.frames) - model.spec.frames) // 2)
+        frames = torch.from_numpy(sample.frames[first : first + model.spec.frames])
+        windows = normalised(model, rearrange(frames, "t h w c -> 1 c t h w"))
+        return model.spec.inside is None or bool(model.spec.inside(windows).all())
+
     def clip_explanations(
         self, sample: Sample, target: int, frames: np.ndarray | None = None
     ) -> dict[str, Explanation]:

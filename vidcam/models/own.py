@@ -128,6 +128,8 @@ def own_model(
         raise ModelError(
             f"the part {output!r} of the output of {name} cannot be had: {where_raised(error, output)}"
         ) from error
+    if not (classes or unrecognised):
+        raise ModelError(f"{name} gives no scores: its output has 0 classes; give a network with one or more")
     if rows != 1:
         raise ModelError(
             f"{name} gives scores of {rows} rows for one window of {counted(frames, 'frame')}; wrap it so that it gives one "
