@@ -73,8 +73,25 @@ def test_by_default_there_is_a_worker_for_each_core_as_far_as_the_memory_goes(mo
     assert engines._default_workers() == cores
     memory.total = 3 << 30
     assert engines._default_workers() == 1
+    memory.total = 1 << 50
+    gpu = type("Properties", (), {"total_memory": 80 << 30})
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: gpu)
+    assert engines._default_workers() == min(cores, 20)
+    gpu.total_memory = 6 << 30
+    assert engines._default_workers() == 1
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     assert engines._default_workers() == 8
+
+
+def test_a_worker_that_runs_already_is_the_first(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "Worker", Counting)
+    Counting.closed = []
+    taken: list[Job] = []
+    running = Counting(job, None, 7)
+    monkeypatch.setattr(Counting, "take", lambda self, job, stopping: taken.append(job), raising=False)
+    list(engines.local(2)(job, Results(tmp_path / "out"), _entries("a", "b"), running))  # type: ignore[arg-type]
+    assert taken == [job] and sorted(Counting.closed) == [1, 7]
 
 
 @pytest.mark.slow

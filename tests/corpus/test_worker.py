@@ -45,7 +45,9 @@ def test_each_clip_meets_its_own_fate_and_no_other(deadly: Job, tmp_path: Path) 
     assert records[4]["error"] == "clip4.mp4 took more than 1500 MiB and was ended"
     assert (tmp_path / "died-once").exists()
     assert records[6]["error"] == "RuntimeError: what nobody thought of"
-    assert records[7]["error"] == "clip7.mp4 does not exist; give the path of a video file"  # it was there before
+    assert (
+        records[7]["error"] == "clip7.mp4 cannot be read (No such file or directory); give a file that exists"
+    )  # it was there before
     for fate, kind in FATES.items():
         names = {p.name for p in results.folder(Entry(path=f"clip{fate}.mp4")).iterdir()}
         assert (names == {"result.json"}) == bool(kind)
@@ -66,6 +68,19 @@ def test_what_cannot_be_put_down_is_its_clips(
     monkeypatch.setattr(Results, "commit", breaking)
     record = worker.finish(Entry(path="clip1.mp4"), results)
     assert record["error_kind"] == "UnicodeEncodeError" and results.record(Entry(path="clip1.mp4")) == record
+
+
+def test_a_process_that_takes_another_job_computes_what_a_new_one_does(
+    deadly: Job, worker: Worker, tmp_path: Path
+) -> None:
+    made_by = worker.check()
+    (before,) = _children()
+    other = deadly.model_copy(update={"dtype": "float32", "made_by": made_by})
+    with closing(Worker(other, Event())) as new:
+        expected = new.finish(Entry(path="clip1.mp4"), Results(tmp_path / "new"))
+    worker.take(other, Event())
+    found = worker.finish(Entry(path="clip1.mp4"), Results(tmp_path / "out"))
+    assert {**found, "timings": 0} == {**expected, "timings": 0} and _children() == {before}
 
 
 def test_a_process_with_other_weights_than_the_run_is_refused(deadly: Job, tmp_path: Path) -> None:

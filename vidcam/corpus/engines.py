@@ -6,12 +6,12 @@ import json
 import logging
 import re
 import socket
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from itertools import islice
 from queue import Queue
 from threading import Event, Lock, Thread
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 
@@ -21,28 +21,49 @@ from vidcam.corpus.results import Results
 from vidcam.corpus.worker import Worker
 from vidcam.errors import SettingsError, VidcamError
 
-Engine = Callable[[Job, Results, Iterable[Entry]], Generator[Record]]
-"""A function that explains clips and yields the record of each, in any order, once its results are written."""
-
 _MEMORY = 2 << 30  # bytes of a machine's memory for each of its workers
+_GPU_MEMORY = 4 << 30  # bytes of a GPU's for each of its workers
 _CLIPS = 10_000  # that a Ray cluster is given at once
 _PROBES = 20  # clips that are tried until one can be used to choose the dtype
+
+
+class Engine(Protocol):
+    """A function that explains clips and yields the record of each, in any order, once its results are written."""
+
+    def __call__(
+        self, job: Job, results: Results, entries: Iterable[Entry], first: Worker | None = None
+    ) -> Generator[Record]:
+        """Explain clips.
+
+        Args:
+            job: the settings of the run.
+            results: where the results are written.
+            entries: the clips.
+            first: a worker that runs already, and can be used; the engine closes it.
+        """
+        ...
 
 
 def local(workers: int | None = None) -> Engine:
     """Return the engine that runs clips in processes of this machine.
 
+    Reading, drawing and encoding take most of a clip's time, so that several processes share a GPU.
+
     Args:
-        workers: number of processes; by default one per GPU, or one per core as far as the memory allows.
+        workers: number of processes; by default one per core as far as the memory allows, and that of the GPUs.
     """
 
-    def run(job: Job, results: Results, entries: Iterable[Entry]) -> Generator[Record]:
+    def run(job: Job, results: Results, entries: Iterable[Entry], first: Worker | None = None) -> Generator[Record]:
         stopping, taking, source = Event(), Lock(), iter(entries)
         done: Queue[Record | BaseException | None] = Queue()
 
+        if first is not None:
+            first.take(job, stopping)
+
         def serve(index: int) -> None:
             try:
-                with closing(Worker(job, stopping, index)) as worker:
+                known = first if index == 0 else None
+                with closing(known or Worker(job, stopping, index)) as worker:
                     while not stopping.is_set():
                         with taking:
                             entry = next(source, None)
@@ -78,7 +99,11 @@ def _default_workers() -> int:
     import torch
 
     cores = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else psutil.cpu_count() or 1
-    return torch.cuda.device_count() or max(1, min(cores, psutil.virtual_memory().total // _MEMORY))
+    possible = [cores, psutil.virtual_memory().total // _MEMORY]
+    if gpus := torch.cuda.device_count():
+        smallest = min(torch.cuda.get_device_properties(index).total_memory for index in range(gpus))
+        possible.append(gpus * (smallest // _GPU_MEMORY))
+    return max(1, *([gpus] if gpus else []), min(possible))
 
 
 def ray(address: str | None = None, workers: int | None = None) -> Engine:
@@ -86,7 +111,7 @@ def ray(address: str | None = None, workers: int | None = None) -> Engine:
 
     Args:
         address: host:port of the cluster; by default Ray on this machine.
-        workers: number of workers; by default one per GPU of the cluster, or one per core.
+        workers: number of workers, which share the GPUs of the cluster; by default one per GPU, or one per core.
 
     Raises:
         SettingsError: Ray is not installed, or there is no cluster at that address.
@@ -97,7 +122,9 @@ def ray(address: str | None = None, workers: int | None = None) -> Engine:
     except ImportError as error:
         raise SettingsError(f"Ray is not installed ({error.name}): pip install 'vidcam[ray]'") from error
 
-    def run(job: Job, results: Results, entries: Iterable[Entry]) -> Generator[Record]:
+    def run(job: Job, results: Results, entries: Iterable[Entry], first: Worker | None = None) -> Generator[Record]:
+        if first is not None:
+            first.close()
         try:
             _check_address(address)
             cluster.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
@@ -117,7 +144,7 @@ def ray(address: str | None = None, workers: int | None = None) -> Engine:
                     fn_constructor_args=[job, results],
                     compute=data.ActorPoolStrategy(size=many),
                     num_cpus=0 if gpus else 1,
-                    num_gpus=1 if gpus else 0,
+                    num_gpus=min(1.0, gpus / many),
                 )
                 for row in mapped.iter_rows():
                     outcome = json.loads(row["outcome"])

@@ -29,6 +29,7 @@ from vidcam.results.explanation import Explanation
 from vidcam.temporal.curves import combined_curve
 from vidcam.temporal.segments import distinct, frame_edges, segments_of
 from vidcam.untrusted.text import fitted, printable
+from vidcam.video.kept import KeptClip
 from vidcam.video.reader import Clip
 from vidcam.video.urls import fetch, is_url
 
@@ -172,7 +173,8 @@ class ClipExplainer:
     def _clip(self, path: Path, entry: Entry) -> Clip:
         limits = self.job.limits
         with _system_errors_as_clip_errors(entry):
-            clip = Clip(path, start=entry.start, end=entry.end, max_pixels=limits.pixels)
+            kind = KeptClip if self.job.films else Clip  # which is read twice
+            clip = kind(path, start=entry.start, end=entry.end, max_pixels=limits.pixels)
         if min(clip.seconds_announced, entry.end or np.inf) - (entry.start or 0) > limits.duration:
             raise self._too_long(entry)
         return clip

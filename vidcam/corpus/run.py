@@ -98,22 +98,21 @@ def run_corpus(
     config = config.model_copy(update=_files(config))
     job = Job(config=config, limits=limits, films=films, folder=manifest.absolute().parent, directory=Path.cwd())
     settings = _settings(config, films)
-    with results.lock():
-        with closing(Worker(job.model_copy(update={"dtype": "auto"}), Event())) as trial:
-            made_by = trial.check()
+    with results.lock(), closing(Worker(job.model_copy(update={"dtype": "auto"}), Event())) as first:
+        made_by = first.check()
 
-            def decide() -> dict[str, str]:
-                if config.dtype != "auto":
-                    return {"computes_in": config.dtype}
-                return {"computes_in": common_dtype(trial, _entries(read_manifest(manifest)), results)}
+        def decide() -> dict[str, str]:
+            if config.dtype != "auto":
+                return {"computes_in": config.dtype}
+            return {"computes_in": common_dtype(first, _entries(read_manifest(manifest)), results)}
 
-            stored = results.adopt_settings(
-                settings,
-                decide,
-                overwrite=overwrite,
-                made_by=made_by,
-                accept_changes=accept_changes,
-            )
+        stored = results.adopt_settings(
+            settings,
+            decide,
+            overwrite=overwrite,
+            made_by=made_by,
+            accept_changes=accept_changes,
+        )
         job = job.model_copy(update={"dtype": stored["computes_in"], "made_by": made_by})
 
         def pending() -> Iterator[Row]:
@@ -129,15 +128,15 @@ def run_corpus(
                 waiting += 1
         before = rows - waiting
         progress(before, rows)
-        with closing((engine or local())(job, results, _entries(pending()))) as records:
+        with closing((engine or local())(job, results, _entries(pending()), first)) as records:
             for finished, _ in enumerate(records, 1):
                 done += 1
                 progress(before + finished, rows)
         table = results.write_table(read_manifest(manifest, shard))
     column = pq.read_table(table, columns=["error"])["error"]
     errors = column.drop_null()
-    first = errors[0].as_py() if len(errors) else ""
-    return Tally(table, len(column), len(column) - len(errors), len(errors), done, first)
+    example = errors[0].as_py() if len(errors) else ""
+    return Tally(table, len(column), len(column) - len(errors), len(errors), done, example)
 
 
 def _count_rows(manifest: Path, shard: Shard) -> int:

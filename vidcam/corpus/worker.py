@@ -44,6 +44,11 @@ class Worker:
     def __init__(self, job: Job, stopping: Event, index: int = 0) -> None:
         self._job, self._stopping, self._index = job, stopping, index
         self._process = Process("vidcam.corpus.worker", _ONE_THREAD, quiet=True)
+        self._loaded = False
+
+    def take(self, job: Job, stopping: Event) -> None:
+        """Take another job; the process goes on, and loads its network."""
+        self._job, self._stopping, self._loaded = job, stopping, False
 
     @property
     def process(self) -> int | None:
@@ -119,7 +124,7 @@ class Worker:
 
     def _load(self) -> None:
         """Start the process and load the network, unless that is done."""
-        if self.process is not None:
+        if self._loaded and self.process is not None:
             return
         job = self._job.model_dump(mode="json")
         try:
@@ -132,6 +137,7 @@ class Worker:
         if "unusable" in answer:
             self.close()
             raise VidcamError(str(answer["unusable"]))
+        self._loaded = True
 
     def _ask(self, question: dict[str, Any], seconds: float, memory: float) -> dict[str, Any]:
         try:
@@ -164,15 +170,17 @@ def _commit(entry: Entry, record: Record, work: Path, results: Results) -> Recor
 
 
 class _Answers:
-    """The worker's side of the dialogue: loads the network for the first question, then explains clips."""
+    """The worker's side of the dialogue: loads the network of each job, and explains its clips."""
 
     def __init__(self) -> None:
         self._explaining: ClipExplainer | None = None
 
     def __call__(self, question: dict[str, Any], _: Callable[[Any], None]) -> dict[str, Any]:
         """Return the answer to a question."""
-        if self._explaining is not None:
+        if "job" not in question:
+            assert self._explaining is not None, "a job comes before its clips"
             return _answer(self._explaining, question)
+        self._explaining = None  # its memory serves for the next network
         try:
             self._explaining = _load_job(Job.model_validate(question["job"]), question["index"])
         except Exception as error:  # of any kind; the run reports it
