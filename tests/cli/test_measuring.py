@@ -34,17 +34,21 @@ def test_localize_and_evaluate(vidcam: Vidcam, tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text(json.dumps({"database": truth}))
     out = tmp_path / "out"
     arguments = ("localize", clip, "--out", out, "--classes", "waving,bowing", "--truth", tmp_path / "t.json")
+    arguments += ("--export", "elan,srt")
     result = vidcam(*arguments)
     assert result.returncode == 0, result.stderr
     assert {p.name for p in out.iterdir()} == {
         "segments.json",
         "segments.csv",
         "segments.vtt",
+        "segments.eaf",
+        "segments.srt",
         "timeline.png",
         "report.html",
     }
     again = vidcam(*arguments)
     assert again.returncode == 2 and "already holds" in again.stderr
+    assert "no tool to export for 'x'" in vidcam("localize", clip, "--out", tmp_path / "x", "--export", "x").stderr
     files = ("--predictions", out / "segments.json", "--truth", tmp_path / "t.json")
     printed = json.loads(vidcam("evaluate", "temporal", *files, "--json").stdout)
     assert len(printed["tiou"]) == len(printed["mAP"]) == 10 and 0 <= printed["average_mAP"] <= 1

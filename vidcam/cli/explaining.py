@@ -90,27 +90,30 @@ def tubes_(
     config: ExplainConfig,
     out: OneOut = None,
     threshold: Annotated[float, typer.Option(help="Heat of a tube, as a share of the clip's strongest.")] = 0.35,
+    export: Annotated[str | None, typer.Option(help="Also for these tools: cvat, label-studio, with commas.")] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Find who or what holds the evidence: a box in every frame around each, as JSON and as a film."""
     from vidcam.explainer import Explainer
-    from vidcam.export.outputs import refuse_existing
+    from vidcam.export.exchange import TUBES, files_of, tools_named
+    from vidcam.export.outputs import refuse, refuse_existing
     from vidcam.export.tubes import TubeOutputs, save_tubes
     from vidcam.temporal.tubes import TubeParams, tubes_of
 
     if len(config.evidences) > 1:
         raise SettingsError(f"{config.evidence} are several kinds of evidence, and tubes are of one; give one of them")
-    params = TubeParams(threshold)
+    params, tools = TubeParams(threshold), tools_named(export, TUBES)
     (place,) = _places_of([clip], out)
     if not overwrite:
         refuse_existing(place, TubeOutputs)
+        refuse(place, files_of(tools, TUBES, place))
     explainer = Explainer(config.load(), config)
     with progress_bar(_name(clip)) as progress:
         found = explainer.explain(clip, config.target, progress=progress)[0]
     print_notes(found.warnings)
     tubes = tubes_of(found.maps, found.scores, found.region, found.target.label, params)
-    outputs = save_tubes(found, tubes, place, overwrite=overwrite)
+    outputs = save_tubes(found, tubes, place, tools=tools, overwrite=overwrite)
     if as_json:
         print_json_file(outputs.tubes)
         return
@@ -119,6 +122,7 @@ def tubes_(
         stdout.print(f"  frames {tube.start} to {tube.end - 1}  score {tube.score:.3f}")
     stdout.print(f"  tubes    {plain(outputs.tubes)}")
     stdout.print(f"  film     {plain(outputs.film)}")
+    _print_exports(files_of(tools, TUBES, place))
 
 
 @commands.command()
@@ -169,6 +173,9 @@ def localize(
         str, typer.Option(help="How a heatmap becomes one number: mean, max, or top (mean of its strongest tenth).")
     ] = "mean",
     truth: Annotated[Path | None, typer.Option(help="ActivityNet truth file to outline in the timeline.")] = None,
+    export: Annotated[
+        str | None, typer.Option(help="Also for these tools: elan, fiftyone, label-studio, srt, with commas.")
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -176,7 +183,8 @@ def localize(
     from vidcam.cam.targets import top_count
     from vidcam.evaluation.activitynet import annotations_of, read_annotations
     from vidcam.explainer import Explainer
-    from vidcam.export.outputs import refuse_existing
+    from vidcam.export.exchange import SEGMENTS, files_of, tools_named
+    from vidcam.export.outputs import refuse, refuse_existing
     from vidcam.export.page import PageOutputs
     from vidcam.export.results import write_localization
     from vidcam.results.localization import CURVES
@@ -186,12 +194,14 @@ def localize(
 
     cut = None if curve is None else one_of(curve, CURVES, "curve")
     reduction: Reduction = one_of(evidence, get_args(Reduction), "evidence")
+    tools = tools_named(export, SEGMENTS)
     places = _places_of(clips, out)
     annotated = read_annotations(truth) if truth is not None else None
     print_notes(annotated.warnings if annotated else [])
     if not overwrite:
         for place in places:
             refuse_existing(place, LocalizationOutputs, PageOutputs)
+            refuse(place, files_of(tools, SEGMENTS, place))
     explainer = Explainer(config.load(), config)
     wanted = classes if top_count(classes) else [c.strip() for c in classes.split(",")]
     for clip, place in zip(clips, places):
@@ -201,7 +211,7 @@ def localize(
         own = (
             annotations_of(_stem(clip), float(found.times[-1]), annotated.truths, truth) if annotated and truth else []
         )
-        written = write_localization(found, place, truths=own, overwrite=overwrite)
+        written = write_localization(found, place, truths=own, tools=tools, overwrite=overwrite)
         if as_json:
             print_json_file(written.localization.segments_json)
             continue
@@ -209,6 +219,7 @@ def localize(
         for s in distinct(found.segments)[:5]:
             stdout.print(f"  {s.start:7.2f} to {s.end:7.2f} s  [bold]{plain(s.label)}[/] {s.score:.3f}")
         stdout.print(f"  timeline {plain(written.localization.timeline)}")
+        _print_exports(files_of(tools, SEGMENTS, place))
         _print_report(written.report)
 
 
@@ -302,6 +313,11 @@ def _print_profile(timings: dict[str, float]) -> None:
         stderr.print(
             f"  the film took {(again + draw + encode) / floor:.2f} times the {floor:.3f} s of decode and encode"
         )
+
+
+def _print_exports(paths: Sequence[Path]) -> None:
+    for path in paths:
+        stdout.print(f"  export   {plain(path)}")
 
 
 def _print_report(page: Path | None) -> None:

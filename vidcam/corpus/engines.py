@@ -33,7 +33,7 @@ class Engine(Protocol):
     def __call__(
         self, job: Job, results: Results, entries: Iterable[Entry], first: Worker | None = None
     ) -> Generator[Record]:
-        """Explain clips.
+        """Explain clips, and return an iterator over their records.
 
         Args:
             job: the settings of the run.

@@ -1,4 +1,4 @@
-"""Files of segments: ActivityNet's JSON, CSV and WebVTT chapters."""
+"""Files of segments: ActivityNet's JSON, CSV, WebVTT chapters and SubRip subtitles."""
 
 from __future__ import annotations
 
@@ -51,6 +51,15 @@ def write_chapters(segments: Iterable[Segment], path: Path) -> None:
     for s in sorted(distinct(segments), key=lambda s: (s.start, s.end)):
         label = printable(s.label.replace("\n", " ")).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         lines += [f"{_clock(s.start)} --> {_clock(s.end)}", f"{label} ({s.score:.2f})", ""]
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def write_subtitles(segments: Iterable[Segment], path: Path) -> None:
+    """Write the `distinct` segments as SubRip subtitles by time, for players and editors that read no WebVTT."""
+    lines = []
+    for number, s in enumerate(sorted(distinct(segments), key=lambda s: (s.start, s.end)), 1):
+        span = f"{_clock(s.start)} --> {_clock(s.end)}".replace(".", ",")
+        lines += [str(number), span, f"{printable(s.label)} ({s.score:.2f})", ""]
     path.write_text("\n".join(lines), encoding="utf-8")
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from vidcam.errors import SettingsError
 from vidcam.export import page
 from vidcam.export.annotations import write_chapters, write_detections, write_segments_csv
+from vidcam.export.exchange import SEGMENTS, files_of
 from vidcam.export.outputs import all_or_nothing, refuse, refuse_existing
 from vidcam.export.overlay import Overlay
 from vidcam.export.page import Page, PageOutputs
@@ -177,6 +178,7 @@ def write_localization(
     directory: Path,
     *,
     truths: Sequence[Truth] = (),
+    tools: Sequence[str] = (),
     report: bool = True,
     overwrite: bool = False,
 ) -> WrittenLocalization:
@@ -188,6 +190,7 @@ def write_localization(
         found: the localization.
         directory: made if it does not exist.
         truths: outlined in the timeline; those of other clips are left out.
+        tools: keys of `vidcam.export.exchange.SEGMENTS`, whose files are written, too.
         report: True to write report.html.
         overwrite: True to replace files that exist.
 
@@ -197,6 +200,7 @@ def write_localization(
     """
     if not overwrite:
         refuse_existing(directory, LocalizationOutputs, *([PageOutputs] if report else []))
+        refuse(directory, files_of(tools, SEGMENTS, directory))
     clip = found.opened() if report else None
     with all_or_nothing(directory, found.file) as work:
         part = LocalizationOutputs.within(work)
@@ -213,6 +217,9 @@ def write_localization(
         write_segments_csv(results, part.segments_csv)
         write_chapters(found.segments, part.segments_vtt)
         timeline_figure(found, truths).savefig(part.timeline)
+        for tool in tools:
+            name, write = SEGMENTS[tool]
+            write(found, work / name)
         if clip is not None:
             html = Page(found, clip, work, directory)
             html.play()

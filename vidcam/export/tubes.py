@@ -10,7 +10,8 @@ import cv2
 import matplotlib
 import numpy as np
 
-from vidcam.export.outputs import all_or_nothing, refuse_existing
+from vidcam.export.exchange import TUBES, files_of
+from vidcam.export.outputs import all_or_nothing, refuse, refuse_existing
 from vidcam.export.overlay import Overlay
 from vidcam.export.playback import Film, play
 from vidcam.export.text import write_text
@@ -37,7 +38,12 @@ class TubeOutputs:
 
 
 def save_tubes(
-    explanation: Explanation, tubes: Sequence[Tube], directory: Path, *, overwrite: bool = False
+    explanation: Explanation,
+    tubes: Sequence[Tube],
+    directory: Path,
+    *,
+    tools: Sequence[str] = (),
+    overwrite: bool = False,
 ) -> TubeOutputs:
     """Write the tubes of an explanation as tubes.json and tubes.mp4 and return their paths.
 
@@ -45,6 +51,7 @@ def save_tubes(
         explanation: of a clip.
         tubes: best first; the film shows the first `SHOWN`.
         directory: made if it does not exist.
+        tools: keys of `vidcam.export.exchange.TUBES`, whose files are written, too.
         overwrite: True to replace files that exist.
 
     Raises:
@@ -53,6 +60,7 @@ def save_tubes(
     """
     if not overwrite:
         refuse_existing(directory, TubeOutputs)
+        refuse(directory, files_of(tools, TUBES, directory))
     clip = explanation.opened()
     overlay = Overlay(explanation, float(clip.sample_aspect_ratio))
     shown = tubes[:SHOWN]
@@ -83,6 +91,9 @@ def save_tubes(
     with all_or_nothing(directory, explanation.file) as work:
         part = TubeOutputs.within(work)
         part.tubes.write_text(as_json(facts) + "\n", encoding="utf-8")
+        for tool in tools:
+            name, write = TUBES[tool]
+            write(explanation, tubes, work / name)
         play(explanation, clip, [Film(part.film, overlay.size, draw, clip.start or 0.0)])
     return TubeOutputs.within(directory)
 

@@ -52,6 +52,11 @@ class Result:
         return len(self.times)
 
     @property
+    def first_frame(self) -> int:
+        """Number of the first explained frame in the file, by its time and the frame rate; 0 if the clip is explained whole."""
+        return 0 if self.stretch[0] is None else max(0, round(float(self.times[0]) * self.frame_rate))
+
+    @property
     def file(self) -> Path | None:
         """The explained file; None if the frames come from elsewhere, or it is gone."""
         return Path(self.clip) if Path(self.clip).is_file() else None
