@@ -350,6 +350,8 @@ def test_notes_of_the_source_and_of_the_model_are_warnings(small: Model, clip_pa
         assert run(clip_path, small).warnings == ()  # type: ignore[operator]
     random_c3d = explain(clip_path, "playground-c3d", 0, weights="none")
     assert any("playground-c3d has random weights: its explanations mean nothing" in w for w in random_c3d.warnings)
+    assert random_c3d.meaningless == "random weights: this means nothing"
+    assert not explain(clip_path, small).meaningless
 
 
 @pytest.mark.parametrize(("same_top", "said"), [(True, "the same top classes"), (False, "other top classes")])

@@ -1,4 +1,4 @@
-"""Frames of the overlay: the picture coloured by its heatmap, and a strip with the curve below."""
+"""Frames of the overlay: the picture coloured by its heatmap, and a strip below that says what it shows."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Overlay:
         enlarge = max(1, min(enlarge, int(_ENLARGED / max(shown, height))))
         self.picture = film_size(height * enlarge, shown * enlarge)
         self._beside = max(0, _NARROWEST - self.picture[1])
-        self.strip = Strip(explanation, self.picture[1] + self._beside, title or explanation.title)
+        self.strip = Strip(explanation, self.picture[1] + self._beside, title or explanation.title, self.peak)
         self.size = self.picture[0] + self.strip.height, self.picture[1] + self._beside
         left, top, right, bottom = explanation.region
         self._scale = np.array([self.picture[1] / width, self.picture[0] / height] * 2)

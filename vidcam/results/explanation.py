@@ -16,6 +16,12 @@ from vidcam.results.outputs import Outputs
 from vidcam.results.result import Result
 from vidcam.temporal.motion import Evidence, MotionShare
 
+_MEANINGLESS = {
+    "has random weights": "random weights: this means nothing",
+    "its answer about other clips means nothing": "not a clip of this network's kind: this means nothing",
+}
+"""Words of a warning, and what an overlay says of it."""
+
 
 @dataclass(frozen=True)
 class ExplainedTarget:
@@ -143,6 +149,11 @@ class Explanation(Result):
             return self.target.label
         share = "undefined" if self.motion.share is None else f"{self.motion.share:.2f}"
         return f"{self.target.label}, {self.kind} (motion share {share})"
+
+    @property
+    def meaningless(self) -> str:
+        """The reason why the explanation means nothing, as an overlay says it; "" if the warnings give none."""
+        return next((text for words, text in _MEANINGLESS.items() if any(words in w for w in self.warnings)), "")
 
     def heatmap(self, frame: int, peak: float | None = None) -> np.ndarray:
         """Return the heatmap of a source frame on the whole upright picture: (H, W) float32 in [0, 1].
