@@ -14,6 +14,7 @@ from vidcam.results.check import Check
 from vidcam.results.exporter import exporter
 from vidcam.results.outputs import Outputs
 from vidcam.results.result import Result
+from vidcam.results.upsampling import Axis, axis_of, upsampled
 from vidcam.temporal.motion import Evidence, MotionShare
 
 _MEANINGLESS = {
@@ -158,8 +159,8 @@ class Explanation(Result):
     def heatmap(self, frame: int, peak: float | None = None) -> np.ndarray:
         """Return the heatmap of a source frame on the whole upright picture: (H, W) float32 in [0, 1].
 
-        1 is the strongest evidence of the whole clip, the same for every frame. Interpolated bilinearly inside the
-        region that the network sees; 0 outside. A clip without any evidence gives zeros.
+        1 is the strongest evidence of the whole clip, the same for every frame. Interpolated smoothly inside the region
+        that the network sees, see `vidcam.results.upsampling`; 0 outside. A clip without any evidence gives zeros.
 
         Args:
             frame: index of the frame.
@@ -170,18 +171,18 @@ class Explanation(Result):
         """
         if not 0 <= frame < self.frames:
             raise IndexError(f"frame {frame} of a clip of {counted(self.frames, 'frame')}")
-        rows, columns = self._placement
-        scale = self.peak if peak is None else peak
-        return rows @ (self.maps[frame] / (scale or 1.0)) @ columns.T
+        (above, rows), (across, columns) = self._placement
+        scale = (self.peak if peak is None else peak) or 1.0
+        heat = np.zeros(self.size, np.float32)
+        heat[above, across] = upsampled(self.maps[frame] / scale, rows, columns)
+        return heat
 
     @cached_property
-    def _placement(self) -> tuple[np.ndarray, np.ndarray]:
+    def _placement(self) -> tuple[tuple[slice, Axis], tuple[slice, Axis]]:
+        """The pixels of the region along both axes, and their positions in a map."""
         left, top, right, bottom = self.region
         (height, width), (_, h, w) = self.size, self.maps.shape
-        return (
-            interpolation(np.arange(height) + 0.5, top, bottom, h),
-            interpolation(np.arange(width) + 0.5, left, right, w),
-        )
+        return _placed(height, top, bottom, h), _placed(width, left, right, w)
 
     def summary(self) -> dict[str, Any]:
         """Return everything except the arrays, ready for JSON."""
@@ -265,18 +266,10 @@ class Explanation(Result):
         }
 
 
-def interpolation(at: np.ndarray, start: float, end: float, cells: int) -> np.ndarray:
-    """Return the share of each cell of a map in each position, (N, cells) float32; 0 for positions outside the map.
-
-    Args:
-        at: (N,) positions in pixels; the centre of the first pixel is 0.5.
-        start, end: pixels over which the map is stretched.
-        cells: of the map along this axis.
-    """
-    places = np.clip((at - start) / (end - start) * cells - 0.5, 0, cells - 1)
-    shares = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(cells)[None, :]))
-    shares[(at < start) | (at >= end)] = 0
-    return shares.astype(np.float32)
+def _placed(pixels: int, start: float, end: float, cells: int) -> tuple[slice, Axis]:
+    at = np.arange(pixels) + 0.5
+    first, last = np.searchsorted(at, (start, end)).tolist()
+    return slice(first, last), axis_of(at[first:last], start, end, cells)
 
 
 def _without_nan(values: np.ndarray) -> Any:
