@@ -13,6 +13,7 @@ from tests.conftest import plane_values, write_video
 from tests.results.test_explanation import explanation
 from vidcam.export.overlay import OUTLINE, Overlay
 from vidcam.export.planes import drawn_in_planes
+from vidcam.results.drawing import Drawing
 from vidcam.results.explanation import Explanation
 from vidcam.video.colour import BT709
 from vidcam.video.planes import from_rgb, matrix_of, planes_of
@@ -125,6 +126,38 @@ def test_pictures_that_are_enlarged_or_stand_beside_ground_are_drawn_in_rgb(size
     assert drawn_in_planes(Overlay(explanation(np.ones((2, 2, 2)), size=size)), BT709) is None
     assert drawn_in_planes(Overlay(explanation(np.ones((2, 2, 2)), size=SIZE), 4 / 3), BT709) is None
     assert drawn_in_planes(Overlay(explanation(np.ones((2, 2, 2)), size=SIZE)), BT709) is not None
+
+
+@pytest.mark.parametrize("region", [WHOLE, PART])
+@pytest.mark.parametrize(
+    "drawing",
+    [
+        Drawing("viridis", 1.0),
+        Drawing("cividis", 0.4, 0.5),
+        Drawing("magma", 0.9, 3.0),
+        Drawing(style="heat"),
+        Drawing("plasma", style="contours"),
+        Drawing(style="side-by-side"),
+    ],
+)
+def test_every_look_is_that_of_the_other_way(drawing: Drawing, region: tuple[float, ...], tmp_path: Path) -> None:
+    clip = _clip(tmp_path)
+    overlay = Overlay(replace(_found(clip, region), drawing=drawing))
+    draw = drawn_in_planes(overlay, clip.colour)
+    assert draw is not None
+    for frame in clip:
+        assert frame.planes is not None
+        ours = planes_of(draw(frame.planes, frame.index))
+        theirs = planes_of(film_frame(overlay.draw(frame.pixels, frame.index), clip.colour))
+        for mine, other in zip(ours, theirs):
+            assert mine.shape == other.shape
+            away = np.abs(mine.astype(int) - other)
+            if (
+                drawing.style == "contours"
+            ):  # dense ones; a line is two samples of U and V wide, averaged over pixels or not
+                assert away.mean() < 3.5 and (away > 12).mean() < 0.1
+            else:
+                assert away.mean() < 1.3 and (away > 12).mean() < 0.006
 
 
 def test_a_film_is_drawn_without_rgb_where_its_clip_has_planes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

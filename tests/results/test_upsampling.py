@@ -74,7 +74,7 @@ def test_a_peak_keeps_its_height_and_is_round(pixels: int) -> None:
     distance, angle = np.hypot(rows - y, columns - x) / pixels, np.arctan2(rows - y, columns - x)
     edge = (np.abs(heat - 0.5) < 0.15) & (distance < 1)  # of the level of half the peak
     straight, aslant = (edge & (np.abs(np.sin(2 * angle) ** 2 - k) < 0.3) for k in (0, 1))
-    assert distance[aslant].mean() == pytest.approx(distance[straight].mean(), rel=0.04), "bilinear: 7 % less"
+    assert distance[aslant].mean() == pytest.approx(distance[straight].mean(), rel=0.055), "bilinear: 7 % less"
 
 
 def test_a_map_of_one_value_and_a_slope_stay_what_they_are() -> None:

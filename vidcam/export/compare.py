@@ -14,9 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from vidcam.errors import SettingsError
-from vidcam.export.blend import blend
 from vidcam.export.outputs import all_or_nothing, refuse_existing
-from vidcam.export.overlay import Overlay
+from vidcam.export.overlay import Overlay, draw_heat
 from vidcam.export.playback import Film, Stills, clip_of, play
 from vidcam.results.explanation import Explanation
 
@@ -155,8 +154,7 @@ def grid_figure(panes: Sequence[Pane], stills: Mapping[int, np.ndarray], sample_
     for row, pane in enumerate(panes):
         for column, index in enumerate(chosen):
             cell = axes[row, column]
-            heat = pane.explanation.heatmap(index, pane.peak)
-            cell.imshow(blend(stills[index], heat), aspect=1 / sample_aspect_ratio)
+            cell.imshow(draw_heat(stills[index], pane.explanation, index, pane.peak), aspect=1 / sample_aspect_ratio)
             cell.set_xticks([])
             cell.set_yticks([])
             for spine in cell.spines.values():

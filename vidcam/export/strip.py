@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from vidcam.export.blend import colours
+from vidcam.export.contours import EDGE, LEVELS, line_colour
 from vidcam.export.text import fitted, text_width, wrapped, write_text
 from vidcam.results.explanation import Explanation
 from vidcam.video.writer import even
@@ -153,7 +154,12 @@ class Strip:
             at = left, self._facts_top + k * line + line // 2
             write_text(strip, text, at, self._small, FAINT, anchor="lm")
         (first, top), (last, bottom) = self.bar
-        strip[top:bottom, first:last] = colours()[np.linspace(0, 255, last - first).round().astype(int)]
+        colormap = self._explanation.drawing.colormap
+        strip[top:bottom, first:last] = colours(colormap)[np.linspace(0, 255, last - first).round().astype(int)]
+        for level in LEVELS if self._explanation.drawing.style == "contours" else ():
+            x = first + round(level * (last - first - 1))
+            strip[top:bottom, x - self._line : x + self._line] = EDGE
+            strip[top:bottom, x] = line_colour(level, colormap)
         middle = (top + bottom) // 2
         gap = round(self._small / 3)
         write_text(strip, "heat 0", (first - gap, middle), self._small, FAINT, anchor="rm")
@@ -167,7 +173,7 @@ class Strip:
         xs = self._x(explanation.times)
         outline = np.stack([xs, base - evidence * (self._plot - self._margin)], 1)
         area = np.concatenate([[[xs[0], base]], outline, [[xs[-1], base]]]).round().astype(np.int32)
-        warm = tuple(int(v) for v in colours()[round(0.62 * 255)])
+        warm = tuple(int(v) for v in colours(explanation.drawing.colormap)[round(0.62 * 255)])
         cv2.fillPoly(strip, [area], warm, cv2.LINE_AA)
         line = np.stack([xs, self._y(explanation.scores)], 1).round().astype(np.int32)
         cv2.polylines(strip, [line], False, INK, self._line, cv2.LINE_AA)

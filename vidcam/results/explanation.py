@@ -11,6 +11,7 @@ import numpy as np
 
 from vidcam.errors import counted
 from vidcam.results.check import Check
+from vidcam.results.drawing import Drawing
 from vidcam.results.exporter import exporter
 from vidcam.results.outputs import Outputs
 from vidcam.results.result import Result
@@ -93,6 +94,7 @@ class Explanation(Result):
         computation: the trunk's dtype, and the agreement of its maps with those of float32.
         check: the test that hiding its hottest parts costs more of the score than random ones; None if it was not made.
         versions: of vidcam and of the packages that it computed with.
+        drawing: settings of its films and pictures.
 
     Example:
         >>> import vidcam
@@ -118,6 +120,7 @@ class Explanation(Result):
     computation: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     check: Check | None = None
+    drawing: Drawing = field(default_factory=Drawing)
 
     def __repr__(self) -> str:
         kind = "probability" if self.target.is_probability else "value"
@@ -216,6 +219,7 @@ class Explanation(Result):
             "check": None if self.check is None else {**asdict(self.check), "passed": self.check.passed},
             "timings": self.timings,
             "versions": self.versions,
+            "drawing": asdict(self.drawing),
             "warnings": list(self.warnings),
         }
 
