@@ -32,7 +32,7 @@ def _has(strip: np.ndarray, text: str, size: int, ink: tuple[int, int, int], gro
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_strip_names_class_score_model_method_and_layer_at_any_size(width: int) -> None:
     names = {"model": "r2plus1d_18-kinetics", "method": "gradcam++softmax", "layer": "layer4.1.conv2.0.3"}
-    strip = Strip(_found(**names), width, "a", 0.0123)
+    strip = Strip(_found(**names), width, "a", 0.0123, width)
     size = max(13, round(width / 30))
     small = max(11, round(0.65 * size))
     drawn = strip.draw(2)
@@ -44,7 +44,7 @@ def test_the_strip_names_class_score_model_method_and_layer_at_any_size(width: i
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_colour_bar_runs_through_the_colours_up_to_its_raw_value(width: int) -> None:
-    strip = Strip(_found(), width, "a", 2.5)
+    strip = Strip(_found(), width, "a", 2.5, width)
     (left, top), (right, bottom) = strip.bar
     bar = strip.draw(0)[top:bottom, left:right]
     assert bar.shape[1] == round(0.16 * width) and 0 <= left < right < width
@@ -57,7 +57,7 @@ def test_the_colour_bar_runs_through_the_colours_up_to_its_raw_value(width: int)
 
 
 def test_a_clip_without_heat_says_so() -> None:
-    assert _has(Strip(_found(), 640, "a", 0.0).draw(0), "no heat", 14, FAINT, GROUND)
+    assert _has(Strip(_found(), 640, "a", 0.0, 640).draw(0), "no heat", 14, FAINT, GROUND)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -69,7 +69,10 @@ def test_a_clip_without_heat_says_so() -> None:
     ],
 )
 def test_an_explanation_that_means_nothing_has_a_mark_across_the_strip(width: int, warning: str, text: str) -> None:
-    marked, plain = Strip(_found(warnings=("a note", warning)), width, "a", 1.0), Strip(_found(), width, "a", 1.0)
+    marked, plain = (
+        Strip(_found(warnings=("a note", warning)), width, "a", 1.0, width),
+        Strip(_found(), width, "a", 1.0, width),
+    )
     size = max(13, round(width / 30))
     mark = marked.height - plain.height
     drawn = marked.draw(3)
@@ -80,8 +83,8 @@ def test_an_explanation_that_means_nothing_has_a_mark_across_the_strip(width: in
 
 
 def test_a_picture_has_a_score_and_no_moment() -> None:
-    strip = Strip(explanation(np.ones((1, 2, 2))), 640, "a", 1.0).draw(0)
-    assert _has(Strip(_found(), 640, "a", 1.0).draw(0), "score now", 14, FAINT, GROUND)
+    strip = Strip(explanation(np.ones((1, 2, 2))), 640, "a", 1.0, 640).draw(0)
+    assert _has(Strip(_found(), 640, "a", 1.0, 640).draw(0), "score now", 14, FAINT, GROUND)
     assert _has(strip, "score", 14, FAINT, GROUND) and not _has(strip, "score now", 14, FAINT, GROUND)
 
 

@@ -272,6 +272,7 @@ def _stem(clip: str) -> str:
 def _write(explanations: Sequence[Explanation], directory: Path, overwrite: bool, as_json: bool) -> dict[str, float]:
     """Write the outputs of a clip, print each explanation, and return the seconds by stage."""
     from vidcam.export.results import write_explanations
+    from vidcam.export.slides import SlideOutputs
 
     print_notes(dict.fromkeys(warning for explanation in explanations for warning in explanation.warnings))
     with progress_bar("writing") as progress:
@@ -285,6 +286,12 @@ def _write(explanations: Sequence[Explanation], directory: Path, overwrite: bool
         if explanation.check is not None and explanation.check.passed:
             stdout.print(f"  check    {plain(explanation.check.sentence())}")
         stdout.print(f"  overlay  {plain(outputs.overlay)}")
+        image = outputs.overlay.suffix == ".png"
+        for name, path in SlideOutputs.within(outputs.overlay.parent).wanted(explanation.drawing, image=image).items():
+            size = (
+                f"{plain(path)} ({path.stat().st_size / 2**20:.1f} MiB)" if path.exists() else "none: there is no heat"
+            )
+            stdout.print(f"  {name:<8} {size}")
         stdout.print(f"  curve    {plain(outputs.curve_png)}")
         stdout.print(f"  summary  {plain(outputs.summary)}")
     if not as_json:

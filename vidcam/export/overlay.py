@@ -58,7 +58,8 @@ class Overlay:
         self.beside = self.picture[1] if side_by_side else 0
         self._ground = max(0, _NARROWEST - self.beside - self.picture[1])
         whole_width = self.beside + self.picture[1] + self._ground
-        self.strip = Strip(explanation, whole_width, title or explanation.title, self.peak)
+        text = title or explanation.title
+        self.strip = Strip(explanation, whole_width, text, self.peak, whole_width - self.beside)
         self.size = self.picture[0] + self.strip.height, whole_width
         left, top, right, bottom = explanation.region
         self._scale = np.array([self.picture[1] / width, self.picture[0] / height] * 2)

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from PIL import Image
 
 from vidcam.errors import SettingsError
 from vidcam.export import page
 from vidcam.export.annotations import write_chapters, write_detections, write_segments_csv
 from vidcam.export.outputs import all_or_nothing, refuse, refuse_existing
-from vidcam.export.overlay import Overlay
+from vidcam.export.overlay import Overlay, draw_heat
 from vidcam.export.page import Page, PageOutputs
 from vidcam.export.planes import drawn_in_planes
-from vidcam.export.playback import Film, Look, clip_of, play
-from vidcam.export.plots import curve_figure, write_curve_csv
+from vidcam.export.playback import Film, Look, Stills, clip_of, explained_frames, play
+from vidcam.export.plots import curve_figure, plot_curve, write_curve_csv
+from vidcam.export.slides import SlideOutputs, copies_of
+from vidcam.export.stills import stills_figure, strongest_frames
 from vidcam.export.timeline import timeline_figure
 from vidcam.metrics.localization import Truth
 from vidcam.results.explanation import Explanation
@@ -120,7 +124,9 @@ def write_explanations(
         rendered = {"render_s": round(time.perf_counter() - began, 3), **stages.rounded()}
         for place, explanation, names in zip(places, explanations, final):
             explanation = replace(explanation, timings={**explanation.timings, **rendered})
-            store(explanation, work / place, {"outputs": {name: str(path) for name, path in vars(names).items()}})
+            more = SlideOutputs.within(directory / place).wanted(explanation.drawing, image=clip.is_image)
+            paths = vars(names) | {name: path for name, path in more.items() if (work / place / path.name).exists()}
+            store(explanation, work / place, {"outputs": {name: str(path) for name, path in paths.items()}})
         if html is not None:
             html.write()
     timings = {**explanations[0].timings, **rendered}
@@ -238,6 +244,43 @@ def notebook_html(result: Explanation | Localization) -> str:
     return page.iframe(result if isinstance(result, Localization) else [result])
 
 
+def overlay(explanation: Explanation, frame: int, pixels: np.ndarray | None) -> np.ndarray:
+    """Return a frame with its heat; `vidcam.results.exporter` calls it.
+
+    Raises:
+        SettingsError: the pixels are no RGB picture.
+        ClipError: the clip has changed, is gone, or can be read once only.
+    """
+    if pixels is None:
+        with closing(explained_frames(explanation, explanation.opened(), Stages())) as frames:
+            pixels = next(one.pixels for one in frames if one.index == frame)
+    elif getattr(pixels, "dtype", None) != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        given = f"{type(pixels).__name__} {getattr(pixels, 'dtype', '')} {getattr(pixels, 'shape', '')}"
+        raise SettingsError(f"pixels are {given.strip()}; give (H, W, 3) uint8 RGB of the whole upright frame")
+    return draw_heat(pixels, explanation, frame, explanation.peak)
+
+
+def overlays(explanation: Explanation) -> Iterator[np.ndarray]:
+    """Yield all frames with their heat; `vidcam.results.exporter` calls it.
+
+    Raises:
+        ClipError: the clip has changed, is gone, or can be read once only.
+    """
+    with closing(explained_frames(explanation, explanation.opened(), Stages())) as frames:
+        for frame in frames:
+            yield draw_heat(frame.pixels, explanation, frame.index, explanation.peak)
+
+
+def plot(explanation: Explanation, axes: Axes | None) -> Axes:
+    """Draw score and evidence into axes, or into those of a new figure, and return them."""
+    if axes is None:
+        from matplotlib import pyplot  # it looks for a screen
+
+        _, axes = pyplot.subplots(figsize=(8, 3), layout="constrained")
+    plot_curve(explanation, axes)
+    return axes
+
+
 def _draw(
     explanations: Mapping[Path, Explanation], clip: FrameSource, films: Sequence[Film] = (), looks: Sequence[Look] = ()
 ) -> Stages:
@@ -247,6 +290,7 @@ def _draw(
         The seconds of the stages of `play`, and of the figures, "figures_s".
     """
     films, looks = [*films], [*looks]
+    stills: dict[Path, Stills[np.ndarray]] = {}
     for folder, explanation in explanations.items():
         folder.mkdir(parents=True, exist_ok=True)
         names = Outputs.within(folder, image=clip.is_image)
@@ -256,11 +300,20 @@ def _draw(
         else:
             in_planes = drawn_in_planes(overlay, clip.colour)
             begins = clip.start or 0.0
-            films.append(Film(names.overlay, overlay.size, overlay.draw, begins, draw_in_planes=in_planes))
+            copies = copies_of(overlay, folder, clip)
+            films.append(
+                Film(names.overlay, overlay.size, overlay.draw, begins, draw_in_planes=in_planes, copies=copies)
+            )
+        if "png" in explanation.drawing.formats:
+            stills[folder] = Stills(strongest_frames(explanation), np.copy)
+    looks += stills.values()
     stages = play(next(iter(explanations.values())), clip, films, looks)
     with stages.busy("figures_s"):
         for folder, explanation in explanations.items():
             curve_figure(explanation).savefig(Outputs.within(folder, image=clip.is_image).curve_png)
+        for folder, look in stills.items():
+            figure = stills_figure(explanations[folder], look.found, float(clip.sample_aspect_ratio))
+            figure.savefig(SlideOutputs.within(folder).png)
     return stages
 
 
@@ -268,10 +321,10 @@ def _picture(overlay: Overlay, path: Path) -> Look:
     return lambda frame: Image.fromarray(overlay.draw(frame.pixels, frame.index)).save(path)
 
 
-def _files(places: Iterable[Path]) -> list[Path]:
+def _files(places: Sequence[Path]) -> list[Path]:
     """Return the paths of the files of explanations in these folders, of a clip and of a picture."""
     names = [Outputs.within(place, image=image) for place in places for image in (False, True)]
-    return [path for one in names for path in vars(one).values()]
+    return [path for one in [*names, *map(SlideOutputs.within, places)] for path in vars(one).values()]
 
 
 def _page_files(directory: Path, report: bool) -> list[Path]:

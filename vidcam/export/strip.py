@@ -47,6 +47,7 @@ class Strip:
         width: of the strip in pixels, even.
         title: the label.
         peak: raw heat at which the colours end.
+        picture_width: of the picture with heat, in pixels, which text and curve are in proportion to.
 
     Attributes:
         height: in pixels, even.
@@ -55,18 +56,18 @@ class Strip:
         bar: first pixel (x, y) of the colours of the colour bar, and the one after its last.
     """
 
-    def __init__(self, explanation: Explanation, width: int, title: str, peak: float) -> None:
+    def __init__(self, explanation: Explanation, width: int, title: str, peak: float, picture_width: int) -> None:
         self._explanation, self._width = explanation, width
-        self._font_size = max(13, round(width / 30))
+        self._font_size = max(13, round(picture_width / 30))
         self._small = max(11, round(0.65 * self._font_size))
-        self._line = max(1, round(width / 900))
+        self._line = max(1, round(picture_width / 900))
         self._margin = round(self._font_size / 4)
         self._caution = explanation.meaningless
         self._label_top = even(1.5 * self._font_size) if self._caution else 0
         self._facts_top = self._label_top + even(1.7 * self._font_size)
 
         self._end = f"{peak:.3g}" if peak else "no heat"
-        bar = round(_BAR * width)
+        bar = round(_BAR * picture_width)
         gap = round(self._small / 3)
         after = gap + text_width(self._end, self._small)
         legend = text_width("heat 0", self._small) + gap + bar + after
@@ -76,7 +77,7 @@ class Strip:
             facts.append("")  # the colour bar has a line of its own
         line = round(1.4 * self._small)
         self._curve_top = self._facts_top + even(len(facts) * line)
-        self._plot = even(max(40, width * 0.08)) if explanation.frames > 1 else 0
+        self._plot = even(max(40, picture_width * 0.08)) if explanation.frames > 1 else 0
         self.height = even(self._curve_top + self._plot + 2 * self._margin)
         right = width - self._margin - after
         middle = self._facts_top + (len(facts) - 1) * line + line // 2

@@ -81,6 +81,7 @@ def _within(name: str, value: Any, low: float, high: float, kind: type = Real) -
     Raises:
         SettingsError: it is none, or out of the range.
     """
-    if not isinstance(value, kind) or isinstance(value, bool) or not low <= float(value) <= high:
-        number = "a whole number" if kind is Integral else "a number"
-        raise SettingsError(f"{name} is {shortened(value)}; give {number} from {low:g} to {high:g}")
+    number = isinstance(value, kind) and not isinstance(value, bool)
+    if not (number and low <= value <= high):
+        wanted = "a whole number" if kind is Integral else "a number"
+        raise SettingsError(f"{name} is {shortened(value)}; give {wanted} from {low:g} to {high:g}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +18,10 @@ from vidcam.results.outputs import Outputs
 from vidcam.results.result import Result
 from vidcam.results.upsampling import Axis, axis_of, upsampled
 from vidcam.temporal.motion import Evidence, MotionShare
+from vidcam.video.reader import Frame
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _MEANINGLESS = {
     "has random weights": "random weights: this means nothing",
@@ -179,6 +184,78 @@ class Explanation(Result):
         heat = np.zeros(self.size, np.float32)
         heat[above, across] = upsampled(self.maps[frame] / scale, rows, columns)
         return heat
+
+    def overlay(
+        self,
+        frame: int | Frame,
+        pixels: np.ndarray | None = None,
+        *,
+        cmap: str | None = None,
+        alpha: float | None = None,
+    ) -> np.ndarray:
+        """Return a frame with its heat drawn in the style of `drawing`, without a strip: (H, W, 3) uint8 RGB.
+
+        Args:
+            frame: index of the frame, or a frame of `vidcam.video.reader.Clip`, whose pixels are taken.
+            pixels: of the whole upright frame, (H, W, 3) uint8 RGB in any size, for a loop of one's own; by default those
+                of the clip, which is decoded up to the frame. `overlays` decodes all frames once.
+            cmap: colour map in place of `drawing`'s, see `vidcam.results.drawing.Drawing`.
+            alpha: opacity at the strongest heat in place of `drawing`'s.
+
+        Raises:
+            IndexError: there is no such frame.
+            SettingsError: the pixels are no RGB picture, or cmap or alpha has a wrong value.
+            ClipError: the clip has changed, is gone, or can be read once only.
+
+        Example:
+            >>> import vidcam
+            >>> frames = np.zeros((16, 112, 112, 3), np.uint8)
+            >>> explanation = vidcam.explain(frames, "playground-r2plus1d", frame_rate=16)
+            >>> explanation.overlay(3, cmap="viridis", alpha=0.6).shape, explanation.overlay(3, frames[3]).dtype
+            ((112, 112, 3), dtype('uint8'))
+        """
+        if isinstance(frame, Frame):
+            frame, pixels = frame.index, frame.pixels if pixels is None else pixels
+        if not 0 <= frame < self.frames:
+            raise IndexError(f"frame {frame} of a clip of {counted(self.frames, 'frame')}")
+        return exporter().overlay(self._drawn(cmap, alpha), frame, pixels)
+
+    def overlays(self, *, cmap: str | None = None, alpha: float | None = None) -> Iterator[np.ndarray]:
+        """Return an iterator over all frames of the clip with their heat, as `overlay` returns them; it decodes them once.
+
+        Args:
+            cmap, alpha: as for `overlay`.
+
+        Raises:
+            SettingsError: cmap or alpha has a wrong value.
+            ClipError: the clip has changed, is gone, or can be read once only.
+
+        Example:
+            >>> import vidcam
+            >>> explanation = vidcam.explain(np.zeros((16, 112, 112, 3), np.uint8), frame_rate=16)
+            >>> [picture.shape for picture in explanation.overlays()] == [(112, 112, 3)] * 16
+            True
+        """
+        return exporter().overlays(self._drawn(cmap, alpha))
+
+    def _drawn(self, cmap: str | None, alpha: float | None) -> Explanation:
+        given = {"colormap": cmap, "opacity": alpha}
+        return replace(self, drawing=replace(self.drawing, **{k: v for k, v in given.items() if v is not None}))
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw score and evidence over seconds with matplotlib, and return the axes.
+
+        Args:
+            axes: to draw into; by default those of a new figure of `matplotlib.pyplot`.
+
+        Example:
+            >>> import matplotlib.pyplot, vidcam
+            >>> explanation = vidcam.explain(np.zeros((16, 112, 112, 3), np.uint8), frame_rate=16)
+            >>> axes = explanation.plot(matplotlib.pyplot.figure().add_subplot())
+            >>> axes.get_xlabel()
+            'time (s)'
+        """
+        return exporter().plot(self, axes)
 
     @cached_property
     def _placement(self) -> tuple[tuple[slice, Axis], tuple[slice, Axis]]:
