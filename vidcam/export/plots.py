@@ -36,6 +36,16 @@ def curve_figure(explanation: Explanation) -> Figure:
     return figure
 
 
+def plot(explanation: Explanation, axes: Axes | None) -> Axes:
+    """Draw the curve into axes, or into those of a new figure, and return them; `Explanation.plot` calls it."""
+    if axes is None:
+        from matplotlib import pyplot  # which looks for a screen
+
+        _, axes = pyplot.subplots(figsize=(8, 3), layout="constrained")
+    plot_curve(explanation, axes)
+    return axes
+
+
 def plot_curve(explanation: Explanation, axes: Axes) -> None:
     """Draw the score as a line on [0, 1] and the evidence as an area in its own unit, over seconds.
 

@@ -5,24 +5,25 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from PIL import Image
 
 from vidcam.errors import SettingsError
 from vidcam.export import page
 from vidcam.export.annotations import write_chapters, write_detections, write_segments_csv
+from vidcam.export.frames import overlay as overlay
+from vidcam.export.frames import overlays as overlays
 from vidcam.export.outputs import all_or_nothing, refuse, refuse_existing
-from vidcam.export.overlay import Overlay, draw_heat
+from vidcam.export.overlay import Overlay
 from vidcam.export.page import Page, PageOutputs
 from vidcam.export.planes import drawn_in_planes
-from vidcam.export.playback import Film, Look, Stills, clip_of, explained_frames, play
-from vidcam.export.plots import curve_figure, plot_curve, write_curve_csv
+from vidcam.export.playback import Film, Look, Stills, clip_of, play
+from vidcam.export.plots import curve_figure, write_curve_csv
+from vidcam.export.plots import plot as plot
 from vidcam.export.slides import SlideOutputs, copies_of
 from vidcam.export.stills import stills_figure, strongest_frames
 from vidcam.export.timeline import timeline_figure
@@ -242,43 +243,6 @@ def save(result: Explanation | Localization, directory: Path, *, overwrite: bool
 def notebook_html(result: Explanation | Localization) -> str:
     """Return the page of a result in a frame, as a notebook shows it; `vidcam.results.exporter` calls it."""
     return page.iframe(result if isinstance(result, Localization) else [result])
-
-
-def overlay(explanation: Explanation, frame: int, pixels: np.ndarray | None) -> np.ndarray:
-    """Return a frame with its heat; `vidcam.results.exporter` calls it.
-
-    Raises:
-        SettingsError: the pixels are no RGB picture.
-        ClipError: the clip has changed, is gone, or can be read once only.
-    """
-    if pixels is None:
-        with closing(explained_frames(explanation, explanation.opened(), Stages())) as frames:
-            pixels = next(one.pixels for one in frames if one.index == frame)
-    elif getattr(pixels, "dtype", None) != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        given = f"{type(pixels).__name__} {getattr(pixels, 'dtype', '')} {getattr(pixels, 'shape', '')}"
-        raise SettingsError(f"pixels are {given.strip()}; give (H, W, 3) uint8 RGB of the whole upright frame")
-    return draw_heat(pixels, explanation, frame, explanation.peak)
-
-
-def overlays(explanation: Explanation) -> Iterator[np.ndarray]:
-    """Yield all frames with their heat; `vidcam.results.exporter` calls it.
-
-    Raises:
-        ClipError: the clip has changed, is gone, or can be read once only.
-    """
-    with closing(explained_frames(explanation, explanation.opened(), Stages())) as frames:
-        for frame in frames:
-            yield draw_heat(frame.pixels, explanation, frame.index, explanation.peak)
-
-
-def plot(explanation: Explanation, axes: Axes | None) -> Axes:
-    """Draw score and evidence into axes, or into those of a new figure, and return them."""
-    if axes is None:
-        from matplotlib import pyplot  # it looks for a screen
-
-        _, axes = pyplot.subplots(figsize=(8, 3), layout="constrained")
-    plot_curve(explanation, axes)
-    return axes
 
 
 def _draw(

@@ -215,7 +215,8 @@ class Explanation(Result):
             ((112, 112, 3), dtype('uint8'))
         """
         if isinstance(frame, Frame):
-            frame, pixels = frame.index, frame.pixels if pixels is None else pixels
+            pixels = frame.pixels if pixels is None else pixels
+            frame = frame.index
         if not 0 <= frame < self.frames:
             raise IndexError(f"frame {frame} of a clip of {counted(self.frames, 'frame')}")
         return exporter().overlay(self._drawn(cmap, alpha), frame, pixels)
@@ -239,8 +240,8 @@ class Explanation(Result):
         return exporter().overlays(self._drawn(cmap, alpha))
 
     def _drawn(self, cmap: str | None, alpha: float | None) -> Explanation:
-        given = {"colormap": cmap, "opacity": alpha}
-        return replace(self, drawing=replace(self.drawing, **{k: v for k, v in given.items() if v is not None}))
+        drawing = self.drawing if cmap is None else replace(self.drawing, colormap=cmap)
+        return replace(self, drawing=drawing if alpha is None else replace(drawing, opacity=alpha))
 
     def plot(self, axes: Axes | None = None) -> Axes:
         """Draw score and evidence over seconds with matplotlib, and return the axes.
