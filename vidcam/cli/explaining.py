@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from vidcam.cli.options import Clips, Json, OneClip, OneOut, Out, Overwrite, with_config
+from vidcam.cli.options import OF_FILMS, OF_PICTURES, Clips, Json, OneClip, OneOut, Out, Overwrite, with_config
 from vidcam.cli.printing import plain, print_json, print_json_file, print_notes, progress_bar, stderr, stdout
 from vidcam.errors import SettingsError, counted, one_of
 from vidcam.recipe import ExplainConfig
@@ -53,7 +53,7 @@ def explain(
 
 
 @commands.command()
-@with_config(method="gradcam++,gradcam")
+@with_config(without=OF_FILMS, method="gradcam++,gradcam")
 def compare(clip: OneClip, config: ExplainConfig, out: OneOut = None, overwrite: Overwrite = False) -> None:
     """Show methods, classes, layers, models or motion and appearance side by side: a film, a grid of frames, and curves as SVG and PDF.
 
@@ -84,7 +84,7 @@ def compare(clip: OneClip, config: ExplainConfig, out: OneOut = None, overwrite:
 
 
 @commands.command("tubes")
-@with_config(without=("check",))
+@with_config(without=("check", *OF_FILMS))
 def tubes_(
     clip: OneClip,
     config: ExplainConfig,
@@ -122,7 +122,7 @@ def tubes_(
 
 
 @commands.command()
-@with_config(without=("model", "labels", "target", "layer", "evidence", "check"), dtype="float32")
+@with_config(without=("model", "labels", "target", "layer", "evidence", "check", *OF_FILMS), dtype="float32")
 def caption(
     clip: OneClip,
     config: ExplainConfig,
@@ -156,7 +156,7 @@ def caption(
 
 
 @commands.command()
-@with_config(without=("target", "evidence", "check"))
+@with_config(without=("target", "evidence", "check", *OF_PICTURES, *OF_FILMS))
 def localize(
     clips: Clips,
     config: ExplainConfig,
