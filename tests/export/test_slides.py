@@ -131,6 +131,15 @@ def test_nothing_more_is_written_than_asked_for_and_nothing_is_replaced(tmp_path
         write_explanations([found], tmp_path / "other")
 
 
+def test_a_film_of_an_earlier_explanation_does_not_stay_beside_a_new_one(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("overlay.gif", "highlights.mp4", "mine.gif"):
+        (out / name).write_text("earlier")
+    _found(tmp_path, Drawing()).save(out, overwrite=True)
+    assert not (out / "overlay.gif").exists() and not (out / "highlights.mp4").exists() and (out / "mine.gif").exists()
+
+
 def test_a_picture_has_the_grid_alone() -> None:
     wanted = SlideOutputs.within(Path("out")).wanted(Drawing(format="gif,png", highlights=True), image=True)
     assert wanted == {"png": Path("out/strongest.png")}

@@ -151,7 +151,7 @@ def caption(
         print_json({"words": found.words, "probabilities": probabilities, "film": str(outputs.film)})
         return
     stdout.print(f"{plain(clip)}: [bold]{plain(' '.join(found.words))}[/]")
-    stdout.print(f"  film     {plain(outputs.film)}")
+    stdout.print(f"  film     {plain(outputs.film)} (the clip once for each of {counted(len(found.words), 'word')})")
     _print_report(outputs.report)
 
 

@@ -101,7 +101,7 @@ def write_explanations(
         explanations: of one clip.
         directory: made if it does not exist.
         report: True to write report.html.
-        overwrite: True to replace files that exist.
+        overwrite: True to replace files that exist, and to remove those of formats that are not asked for now.
         progress: called with the frames drawn and the frames in all, from another thread.
 
     Raises:
@@ -130,6 +130,10 @@ def write_explanations(
             store(explanation, work / place, {"outputs": {name: str(path) for name, path in paths.items()}})
         if html is not None:
             html.write()
+        for place, explanation in zip(places, explanations):  # of an earlier run, and of another explanation
+            of_now = SlideOutputs.within(directory / place).wanted(explanation.drawing, image=clip.is_image).values()
+            for path in {*vars(SlideOutputs.within(directory / place)).values()} - {*of_now}:
+                path.unlink(missing_ok=True)
     timings = {**explanations[0].timings, **rendered}
     return Written(final, PageOutputs.within(directory).page if report else None, timings)
 

@@ -321,11 +321,13 @@ class Explanation(Result):
     def save(self, directory: str | Path, *, overwrite: bool = False) -> Outputs:
         """Write overlay.mp4, curve.png, curve.csv, explanation.npz and summary.json, and return their paths.
 
-        The clip is decoded once for the overlay. The files appear under their names when all are complete.
+        If `drawing` asks for other formats or highlights, these lie beside them: overlay.webm, overlay.gif, overlay.webp,
+        strongest.png, highlights.mp4. The clip is decoded once for all. The files appear under their names when all are
+        complete.
 
         Args:
             directory: made if it does not exist.
-            overwrite: True to replace files that exist.
+            overwrite: True to replace files that exist, and to remove those of formats that are not asked for now.
 
         Raises:
             OutputError: one of them exists and `overwrite` is not set, or the directory cannot be written.
