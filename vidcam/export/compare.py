@@ -170,7 +170,8 @@ def grid_figure(panes: Sequence[Pane], stills: Mapping[int, np.ndarray], sample_
                 spine.set_visible(False)
             if row == 0:
                 cell.set_title(f"{first.times[index]:.2f} s", fontsize=8)
-        score = pane.explanation.target.written()
+        target = pane.explanation.target
+        score = f"{'score' if target.is_probability else 'value'} {target.written()}"
         axes[row, 0].set_ylabel(f"{pane.title}\n{score}", fontsize=8, parse_math=False)
     figure.suptitle(_common(panes), fontsize=8, x=0.01, ha="left", parse_math=False)
     return figure

@@ -19,7 +19,7 @@ LEVELS = (0.2, 0.4, 0.6, 0.8)
 EDGE = (10, 10, 14)
 """Colour of the edges of lines."""
 
-_PER_CELL = 6  # points along an axis of a map at which the heat is computed
+_PER_CELL = 4  # points along an axis of a map at which the heat is computed
 _THICKNESS = 400  # pixels of a picture's width for one of the thickness of a line
 _SHIFT = 4  # bits of a coordinate after the point
 
@@ -79,7 +79,7 @@ def draw_lines(
     whole = core + 2 * max(1, round(core / 2))
     core, whole = max(1, round(core / sampling)), max(1, round(whole / sampling))
     paths = [np.rint((line.points * scale - 0.5) * 2**_SHIFT).astype(np.int32) for line in lines]
-    for path in paths:
-        cv2.polylines(picture, [path], False, inks[0], whole, cv2.LINE_AA, _SHIFT)
-    for line, path in zip(lines, paths):
-        cv2.polylines(picture, [path], False, inks[1 + LEVELS.index(line.level)], core, cv2.LINE_AA, _SHIFT)
+    cv2.polylines(picture, paths, False, inks[0], whole, cv2.LINE_AA, _SHIFT)
+    for level, ink in zip(LEVELS, inks[1:]):
+        of_level = [path for line, path in zip(lines, paths) if line.level == level]
+        cv2.polylines(picture, of_level, False, ink, core, cv2.LINE_AA, _SHIFT)

@@ -70,7 +70,7 @@ class FilmWriter:
     """A writer of frames, each with its own time, to a file that a browser can play; an MP4 file while it loads.
 
     Args:
-        path: the file, .mp4, .webm, .gif or .webp; its directory exists. It is complete once the `with` is left without
+        path: the file, .webm, .gif, .webp, or else MP4; its directory exists. It is complete once the `with` is left without
             an exception.
         size: (height, width) of the film in pixels, both even; frames of another size are scaled.
         time_base: seconds per unit of the frames' pts.
@@ -99,9 +99,9 @@ class FilmWriter:
     ) -> None:
         self.path = path
         height, width = self._size = size
-        self._codec = _CODECS[path.suffix]
+        self._codec = _CODECS.get(path.suffix, _CODECS[".mp4"])
         options, quality = {"loop": "0"} if path.suffix == ".webp" else {}, self._codec.options
-        if path.suffix == ".mp4":
+        if self._codec.container == "mp4":
             # The start of the first frame is stored in units of the movie's time scale, a millisecond by default.
             options = {"movflags": "+faststart", "movie_timescale": str(max(1000, time_base.denominator))}
             quality = {**quality, "crf": str(crf)}
