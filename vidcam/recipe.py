@@ -145,7 +145,10 @@ class Recipe(Validated):
         default="mp4",
         description=f"Of the film: {', '.join(FORMATS)}; several with commas. mp4 is always written; png is a grid of frames.",
     )
-    film_width: Frames | None = Field(default=None, description="Pixels of webm, gif and webp, at most.")
+    film_width: Frames | None = Field(
+        default=None,
+        description="Pixels of webm, gif and webp, at most; by default 640 for gif and webp.",
+    )
     film_rate: float | None = Field(
         default=None, description="Frames per second of webm, gif and webp; by default gif and webp have at most 10."
     )

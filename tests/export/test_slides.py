@@ -14,10 +14,11 @@ from tests.results.test_explanation import explanation
 from vidcam.errors import OutputError
 from vidcam.export.overlay import Overlay
 from vidcam.export.results import write_explanations
-from vidcam.export.slides import SlideOutputs, frames_at, frames_of_highlights, highlights
+from vidcam.export.slides import SlideOutputs, copies_of, frames_at, frames_of_highlights, highlights
 from vidcam.results.drawing import Drawing
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.video.reader import Clip
+from vidcam.video.source import ArraySource
 
 FRAMES, RATE, SIZE = 30, 10, (288, 384)
 
@@ -138,6 +139,18 @@ def test_a_film_of_an_earlier_explanation_does_not_stay_beside_a_new_one(tmp_pat
         (out / name).write_text("earlier")
     _found(tmp_path, Drawing()).save(out, overwrite=True)
     assert not (out / "overlay.gif").exists() and not (out / "highlights.mp4").exists() and (out / "mine.gif").exists()
+
+
+def test_films_for_slides_are_small_if_nothing_else_is_said() -> None:
+    clip = ArraySource(np.zeros((4, 400, 1280, 3), np.uint8), 25.0)
+    for drawing, widths in (
+        (Drawing(format="webm,gif,webp"), [1280, 640, 640]),
+        (Drawing(format="webm,gif", film_width=800), [800, 800]),
+    ):
+        overlay = Overlay(explanation(np.ones((4, 2, 2)), size=(400, 1280), drawing=drawing))
+        copies = copies_of(overlay, Path("out"), clip)
+        assert [copy.size[1] for copy in copies] == widths
+        assert [float(copy.frame_rate) for copy in copies] == [25, 10, 10][: len(copies)]
 
 
 def test_a_picture_has_the_grid_alone() -> None:

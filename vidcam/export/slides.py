@@ -18,8 +18,8 @@ from vidcam.temporal.segments import Segment, SegmentParams, distinct, frame_edg
 from vidcam.video.source import FrameSource
 from vidcam.video.writer import even
 
-RATE = 10
-"""Frames per second, at most, of GIF and WebP films if no rate is given."""
+RATE, WIDTH = 10, 640
+"""Frames per second and pixels, at most, of GIF and WebP films if none are given."""
 
 MOST = 5
 """Largest number of segments in the highlights."""
@@ -74,7 +74,7 @@ def copies_of(overlay: Overlay, directory: Path, clip: FrameSource) -> list[Copy
                 found.append(Copy(path, overlay.size, pts, _MILLISECOND, clip.frame_rate))
         elif name != "png":
             rate = drawing.film_rate or (None if name == "webm" else min(RATE, float(clip.frame_rate)))
-            wide = min(width, drawing.film_width or width)
+            wide = min(width, drawing.film_width or (width if name == "webm" else WIDTH))
             size = even(height * wide / width), even(wide)
             shown = clip.frame_rate if rate is None else Fraction(rate).limit_denominator(1000)
             found.append(Copy(path, size, frames_at(explanation.times, rate), _MILLISECOND, shown))

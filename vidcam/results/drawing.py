@@ -30,7 +30,8 @@ class Drawing:
             "side-by-side" for the picture beside its overlay.
         format: of the overlay, one of `FORMATS`, several with commas. The film of a clip is always written as MP4, with
             its sound; png is a grid of the strongest frames.
-        film_width: largest width of a WebM, GIF or WebP film in pixels; by default the film's own.
+        film_width: largest width of a WebM, GIF or WebP film in pixels; by default the film's own, of GIF and WebP at most
+            640.
         film_rate: frames per second of a WebM, GIF or WebP film; by default those of the clip, of GIF and WebP at most 10.
         highlights: write a film of the strongest segments, too.
 
