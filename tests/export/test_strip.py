@@ -12,7 +12,7 @@ from vidcam.results.explanation import Explanation
 
 RANDOM = "r2plus1d_18 has random weights: its explanations mean nothing; they show only that the pipeline runs"
 ELSEWHERE = "playground-c3d knows rendered figures only; its answer about other clips means nothing"
-WIDTHS = [320, 426, 640, 1920]
+WIDTHS = [320, 426, 640, pytest.param(1920, marks=pytest.mark.slow)]
 
 
 def _found(**changes: object) -> Explanation:

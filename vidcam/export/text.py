@@ -39,6 +39,10 @@ def wrapped(items: Iterable[str], width: int, size: int) -> list[str]:
     """Return lines of at most `width` pixels that hold the items in order, with " · " between two of a line.
 
     An item that is wider than a line is cut with an ellipsis. There is at least one line.
+
+    Example:
+        >>> wrapped(["r2plus1d_18", "gradcam++", "layer4"], 200, 12)
+        ['r2plus1d_18 · gradcam++', 'layer4']
     """
     lines: list[str] = []
     for item in items:
