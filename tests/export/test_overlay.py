@@ -17,6 +17,7 @@ from vidcam.export.blend import blend
 from vidcam.export.overlay import Overlay
 from vidcam.export.page import write_report
 from vidcam.export.text import fitted, text_width, write_text
+from vidcam.results.drawing import Drawing
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.video.reader import Clip
 
@@ -40,6 +41,34 @@ def test_heat_is_mixed_in_by_its_strength() -> None:
     colour = matplotlib.colormaps["inferno"](np.rint(heat * 255).astype(int), bytes=True)[..., :3].astype(float)
     exact = picture + 0.8 * (np.rint(heat * 255) / 255)[..., None] * (colour - picture)
     assert np.abs(blend(picture, heat) - exact).max() <= 1.5
+
+
+@pytest.mark.parametrize(
+    ("colormap", "opacity", "power"), [("viridis", 1.0, 1.0), ("cividis", 0.5, 2.0), ("magma", 0.7, 0.5)]
+)
+def test_opacity_is_a_power_of_the_heat(colormap: str, opacity: float, power: float) -> None:
+    rng = np.random.default_rng(2)
+    picture, heat = rng.integers(0, 256, (20, 30, 3), np.uint8), rng.random((20, 30)).astype(np.float32)
+    level = np.rint(heat * 255).astype(int)
+    colour = matplotlib.colormaps[colormap](level, bytes=True)[..., :3].astype(float)
+    exact = picture + opacity * ((level / 255) ** power)[..., None] * (colour - picture)
+    assert np.abs(blend(picture, heat, Drawing(colormap, opacity, power)) - exact).max() <= 1.5
+
+
+def test_heat_alone_has_its_colour_everywhere_and_side_by_side_has_the_picture_too() -> None:
+    maps = np.zeros((1, 2, 2))
+    maps[0, :, 1] = 3.0
+    region = (100.0, 0.0, 500.0, 400.0)
+    alone = Overlay(explanation(maps, size=SIZE, region=region, drawing=Drawing("plasma", style="heat")))
+    drawn = alone.draw(GRAY, 0)[: SIZE[0]]
+    cold, hot = (matplotlib.colormaps["plasma"](level, bytes=True)[:3] for level in (0, 255))
+    assert (drawn[200, 50] == cold).all() and (drawn[200, 550] == cold).all() and (drawn[200, 450] == hot).all()
+    beside = Overlay(explanation(maps, size=SIZE, drawing=Drawing(style="side-by-side")))
+    both, single = beside.draw(GRAY, 0), Overlay(explanation(maps, size=SIZE)).draw(GRAY, 0)
+    assert both.shape == (*beside.size, 3) and beside.size[1] == 2 * SIZE[1]
+    assert (both[: SIZE[0], : SIZE[1]] == GRAY).all()
+    np.testing.assert_array_equal(both[: SIZE[0], SIZE[1] :], single[: SIZE[0]])
+    assert beside.corners([0, 0, 10, 10]) == ((600, 0), (609, 9)), "boxes lie in the picture with heat"
 
 
 def _found(scores: np.ndarray, evidence: np.ndarray, maps: np.ndarray | None = None) -> Explanation:
