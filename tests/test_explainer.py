@@ -32,6 +32,7 @@ from vidcam.models.registry import Model, load_model
 from vidcam.playground.clips import read_truth
 from vidcam.playground.demo import demo_clip, demo_clips
 from vidcam.recipe import Recipe, Settings
+from vidcam.results.drawing import Drawing
 from vidcam.results.explanation import Explanation
 from vidcam.temporal.curves import clip_probabilities
 from vidcam.temporal.stitch import stitch
@@ -350,6 +351,8 @@ def test_notes_of_the_source_and_of_the_model_are_warnings(small: Model, clip_pa
         assert run(clip_path, small).warnings == ()  # type: ignore[operator]
     random_c3d = explain(clip_path, "playground-c3d", 0, weights="none")
     assert any("playground-c3d has random weights: its explanations mean nothing" in w for w in random_c3d.warnings)
+    assert random_c3d.meaningless == "random weights: this means nothing"
+    assert not explain(clip_path, small).meaningless
 
 
 @pytest.mark.parametrize(("same_top", "said"), [(True, "the same top classes"), (False, "other top classes")])
@@ -971,6 +974,15 @@ def test_what_motion_cannot_be_had_with(small: Model, deep: Model, clip_path: Pa
         Explainer(small, Recipe(evidence="motion")).localize(clip_path)
     with pytest.raises(SettingsError, match="there is no evidence 'sound'; choose one of whole, motion, appearance"):
         explain(clip_path, small, evidence="motion,sound")
+
+
+def test_the_settings_of_pictures_are_those_of_the_explanation_and_not_of_a_localization(
+    small: Model, clip_path: Path
+) -> None:
+    found = explain(clip_path, small, colormap="magma", opacity=0.5, style="heat", format="gif,png", film_width=320)
+    assert found.drawing == Drawing("magma", 0.5, style="heat", format="gif,png", film_width=320)
+    with pytest.raises(SettingsError, match="a localization is not drawn on its clip"):
+        Explainer(small, Recipe(colormap="magma")).localize(clip_path)
 
 
 def test_long_spans_are_refused_where_frames_are_rows_of_the_batch(small: Model) -> None:

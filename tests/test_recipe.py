@@ -12,6 +12,7 @@ from vidcam.explainer import Explainer
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import spec_named
 from vidcam.recipe import ExplainConfig, LocalizeSettings, OwnModelConfig, Recipe, Settings, read_config
+from vidcam.results.drawing import Drawing
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
@@ -87,7 +88,8 @@ def test_keywords_a_file_and_a_recipe_agree(tmp_path: Path) -> None:
     settings: dict[str, Any] = {
         "layer": "layer2", "method": "gradcam,layercam", "fusion": "max", "stride": 3, "sampling_rate": 2,
         "frame_rate": 12.5, "factor": "exp", "context": False, "dtype": "float32", "dense": False, "check": False, "device": "cpu",
-        "evidence": "motion",
+        "evidence": "motion", "colormap": "viridis", "opacity": 0.5, "opacity_power": 2.0, "style": "heat", "format": "gif,png",
+        "film_width": 480, "film_rate": 12.5, "highlights": True,
     }  # fmt: skip
     assert set(settings) == set(Recipe.model_fields)
     recipe = Recipe(**settings)
@@ -95,6 +97,7 @@ def test_keywords_a_file_and_a_recipe_agree(tmp_path: Path) -> None:
     config = read_config(tmp_path / "a.yaml")
     assert {name: getattr(config, name) for name in Recipe.model_fields} == dict(recipe) == settings
     assert read_config(None, settings) == config
+    assert recipe.drawing == Drawing("viridis", 0.5, 2.0, "heat", "gif,png", 480, 12.5, True)
     assert Explainer(recipe=recipe).recipe == recipe == Recipe().changed(**settings)
 
 
@@ -109,7 +112,9 @@ def test_kinds_of_evidence(tmp_path: Path) -> None:
 
 def test_the_keywords_are_the_fields_of_a_recipe() -> None:
     assert set(Settings.__annotations__) == set(Recipe.model_fields)
-    assert set(LocalizeSettings.__annotations__) == set(Recipe.model_fields) - {"evidence", "check"}
+    assert set(LocalizeSettings.__annotations__) == set(Recipe.model_fields) - {"evidence", "check"} - set(
+        vars(Drawing())
+    )
     assert not Settings.__required_keys__
 
 

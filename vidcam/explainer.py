@@ -39,6 +39,7 @@ from vidcam.models.own import own_model
 from vidcam.models.registry import Model, load_model, softmax
 from vidcam.models.trial import check_layers
 from vidcam.recipe import LocalizeSettings, Recipe, Settings
+from vidcam.results.drawing import Drawing
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.results.localization import CURVES, CurveName, Localization
 from vidcam.temporal.curves import Reduction, clip_probabilities, evidence_curve
@@ -308,6 +309,8 @@ class Explainer:
         model = self.model
         if self.recipe.check:
             raise SettingsError("check tests explanations and no localization; leave it out")
+        if self.recipe.drawing != Drawing():
+            raise SettingsError("a localization is not drawn on its clip; leave out the settings of films and pictures")
         if model.spec.unrecognised or model.spec.probabilities is None:
             raise TargetError(
                 f"{model.spec.name} gives no probabilities of classes, which segments are cut from; explain it, and take "
@@ -516,6 +519,7 @@ class _Run:
         split = recipe.evidences != ("whole",)
         self._attributed = partial(attributed_twice, self._attributor) if split else self._attributor.maps
         self._factor: Factor = recipe.factor  # type: ignore[assignment]  # the recipe has checked it
+        self._drawing = recipe.drawing
         self._agreement: Agreement | None = None
         self._in_domain: list[bool] = []  # of each window
         self._windows: dict[int, Tensor] = {}  # by start, of those that are checked
@@ -637,6 +641,7 @@ class _Run:
             warnings=(*self._about_heat(place, key, target.label, of_key, heat), *self._warnings()),
             fingerprint=self._fingerprint,
             source=source,
+            drawing=self._drawing,
         )
 
     def split(

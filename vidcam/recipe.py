@@ -8,21 +8,32 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from typing_extensions import Self, TypedDict
 
 from vidcam.errors import SettingsError, nearest, one_of
+from vidcam.results.drawing import COLORMAPS, FORMATS, STYLES, Drawing
 from vidcam.untrusted.text import fitted, shortened
 from vidcam.untrusted.yaml import read_yaml
 
 if TYPE_CHECKING:
     from vidcam.cam.fusion import Fusion
     from vidcam.models.registry import Model
+    from vidcam.results.drawing import Colormap, Style
     from vidcam.temporal.factor import Factor
     from vidcam.temporal.motion import Evidence
 
@@ -85,6 +96,8 @@ class Recipe(Validated):
             `localize`.
         device: "auto" (the GPU where there is one), "cpu", "cuda", "cuda:1" or "mps". By default a network by name
             runs as with "auto", and your own stays where it is.
+        colormap, opacity, opacity_power, style, format, film_width, film_rate, highlights: of the films and pictures that
+            show an explanation, see `vidcam.results.drawing.Drawing`. Not for `localize`.
 
     Raises:
         SettingsError: a setting is unknown or has a wrong value.
@@ -122,6 +135,24 @@ class Recipe(Validated):
     device: str | None = Field(
         default=None, max_length=64, description="auto (the GPU where there is one), cpu, cuda, mps."
     )
+    colormap: str = Field(default="inferno", description=f"Colours of the heat: {', '.join(COLORMAPS)}.")
+    opacity: float = Field(default=0.8, description="Of the colours at the strongest heat, 0 to 1.")
+    opacity_power: float = Field(
+        default=1.0, description="Opacity grows as this power of the heat; below 1 faint heat shows more."
+    )
+    style: str = Field(default="overlay", description=f"Of the pictures: {', '.join(STYLES)}.")
+    format: str = Field(
+        default="mp4",
+        description=f"Of the film: {', '.join(FORMATS)}; several with commas. mp4 is always written; png is a grid of frames.",
+    )
+    film_width: Frames | None = Field(
+        default=None,
+        description="Pixels of webm, gif and webp, at most; by default 640 for gif and webp.",
+    )
+    film_rate: float | None = Field(
+        default=None, description="Frames per second of webm, gif and webp; by default gif and webp have at most 10."
+    )
+    highlights: bool = Field(default=False, description="Write a film of the strongest segments, too.")
 
     @field_validator("method")
     @classmethod
@@ -165,6 +196,16 @@ class Recipe(Validated):
             one_of(name.strip(), EVIDENCES, "evidence")
         return evidence
 
+    @model_validator(mode="after")
+    def _can_be_drawn(self) -> Self:
+        assert self.drawing is not None  # or it has raised
+        return self
+
+    @property
+    def drawing(self) -> Drawing:
+        """The settings of films and pictures."""
+        return Drawing(**{one.name: getattr(self, one.name) for one in fields(Drawing)})
+
     @property
     def evidences(self) -> tuple[Evidence, ...]:
         """The kinds of evidence, each once."""
@@ -180,7 +221,7 @@ class Recipe(Validated):
 
 
 class LocalizeSettings(TypedDict, total=False):
-    """The keywords of `vidcam.localize`: the fields of `Recipe` but evidence and check, for type checkers."""
+    """The keywords of `vidcam.localize`: the fields of `Recipe` but evidence, check and drawing, for type checkers."""
 
     layer: str
     method: str
@@ -200,6 +241,14 @@ class Settings(LocalizeSettings, total=False):
 
     evidence: str
     check: bool
+    colormap: Colormap
+    opacity: float
+    opacity_power: float
+    style: Style
+    format: str
+    film_width: int | None
+    film_rate: float | None
+    highlights: bool
 
 
 class PreprocessConfig(BaseModel):

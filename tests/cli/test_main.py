@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.conftest import Vidcam
 from vidcam.recipe import Recipe
+from vidcam.results.drawing import Drawing
 
 
 @pytest.mark.slow
@@ -91,7 +92,16 @@ def test_each_command_has_the_options_of_a_recipe(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     text = vidcam(*command.split(), "--help").stdout
-    without = {"explain": set(), "compare": set(), "corpus run": set(), "caption": {"layer", "evidence", "check"}}
-    names = set(Recipe.model_fields) - without.get(command, {"check"})
+    films = {"format", "film_width", "film_rate", "highlights"}
+    without = {
+        "explain": set(),
+        "corpus run": set(),
+        "compare": films,
+        "tubes": {"check"} | films,
+        "caption": {"layer", "evidence", "check"} | films,
+        "localize": {"check", "evidence"} | set(vars(Drawing())),
+    }
+    names = set(Recipe.model_fields) - without.get(command, {"check"} | set(vars(Drawing())))
     assert all(f"--{name.replace('_', '-')}" in text for name in [*names, "config", "trust-config"])
+    assert not any(f"--{name.replace('_', '-')} " in text for name in without.get(command, ()) if name != "evidence")
     assert "[default: (probability)]" in text and "--no-context" in text

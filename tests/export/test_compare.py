@@ -42,6 +42,7 @@ def test_one_unit_has_one_scale_and_titles_tell_panes_apart(clip: Path) -> None:
     assert [p.peak for p in panes] == [4, 4, 400]
     assert [p.title for p in panes] == ["a <b> $x$ · gradcam++", "waving · gradcam++", "a <b> $x$ · layercam"]
     assert [p.title for p in panes_of(_explanations(clip)[:2])] == ["a <b> $x$", "waving"]
+    assert [p.heading for p in panes_of(_explanations(clip)[::2])] == ["gradcam++ · a <b> $x$", "layercam · a <b> $x$"]
 
 
 def test_motion_and_appearance_share_the_scale_of_the_whole(clip: Path) -> None:
@@ -95,7 +96,14 @@ def test_a_grid_has_the_frames_of_the_clip_with_the_heat_of_their_panes(clip: Pa
     stills = {f.index: f.pixels for f in Clip(clip) if f.index in chosen}
     grid = grid_figure(panes, stills)
     assert len(grid.axes) == 3 * 6 and len(chosen) == 6
-    assert [axes.get_ylabel() for axes in grid.axes[::6]] == [p.title for p in panes]
+    assert [axes.get_ylabel() for axes in grid.axes[::6]] == [
+        f"{p.title}\nscore {p.explanation.target.written()}" for p in panes
+    ]
+    assert grid.get_suptitle() == "m · l · clip.mp4", "what all panes share"
+    marked = [replace(p, explanation=replace(p.explanation, warnings=("m has random weights: ",))) for p in panes[:2]]
+    assert grid_figure(marked, stills).get_suptitle() == (
+        "RANDOM WEIGHTS: THIS MEANS NOTHING\nm · gradcam++ · l · clip.mp4"
+    )
     assert [axes.get_title() for axes in grid.axes[:6]] == [f"{index / 10:.2f} s" for index in chosen]
     for row, pane in enumerate(panes):
         for axes, index in zip(grid.axes[6 * row :], chosen):
@@ -128,7 +136,7 @@ def test_rows_and_columns(clip: Path, count: int) -> None:
     panes = panes_of([*_explanations(clip), *_explanations(clip)[:1]])[:count]
     comparison = Comparison(panes)
     pixels = numbered(3, 200, 300)
-    alone = [Overlay(p.explanation, title=p.title, peak=p.peak) for p in panes]
+    alone = [Overlay(p.explanation, title=p.heading, peak=p.peak) for p in panes]
     height, width = alone[0].size
     rows, columns = (2 if count == 4 else 1), min(count, 3)
     sheet = comparison.draw(pixels, 3)
@@ -165,7 +173,7 @@ def test_a_film_is_at_most_1920_pixels_wide(count: int, width: int, cell: int) -
 def test_the_pictures_of_a_grid_have_the_shape_of_the_clips(size: tuple[int, int], pixel: float, shape: float) -> None:
     panes = panes_of([explanation(np.ones((2, 2, 2)), size=size, method=method) for method in "ab"])
     grid = grid_figure(panes, {0: np.zeros((*size, 3), np.uint8), 1: np.zeros((*size, 3), np.uint8)}, pixel)
-    assert grid.get_size_inches().tolist() == pytest.approx([2 * 1.6 * shape + 0.4, 2 * 1.6 + 0.3])
+    assert grid.get_size_inches().tolist() == pytest.approx([2 * 1.6 * shape + 0.5, 2 * 1.6 + 0.6])
     for axes in grid.axes:
         assert axes.get_aspect() == 1 / pixel and len(axes.get_xticks()) == len(axes.get_yticks()) == 0
 

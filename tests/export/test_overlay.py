@@ -17,12 +17,13 @@ from vidcam.export.blend import blend
 from vidcam.export.overlay import Overlay
 from vidcam.export.page import write_report
 from vidcam.export.text import fitted, text_width, write_text
+from vidcam.results.drawing import Drawing
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.video.reader import Clip
 
 FRAMES, SIZE = 21, (400, 600)
 GRAY = np.full((*SIZE, 3), 90, np.uint8)
-INK, GROUND = (240, 240, 245), (18, 18, 24)
+INK, FAINT, GROUND = (240, 240, 245), (170, 170, 182), (18, 18, 24)
 
 
 def test_cold_regions_keep_the_picture() -> None:
@@ -40,6 +41,34 @@ def test_heat_is_mixed_in_by_its_strength() -> None:
     colour = matplotlib.colormaps["inferno"](np.rint(heat * 255).astype(int), bytes=True)[..., :3].astype(float)
     exact = picture + 0.8 * (np.rint(heat * 255) / 255)[..., None] * (colour - picture)
     assert np.abs(blend(picture, heat) - exact).max() <= 1.5
+
+
+@pytest.mark.parametrize(
+    ("colormap", "opacity", "power"), [("viridis", 1.0, 1.0), ("cividis", 0.5, 2.0), ("magma", 0.7, 0.5)]
+)
+def test_opacity_is_a_power_of_the_heat(colormap: str, opacity: float, power: float) -> None:
+    rng = np.random.default_rng(2)
+    picture, heat = rng.integers(0, 256, (20, 30, 3), np.uint8), rng.random((20, 30)).astype(np.float32)
+    level = np.rint(heat * 255).astype(int)
+    colour = matplotlib.colormaps[colormap](level, bytes=True)[..., :3].astype(float)
+    exact = picture + opacity * ((level / 255) ** power)[..., None] * (colour - picture)
+    assert np.abs(blend(picture, heat, Drawing(colormap, opacity, power)) - exact).max() <= 1.5
+
+
+def test_heat_alone_has_its_colour_everywhere_and_side_by_side_has_the_picture_too() -> None:
+    maps = np.zeros((1, 2, 2))
+    maps[0, :, 1] = 3.0
+    region = (100.0, 0.0, 500.0, 400.0)
+    alone = Overlay(explanation(maps, size=SIZE, region=region, drawing=Drawing("plasma", style="heat")))
+    drawn = alone.draw(GRAY, 0)[: SIZE[0]]
+    cold, hot = (matplotlib.colormaps["plasma"](level, bytes=True)[:3] for level in (0, 255))
+    assert (drawn[200, 50] == cold).all() and (drawn[200, 550] == cold).all() and (drawn[200, 450] == hot).all()
+    beside = Overlay(explanation(maps, size=SIZE, drawing=Drawing(style="side-by-side")))
+    both, single = beside.draw(GRAY, 0), Overlay(explanation(maps, size=SIZE)).draw(GRAY, 0)
+    assert both.shape == (*beside.size, 3) and beside.size[1] == 2 * SIZE[1]
+    assert (both[: SIZE[0], : SIZE[1]] == GRAY).all()
+    np.testing.assert_array_equal(both[: SIZE[0], SIZE[1] :], single[: SIZE[0]])
+    assert beside.corners([0, 0, 10, 10]) == ((600, 0), (609, 9)), "boxes lie in the picture with heat"
 
 
 def _found(scores: np.ndarray, evidence: np.ndarray, maps: np.ndarray | None = None) -> Explanation:
@@ -121,11 +150,13 @@ def _header(strip: np.ndarray) -> np.ndarray:
 def test_the_strip_has_the_label_and_the_score_of_the_frame() -> None:
     found = _found(np.linspace(0.1, 0.9, FRAMES), np.zeros(FRAMES))
     overlay, size = Overlay(found, title="waving"), round(SIZE[1] / 30)
+    small, middle, margin = round(0.65 * size), round(1.7 * size) // 2, round(size / 4)
+    name_ends = SIZE[1] - margin - text_width("0.00 ", size)
     for frame, score in ((0, "0.10"), (3, "0.22"), (FRAMES - 1, "0.90")):
-        header = _header(overlay.draw(GRAY, frame)[SIZE[0] :])
+        header = _header(overlay.draw(GRAY, frame)[SIZE[0] :])[: 2 * middle]
         expected = np.full_like(header, GROUND)
-        middle, margin = round(1.7 * size) // 2, round(size / 4)
         write_text(expected, "waving", (margin, middle), size, INK, anchor="lm")
+        write_text(expected, "score now ", (name_ends, middle), small, FAINT, anchor="rm")
         write_text(expected, score, (SIZE[1] - margin, middle), size, INK, anchor="rm")
         np.testing.assert_array_equal(header, expected)
     own = _header(Overlay(found).draw(GRAY, 0)[SIZE[0] :])
@@ -137,7 +168,7 @@ def test_a_long_label_ends_before_the_score() -> None:
     long, none = (Overlay(found, title=title).draw(GRAY, 0)[SIZE[0] :] for title in ("word " * 100, " "))
     columns = np.nonzero((long != none).any((0, 2)))[0]
     size = round(SIZE[1] / 30)
-    room = SIZE[1] - 2 * round(size / 4) - 3 * size
+    room = SIZE[1] - 2 * round(size / 4) - text_width("0.00 ", size) - text_width("  score now ", round(0.65 * size))
     assert room - 2 * size < columns[-1] <= round(size / 4) + room
 
 
@@ -175,10 +206,9 @@ def test_small_clips_are_enlarged_and_narrow_ones_stand_at_the_left(
     drawn = overlay.draw(np.full((*size, 3), 90, np.uint8), 0)
     assert drawn.shape == (*overlay.size, 3) and overlay.size[1] == picture[1] + beside
     assert (drawn[: picture[0], : picture[1]] == 90).all() and (drawn[: picture[0], picture[1] :] == GROUND).all()
-    font = max(13, round(overlay.size[1] / 30))
-    assert len(drawn) - picture[0] == 2 * round((round(1.7 * font) + 2 * round(font / 4)) / 2), (
-        "a strip without a curve"
-    )
+    alike = explanation(np.zeros((2, 2, 2)), size=size)
+    curve = max(40, 0.08 * overlay.size[1])
+    assert Overlay(alike, pixel).strip.height - len(drawn) + picture[0] == 2 * round(curve / 2), "no curve of a picture"
 
 
 def test_the_region_that_the_network_sees_is_framed() -> None:
@@ -276,7 +306,10 @@ def test_the_strip_of_a_value_has_its_unit_and_its_own_scale() -> None:
     bounded = replace(one, target=ExplainedTarget(0, "age", 0.5))
     frame = np.zeros((300, 400, 3), np.uint8)
     strips = [Overlay(each).draw(frame, 2)[300:] for each in (one, bounded)]
-    line = [int(strip[24:, 110].sum(-1).argmax()) for strip in strips]  # row of the line at a quarter of the clip
+    top = [int(np.nonzero((strip == (50, 50, 58)).all(2).all(1))[0][-1]) + 1 for strip in strips]
+    line = [
+        int(strip[t:, 110].sum(-1).argmax()) for strip, t in zip(strips, top)
+    ]  # row of the line at a quarter of the clip
     assert line[0] > line[1] + 5, "25 of 40 lies lower than a probability that is cut at 1"
     text = np.array(Image.new("RGB", (400, 40), (18, 18, 24)))
     write_text(text, "30 years", (200, 20), max(13, round(400 / 30)), (240, 240, 245), anchor="rm")

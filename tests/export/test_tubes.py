@@ -13,7 +13,8 @@ from tests.conftest import numbered, write_video
 from tests.results.test_explanation import explanation
 from vidcam.errors import ClipError, OutputError
 from vidcam.export.overlay import Overlay
-from vidcam.export.text import write_text
+from vidcam.export.strip import GROUND
+from vidcam.export.text import text_width, write_text
 from vidcam.export.tubes import SHOWN, save_tubes, with_boxes
 from vidcam.results.explanation import Explanation
 from vidcam.temporal.tubes import Tube
@@ -75,8 +76,25 @@ def test_a_box_has_its_number_and_score_within_its_corner(size: tuple[int, int],
     expected = np.zeros_like(picture)
     colour = tuple(int(c) for c in matplotlib.colormaps["Set2"](1, bytes=True)[:3])
     cv2.rectangle(expected, (192, 96), (287, 191), colour, line, cv2.LINE_AA)
-    write_text(expected, "2  0.26", (192 + 2 * line, 96 + 2 * line), text, colour, anchor="lt")  # type: ignore[arg-type]
+    margin = round(text / 4)
+    last = 192 + text_width("2  0.26", text) + 2 * margin - 1, 96 + text + 2 * margin - 1
+    cv2.rectangle(expected, (192, 96), last, colour, -1)
+    write_text(expected, "2  0.26", (192 + margin, 96 + margin + text // 2), text, GROUND, anchor="lm")
     np.testing.assert_array_equal(picture, expected)
+
+
+@pytest.mark.parametrize("place", [(380.0, 280.0), (-20.0, -30.0), (5.0, 3.0)])
+def test_a_label_is_dark_on_light_and_whole_wherever_its_box_begins(place: tuple[float, float]) -> None:
+    left, top = place
+    overlay = Overlay(explanation(np.ones((1, 2, 2)), size=(288, 384)))
+    tube = Tube("a", 0.5, 0, np.array([[left, top, left + 20, top + 30]]))
+    picture = with_boxes(overlay.draw(np.full((288, 384, 3), 250, np.uint8), 0), overlay, [tube], 0)
+    colour = np.array(matplotlib.colormaps["Set2"](0, bytes=True)[:3], int)
+    width, height, margin = text_width("1  0.50", 12) + 6, 18, 3
+    x, y = max(0, min(int(left), 384 - width)), max(0, int(top))
+    label = picture[y : y + height, x : x + width].astype(int)
+    assert (np.abs(label[:margin] - colour).max(), np.abs(label[:, :margin] - colour).max()) == (0, 0)
+    assert (np.abs(label - GROUND).max(2) < 30).sum() > 20, "its text is as dark as the strip"
 
 
 def test_there_are_eight_colours() -> None:

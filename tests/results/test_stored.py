@@ -13,6 +13,7 @@ import pytest
 
 from tests.results.test_explanation import explanation
 from vidcam.errors import OutputError
+from vidcam.results.drawing import Drawing
 from vidcam.results.explanation import Explanation
 from vidcam.results.stored import load_explanation
 from vidcam.temporal.motion import MotionShare, no_motion_share
@@ -41,6 +42,22 @@ def test_an_explanation_reads_back(tmp_path: Path) -> None:
     assert again.summary() == found.summary() and (again.target, again.top) == (found.target, found.top)
     for name, array in found.arrays().items():
         np.testing.assert_array_equal(array, getattr(again, name))
+
+
+def test_the_drawing_reads_back_and_is_checked(tmp_path: Path) -> None:
+    drawing = Drawing("cividis", 0.5, 2.0, "contours", "gif,png", 320, 12.5, True)
+    _stored(tmp_path, {"drawing": vars(drawing)})
+    assert load_explanation(tmp_path).drawing == drawing
+    _stored(tmp_path, {"drawing": {}})
+    assert load_explanation(tmp_path).drawing == Drawing(), "written before there were such settings"
+    for wrong, message in (
+        ({"colormap": "jet"}, "there is no colormap 'jet'"),
+        ({"film_width": 1e9}, "film_width"),
+        ({"a": 1}, "a"),
+    ):
+        _stored(tmp_path, {"drawing": wrong})
+        with pytest.raises(OutputError, match=f"holds no explanation that can be read.*{message}"):
+            load_explanation(tmp_path)
 
 
 MOTION = MotionShare(

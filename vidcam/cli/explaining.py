@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from vidcam.cli.options import Clips, Json, OneClip, OneOut, Out, Overwrite, with_config
+from vidcam.cli.options import OF_FILMS, OF_PICTURES, Clips, Json, OneClip, OneOut, Out, Overwrite, with_config
 from vidcam.cli.printing import plain, print_json, print_json_file, print_notes, progress_bar, stderr, stdout
 from vidcam.errors import SettingsError, counted, one_of
 from vidcam.recipe import ExplainConfig
@@ -53,7 +53,7 @@ def explain(
 
 
 @commands.command()
-@with_config(method="gradcam++,gradcam")
+@with_config(without=OF_FILMS, method="gradcam++,gradcam")
 def compare(clip: OneClip, config: ExplainConfig, out: OneOut = None, overwrite: Overwrite = False) -> None:
     """Show methods, classes, layers, models or motion and appearance side by side: a film, a grid of frames, and curves as SVG and PDF.
 
@@ -84,7 +84,7 @@ def compare(clip: OneClip, config: ExplainConfig, out: OneOut = None, overwrite:
 
 
 @commands.command("tubes")
-@with_config(without=("check",))
+@with_config(without=("check", *OF_FILMS))
 def tubes_(
     clip: OneClip,
     config: ExplainConfig,
@@ -126,7 +126,7 @@ def tubes_(
 
 
 @commands.command()
-@with_config(without=("model", "labels", "target", "layer", "evidence", "check"), dtype="float32")
+@with_config(without=("model", "labels", "target", "layer", "evidence", "check", *OF_FILMS), dtype="float32")
 def caption(
     clip: OneClip,
     config: ExplainConfig,
@@ -155,12 +155,12 @@ def caption(
         print_json({"words": found.words, "probabilities": probabilities, "film": str(outputs.film)})
         return
     stdout.print(f"{plain(clip)}: [bold]{plain(' '.join(found.words))}[/]")
-    stdout.print(f"  film     {plain(outputs.film)}")
+    stdout.print(f"  film     {plain(outputs.film)} (the clip once for each of {counted(len(found.words), 'word')})")
     _print_report(outputs.report)
 
 
 @commands.command()
-@with_config(without=("target", "evidence", "check"))
+@with_config(without=("target", "evidence", "check", *OF_PICTURES, *OF_FILMS))
 def localize(
     clips: Clips,
     config: ExplainConfig,
@@ -283,6 +283,7 @@ def _stem(clip: str) -> str:
 def _write(explanations: Sequence[Explanation], directory: Path, overwrite: bool, as_json: bool) -> dict[str, float]:
     """Write the outputs of a clip, print each explanation, and return the seconds by stage."""
     from vidcam.export.results import write_explanations
+    from vidcam.export.slides import SlideOutputs
 
     print_notes(dict.fromkeys(warning for explanation in explanations for warning in explanation.warnings))
     with progress_bar("writing") as progress:
@@ -296,6 +297,12 @@ def _write(explanations: Sequence[Explanation], directory: Path, overwrite: bool
         if explanation.check is not None and explanation.check.passed:
             stdout.print(f"  check    {plain(explanation.check.sentence())}")
         stdout.print(f"  overlay  {plain(outputs.overlay)}")
+        image = outputs.overlay.suffix == ".png"
+        for name, path in SlideOutputs.within(outputs.overlay.parent).wanted(explanation.drawing, image=image).items():
+            size = (
+                f"{plain(path)} ({path.stat().st_size / 2**20:.1f} MiB)" if path.exists() else "none: there is no heat"
+            )
+            stdout.print(f"  {name:<8} {size}")
         stdout.print(f"  curve    {plain(outputs.curve_png)}")
         stdout.print(f"  summary  {plain(outputs.summary)}")
     if not as_json:

@@ -12,7 +12,7 @@ import typer
 from pydantic import Field
 
 from vidcam.cli import flaws
-from vidcam.cli.options import Json, with_config, with_fields
+from vidcam.cli.options import OF_FILMS, OF_PICTURES, Json, with_config, with_fields
 from vidcam.cli.printing import plain, print_json, print_notes, progress_bar, stdout
 from vidcam.errors import ClipError, SettingsError, counted, one_of
 from vidcam.recipe import ExplainConfig, Validated
@@ -120,7 +120,7 @@ def evaluate_playground(
 
 
 @commands.command("causes")
-@with_config(without=("labels", "target", "check"), method="gradcam++,gradcam,layercam")
+@with_config(without=("labels", "target", "check", *OF_PICTURES, *OF_FILMS), method="gradcam++,gradcam,layercam")
 def evaluate_causes(
     config: ExplainConfig,
     seed: Annotated[int, typer.Option(min=0, help="0 is what the bundled networks were trained on.")] = 1,
@@ -156,7 +156,7 @@ def evaluate_causes(
 
 
 @commands.command("faithfulness")
-@with_config(without=("target", "check"), method=_METHODS)
+@with_config(without=("target", "check", *OF_PICTURES, *OF_FILMS), method=_METHODS)
 @with_fields("data", Data)
 def evaluate_faithfulness(
     config: ExplainConfig,
@@ -187,7 +187,7 @@ def evaluate_faithfulness(
 
 
 @commands.command("localization")
-@with_config(without=("target", "check"), method=_METHODS)
+@with_config(without=("target", "check", *OF_PICTURES, *OF_FILMS), method=_METHODS)
 @with_fields("data", Data)
 def evaluate_localization(config: ExplainConfig, data: Data, out: Records = None, as_json: Json = False) -> None:
     """Test that the map lies on who acts: pointing game, energy, overlap. Needs clips of `vidcam playground render`."""
@@ -200,7 +200,7 @@ def evaluate_localization(config: ExplainConfig, data: Data, out: Records = None
 
 
 @commands.command("sanity")
-@with_config(without=("target", "check"), method=_METHODS)
+@with_config(without=("target", "check", *OF_PICTURES, *OF_FILMS), method=_METHODS)
 @with_fields("data", Data)
 def evaluate_sanity(config: ExplainConfig, data: Data, out: Records = None, as_json: Json = False) -> None:
     """Test that the map depends on the weights, the class and the order of frames, and withstands noise."""
@@ -283,7 +283,7 @@ def _evaluated(
 
 
 @errors_commands.command()
-@with_config(without=("target", "check"))
+@with_config(without=("target", "check", *OF_PICTURES, *OF_FILMS))
 @with_fields("data", Data)
 def errors(
     out: Annotated[Path, typer.Option(help="Directory for the page, its films and the records.")],

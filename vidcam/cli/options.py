@@ -24,6 +24,10 @@ OneOut = Annotated[Path | None, typer.Option(help="Directory for the outputs.", 
 Json = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each result, and nothing else.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 
+OF_PICTURES = ("colormap", "opacity", "opacity_power", "style")
+OF_FILMS = ("format", "film_width", "film_rate", "highlights")
+"""Fields of `Recipe` that commands without pictures, or without an overlay film, have no option for."""
+
 _ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file with these settings; flags go on top.")]
 _TrustConfig = Annotated[bool, typer.Option("--trust-config", help="Let the file name code to run.")]
 

@@ -14,11 +14,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from vidcam.errors import SettingsError
-from vidcam.export.blend import blend
 from vidcam.export.outputs import all_or_nothing, refuse_existing
-from vidcam.export.overlay import Overlay
+from vidcam.export.overlay import Overlay, draw_heat
 from vidcam.export.playback import Film, Stills, clip_of, play
 from vidcam.results.explanation import Explanation
+from vidcam.untrusted.text import fitted
 
 _COLUMNS = 3
 _WIDEST = 1920  # pixels of the film
@@ -92,6 +92,12 @@ class Pane:
     peak: float
     highest: float
 
+    @property
+    def heading(self) -> str:
+        """The title, with the class if that is the same in all panes."""
+        label = self.explanation.target.label
+        return self.title if label in self.title.split(" · ") else f"{self.title} · {label}"
+
 
 def panes_of(explanations: Sequence[Explanation]) -> list[Pane]:
     """Return the panes of explanations, titled by the settings that differ between them."""
@@ -118,7 +124,7 @@ class Comparison:
     """
 
     def __init__(self, panes: Sequence[Pane], sample_aspect_ratio: float = 1.0) -> None:
-        self._overlays = [Overlay(p.explanation, sample_aspect_ratio, title=p.title, peak=p.peak) for p in panes]
+        self._overlays = [Overlay(p.explanation, sample_aspect_ratio, title=p.heading, peak=p.peak) for p in panes]
         self._columns = min(_COLUMNS, len(panes))
         height, width = self._overlays[0].size
         shrink = min(1.0, _WIDEST / self._columns / width)
@@ -141,6 +147,8 @@ class Comparison:
 def grid_figure(panes: Sequence[Pane], stills: Mapping[int, np.ndarray], sample_aspect_ratio: float = 1.0) -> Figure:
     """Return a figure with a row for each pane and a column for each frame, at 300 dots per inch.
 
+    A row is labelled by its title and its score in the clip; above stands what the panes share.
+
     Args:
         panes: of one clip.
         stills: frame → its upright pixels (H, W, 3) uint8 RGB, those of `frames_of_grid`.
@@ -149,22 +157,35 @@ def grid_figure(panes: Sequence[Pane], stills: Mapping[int, np.ndarray], sample_
     first, chosen = panes[0].explanation, sorted(stills)
     shape = first.size[1] * sample_aspect_ratio / first.size[0]
     aspect = min(8.0, max(0.125, shape))  # of a cell
-    figure = Figure(figsize=(1.6 * aspect * len(chosen) + 0.4, 1.6 * len(panes) + 0.3), dpi=300, layout="constrained")
+    figure = Figure(figsize=(1.6 * aspect * len(chosen) + 0.5, 1.6 * len(panes) + 0.6), dpi=300, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(panes), len(chosen), squeeze=False)
     for row, pane in enumerate(panes):
         for column, index in enumerate(chosen):
             cell = axes[row, column]
-            heat = pane.explanation.heatmap(index, pane.peak)
-            cell.imshow(blend(stills[index], heat), aspect=1 / sample_aspect_ratio)
+            cell.imshow(draw_heat(stills[index], pane.explanation, index, pane.peak), aspect=1 / sample_aspect_ratio)
             cell.set_xticks([])
             cell.set_yticks([])
             for spine in cell.spines.values():
                 spine.set_visible(False)
             if row == 0:
                 cell.set_title(f"{first.times[index]:.2f} s", fontsize=8)
-        axes[row, 0].set_ylabel(pane.title, fontsize=8, parse_math=False)
+        target = pane.explanation.target
+        score = f"{'score' if target.is_probability else 'value'} {target.written()}"
+        axes[row, 0].set_ylabel(f"{pane.title}\n{score}", fontsize=8, parse_math=False)
+    figure.suptitle(_common(panes), fontsize=8, x=0.01, ha="left", parse_math=False)
     return figure
+
+
+def _common(panes: Sequence[Pane]) -> str:
+    """Return what all panes share: class, model, method and layer, and the clip; above, that they mean nothing."""
+    shared = []
+    for words in zip(*((e.target.label, e.model, e.method, e.layer) for e in (p.explanation for p in panes))):
+        shared += [words[0]] if len(set(words)) == 1 else []
+    first = panes[0].explanation
+    facts = " · ".join([fitted(word, 60) for word in [*shared, Path(first.clip).name]])
+    cautions = dict.fromkeys(p.explanation.meaningless.upper() for p in panes if p.explanation.meaningless)
+    return "\n".join([*cautions, facts])
 
 
 def frames_of_grid(explanation: Explanation) -> list[int]:

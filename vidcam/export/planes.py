@@ -15,12 +15,13 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from vidcam.export.blend import colours, opacity
+from vidcam.export.contours import EDGE, LEVELS, draw_lines, line_colour, lines_of
 from vidcam.export.overlay import OUTLINE, Overlay
-from vidcam.results.explanation import interpolation
+from vidcam.results.upsampling import Axis, axis_of, upsampled
 from vidcam.video.colour import Colour
 from vidcam.video.planes import FORMAT, from_rgb, matrix_of, planes_of
 
-_NODES = 15  # for each cell of a map, along an axis; odd, so that one lies at the centre of the cell
+_NODES = 15  # for each cell of a map, along an axis, at most
 _AT_ONCE = 1 << 18  # pixels that are blended at once, which stay in a processor's cache
 
 
@@ -34,21 +35,33 @@ def drawn_in_planes(overlay: Overlay, colour: Colour) -> Callable[[VideoFrame, i
     Returns:
         A function that returns the picture of the film, given a frame, which it does not change, and its index.
     """
-    if overlay.picture != overlay.explanation.size or overlay.size[1] != overlay.picture[1]:
+    (height, width), strip, drawing = overlay.picture, overlay.strip, overlay.explanation.drawing
+    if (height, width) != overlay.explanation.size or overlay.size[1] != overlay.beside + width:
         return None
-    (height, width), strip = overlay.picture, overlay.strip
     matrix = matrix_of(colour)
-    tables = colours() @ matrix[:, :3].T + matrix[:, 3]  # (256, 3)
-    blends = [_Blend(overlay, tables[:, :1], 1), _Blend(overlay, tables[:, 1:], 2)]
+    tables = colours(drawing.colormap) @ matrix[:, :3].T + matrix[:, 3]  # (256, 3)
+    luma, chroma = _Blend(overlay, tables[:, :1], 1), _Blend(overlay, tables[:, 1:], 2)
+    alike = luma.has_nodes_of(chroma)
     passed, coming = from_rgb(strip.passed, colour), from_rgb(strip.coming, colour)
     outlines = _outlines(overlay, colour)
+    inks = (
+        np.array([EDGE, *(line_colour(level, drawing.colormap) for level in LEVELS)]) @ matrix[:, :3].T + matrix[:, 3]
+    )
 
     def draw(image: VideoFrame, frame: int) -> VideoFrame:
-        film = VideoFrame(width, height + strip.height, FORMAT)
+        film = VideoFrame(overlay.size[1], overlay.size[0], FORMAT)
         targets, planes = planes_of(film), planes_of(image)
-        above = [target[: len(plane)] for target, plane in zip(targets, planes)]
-        blends[0].draw(planes[:1], frame, above[:1])
-        blends[1].draw(planes[1:], frame, above[1:])
+        above = [target[: len(plane), -plane.shape[1] :] for target, plane in zip(targets, planes)]
+        if overlay.beside:
+            for target, plane in zip(targets, planes):
+                np.copyto(target[: len(plane), : plane.shape[1]], plane)
+        levels = luma.levels(frame)
+        luma.draw(planes[:1], levels, above[:1])
+        chroma.draw(planes[1:], levels if alike else chroma.levels(frame), above[1:])
+        if drawing.style == "contours":
+            lines = lines_of(overlay.explanation, frame, overlay.peak)
+            for target, values, sampling in zip(above, inks.T, (1, 2, 2)):
+                draw_lines(target, lines, (1 / sampling, 1 / sampling), [(value,) for value in values], sampling)
         for target, plane, (at, line, outside, value) in zip(above, planes, outlines):
             target[at] = np.rint(target[at] * (1 - line - outside) + plane[at] * outside + value * line)
         seam, patches = strip.seam(frame), [(p, from_rgb(p.pixels, colour)) for p in strip.patches(frame)]
@@ -114,21 +127,30 @@ class _Blend:
         self._rows, above = _nodes(height, top, bottom, h, scale)
         self._columns, across = _nodes(width, left, right, w, scale)
         self._part = above, across
-        self._kept = np.rint(255 * (1 - opacity())).astype(np.uint8)
-        self._laid = [np.rint(255 * opacity() * table).astype(np.uint16) for table in tables.T]
+        shares = opacity(explanation.drawing)
+        self._kept = np.rint(255 * (1 - shares)).astype(np.uint8)
+        self._laid = [np.rint(255 * shares * table).astype(np.uint16) for table in tables.T]
         size = above.stop - above.start, across.stop - across.start
         self._share, self._colour = np.empty(size, np.uint8), np.empty(size, np.uint16)
         self._mixed = np.empty((max(1, _AT_ONCE // size[1]), size[1]), np.uint16)
 
-    def draw(self, planes: Sequence[np.ndarray], frame: int, targets: Sequence[np.ndarray]) -> None:
-        """Write the blend of planes with the heat of a frame, by its index, into targets of the same shape."""
-        heat = self._rows @ (self._maps[frame] / self._peak) @ self._columns.T
-        levels = cv2.convertScaleAbs(heat, alpha=255)
+    def has_nodes_of(self, other: _Blend) -> bool:
+        """Return True if another blend has its nodes at the same places of the map."""
+        pairs = (self._rows, other._rows), (self._columns, other._columns)
+        return all(np.array_equal(a.shares, b.shares) for a, b in pairs)
+
+    def levels(self, frame: int) -> np.ndarray:
+        """Return the heat of a frame, by its index, at the nodes, in levels from 0 to 255, uint8."""
+        return cv2.convertScaleAbs(upsampled(self._maps[frame] / self._peak, self._rows, self._columns), alpha=255)
+
+    def draw(self, planes: Sequence[np.ndarray], levels: np.ndarray, targets: Sequence[np.ndarray]) -> None:
+        """Write the blend of planes with heat, given its levels at the nodes, into targets of the planes' shapes."""
         size = self._share.shape[::-1]
         cv2.resize(cv2.LUT(levels, self._kept), size, self._share, interpolation=cv2.INTER_LINEAR)
         for plane, laid, target in zip(planes, self._laid, targets):
             if self._share.shape != target.shape:
-                np.copyto(target, plane)
+                np.multiply(plane, self._kept[0] // 255, out=target)  # where there is no heat
+                np.add(target, np.uint8(round(laid[0] / 255)), out=target)
             cv2.resize(cv2.LUT(levels, laid), size, self._colour, interpolation=cv2.INTER_LINEAR)
             given, drawn = plane[self._part], target[self._part]
             for top in range(0, len(drawn), len(self._mixed)):
@@ -139,8 +161,8 @@ class _Blend:
                 cv2.convertScaleAbs(mixed, drawn[rows], 1 / 255)
 
 
-def _nodes(pixels: int, start: float, end: float, cells: int, scale: int) -> tuple[np.ndarray, slice]:
-    """Return the share of each cell in each node along an axis, (nodes, cells), and the samples that the nodes cover.
+def _nodes(pixels: int, start: float, end: float, cells: int, scale: int) -> tuple[Axis, slice]:
+    """Return the nodes along an axis, as positions in a map, and the samples that they cover.
 
     Args:
         pixels: of the picture along this axis.
@@ -149,7 +171,6 @@ def _nodes(pixels: int, start: float, end: float, cells: int, scale: int) -> tup
         scale: pixels for one sample.
     """
     first, last = max(0, ceil(start - 0.5)) // scale, ceil(min(pixels, ceil(end - 0.5)) / scale)
-    aligned = (first * scale, last * scale) == (start, end)  # or no node would lie at the centre of a cell
-    nodes = min(last - first, _NODES * cells) if aligned else last - first
+    nodes = max(1, min((last - first) * scale // 2, _NODES * cells))
     at = scale * (first + (np.arange(nodes) + 0.5) * (last - first) / nodes)
-    return interpolation(np.clip(at, start, np.nextafter(end, start)), start, end, cells), slice(first, last)
+    return axis_of(at, start, end, cells), slice(first, last)

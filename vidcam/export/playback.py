@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -30,6 +31,25 @@ Look = Callable[[Frame], None]
 
 
 @dataclass(frozen=True)
+class Copy:
+    """Another file with pictures of a film, without sound: in another format or size, or of some frames.
+
+    Attributes:
+        path: the file; its suffix is that of a format of `vidcam.video.writer.FilmWriter`.
+        size: (height, width) of its pictures in pixels, both even.
+        pts: frame → the time that it is shown at in this file, in units of `time_base`; other frames are left out.
+        time_base: seconds per unit.
+        frame_rate: frames per second on average.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    pts: Mapping[int, int]
+    time_base: Fraction
+    frame_rate: Fraction
+
+
+@dataclass(frozen=True)
 class Film:
     """A film with a picture for every explained frame, at the frame's time.
 
@@ -43,6 +63,7 @@ class Film:
         begins: seconds on the clip's clock at which the film begins.
         sound: True to copy the clip's sound.
         crf: H.264's constant rate factor.
+        copies: further files with its pictures.
     """
 
     path: Path
@@ -52,6 +73,7 @@ class Film:
     sound: bool = True
     crf: int = 18
     draw_in_planes: Callable[[VideoFrame, int], VideoFrame] | None = None
+    copies: Sequence[Copy] = ()
 
     def picture(self, frame: Frame, colour: Colour) -> VideoFrame:
         """Return the picture of a frame in the format of a film, given the film's colour."""
@@ -115,6 +137,7 @@ def play(result: Result, clip: FrameSource, films: Sequence[Film] = (), looks: S
     # Products of small matrices: the threads that BLAS starts for them would only take the encoder's time.
     with threadpool_limits(1, "blas"), ExitStack() as stack:
         writers = [stack.enter_context(_writer(film, clip)) for film in films]
+        copying = [[(copy.pts, stack.enter_context(_copying(copy, clip))) for copy in film.copies] for film in films]
 
         def drawn() -> Iterator[tuple[FilmWriter, VideoFrame, int]]:
             with closing(explained_frames(result, clip, stages)) as frames:
@@ -122,10 +145,13 @@ def play(result: Result, clip: FrameSource, films: Sequence[Film] = (), looks: S
                     with stages.busy("draw_s"):
                         for look in looks:
                             look(frame)
-                    for film, writer in zip(films, writers):
+                    for film, writer, copies in zip(films, writers, copying):
                         with stages.busy("draw_s"):
                             picture = film.picture(frame, clip.colour)
                         yield writer, picture, frame.pts - round(film.begins / clip.time_base)
+                        for pts, copy in copies:
+                            if frame.index in pts:
+                                yield copy, picture, pts[frame.index]
 
         for writer, picture, pts in stack.enter_context(closing(prefetch(drawn(), _AHEAD))):
             with stages.busy("encode_s"):
@@ -167,3 +193,7 @@ def _writer(film: Film, clip: FrameSource) -> FilmWriter:
         audio_from=clip.sound if film.sound else None,
         audio_shift=clip.sound_shift,
     )
+
+
+def _copying(copy: Copy, clip: FrameSource) -> FilmWriter:
+    return FilmWriter(copy.path, copy.size, time_base=copy.time_base, frame_rate=copy.frame_rate, colour=clip.colour)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -28,15 +29,30 @@ def write_curve_csv(explanation: Explanation, path: Path) -> None:
 
 
 def curve_figure(explanation: Explanation) -> Figure:
-    """Return a figure of the score as a line on [0, 1] and the evidence as an area in its own unit, over seconds.
+    """Return a figure of `plot_curve`."""
+    figure = Figure(figsize=(8, 3), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    plot_curve(explanation, figure.add_subplot())
+    return figure
+
+
+def plot(explanation: Explanation, axes: Axes | None) -> Axes:
+    """Draw the curve into axes, or into those of a new figure, and return them; `Explanation.plot` calls it."""
+    if axes is None:
+        from matplotlib import pyplot  # which looks for a screen
+
+        _, axes = pyplot.subplots(figsize=(8, 3), layout="constrained")
+    plot_curve(explanation, axes)
+    return axes
+
+
+def plot_curve(explanation: Explanation, axes: Axes) -> None:
+    """Draw the score as a line on [0, 1] and the evidence as an area in its own unit, over seconds.
 
     The motion share, where there is one, is a dashed line on [0, 1].
     """
     curve = explanation.curve
-    figure = Figure(figsize=(8, 3), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    warm = matplotlib.colormaps["inferno"](0.62)
+    warm = matplotlib.colormaps[explanation.drawing.colormap](0.62)
     held = axes.twinx()
     held.fill_between(curve.time, curve.evidence, color=warm, alpha=0.45, linewidth=0)
     held.set_ylim(0, (explanation.highest or 1.0) * 1.05)
@@ -64,4 +80,3 @@ def curve_figure(explanation: Explanation) -> Figure:
         color="#60606c",
         parse_math=False,
     )
-    return figure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,17 @@ from vidcam.errors import SettingsError
 from vidcam.export import page
 from vidcam.export.annotations import write_chapters, write_detections, write_segments_csv
 from vidcam.export.exchange import SEGMENTS, files_of
+from vidcam.export.frames import overlay as overlay
+from vidcam.export.frames import overlays as overlays
 from vidcam.export.outputs import all_or_nothing, refuse, refuse_existing
 from vidcam.export.overlay import Overlay
 from vidcam.export.page import Page, PageOutputs
 from vidcam.export.planes import drawn_in_planes
-from vidcam.export.playback import Film, Look, clip_of, play
+from vidcam.export.playback import Film, Look, Stills, clip_of, play
 from vidcam.export.plots import curve_figure, write_curve_csv
+from vidcam.export.plots import plot as plot
+from vidcam.export.slides import SlideOutputs, copies_of
+from vidcam.export.stills import stills_figure, strongest_frames
 from vidcam.export.timeline import timeline_figure
 from vidcam.metrics.localization import Truth
 from vidcam.results.explanation import Explanation
@@ -97,7 +102,7 @@ def write_explanations(
         explanations: of one clip.
         directory: made if it does not exist.
         report: True to write report.html.
-        overwrite: True to replace files that exist.
+        overwrite: True to replace files that exist, and to remove those of formats that are not asked for now.
         progress: called with the frames drawn and the frames in all, from another thread.
 
     Raises:
@@ -121,9 +126,15 @@ def write_explanations(
         rendered = {"render_s": round(time.perf_counter() - began, 3), **stages.rounded()}
         for place, explanation, names in zip(places, explanations, final):
             explanation = replace(explanation, timings={**explanation.timings, **rendered})
-            store(explanation, work / place, {"outputs": {name: str(path) for name, path in vars(names).items()}})
+            more = SlideOutputs.within(directory / place).wanted(explanation.drawing, image=clip.is_image)
+            paths = vars(names) | {name: path for name, path in more.items() if (work / place / path.name).exists()}
+            store(explanation, work / place, {"outputs": {name: str(path) for name, path in paths.items()}})
         if html is not None:
             html.write()
+        for place, explanation in zip(places, explanations):  # of an earlier run, and of another explanation
+            of_now = SlideOutputs.within(directory / place).wanted(explanation.drawing, image=clip.is_image).values()
+            for path in {*vars(SlideOutputs.within(directory / place)).values()} - {*of_now}:
+                path.unlink(missing_ok=True)
     timings = {**explanations[0].timings, **rendered}
     return Written(final, PageOutputs.within(directory).page if report else None, timings)
 
@@ -254,6 +265,7 @@ def _draw(
         The seconds of the stages of `play`, and of the figures, "figures_s".
     """
     films, looks = [*films], [*looks]
+    stills: dict[Path, Stills[np.ndarray]] = {}
     for folder, explanation in explanations.items():
         folder.mkdir(parents=True, exist_ok=True)
         names = Outputs.within(folder, image=clip.is_image)
@@ -263,11 +275,20 @@ def _draw(
         else:
             in_planes = drawn_in_planes(overlay, clip.colour)
             begins = clip.start or 0.0
-            films.append(Film(names.overlay, overlay.size, overlay.draw, begins, draw_in_planes=in_planes))
+            copies = copies_of(overlay, folder, clip)
+            films.append(
+                Film(names.overlay, overlay.size, overlay.draw, begins, draw_in_planes=in_planes, copies=copies)
+            )
+        if "png" in explanation.drawing.formats:
+            stills[folder] = Stills(strongest_frames(explanation), np.copy)
+    looks += stills.values()
     stages = play(next(iter(explanations.values())), clip, films, looks)
     with stages.busy("figures_s"):
         for folder, explanation in explanations.items():
             curve_figure(explanation).savefig(Outputs.within(folder, image=clip.is_image).curve_png)
+        for folder, look in stills.items():
+            figure = stills_figure(explanations[folder], look.found, float(clip.sample_aspect_ratio))
+            figure.savefig(SlideOutputs.within(folder).png)
     return stages
 
 
@@ -275,10 +296,10 @@ def _picture(overlay: Overlay, path: Path) -> Look:
     return lambda frame: Image.fromarray(overlay.draw(frame.pixels, frame.index)).save(path)
 
 
-def _files(places: Iterable[Path]) -> list[Path]:
+def _files(places: Sequence[Path]) -> list[Path]:
     """Return the paths of the files of explanations in these folders, of a clip and of a picture."""
     names = [Outputs.within(place, image=image) for place in places for image in (False, True)]
-    return [path for one in names for path in vars(one).values()]
+    return [path for one in [*names, *map(SlideOutputs.within, places)] for path in vars(one).values()]
 
 
 def _page_files(directory: Path, report: bool) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -32,6 +33,25 @@ def fitted(text: str, width: int, size: int) -> str:
     while text and font.getlength(text + "…") > width:
         text = text[:-1]
     return text + "…"
+
+
+def wrapped(items: Iterable[str], width: int, size: int) -> list[str]:
+    """Return lines of at most `width` pixels that hold the items in order, with " · " between two of a line.
+
+    An item that is wider than a line is cut with an ellipsis. There is at least one line.
+
+    Example:
+        >>> wrapped(["r2plus1d_18", "gradcam++", "layer4"], 200, 12)
+        ['r2plus1d_18 · gradcam++', 'layer4']
+    """
+    lines: list[str] = []
+    for item in items:
+        longer = f"{lines[-1]} · {item}" if lines else item
+        if lines and text_width(longer, size) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(fitted(item, width, size))
+    return lines or [""]
 
 
 @lru_cache

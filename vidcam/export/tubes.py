@@ -14,7 +14,8 @@ from vidcam.export.exchange import TUBES, files_of
 from vidcam.export.outputs import all_or_nothing, refuse, refuse_existing
 from vidcam.export.overlay import Overlay
 from vidcam.export.playback import Film, play
-from vidcam.export.text import write_text
+from vidcam.export.strip import GROUND
+from vidcam.export.text import text_width, write_text
 from vidcam.results.explanation import Explanation
 from vidcam.temporal.segments import frame_edges
 from vidcam.temporal.tubes import Tube
@@ -114,6 +115,15 @@ def with_boxes(picture: np.ndarray, overlay: Overlay, tubes: Sequence[Tube], fra
             red, green, blue = (round(255 * c) for c in matplotlib.colormaps["Set2"](number % 8)[:3])
             first, last = overlay.corners(tube.boxes[frame - tube.start])
             cv2.rectangle(picture, first, last, (red, green, blue), line, cv2.LINE_AA)
-            place = (first[0] + 2 * line, first[1] + 2 * line)
-            write_text(picture, f"{number + 1}  {tube.score:.2f}", place, text, (red, green, blue), anchor="lt")
+            _write_label(picture, f"{number + 1}  {tube.score:.2f}", first, text, (red, green, blue))
     return picture
+
+
+def _write_label(picture: np.ndarray, text: str, at: tuple[int, int], size: int, colour: tuple[int, int, int]) -> None:
+    """Write dark text on a ground of a light colour into a picture, its top left corner at a pixel (x, y)."""
+    margin = round(size / 4)
+    left = max(0, min(at[0], picture.shape[1] - text_width(text, size) - 2 * margin))
+    top = max(0, at[1])
+    last = left + text_width(text, size) + 2 * margin - 1, top + size + 2 * margin - 1
+    cv2.rectangle(picture, (left, top), last, colour, -1)
+    write_text(picture, text, (left + margin, top + margin + size // 2), size, GROUND, anchor="lm")

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vidcam.errors import counted
 from vidcam.results.check import Check
+from vidcam.results.drawing import Drawing
 from vidcam.results.exporter import exporter
 from vidcam.results.outputs import Outputs
 from vidcam.results.result import Result
+from vidcam.results.upsampling import Axis, axis_of, upsampled
 from vidcam.temporal.motion import Evidence, MotionShare
+from vidcam.video.reader import Frame
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MEANINGLESS = {
+    "has random weights": "random weights: this means nothing",
+    "its answer about other clips means nothing": "not a clip of this network's kind: this means nothing",
+}
+"""Words of a warning, and what an overlay says of it."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +99,7 @@ class Explanation(Result):
         computation: the trunk's dtype, and the agreement of its maps with those of float32.
         check: the test that hiding its hottest parts costs more of the score than random ones; None if it was not made.
         versions: of vidcam and of the packages that it computed with.
+        drawing: settings of its films and pictures.
 
     Example:
         >>> import vidcam
@@ -111,6 +125,7 @@ class Explanation(Result):
     computation: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     check: Check | None = None
+    drawing: Drawing = field(default_factory=Drawing)
 
     def __repr__(self) -> str:
         kind = "probability" if self.target.is_probability else "value"
@@ -144,11 +159,16 @@ class Explanation(Result):
         share = "undefined" if self.motion.share is None else f"{self.motion.share:.2f}"
         return f"{self.target.label}, {self.kind} (motion share {share})"
 
+    @property
+    def meaningless(self) -> str:
+        """The reason why the explanation means nothing, as an overlay says it; "" if the warnings give none."""
+        return next((text for words, text in _MEANINGLESS.items() if any(words in w for w in self.warnings)), "")
+
     def heatmap(self, frame: int, peak: float | None = None) -> np.ndarray:
         """Return the heatmap of a source frame on the whole upright picture: (H, W) float32 in [0, 1].
 
-        1 is the strongest evidence of the whole clip, the same for every frame. Interpolated bilinearly inside the
-        region that the network sees; 0 outside. A clip without any evidence gives zeros.
+        1 is the strongest evidence of the whole clip, the same for every frame. Interpolated smoothly inside the region
+        that the network sees, see `vidcam.results.upsampling`; 0 outside. A clip without any evidence gives zeros.
 
         Args:
             frame: index of the frame.
@@ -159,18 +179,91 @@ class Explanation(Result):
         """
         if not 0 <= frame < self.frames:
             raise IndexError(f"frame {frame} of a clip of {counted(self.frames, 'frame')}")
-        rows, columns = self._placement
-        scale = self.peak if peak is None else peak
-        return rows @ (self.maps[frame] / (scale or 1.0)) @ columns.T
+        (above, rows), (across, columns) = self._placement
+        scale = (self.peak if peak is None else peak) or 1.0
+        heat = np.zeros(self.size, np.float32)
+        heat[above, across] = upsampled(self.maps[frame] / scale, rows, columns)
+        return heat
+
+    def overlay(
+        self,
+        frame: int | Frame,
+        pixels: np.ndarray | None = None,
+        *,
+        cmap: str | None = None,
+        alpha: float | None = None,
+    ) -> np.ndarray:
+        """Return a frame with its heat drawn in the style of `drawing`, without a strip: (H, W, 3) uint8 RGB.
+
+        Args:
+            frame: index of the frame, or a frame of `vidcam.video.reader.Clip`, whose pixels are taken.
+            pixels: of the whole upright frame, (H, W, 3) uint8 RGB in any size, for a loop of one's own; by default those
+                of the clip, which is decoded up to the frame. `overlays` decodes all frames once.
+            cmap: colour map in place of `drawing`'s, see `vidcam.results.drawing.Drawing`.
+            alpha: opacity at the strongest heat in place of `drawing`'s.
+
+        Raises:
+            IndexError: there is no such frame.
+            SettingsError: the pixels are no RGB picture, or cmap or alpha has a wrong value.
+            ClipError: the clip has changed, is gone, or can be read once only.
+
+        Example:
+            >>> import vidcam
+            >>> frames = np.zeros((16, 112, 112, 3), np.uint8)
+            >>> explanation = vidcam.explain(frames, "playground-r2plus1d", frame_rate=16)
+            >>> explanation.overlay(3, cmap="viridis", alpha=0.6).shape, explanation.overlay(3, frames[3]).dtype
+            ((112, 112, 3), dtype('uint8'))
+        """
+        if isinstance(frame, Frame):
+            pixels = frame.pixels if pixels is None else pixels
+            frame = frame.index
+        if not 0 <= frame < self.frames:
+            raise IndexError(f"frame {frame} of a clip of {counted(self.frames, 'frame')}")
+        return exporter().overlay(self._drawn(cmap, alpha), frame, pixels)
+
+    def overlays(self, *, cmap: str | None = None, alpha: float | None = None) -> Iterator[np.ndarray]:
+        """Return an iterator over all frames of the clip with their heat, as `overlay` returns them; it decodes them once.
+
+        Args:
+            cmap, alpha: as for `overlay`.
+
+        Raises:
+            SettingsError: cmap or alpha has a wrong value.
+            ClipError: the clip has changed, is gone, or can be read once only.
+
+        Example:
+            >>> import vidcam
+            >>> explanation = vidcam.explain(np.zeros((16, 112, 112, 3), np.uint8), frame_rate=16)
+            >>> [picture.shape for picture in explanation.overlays()] == [(112, 112, 3)] * 16
+            True
+        """
+        return exporter().overlays(self._drawn(cmap, alpha))
+
+    def _drawn(self, cmap: str | None, alpha: float | None) -> Explanation:
+        drawing = self.drawing if cmap is None else replace(self.drawing, colormap=cmap)
+        return replace(self, drawing=drawing if alpha is None else replace(drawing, opacity=alpha))
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw score and evidence over seconds with matplotlib, and return the axes.
+
+        Args:
+            axes: to draw into; by default those of a new figure of `matplotlib.pyplot`.
+
+        Example:
+            >>> import matplotlib.pyplot, vidcam
+            >>> explanation = vidcam.explain(np.zeros((16, 112, 112, 3), np.uint8), frame_rate=16)
+            >>> axes = explanation.plot(matplotlib.pyplot.figure().add_subplot())
+            >>> axes.get_xlabel()
+            'time (s)'
+        """
+        return exporter().plot(self, axes)
 
     @cached_property
-    def _placement(self) -> tuple[np.ndarray, np.ndarray]:
+    def _placement(self) -> tuple[tuple[slice, Axis], tuple[slice, Axis]]:
+        """The pixels of the region along both axes, and their positions in a map."""
         left, top, right, bottom = self.region
         (height, width), (_, h, w) = self.size, self.maps.shape
-        return (
-            interpolation(np.arange(height) + 0.5, top, bottom, h),
-            interpolation(np.arange(width) + 0.5, left, right, w),
-        )
+        return _placed(height, top, bottom, h), _placed(width, left, right, w)
 
     def summary(self) -> dict[str, Any]:
         """Return everything except the arrays, ready for JSON."""
@@ -204,6 +297,7 @@ class Explanation(Result):
             "check": None if self.check is None else {**asdict(self.check), "passed": self.check.passed},
             "timings": self.timings,
             "versions": self.versions,
+            "drawing": asdict(self.drawing),
             "warnings": list(self.warnings),
         }
 
@@ -227,11 +321,13 @@ class Explanation(Result):
     def save(self, directory: str | Path, *, overwrite: bool = False) -> Outputs:
         """Write overlay.mp4, curve.png, curve.csv, explanation.npz and summary.json, and return their paths.
 
-        The clip is decoded once for the overlay. The files appear under their names when all are complete.
+        If `drawing` asks for other formats or highlights, these lie beside them: overlay.webm, overlay.gif, overlay.webp,
+        strongest.png, highlights.mp4. The clip is decoded once for all. The files appear under their names when all are
+        complete.
 
         Args:
             directory: made if it does not exist.
-            overwrite: True to replace files that exist.
+            overwrite: True to replace files that exist, and to remove those of formats that are not asked for now.
 
         Raises:
             OutputError: one of them exists and `overwrite` is not set, or the directory cannot be written.
@@ -254,18 +350,10 @@ class Explanation(Result):
         }
 
 
-def interpolation(at: np.ndarray, start: float, end: float, cells: int) -> np.ndarray:
-    """Return the share of each cell of a map in each position, (N, cells) float32; 0 for positions outside the map.
-
-    Args:
-        at: (N,) positions in pixels; the centre of the first pixel is 0.5.
-        start, end: pixels over which the map is stretched.
-        cells: of the map along this axis.
-    """
-    places = np.clip((at - start) / (end - start) * cells - 0.5, 0, cells - 1)
-    shares = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(cells)[None, :]))
-    shares[(at < start) | (at >= end)] = 0
-    return shares.astype(np.float32)
+def _placed(pixels: int, start: float, end: float, cells: int) -> tuple[slice, Axis]:
+    at = np.arange(pixels) + 0.5
+    first, last = np.searchsorted(at, (start, end)).tolist()
+    return slice(first, last), axis_of(at[first:last], start, end, cells)
 
 
 def _without_nan(values: np.ndarray) -> Any:

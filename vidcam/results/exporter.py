@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
 
 
 class Exporter(Protocol):
@@ -20,6 +24,27 @@ class Exporter(Protocol):
             OutputError: a file exists and `overwrite` is not set, or the directory cannot be written.
             ClipError: the clip has changed, is gone, or can be read once only.
         """
+        ...
+
+    def overlay(self, explanation: Any, frame: int, pixels: np.ndarray | None) -> np.ndarray:
+        """Return a frame with the heat of an explanation, (H, W, 3) uint8 RGB, given its pixels or None for the clip's.
+
+        Raises:
+            SettingsError: the pixels are no RGB picture.
+            ClipError: the clip has changed, is gone, or can be read once only.
+        """
+        ...
+
+    def overlays(self, explanation: Any) -> Iterator[np.ndarray]:
+        """Yield all frames of the clip with the heat of an explanation, (H, W, 3) uint8 RGB.
+
+        Raises:
+            ClipError: the clip has changed, is gone, or can be read once only.
+        """
+        ...
+
+    def plot(self, explanation: Any, axes: Axes | None) -> Axes:
+        """Draw score and evidence of an explanation into axes, or into those of a new figure, and return them."""
         ...
 
     def notebook_html(self, result: Any) -> str:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, StrictStr, ValidationError
 
 from vidcam.errors import OutputError, counted
 from vidcam.results.check import Check
+from vidcam.results.drawing import Drawing
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.temporal.motion import Evidence, MotionShare
 from vidcam.untrusted.files import open_regular, read_json
@@ -138,6 +139,7 @@ class _Summary(BaseModel):
     check: _Check | None = None
     timings: dict[str, Number]
     versions: dict[str, StrictStr]
+    drawing: dict[str, Any] = {}
     warnings: list[StrictStr]
 
     def model_post_init(self, _: Any) -> None:
@@ -174,6 +176,7 @@ def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
             arrays = _arrays(archive, most, _AXES if facts.motion is None else _AXES | _MOTION)
         if facts.motion is not None and len(facts.motion.windows) != len(arrays["window_starts"]):
             raise ValueError("the motion shares are of another number of windows")
+        drawing = Drawing(**facts.drawing)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
@@ -186,6 +189,7 @@ def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
     values["top"] = tuple((candidate.label, candidate.probability) for candidate in facts.top)
     values["check"] = None if facts.check is None else Check(**dict(facts.check))
     values["windowing"] = dict(facts.windowing)
+    values["drawing"] = drawing
     values["warnings"] = tuple(facts.warnings)
     return Explanation(**values)
 

@@ -148,14 +148,14 @@ LEAST_SHOWN = 0.3
 """Score below which a proposal is not shown to people; files of detections hold all, for evaluation."""
 
 
-def distinct(segments: Iterable[Segment]) -> list[Segment]:
+def distinct(segments: Iterable[Segment], least: float = LEAST_SHOWN) -> list[Segment]:
     """Return the segments that people are shown, best first.
 
-    Proposals that overlap a better one of their class are left out, and so are those of scores below `LEAST_SHOWN`.
+    Proposals that overlap a better one of their class are left out, and so are those of scores below `least`.
     """
     kept: list[Segment] = []
     for s in sorted(segments, key=lambda s: -s.score):
-        if s.score >= LEAST_SHOWN and all(s.label != k.label or _tiou(s, k) == 0 for k in kept):
+        if s.score >= least and all(s.label != k.label or _tiou(s, k) == 0 for k in kept):
             kept.append(s)
     return kept
 

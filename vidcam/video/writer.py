@@ -1,4 +1,4 @@
-"""H.264 films that keep the times and the sound of the clip they were made from."""
+"""Films: H.264 that keeps the times and the sound of its clip, and WebM, GIF and WebP without sound."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.packet import Packet
 from av.video.reformatter import ColorRange
+from av.video.stream import VideoStream
+from PIL import Image
 
 from vidcam.errors import OutputError
 from vidcam.video.colour import BT709, Colour
@@ -46,18 +48,37 @@ def even(value: float) -> int:
     return max(2, 2 * round(value / 2))
 
 
+class _Codec(NamedTuple):
+    """FFmpeg's names of a file format, its encoder and the pixel format, and the encoder's options."""
+
+    container: str
+    encoder: str
+    pixel_format: str
+    options: dict[str, str]
+
+
+_CODECS = {
+    # Half the time of superfast at the same error, for films a fifth larger; without the filter the error grows.
+    ".mp4": _Codec("mp4", "libx264", FORMAT, {"preset": "ultrafast", "x264-params": "deblock=1,0,0"}),
+    ".webm": _Codec("webm", "libvpx-vp9", FORMAT, {"b": "0", "crf": "30", "deadline": "realtime", "cpu-used": "6"}),
+    ".gif": _Codec("gif", "gif", "pal8", {}),
+    ".webp": _Codec("webp", "libwebp_anim", FORMAT, {"quality": "80"}),
+}
+
+
 class FilmWriter:
-    """A writer of frames, each with its own time, to an MP4 file that a browser can play while it loads.
+    """A writer of frames, each with its own time, to a file that a browser can play; an MP4 file while it loads.
 
     Args:
-        path: the file; its directory exists. It is complete once the `with` is left without an exception.
-        size: (height, width) of the frames in pixels, both even.
+        path: the file, .webm, .gif, .webp, or else MP4; its directory exists. It is complete once the `with` is left without
+            an exception.
+        size: (height, width) of the film in pixels, both even; frames of another size are scaled.
         time_base: seconds per unit of the frames' pts.
         frame_rate: frames per second on average, for the encoder's rate control.
-        crf: H.264's constant rate factor, 0 to 51; less is better and larger.
+        crf: H.264's constant rate factor, 0 to 51; less is better and larger. Of MP4 alone.
         colour: coding of the frames.
-        audio_from: a video file whose audio is copied, to the end of the frames; a codec that MP4 cannot carry is
-            encoded as AAC.
+        audio_from: a video file whose audio is copied into an MP4 file, to the end of the frames; a codec that MP4 cannot
+            carry is encoded as AAC.
         audio_shift: seconds added to its times.
 
     Raises:
@@ -77,16 +98,20 @@ class FilmWriter:
         audio_shift: float = 0.0,
     ) -> None:
         self.path = path
-        height, width = size
-        try:
+        height, width = self._size = size
+        self._codec = _CODECS.get(path.suffix, _CODECS[".mp4"])
+        options, quality = {"loop": "0"} if path.suffix == ".webp" else {}, self._codec.options
+        if self._codec.container == "mp4":
             # The start of the first frame is stored in units of the movie's time scale, a millisecond by default.
             options = {"movflags": "+faststart", "movie_timescale": str(max(1000, time_base.denominator))}
-            self._film = av.open(f"file:{path}", "w", format="mp4", options=options)
-            # Half the time of superfast at the same error, for films a fifth larger; without the filter the error grows.
-            quality = {"preset": "ultrafast", "crf": str(crf), "x264-params": "deblock=1,0,0"}
-            self._video = self._film.add_stream("libx264", rate=frame_rate, options=quality)
+            quality = {**quality, "crf": str(crf)}
+        try:
+            self._film = av.open(f"file:{path}", "w", format=self._codec.container, options=options)
+            stream = self._film.add_stream(self._codec.encoder, rate=frame_rate, options=quality)
+            assert isinstance(stream, VideoStream)
+            self._video = stream
             context = self._video.codec_context
-            context.width, context.height, context.pix_fmt = width, height, FORMAT
+            context.width, context.height, context.pix_fmt = width, height, self._codec.pixel_format
             context.time_base = time_base
             context.max_b_frames = 0
             context.colorspace = colour.matrix
@@ -115,6 +140,7 @@ class FilmWriter:
                 self._audio.close()
                 self._audio = None
         self._last = pts
+        frame = self._fitted(frame)
         frame.pts, frame.time_base = pts - self._closed, self._time_base
         self._mux(self._video.encode(frame))
         if self._audio is not None:
@@ -138,6 +164,25 @@ class FilmWriter:
                 if error is None:
                     raise self._failed(failure) from failure
 
+    def _fitted(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """Return a frame in the size and the pixel format of the film."""
+        height, width = self._size
+        if self._codec.pixel_format == FORMAT:
+            if (frame.height, frame.width) == self._size:
+                return frame
+            return frame.reformat(width, height, interpolation="AREA", threads=1)
+        rgb = frame.reformat(
+            width,
+            height,
+            "rgb24",
+            src_colorspace=self._colour.colorspace,
+            src_color_range=ColorRange.MPEG,
+            dst_color_range=ColorRange.JPEG,
+            interpolation="AREA",
+            threads=1,
+        )
+        return _with_palette(rgb.to_ndarray())
+
     def _mux(self, packets: list[Packet[Any]] | Iterator[Packet[Any]]) -> None:
         try:
             for packet in packets:
@@ -147,6 +192,17 @@ class FilmWriter:
 
     def _failed(self, error: Exception) -> OutputError:
         return OutputError(f"{self.path} cannot be written ({error}); is the disk full?")
+
+
+def _with_palette(pixels: np.ndarray) -> av.VideoFrame:
+    """Return a frame (H, W, 3) uint8 RGB in 256 colours of its own, dithered."""
+    reduced = Image.fromarray(pixels).quantize(
+        256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.FLOYDSTEINBERG
+    )
+    chosen = np.array(reduced.getpalette(), np.uint8).reshape(-1, 3)
+    palette = np.full((256, 4), 255, np.uint8)  # ARGB
+    palette[: len(chosen), 1:] = chosen
+    return av.VideoFrame.from_ndarray((np.asarray(reduced), palette), format="pal8")  # type: ignore[arg-type]
 
 
 def join_films(films: Sequence[Path], path: Path, step: Fraction) -> None:
