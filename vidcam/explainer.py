@@ -32,6 +32,11 @@ from vidcam.engine.memory import give_back_freed_memory
 from vidcam.engine.precision import optimized, shortest_dtype
 from vidcam.engine.spans import SpanLoader, dense_agreement
 from vidcam.errors import LayerError, ModelError, SettingsError, TargetError, one_of
+from vidcam.live.causal import CausalExplanation
+from vidcam.live.clock import Clock
+from vidcam.live.network import LiveNetwork
+from vidcam.live.run import Live, warn
+from vidcam.live.source import Note, live_source
 from vidcam.models.device import device_named
 from vidcam.models.inference import steps_of
 from vidcam.models.own import own_model
@@ -338,6 +343,83 @@ class Explainer:
             run.localization(method, kept, starts, scores[best], maps, curve, evidence, params)
             for method in self.methods
         ]
+
+    def live(self, source: Source, target: Target = "top", *, seconds: float | None = None, note: Note = warn) -> Live:
+        """Explain a camera, a stream, a file at its own pace or frames that are handed over, while they come.
+
+        Windows begin a quarter of a window apart if the recipe has no stride. A source that comes at its own pace is
+        never slowed down: if the network is late, windows are skipped. Frames of an array, an iterator or a
+        `FrameSource` wait for the network, and no window is skipped. A frame is given when the windows that hold it are
+        explained: about one window after it was taken. The recipe's context does not apply, since a stream has no ends.
+
+        Args:
+            source: a camera ("0", "/dev/video0"), a URL (rtsp, http, tcp, udp, and hls+http for a playlist), "-" for
+                standard input, a video file, or frames as for `vidcam.explain`.
+            target: as for `vidcam.explain`, without a time; "top" is the class that is shown.
+            seconds: after which the run ends; by default it ends with its source.
+            note: called with what happens to the source, from another thread; by default a Python warning.
+
+        Returns:
+            The run, whose iterator gives a `vidcam.live.step.Step` for each frame.
+
+        Raises:
+            LayerError, SettingsError, TargetError: the recipe or the target does not fit a stream.
+            ClipError: the source can never be read.
+
+        Example:
+            >>> explainer = Explainer("playground-c3d", Recipe(method="gradcam", dtype="float32"))
+            >>> frames = np.zeros((20, 112, 112, 3), np.uint8)  # or "0", "rtsp://camera/1"
+            >>> with explainer.live(frames, note=lambda text: None) as live:
+            ...     steps = list(live)
+            >>> len(steps), steps[0].scores.shape
+            (20, (11,))
+        """
+        key, label = self._live_target(target)
+        (layer,), (method,), factor = self.layers, self.methods, self.recipe.factor
+        network = LiveNetwork(self.model, layer, method, factor, self.recipe.dtype, key)  # type: ignore[arg-type]
+        clock = Clock()
+        spec = self.model.spec
+        return Live(
+            live_source(source, clock, note, self.recipe.frame_rate, spec.frame_rate),
+            clock,
+            network,
+            CausalExplanation(self.model, key, label),
+            spec.preprocess,
+            partial(self.windowing, overlap=_LOCALIZED),
+            seconds=seconds,
+            note=note,
+        )
+
+    def _live_target(self, target: Target) -> tuple[Key | None, str]:
+        """Return the key and the label of a target of a stream; None for the class that is shown.
+
+        Raises:
+            LayerError, SettingsError, TargetError: the recipe or the target does not fit a stream.
+        """
+        recipe = self.recipe
+        if len(self.layers) > 1:
+            raise LayerError(f"{len(self.layers)} layers are given ({', '.join(self.layers)}); give one with --layer")
+        if len(self.methods) > 1:
+            raise SettingsError(f"{len(self.methods)} methods are given ({', '.join(self.methods)}); a stream has one")
+        if recipe.dense or recipe.check or self._split:
+            raise SettingsError("dense, check, motion and appearance are for clips; leave them out for a stream")
+        if recipe.factor == "exp":
+            raise SettingsError(
+                "factor exp is relative to the highest score of the whole clip, which a stream has not seen; give "
+                "probability or none"
+            )
+        target = self._of_values(_target(target))
+        count = None if target in self.model.labels else top_count(target)
+        if count == 1:
+            return None, ""
+        if count is not None:
+            raise TargetError(f"target {target!r} is several classes, and a stream shows one; give top or a class")
+        key = target_of(target, self.model.labels, self.model.spec.class_scores)
+        if isinstance(key, InTime):
+            raise TargetError(f"target {target!r} has a time, and a stream is explained at every time; leave it out")
+        if isinstance(key, int):
+            return key, self.model.labels[key]
+        return key, str(getattr(key, "label", getattr(key, "__name__", "function")))
 
     def opened(
         self,

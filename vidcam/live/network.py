@@ -1,0 +1,95 @@
+"""The network of a live run: it explains one window after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vidcam.engine.attribution import Attributor, Key
+from vidcam.engine.loader import Batch, WindowLoader, network_input
+from vidcam.engine.precision import optimized
+from vidcam.live.window import ExplainedWindow, LiveWindow
+from vidcam.models.registry import Model
+from vidcam.temporal.factor import Factor, window_factors
+from vidcam.video.source import OnceSource
+
+if TYPE_CHECKING:
+    from vidcam.recipe import Dtype
+
+CLASSES = 3
+"""Classes explained in a window beside the most probable one: its own most probable ones."""
+
+
+class LiveNetwork:
+    """A network that explains windows of a stream by one method at one layer.
+
+    Args:
+        model: the network.
+        layer: name of the target layer.
+        method: a key of `vidcam.cam.methods.METHODS`.
+        factor: of each window's map, "probability" or "none".
+        dtype: of the trunk, as of a recipe; the first window decides for "auto".
+        target: the explained target; None for the most probable classes of each window.
+    """
+
+    def __init__(self, model: Model, layer: str, method: str, factor: Factor, dtype: Dtype, target: Key | None) -> None:
+        self._model, self._layer, self._method = model, layer, method
+        self._factor, self._dtype, self._target = factor, dtype, target
+        self._attributor: Attributor | None = None
+
+    @property
+    def note(self) -> str:
+        """A note on the precision of the network, or ""."""
+        return "" if self._attributor is None else self._attributor.model.note
+
+    def explain(self, window: LiveWindow) -> ExplainedWindow:
+        """Return the probabilities and maps of a window.
+
+        Raises:
+            ModelError: its scores are not finite.
+            VidcamError: the layer or target cannot be explained.
+        """
+        if self._attributor is None:
+            self._attributor = Attributor(self._optimized(window), [self._layer], [self._method])
+        began = time.perf_counter()
+        times = np.linspace(window.begins, window.ends, len(window.frames))[None]
+        batch = Batch([window.start], network_input(self._attributor.model, [window.frames]), times=times)
+        found = self._attributor.maps(batch, self._targets)
+        maps = {
+            key: of_key.heat[self._method, self._layer] * self._factor_of(of_key.raw, of_key.probability)
+            for key, of_key in found.maps[0].items()
+        }
+        scores = {key: of_key.curve for key, of_key in found.maps[0].items()}
+        seconds = time.perf_counter() - began
+        of_window = window.stretch, window.start, window.begins, window.ends, window.windowing
+        return ExplainedWindow(*of_window, found.curves[0], maps, scores, seconds)
+
+    def _optimized(self, window: LiveWindow) -> Model:
+        model = self._model
+        source = OnceSource(iter(window.frames), window.windowing.rate or model.spec.frame_rate or 25.0)
+        spec = replace(model.spec, preprocess=model.spec.preprocess.of_crops())
+        loader = WindowLoader(source, spec, replace(window.windowing, sampling_rate=1, rate=None, stride=1), _ignored)
+        return optimized(model, [self._layer], self._dtype, loader)
+
+    def _targets(self, probabilities: np.ndarray) -> Sequence[Sequence[Key]]:
+        """Return the target; or the classes of each window of which it is the most probable one and the best others."""
+        if self._target is not None:
+            return [[self._target]] * len(probabilities)
+        background = self._model.background
+        chosen: list[list[Key]] = []
+        for row in np.argsort(-probabilities, axis=1, kind="stable"):
+            others = [int(k) for k in row if k != background]
+            chosen.append(list(dict.fromkeys([int(row[0]), *others[:CLASSES]])))
+        return chosen
+
+    def _factor_of(self, raw: float, probability: float | None) -> float:
+        known = None if probability is None else np.array([probability], np.float32)
+        return float(window_factors(self._factor, np.array([raw]), known)[0])
+
+
+def _ignored(done: int, announced: int) -> None:
+    """Take no notice of progress."""
