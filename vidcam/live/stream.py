@@ -115,7 +115,6 @@ def stream(text: str) -> Connect:
         "protocol_whitelist": kind.protocols,
         "format_whitelist": kind.formats,
         "analyzeduration": _ANALYZED,
-        "fflags": "nobuffer+discardcorrupt",
         **kind.options,
     }
 
@@ -123,8 +122,11 @@ def stream(text: str) -> Connect:
     def connect() -> Iterator[Connection]:
         try:
             container = av.open(url, "r", options=options, timeout=(TO_OPEN, TO_READ), **UNREADABLE_TAGS)
-        except ValueError as error:  # data that is no video, or of a format that names other files
-            raise OSError(f"it gives no stream of video that is read here ({reason_of(error)})") from error
+        except ValueError as error:  # data that is no video, or of a format that names other streams
+            hint = f"; a playlist (HLS) is read as hls+{url.partition(':')[0]}://" if kind.protocols == _HTTP else ""
+            raise OSError(f"it is no stream of video ({reason_of(error)}){hint}") from None
+        except av.error.FFmpegError as error:  # not all are OSErrors
+            raise OSError(reason_of(error)) from None
         with container:
             if not container.streams.video:
                 raise OSError("it has no video")
