@@ -7,7 +7,6 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-
 import numpy as np
 import pytest
 
@@ -43,7 +42,9 @@ def _playlist(folder: Path) -> None:
     for part in range(2):
         write_video(folder / f"{part}.ts", [numbered(10 * part + i, 48, 64) for i in range(10)])
     lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:1"]
-    lines += [line for part in range(2) for line in ("#EXTINF:1.0,", "#EXT-X-DISCONTINUITY" if part else "", f"{part}.ts")]
+    lines += [
+        line for part in range(2) for line in ("#EXTINF:1.0,", "#EXT-X-DISCONTINUITY" if part else "", f"{part}.ts")
+    ]
     (folder / "live.m3u8").write_text("\n".join([*filter(None, lines), "#EXT-X-ENDLIST", ""]))
 
 
@@ -74,9 +75,8 @@ def test_a_playlist_is_read_only_where_it_is_asked_for_by_name(tmp_path: Path) -
 def test_what_names_other_streams_is_refused(tmp_path: Path, content: str) -> None:
     write_video(tmp_path / "a.ts", [numbered(0, 48, 64)])
     (tmp_path / "list").write_text(content)
-    with _served(tmp_path) as (address, asked):
-        with pytest.raises(OSError), stream(f"http://{address}/list")():
-            pass
+    with _served(tmp_path) as (address, asked), pytest.raises(OSError), stream(f"http://{address}/list")():
+        pass
     assert asked and not any("a.ts" in path for path in asked)
 
 

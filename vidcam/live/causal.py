@@ -14,18 +14,18 @@ from vidcam.live.segments import OnlineSegment, OnlineSegments
 from vidcam.live.step import Step
 from vidcam.live.window import ExplainedWindow, stitched
 from vidcam.models.registry import Model
-from vidcam.temporal.curves import combined_curve
 
 
 class CausalExplanation:
     """The explanation of a stream, frame by frame.
 
     Heat and scores around a frame are those of the windows that hold it, stitched as for a clip. What a clip takes from
-    its whole length is causal here: the scale of the colours and that of the evidence are decaying peaks, the shown class
-    changes with hysteresis, and segments are opened and closed as the frames come.
+    its whole length is causal here: the scale of the colours is a decaying peak, the shown class changes with hysteresis,
+    and segments are opened and closed as the frames come.
 
-    Segments are cut from the combined score and evidence of each class (`vidcam.temporal.curves.combined_curve`), of a
-    network that scores frames from its score; a network that gives values has none.
+    Segments are cut from the probability of each class but the background. Those of a clip use the evidence too, divided
+    by its largest value in the clip; a scale that is still growing would open segments wherever a class begins to be seen.
+    A network that gives values has no segments, and a target that is no class has none.
 
     Args:
         model: the network; its labels, background class and kind of scores.
@@ -37,7 +37,6 @@ class CausalExplanation:
         self._model, self._target, self._label = model, target, label
         self._hysteresis = LabelHysteresis()
         self._scale = DecayingPeak()
-        self._evidence: dict[int, DecayingPeak] = {}  # scales by class
         self._segments = OnlineSegments()
         self._stretch = 0
         self._time = 0.0
@@ -64,7 +63,7 @@ class CausalExplanation:
         score = self._score(key, scores, windows, placed.position)
         delay = now - frame.arrived
         if scores is not None:
-            closed += self._segments.update(self._curves(scores, windows, placed), frame.time, delay)
+            closed += self._segments.update(self._curves(scores), frame.time, delay)
         new = tuple(w for w in windows if (w.stretch, w.start) > self._seen)
         if new:
             self._seen = new[-1].stretch, new[-1].start
@@ -106,18 +105,11 @@ class CausalExplanation:
         found = stitched([(w, w.scores.get(key)) for w in windows], position)
         return None if found is None else float(found)
 
-    def _curves(self, scores: np.ndarray, windows: Sequence[ExplainedWindow], placed: PlacedFrame) -> dict[str, float]:
-        """Return the curve that segments are cut from at a frame, of each class that windows around it explain."""
+    def _curves(self, scores: np.ndarray) -> dict[str, float]:
+        """Return the score of each class whose segments are found, if it is high enough for one."""
         model = self._model
-        if model.spec.probabilities is None:
+        if model.spec.probabilities is None or (self._target is not None and not isinstance(self._target, int)):
             return {}
-        keys = {k for w in windows for k in w.maps if isinstance(k, int) and k != model.background}
-        if model.spec.scores_frames:
-            return {model.labels[k]: float(scores[k]) for k in keys}
-        found = {}
-        for k in sorted(keys | set(self._evidence)):
-            evidence = stitched([(w, w.evidence.get(k)) for w in windows], placed.position)
-            value = 0.0 if evidence is None else float(evidence)
-            peak = self._evidence.setdefault(k, DecayingPeak()).update(value, placed.frame.time)
-            found[model.labels[k]] = float(combined_curve(scores[k : k + 1], np.array([value, peak]))[0])
-        return found
+        least = self._segments.params.hold * self._segments.params.level
+        found = [self._target] if isinstance(self._target, int) else np.flatnonzero(scores >= least).tolist()
+        return {model.labels[k]: float(scores[k]) for k in found if k != model.background or k == self._target}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vidcam.recipe import Dtype
 
 CLASSES = 3
-"""Classes explained in a window beside the most probable one: its own most probable ones."""
+"""Classes explained in a window, its most probable ones: the class that is shown is not always its first."""
 
 
 class LiveNetwork:
@@ -76,15 +76,11 @@ class LiveNetwork:
         return optimized(model, [self._layer], self._dtype, loader)
 
     def _targets(self, probabilities: np.ndarray) -> Sequence[Sequence[Key]]:
-        """Return the target; or the classes of each window of which it is the most probable one and the best others."""
+        """Return the target, or the most probable classes, of each window, given (N, classes) probabilities."""
         if self._target is not None:
             return [[self._target]] * len(probabilities)
-        background = self._model.background
-        chosen: list[list[Key]] = []
-        for row in np.argsort(-probabilities, axis=1, kind="stable"):
-            others = [int(k) for k in row if k != background]
-            chosen.append(list(dict.fromkeys([int(row[0]), *others[:CLASSES]])))
-        return chosen
+        order = np.argsort(-probabilities, axis=1, kind="stable")
+        return [[int(k) for k in row[:CLASSES]] for row in order]
 
     def _factor_of(self, raw: float, probability: float | None) -> float:
         known = None if probability is None else np.array([probability], np.float32)

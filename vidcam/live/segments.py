@@ -30,7 +30,7 @@ class OnlineParams:
     """Parameters of online segments, by the names of `vidcam.temporal.segments.SegmentParams`.
 
     A clip's segments are cut at shares of the curve's highest value. A stream has not seen its highest value, so the
-    level is a value of the curve itself, which is in [0, 1].
+    level is a value of the curve itself, a probability.
 
     Attributes:
         level: value of the curve that a segment must reach.
@@ -40,7 +40,7 @@ class OnlineParams:
     """
 
     level: float = 0.5
-    hold: float = 0.9
+    hold: float = 0.7
     gap: float = 0.25
     shortest: float = 0.25
 

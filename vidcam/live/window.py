@@ -9,7 +9,6 @@ from functools import cached_property
 import numpy as np
 
 from vidcam.engine.attribution import Key
-from vidcam.temporal.curves import evidence_curve
 from vidcam.temporal.stitch import window_kernel
 from vidcam.video.windows import Windowing
 
@@ -55,11 +54,6 @@ class ExplainedWindow:
     maps: dict[Key, np.ndarray] = field(repr=False)
     scores: dict[Key, np.ndarray] = field(repr=False)
     seconds: float
-
-    @cached_property
-    def evidence(self) -> dict[Key, np.ndarray]:
-        """Target → spatial mean of its map at each step, (t,)."""
-        return {key: evidence_curve(heat) for key, heat in self.maps.items()}
 
     @cached_property
     def probabilities(self) -> np.ndarray:
