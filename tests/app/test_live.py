@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
+from tests.conftest import wait_until
 from vidcam.app.live import LivePage
 from vidcam.live.frame import LiveFrame
 from vidcam.live.segments import OnlineSegment
@@ -152,21 +153,17 @@ def test_the_end_of_the_run_ends_its_pictures() -> None:
 
 
 @pytest.mark.slow
-def test_the_page_is_accessible() -> None:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+def test_the_page_is_accessible_and_shows_pictures_to_two_viewers(browser: Any) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
-    with LivePage(_RUN, _LABELS) as page, _shown(page), sync_api.sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        except sync_api.Error:
-            pytest.skip("there is no chromium at /usr/bin/chromium")
-        errors: list[str] = []
+    errors: list[str] = []
+    with LivePage(_RUN, _LABELS) as page, _shown(page):
         views = [browser.new_page() for _ in range(2)]
         for view in views:
             view.on("console", lambda message: errors.append(message.text))
             view.goto(page.address, wait_until="domcontentloaded")
-            view.wait_for_function("document.getElementById('delay').textContent.startsWith('0.91 s')")
-            view.wait_for_function("document.querySelector('img').naturalWidth === 32")
+            wait_until(view, "document.getElementById('delay').textContent.startsWith('0.91 s')", 30)
+            wait_until(view, "document.querySelector('img').naturalWidth === 32", 30)
         assert views[0].locator("#classes tr").count() == 3
         assert axe.Axe().run(views[0]).violations_count == 0 and not errors
-        browser.close()
+        for view in views:
+            view.close()
