@@ -130,3 +130,27 @@ def test_a_stopped_clock_ends_the_waiting() -> None:
     clock = ManualClock()
     clock.stop()
     assert list(Reconnecting("camera", _connections(clock), clock, print).frames()) == []
+
+
+def test_missing_and_damaged_pictures_are_told() -> None:
+    clock, notes = ManualClock(), []
+    given = _steady(0.0, 3, 0.0) + _steady(1.2, 40, 1.2)
+
+    @contextmanager
+    def connect() -> Iterator[Connection]:
+        connection = Connection(10.0, iter(()))
+
+        def frames() -> Iterator[tuple[float | None, np.ndarray]]:
+            for index, frame in enumerate(_frames(clock, given)):
+                connection.damaged += index in (4, 5, 6)
+                yield frame
+
+        connection.frames = frames()
+        yield connection
+
+    frames = list(islice(Reconnecting("camera", connect, clock, notes.append).frames(), 43))
+    assert {f.stretch for f in frames} == {0}
+    assert notes == [
+        "camera: there is no picture for 1.0 s; the one before is held",
+        "camera: the stream is damaged in 1 place",
+    ]

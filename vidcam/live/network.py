@@ -11,6 +11,7 @@ import numpy as np
 
 from vidcam.engine.attribution import Attributor, Key
 from vidcam.engine.loader import Batch, WindowLoader, network_input
+from vidcam.engine.memory import give_back_freed_memory
 from vidcam.engine.precision import optimized
 from vidcam.live.window import ExplainedWindow, LiveWindow
 from vidcam.models.registry import Model
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 CLASSES = 3
 """Classes explained in a window, its most probable ones: the class that is shown is not always its first."""
+
+_GIVE_BACK_EVERY = 64  # windows
 
 
 class LiveNetwork:
@@ -40,6 +43,7 @@ class LiveNetwork:
         self._model, self._layer, self._method = model, layer, method
         self._factor, self._dtype, self._target = factor, dtype, target
         self._attributor: Attributor | None = None
+        self._explained = 0  # windows
 
     @property
     def note(self) -> str:
@@ -65,6 +69,9 @@ class LiveNetwork:
         }
         scores = {key: of_key.curve for key, of_key in found.maps[0].items()}
         seconds = time.perf_counter() - began
+        self._explained += 1
+        if self._explained % _GIVE_BACK_EVERY == 0:
+            give_back_freed_memory()
         of_window = window.stretch, window.start, window.begins, window.ends, window.windowing
         return ExplainedWindow(*of_window, found.curves[0], maps, scores, seconds)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,12 @@ from typing import Protocol
 
 import numpy as np
 
-from vidcam.errors import ClipError
+from vidcam.errors import ClipError, counted
 from vidcam.live.backoff import BackOff
 from vidcam.live.camera import camera, is_camera
 from vidcam.live.clock import Clock
 from vidcam.live.frame import LiveFrame
-from vidcam.live.stream import Connect, stream, url_of
+from vidcam.live.stream import Connect, Connection, stream, url_of
 from vidcam.video.reader import Clip
 from vidcam.video.source import FrameSource, Source, source_of
 from vidcam.video.urls import redacted
@@ -26,6 +27,8 @@ LONGEST_GAP = 2.0
 """Seconds between two frames beyond which a new stretch begins: no window holds frames of both."""
 
 _FRAMES = 3  # usual steps between two frames that are no gap, however long
+_MISSING = 0.3  # seconds between two frames of a stretch beyond which frames are said to be missing
+_TELL_EVERY = 5.0  # seconds between two notes on damage
 
 
 class LiveSource(Protocol):
@@ -130,52 +133,68 @@ class Reconnecting:
     def __init__(self, name: str, connect: Connect, clock: Clock, note: Note, *, ends: bool = False) -> None:
         self.name = name
         self._connect, self._clock, self._note, self._ends = connect, clock, note, ends
+        self._index, self._stretch = 0, -1  # of the next frame, and of the newest stretch
 
     def frames(self) -> Iterator[LiveFrame]:
         """Yield the frames as they come; of all connections.
 
         Raises:
-            ClipError: the source can never be read.
+            ClipError: standard input holds no frame.
         """
         began, backoff = self._clock.now(), BackOff()
-        index, stretch = 0, -1
         while not self._clock.stopped:
-            reason = "the stream has ended"
-            last: LiveFrame | None = None
-            begins: float | None = None  # clock of the run minus that of the stream
-            step = 0.0  # usual seconds between two frames
+            reason, before = "the stream has ended", self._index
             try:
                 with self._connect() as connection:
-                    for seconds, pixels in connection.frames:
-                        now = self._clock.now() - began
-                        time = now if seconds is None or begins is None else begins + seconds
-                        if last is None or _breaks(last, time, pixels, step):
-                            if last is not None and last.pixels.shape != pixels.shape:
-                                self._note(f"{self.name}: pictures are {pixels.shape[1]}x{pixels.shape[0]} from now on")
-                            stretch += 1
-                            begins = None if seconds is None else now - seconds
-                            time, step = now, 1 / connection.frame_rate
-                        elif time > last.time:
-                            step += (time - last.time - step) / 8
-                        else:
-                            time = last.time + min(step, 1e-3)
-                        last = LiveFrame(index, stretch, time, began + now, connection.frame_rate, pixels)
-                        index += 1
-                        yield last
+                    for frame in self._of_connection(connection, began):
+                        yield frame
                         backoff.reset()
                         if self._clock.stopped:
                             return
                     reason = connection.ended or reason
-            except OSError as error:  # FFmpeg's are of that kind
-                reason = str(getattr(error, "strerror", None) or error)
+            except OSError as error:
+                reason = str(error.strerror or error)
             if self._ends:
-                if last is None:
+                if self._index == before:
                     raise ClipError(f"{self.name} holds no frame ({reason}); give a stream of video")
                 return
             wait = backoff.next()
             self._note(f"{self.name}: {reason}; it is tried again in {wait:g} s")
             if self._clock.wait(wait):
                 return
+
+    def _of_connection(self, connection: Connection, began: float) -> Iterator[LiveFrame]:
+        """Yield the frames of a connection, and tell breaks, missing frames and damage.
+
+        Args:
+            connection: an open one.
+            began: seconds on the monotonic clock at which the run began.
+        """
+        last: LiveFrame | None = None
+        shift: float | None = None  # clock of the run minus that of the stream; None if it has none
+        step = 1 / connection.frame_rate  # usual seconds between two frames
+        damage, damage_told = 0, -math.inf
+        for seconds, pixels in connection.frames:
+            now = self._clock.now() - began
+            time = now if seconds is None or shift is None else shift + seconds
+            if last is None or _breaks(last, time, pixels, step):
+                if last is not None and last.pixels.shape != pixels.shape:
+                    self._note(f"{self.name}: pictures are {pixels.shape[1]}x{pixels.shape[0]} from now on")
+                self._stretch += 1
+                shift = None if seconds is None else now - seconds
+                time = now
+            elif time > last.time + max(_MISSING, _FRAMES * step):
+                self._note(f"{self.name}: there is no picture for {time - last.time:.1f} s; the one before is held")
+            elif time > last.time:
+                step += (time - last.time - step) / 8
+            else:
+                time = last.time + min(step, 1e-3)
+            if connection.damaged > damage and now - damage_told >= _TELL_EVERY:
+                self._note(f"{self.name}: the stream is damaged in {counted(connection.damaged - damage, 'place')}")
+                damage, damage_told = connection.damaged, now
+            last = LiveFrame(self._index, self._stretch, time, began + now, connection.frame_rate, pixels)
+            self._index += 1
+            yield last
 
 
 def _breaks(last: LiveFrame, time: float, pixels: np.ndarray, step: float) -> bool:

@@ -67,11 +67,13 @@ class Connection:
         frame_rate: frames per second that it announces.
         frames: seconds on the stream's clock, or None if it has none, and pixels (H, W, 3) uint8 RGB.
         ended: why the frames ended, for people; set when they have.
+        damaged: number of packets and pictures so far that were damaged.
     """
 
     frame_rate: float
     frames: Iterator[tuple[float | None, np.ndarray]]
     ended: str = ""
+    damaged: int = 0
 
 
 Connect = Callable[[], AbstractContextManager[Connection]]
@@ -146,7 +148,7 @@ def stream(text: str) -> Connect:
 def _frames(
     container: InputContainer, video: VideoStream, connection: Connection
 ) -> Iterator[tuple[float | None, np.ndarray]]:
-    """Yield the frames of an open stream; damaged packets are left out."""
+    """Yield the frames of an open stream, damaged ones included; packets that cannot be decoded are counted."""
     pictures = _Pictures()
     packets = container.demux(video)
     while True:
@@ -157,12 +159,15 @@ def _frames(
             return
         if packet is None:
             return
+        connection.damaged += packet.is_corrupt
         try:
             images = packet.decode()
         except av.error.FFmpegError:
+            connection.damaged += 1
             continue
         for image in images:
             if isinstance(image, VideoFrame):
+                connection.damaged += image.is_corrupt and not packet.is_corrupt
                 yield image.time, pictures.rgb(image)
 
 
