@@ -174,7 +174,8 @@ def stream(given: argparse.Namespace) -> None:
         f"{given.model}: {len(delays)} frames in {seconds:.0f} s, {len(delays) / seconds:.2f} a second, {gaps} gaps between them\n"
         f"delay median {np.median(delays):.2f} s, 90 % {np.quantile(delays, 0.9):.2f} s, 99 % {np.quantile(delays, 0.99):.2f} s\n"
         f"{s.windows} windows ({s.windows / s.seconds:.2f} a second), {s.skipped} skipped, {s.unexplained} frames without one\n"
-        f"memory {early:.0f} MiB after a tenth, {late:.0f} MiB at the end ({late / early - 1:+.1%})\n"
+        f"memory {np.median(early):.0f} MiB in the second tenth, {np.median(late):.0f} MiB in the last one "
+        f"({np.median(late) / np.median(early) - 1:+.1%}; the lowest of both {lowest:+.1%})\n"
         f"{work / seconds:.2f} s of processor time for a second; load of the machine {os.getloadavg()[1]:.1f}, {os.cpu_count()} cores"
     )
 

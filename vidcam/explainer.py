@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from importlib.metadata import version
 from numbers import Integral
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import av
 import numpy as np
@@ -29,14 +29,10 @@ from vidcam.engine.check import check
 from vidcam.engine.freezing import attributed_twice, share_of_motion
 from vidcam.engine.loader import Batch, Progress, WindowLoader, normalised, windowing_of
 from vidcam.engine.memory import give_back_freed_memory
+from vidcam.engine.notes import domain_note, softmax_note
 from vidcam.engine.precision import optimized, shortest_dtype
 from vidcam.engine.spans import SpanLoader, dense_agreement
 from vidcam.errors import LayerError, ModelError, SettingsError, TargetError, one_of
-from vidcam.live.causal import CausalExplanation
-from vidcam.live.clock import Clock
-from vidcam.live.network import LiveNetwork
-from vidcam.live.run import Live, warn
-from vidcam.live.source import Note, live_source
 from vidcam.models.device import device_named
 from vidcam.models.inference import steps_of
 from vidcam.models.own import own_model
@@ -53,6 +49,10 @@ from vidcam.untrusted.text import shortened
 from vidcam.video.fingerprint import fingerprint_of
 from vidcam.video.source import Source, source_of
 from vidcam.video.windows import Windowing
+
+if TYPE_CHECKING:
+    from vidcam.live.run import Live
+    from vidcam.live.source import Note
 
 _EXPLAINED, _LOCALIZED = 2, 4  # windows that each frame is in if no stride is given
 _FLAT = 1e-5  # difference in a frame, as a share of the largest heat, below which its heat is the same everywhere
@@ -344,7 +344,9 @@ class Explainer:
             for method in self.methods
         ]
 
-    def live(self, source: Source, target: Target = "top", *, seconds: float | None = None, note: Note = warn) -> Live:
+    def live(
+        self, source: Source, target: Target = "top", *, seconds: float | None = None, note: Note | None = None
+    ) -> Live:
         """Explain a camera, a stream, a file at its own pace or frames that are handed over, while they come.
 
         Windows begin a quarter of a window apart if the recipe has no stride. A source that comes at its own pace is
@@ -374,13 +376,22 @@ class Explainer:
             >>> len(steps), steps[0].scores.shape
             (20, (11,))
         """
-        key, label = self._live_target(target)
-        (layer,), (method,), factor = self.layers, self.methods, self.recipe.factor
-        network = LiveNetwork(self.model, layer, method, factor, self.recipe.dtype, key)  # type: ignore[arg-type]
-        clock = Clock()
-        spec = self.model.spec
+        from vidcam.live.causal import (
+            CausalExplanation,  # with what draws, which other explanations need later or never
+        )
+        from vidcam.live.clock import Clock
+        from vidcam.live.network import LiveNetwork
+        from vidcam.live.run import Live, warn
+        from vidcam.live.source import live_source
+        from vidcam.live.target import check_recipe, live_target
+
+        recipe, spec, clock, note = self.recipe, self.model.spec, Clock(), note or warn
+        check_recipe(recipe, self.layers, self.methods)
+        key, label = live_target(self._of_values(_target(target)), self.model)
+        (layer,), (method,), factor = self.layers, self.methods, recipe.factor
+        network = LiveNetwork(self.model, layer, method, factor, recipe.dtype, key)  # type: ignore[arg-type]
         return Live(
-            live_source(source, clock, note, self.recipe.frame_rate, spec.frame_rate),
+            live_source(source, clock, note, recipe.frame_rate, spec.frame_rate),
             clock,
             network,
             CausalExplanation(self.model, key, label),
@@ -389,37 +400,6 @@ class Explainer:
             seconds=seconds,
             note=note,
         )
-
-    def _live_target(self, target: Target) -> tuple[Key | None, str]:
-        """Return the key and the label of a target of a stream; None for the class that is shown.
-
-        Raises:
-            LayerError, SettingsError, TargetError: the recipe or the target does not fit a stream.
-        """
-        recipe = self.recipe
-        if len(self.layers) > 1:
-            raise LayerError(f"{len(self.layers)} layers are given ({', '.join(self.layers)}); give one with --layer")
-        if len(self.methods) > 1:
-            raise SettingsError(f"{len(self.methods)} methods are given ({', '.join(self.methods)}); a stream has one")
-        if recipe.dense or recipe.check or self._split:
-            raise SettingsError("dense, check, motion and appearance are for clips; leave them out for a stream")
-        if recipe.factor == "exp":
-            raise SettingsError(
-                "factor exp is relative to the highest score of the whole clip, which a stream has not seen; give "
-                "probability or none"
-            )
-        target = self._of_values(_target(target))
-        count = None if target in self.model.labels else top_count(target)
-        if count == 1:
-            return None, ""
-        if count is not None:
-            raise TargetError(f"target {target!r} is several classes, and a stream shows one; give top or a class")
-        key = target_of(target, self.model.labels, self.model.spec.class_scores)
-        if isinstance(key, InTime):
-            raise TargetError(f"target {target!r} has a time, and a stream is explained at every time; leave it out")
-        if isinstance(key, int):
-            return key, self.model.labels[key]
-        return key, str(getattr(key, "label", getattr(key, "__name__", "function")))
 
     def opened(
         self,
@@ -870,12 +850,9 @@ class _Run:
         notes = [*self._loader.warnings(), *([self._model.note] if self._model.note else [])]
         spec = self._model.spec
         if self._in_domain and sum(self._in_domain) * 2 < len(self._in_domain):
-            notes.insert(0, f"{spec.name} knows {spec.domain} only; its answer about other clips means nothing")
+            notes.insert(0, domain_note(spec))
         if self._attributor.softmaxed and "probabilities itself" not in self._model.note:
-            notes.append(
-                f"{spec.name} gives numbers that sum to 1 in every window: probabilities, of which another "
-                "softmax is taken; leave out its softmax, or the probabilities below are wrong"
-            )
+            notes.append(softmax_note(spec))
         if self._agreement is not None:
             top = "the same top classes" if self._agreement.same_top else "other top classes"
             notes.append(

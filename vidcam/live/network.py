@@ -12,6 +12,7 @@ import numpy as np
 from vidcam.engine.attribution import Attributor, Key
 from vidcam.engine.loader import Batch, WindowLoader, network_input
 from vidcam.engine.memory import give_back_freed_memory
+from vidcam.engine.notes import domain_note, softmax_note
 from vidcam.engine.precision import optimized
 from vidcam.live.window import ExplainedWindow, LiveWindow
 from vidcam.models.registry import Model
@@ -25,6 +26,7 @@ CLASSES = 3
 """Classes explained in a window, its most probable ones: the class that is shown is not always its first."""
 
 _GIVE_BACK_EVERY = 64  # windows
+_JUDGED = 8  # windows, the first ones, by which the network's answers are judged
 
 
 class LiveNetwork:
@@ -43,12 +45,24 @@ class LiveNetwork:
         self._model, self._layer, self._method = model, layer, method
         self._factor, self._dtype, self._target = factor, dtype, target
         self._attributor: Attributor | None = None
-        self._explained = 0  # windows
+        self._explained = self._inside = 0  # windows, and those of the network's domain, of the first ones
+        self._heat = False  # True if a window had some
 
-    @property
-    def note(self) -> str:
-        """A note on the precision of the network, or ""."""
-        return "" if self._attributor is None else self._attributor.model.note
+    def new_notes(self) -> list[str]:
+        """Return notes on the network's answers that were not returned before; call it after each window."""
+        if self._attributor is None:
+            return []
+        model, spec, notes = self._attributor.model, self._model.spec, []
+        if self._explained == 1 and model.note:
+            notes.append(model.note)
+        if self._explained == _JUDGED:
+            if spec.inside is not None and 2 * self._inside < _JUDGED:
+                notes.append(domain_note(spec))
+            if self._attributor.softmaxed and "probabilities itself" not in model.note:
+                notes.append(softmax_note(spec))
+            if not self._heat:
+                notes.append(f"the heat of the first {_JUDGED} windows is empty; try method gradcam, or another layer")
+        return notes
 
     def explain(self, window: LiveWindow) -> ExplainedWindow:
         """Return the probabilities and maps of a window.
@@ -70,6 +84,9 @@ class LiveNetwork:
         scores = {key: of_key.curve for key, of_key in found.maps[0].items()}
         seconds = time.perf_counter() - began
         self._explained += 1
+        self._heat |= any(heat.any() for heat in maps.values())
+        if self._model.spec.inside is not None and self._explained <= _JUDGED:
+            self._inside += bool(self._model.spec.inside(batch.given)[0])
         if self._explained % _GIVE_BACK_EVERY == 0:
             give_back_freed_memory()
         of_window = window.stretch, window.start, window.begins, window.ends, window.windowing

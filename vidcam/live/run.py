@@ -147,12 +147,10 @@ class Live:
             yield frame
 
     def _explain(self) -> None:
-        noted = False
         while (window := self._ring.take()) is not None:
             self._ring.explained(self._network.explain(window))
-            if not noted and self._network.note:
-                self._note(self._network.note)
-            noted = True
+            for text in self._network.new_notes():
+                self._note(text)
 
     def _draw(self) -> None:
         overlays, stretch = LiveOverlay(self._preprocess), -1
@@ -186,7 +184,7 @@ class Live:
         if self._is_over and waited > STALLED:  # the thread that decodes is waiting for bytes
             self._clock.stop()
             self._ring.end()
-        if waited > STALLED:
+        if waited > STALLED and self._source.paced:
             if self._state == "running":
                 self._note(f"{self.name}: no frame for {waited:.0f} s; it is waited for")
             if self.summary.frames:
