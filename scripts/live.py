@@ -167,9 +167,9 @@ def stream(given: argparse.Namespace) -> None:
                 memory.append(process.memory_info().rss / 2**20)
         seconds, s = time.monotonic() - began, live.summary
         work = sum(process.cpu_times()[:2]) - work
-    early, late = (
-        np.median(memory[int(len(memory) * a) : int(len(memory) * b) + 1]) for a, b in ((0.1, 0.2), (0.9, 1))
-    )
+    tenth = max(1, len(memory) // 10)
+    early, late = np.array(memory[tenth : 2 * tenth]), np.array(memory[-tenth:])
+    lowest = late.min() / early.min() - 1  # without the frames that wait while the machine is busy
     print(
         f"{given.model}: {len(delays)} frames in {seconds:.0f} s, {len(delays) / seconds:.2f} a second, {gaps} gaps between them\n"
         f"delay median {np.median(delays):.2f} s, 90 % {np.quantile(delays, 0.9):.2f} s, 99 % {np.quantile(delays, 0.99):.2f} s\n"

@@ -5,13 +5,19 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
 
+from tests.live.clock import ManualClock
 from tests.live.sending import free_port, send
 from vidcam.errors import ClipError, LayerError, SettingsError, TargetError
 from vidcam.explainer import Explainer
+from vidcam.live.causal import CausalExplanation
+from vidcam.live.frame import LiveFrame
+from vidcam.live.network import LiveNetwork
+from vidcam.live.run import Live
 from vidcam.playground.demo import demo_clip
 from vidcam.recipe import Recipe
 from vidcam.video.reader import Clip
@@ -61,6 +67,47 @@ def test_a_stream_is_shown_frame_by_frame_and_the_run_ends_in_time(explainer: Ex
         assert isinstance(sender, subprocess.Popen)
     assert indices == list(range(len(indices)))
     assert live.summary.stretches == 1
+
+
+class _Stalled:
+    """A source that gives three frames and then nothing until it is released."""
+
+    name, paced = "camera", True
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock, self.released = clock, Event()
+
+    def frames(self) -> Iterator[LiveFrame]:
+        for index in range(3):
+            yield LiveFrame(index, 0, index / 10, self._clock.now(), 10.0, np.zeros((8, 8, 3), np.uint8))
+        self.released.wait()
+
+
+def test_a_run_that_stalls_says_so_and_ends_in_time_with_all_its_frames(explainer: Explainer) -> None:
+    clock, notes = ManualClock(), []
+    source, model = _Stalled(clock), explainer.model
+    network = LiveNetwork(model, "layer3", "gradcam++", "probability", "float32", None)
+    causal = CausalExplanation(model, None, "")
+    live = Live(
+        source, clock, network, causal, model.spec.preprocess, explainer.windowing, seconds=100.0, note=notes.append
+    )
+    steps = iter(live)
+    assert live.state == "waiting for the first frame"
+    while not live._ring._frames or len(live._ring._frames) < 3:
+        source.released.wait(0.01)
+    clock.seconds = 50.0  # the frames have waited for long enough for windows that do not come
+    assert [next(steps).frame.index for _ in range(3)] == [0, 1, 2]
+    clock.seconds = 51.0
+    while not notes:
+        source.released.wait(0.01)
+    assert notes == ["camera: no frame for 50 s; it is waited for"] or notes == [
+        "camera: no frame for 51 s; it is waited for"
+    ]
+    assert live.state.startswith("no frame for 5")
+    clock.seconds = 101.0
+    assert list(steps) == [] and live.summary.frames == live.summary.unexplained == 3
+    source.released.set()
+    live.close()
 
 
 def test_an_error_of_the_source_ends_the_run(explainer: Explainer) -> None:

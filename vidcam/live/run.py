@@ -182,17 +182,18 @@ class Live:
         """Say once that no frame comes, and once that they come again; end a run whose time is over."""
         waited = self._clock.now() - self._ring.arrived
         if self._is_over and waited > STALLED:  # the thread that decodes is waiting for bytes
-            self._clock.stop()
             self._ring.end()
-        if waited > STALLED and self._source.paced:
-            if self._state == "running":
-                self._note(f"{self.name}: no frame for {waited:.0f} s; it is waited for")
-            if self.summary.frames:
-                self._state = f"no frame for {waited:.0f} s"
-        elif self.summary.frames:
-            if self._state.startswith("no frame"):
+        if not self.summary.frames:
+            return
+        stalled = self._state.startswith("no frame")
+        if waited <= STALLED or not self._source.paced:
+            if stalled:
                 self._note(f"{self.name}: frames come again")
             self._state = "running"
+            return
+        if not stalled:
+            self._note(f"{self.name}: no frame for {waited:.0f} s; it is waited for")
+        self._state = f"no frame for {waited:.0f} s"
 
     @property
     def _is_over(self) -> bool:
