@@ -24,7 +24,7 @@ _LABELS = ["wave", "bow", "nod"]
 
 
 def _step(index: int, **changes: Any) -> Step:
-    frame = LiveFrame(index, 0, index / 10, 0.0, 10.0, np.zeros((2, 2, 3), np.uint8))
+    frame = LiveFrame(index, 0, index / 10, 0.0, 0.0, 10.0, np.zeros((2, 2, 3), np.uint8))
     given: dict[str, Any] = {"scores": np.array([0.25, 0.7, 0.05]), "segments": (), "closed": (), **changes}
     overlay = np.full((16, 32, 3), 10 * index, np.uint8)
     return Step(

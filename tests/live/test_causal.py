@@ -24,7 +24,9 @@ def model() -> Model:
 
 def _frame(index: int, stretch: int = 0) -> PlacedFrame:
     return PlacedFrame(
-        LiveFrame(index, stretch, index / 10, index / 10, 10.0, np.zeros((8, 8, 3), np.uint8)), index, _WINDOWING
+        LiveFrame(index, stretch, index / 10, index / 10, index / 10, 10.0, np.zeros((8, 8, 3), np.uint8)),
+        index,
+        _WINDOWING,
     )
 
 

@@ -16,7 +16,7 @@ _SEGMENT = OnlineSegment("wave", 1.0, None, 0.75, 1.25)
 _WINDOW = ExplainedWindow(
     2, 0, 0.5, 1.5, Windowing(4, 2), np.array([[0.1, 0.2, 0.0], [0.6, 0.1, 0.0]], np.float32), {}, {}, 0.0421
 )
-_FRAME = LiveFrame(7, 2, 1.25, 0.0, 10.0, np.zeros((2, 2, 3), np.uint8))
+_FRAME = LiveFrame(7, 2, 1.25, 0.0, 0.0, 10.0, np.zeros((2, 2, 3), np.uint8))
 _STEP = Step(_FRAME, "wave", 0.6, None, None, 0.25, 1.0, (_SEGMENT,), (), (_WINDOW,), 0.9)
 
 

@@ -12,7 +12,7 @@ _WHOLE = Preprocess((64, 64), (64, 64), (0.5,) * 3, (0.5,) * 3)
 
 
 def _step(pixels: np.ndarray, heat: np.ndarray | None, seconds: float = 0.0, score: float = 0.5) -> Step:
-    frame = LiveFrame(0, 0, seconds, seconds, 10.0, pixels)
+    frame = LiveFrame(0, 0, seconds, seconds, seconds, 10.0, pixels)
     scores = None if heat is None else np.array([score])
     evidence = 0.0 if heat is None else float(heat.mean())
     shown = None if heat is None else score

@@ -13,7 +13,7 @@ _WINDOWING = Windowing(length=4, stride=2, rate=10.0)
 
 def _frame(index: int, stretch: int = 0, arrived: float = 0.0) -> PlacedFrame:
     return PlacedFrame(
-        LiveFrame(index, stretch, index / 10, arrived, 10.0, np.zeros((2, 2, 3), np.uint8)), index, _WINDOWING
+        LiveFrame(index, stretch, index / 10, arrived, arrived, 10.0, np.zeros((2, 2, 3), np.uint8)), index, _WINDOWING
     )
 
 

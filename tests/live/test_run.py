@@ -79,7 +79,9 @@ class _Stalled:
 
     def frames(self) -> Iterator[LiveFrame]:
         for index in range(3):
-            yield LiveFrame(index, 0, index / 10, self._clock.now(), 10.0, np.zeros((8, 8, 3), np.uint8))
+            yield LiveFrame(
+                index, 0, index / 10, self._clock.now(), self._clock.now(), 10.0, np.zeros((8, 8, 3), np.uint8)
+            )
         self.released.wait()
 
 

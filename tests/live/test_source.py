@@ -154,3 +154,33 @@ def test_missing_and_damaged_pictures_are_told() -> None:
         "camera: there is no picture for 1.0 s; the one before is held",
         "camera: the stream is damaged in 1 place",
     ]
+
+
+def test_the_time_in_buffers_counts_for_the_delay() -> None:
+    clock = ManualClock()
+    clock.seconds = 100.0
+    burst = [(7.0 + i / 10, 100.0, 16) for i in range(5)]  # held while the stream was analysed
+    steady = [(7.5 + i / 10, 100.1 + i / 10, 16) for i in range(5)]
+    late = [(8.0 + i / 10, 103.0, 16) for i in range(5)]  # decoded late: they waited in a buffer
+    connect = _connections(clock, burst + steady + late)
+    frames = list(islice(Reconnecting("camera", connect, clock, print).frames(), 15))
+    assert {f.stretch for f in frames} == {0}
+    waited = [f.arrived - f.captured for f in frames]
+    assert np.allclose(waited[4:10], 0.0, atol=1e-3)
+    assert np.allclose(waited[10:], [2.4, 2.3, 2.2, 2.1, 2.0], atol=1e-3)
+
+
+def test_a_slow_clock_of_a_stream_is_no_delay() -> None:
+    clock = ManualClock()
+    connect = _connections(clock, [(i / 10 * (1 - 5e-5), i / 10, 16) for i in range(3000)])
+    frames = list(islice(Reconnecting("camera", connect, clock, print).frames(), 3000))
+    assert max(f.arrived - f.captured for f in frames) < 1e-3
+
+
+def test_a_late_reader_of_a_file_is_behind_its_pace() -> None:
+    clock = ManualClock()
+    frames = PacedFile(Clip(demo_clip()), clock).frames()
+    next(frames)
+    clock.seconds += 1.0
+    late = next(frames)
+    assert late.arrived == 1.0 and np.isclose(late.captured, late.time)

@@ -61,7 +61,7 @@ class CausalExplanation:
         if key is not None and scores is not None:
             heat = stitched([(w, w.maps.get(key)) for w in windows], placed.position)
         score = self._score(key, scores, windows, placed.position)
-        delay = now - frame.arrived
+        delay = now - frame.captured
         if scores is not None:
             closed += self._segments.update(self._curves(scores), frame.time, delay)
         new = tuple(w for w in windows if (w.stretch, w.start) > self._seen)

@@ -163,7 +163,7 @@ class Live:
             step = self._causal.step(placed, windows, self._clock.now())
             overlay = overlays.draw(step)
             now = self._clock.now()
-            step = replace(step, overlay=overlay, delay=now - step.frame.arrived)
+            step = replace(step, overlay=overlay, delay=now - step.frame.captured)
             self.summary.shown(now, step.delay, explained=step.scores is not None)
             self.summary.windows += len(step.windows)
             self.summary.skipped = self._ring.windows_skipped

@@ -93,7 +93,7 @@ class OnlineSegments:
         Args:
             curves: label → value in [0, 1]; a class that is not given has 0.
             seconds: time of the frame on the clock of the run, rising.
-            delay: seconds from the frame's arrival to now, for `OnlineSegment.opened_after`.
+            delay: seconds from the frame's capture to now, for `OnlineSegment.opened_after`.
         """
         closed: list[OnlineSegment] = []
         for label in {*curves, *self._tracks}:

@@ -28,6 +28,7 @@ LONGEST_GAP = 2.0
 
 _FRAMES = 3  # usual steps between two frames that are no gap, however long
 _MISSING = 0.3  # seconds between two frames of a stretch beyond which frames are said to be missing
+_DRIFT = 1e-4  # most by which a stream's clock is slower than the one here
 _TELL_EVERY = 5.0  # seconds between two notes on damage
 
 
@@ -93,7 +94,8 @@ class HandedOver:
         for frame in self._source:
             if self._clock.stopped:
                 return
-            yield LiveFrame(frame.index, 0, frame.time, self._clock.now(), rate, frame.pixels)
+            now = self._clock.now()
+            yield LiveFrame(frame.index, 0, frame.time, now, now, rate, frame.pixels)
 
 
 class PacedFile(HandedOver):
@@ -114,7 +116,7 @@ class PacedFile(HandedOver):
             due = now - frame.time if due is None else max(due, now - frame.time - LONGEST_GAP)
             if self._clock.wait(due + frame.time - now):
                 return
-            yield replace(frame, arrived=self._clock.now())
+            yield replace(frame, arrived=self._clock.now(), captured=due + frame.time)
 
 
 class Reconnecting:
@@ -172,6 +174,7 @@ class Reconnecting:
         """
         last: LiveFrame | None = None
         shift: float | None = None  # clock of the run minus that of the stream; None if it has none
+        fastest = 0.0  # the same at the frame that came fastest
         step = 1 / connection.frame_rate  # usual seconds between two frames
         damage, damage_told = 0, -math.inf
         for seconds, pixels in connection.frames:
@@ -182,7 +185,7 @@ class Reconnecting:
                     self._note(f"{self.name}: pictures are {pixels.shape[1]}x{pixels.shape[0]} from now on")
                 self._stretch += 1
                 shift = None if seconds is None else now - seconds
-                time = now
+                time, fastest = now, shift or 0.0
             elif time > last.time + max(_MISSING, _FRAMES * step):
                 self._note(f"{self.name}: there is no picture for {time - last.time:.1f} s; the one before is held")
             elif time > last.time:
@@ -192,7 +195,12 @@ class Reconnecting:
             if connection.damaged > damage and now - damage_told >= _TELL_EVERY:
                 self._note(f"{self.name}: the stream is damaged in {counted(connection.damaged - damage, 'place')}")
                 damage, damage_told = connection.damaged, now
-            last = LiveFrame(self._index, self._stretch, time, began + now, connection.frame_rate, pixels)
+            captured = now
+            if seconds is not None:
+                fastest = min(fastest + _DRIFT * step, now - seconds)
+                captured = fastest + seconds
+            stamps = time, began + now, began + captured
+            last = LiveFrame(self._index, self._stretch, *stamps, connection.frame_rate, pixels)
             self._index += 1
             yield last
 

@@ -27,7 +27,7 @@ class Step:
         segments: those that are open.
         closed: segments that ended with this frame.
         windows: windows that were explained since the step before.
-        delay: seconds from the frame's arrival to its overlay.
+        delay: seconds from the frame's capture, see `LiveFrame`, to its overlay.
         overlay: (H', W', 3) uint8 RGB, the picture with its heat, and a strip with label, score, delay and curve.
     """
 

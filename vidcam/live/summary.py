@@ -42,7 +42,7 @@ class Summary:
 
         Args:
             now: seconds on the monotonic clock.
-            delay: seconds from its arrival to its overlay.
+            delay: seconds from its capture to its overlay.
             explained: True if a window that holds it was explained.
         """
         self._began = now if self._began is None else self._began
