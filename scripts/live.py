@@ -29,6 +29,7 @@ import psutil
 
 from vidcam.explainer import Explainer
 from vidcam.metrics.estimate import estimate
+from vidcam.playground.actions import LABELS, NOTHING
 from vidcam.playground.clips import read_truth, write_clip
 from vidcam.playground.scene import untrimmed_scene
 from vidcam.temporal.segments import Segment, distinct, tiou
@@ -182,7 +183,8 @@ def stream(given: argparse.Namespace) -> None:
 
 def curves(given: argparse.Namespace) -> None:
     """Print the correlation of the curves of live runs with those of `explain`, of the same classes."""
-    explainer, found = Explainer("playground-r2plus1d"), {"score": [], "evidence": []}
+    explainer = Explainer("playground-r2plus1d")
+    found: dict[str, list[float]] = {}
     with TemporaryDirectory() as folder:
         for clip in rendered(Path(folder), given.seed, given.count):
             label = read_truth(clip.with_suffix(".json")).label
@@ -190,8 +192,12 @@ def curves(given: argparse.Namespace) -> None:
             with explainer.live(Clip(clip), label) as live:
                 steps = list(live)
             assert [s.time for s in steps] == whole.times.tolist() and live.summary.skipped == 0
-            found["score"].append(np.corrcoef([s.score for s in steps], whole.scores)[0, 1])
-            found["evidence"].append(np.corrcoef([s.evidence for s in steps], whole.evidence)[0, 1])
+            kind = "nothing" if label == LABELS[NOTHING] else "an action"
+            for name, ours, theirs in (
+                ("score", [s.score for s in steps], whole.scores),
+                ("evidence", [s.evidence for s in steps], whole.evidence),
+            ):
+                found.setdefault(f"{name}, clips of {kind}", []).append(float(np.corrcoef(ours, theirs)[0, 1]))
     for name, values in found.items():
         e = estimate(values)
         print(
