@@ -31,14 +31,21 @@ from vidcam.playground.spec import bundled_weights
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")])
 
-HOURS = ("playground train", "playground accuracy", "evaluate", "errors")
-"""Commands that take minutes or hours as they are written: their options are read, and that is all."""
+HOURS = (
+    "playground train",
+    "playground accuracy",
+    "evaluate",
+    "errors",
+    *(f"live {source}" for source in ("0", "rtsp:", "tcp:", "hls+")),
+)
+"""Commands that take minutes or hours, or need a camera, as they are written: their options are read, and that is all."""
 
 VARIABLES = {"$family": "sanity", "$model": "playground-r2plus1d"}
 
 OTHERS = (
     "scripts/",
     "pip install",
+    "ffmpeg -re",
     "pipx run",
     "python scripts/",
     "for ",

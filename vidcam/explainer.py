@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from importlib.metadata import version
 from numbers import Integral
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import av
 import numpy as np
@@ -30,6 +30,7 @@ from vidcam.engine.check import check
 from vidcam.engine.freezing import attributed_twice, share_of_motion
 from vidcam.engine.loader import Batch, Progress, WindowLoader, normalised, windowing_of
 from vidcam.engine.memory import give_back_freed_memory
+from vidcam.engine.notes import domain_note, softmax_note
 from vidcam.engine.precision import optimized, shortest_dtype
 from vidcam.engine.spans import SpanLoader, dense_agreement
 from vidcam.errors import LayerError, ModelError, SettingsError, TargetError, one_of
@@ -51,6 +52,10 @@ from vidcam.untrusted.text import shortened
 from vidcam.video.fingerprint import fingerprint_of
 from vidcam.video.source import Source, source_of
 from vidcam.video.windows import Windowing
+
+if TYPE_CHECKING:
+    from vidcam.live.run import Live
+    from vidcam.live.source import Note
 
 _EXPLAINED, _LOCALIZED = 2, 4  # windows that each frame is in if no stride is given
 _FLAT = 1e-5  # difference in a frame, as a share of the largest heat, below which its heat is the same everywhere
@@ -349,6 +354,64 @@ class Explainer:
             run.localization(method, kept, starts, scores[best], maps, curve, evidence, params)
             for method in self.methods
         ]
+
+    def live(
+        self, source: Source, target: Target = "top", *, seconds: float | None = None, note: Note | None = None
+    ) -> Live:
+        """Explain a camera, a stream, a file at its own pace or frames that are handed over, while they come.
+
+        Windows begin a quarter of a window apart if the recipe has no stride. A source that comes at its own pace is
+        never slowed down: if the network is late, windows are skipped. Frames of an array, an iterator or a
+        `FrameSource` wait for the network, and no window is skipped. A frame is given when the windows that hold it are
+        explained: about one window after it was taken. The recipe's context does not apply, since a stream has no ends.
+
+        Args:
+            source: a camera ("0", "/dev/video0"), a URL (rtsp, http, tcp, udp, and hls+http for a playlist), "-" for
+                standard input, a video file, or frames as for `vidcam.explain`.
+            target: as for `vidcam.explain`, without a time; "top" is the class that is shown.
+            seconds: after which the run ends; by default it ends with its source.
+            note: called with what happens to the source, from another thread; by default a Python warning.
+
+        Returns:
+            The run, whose iterator gives a `vidcam.live.step.Step` for each frame.
+
+        Raises:
+            LayerError, SettingsError, TargetError: the recipe or the target does not fit a stream.
+            ClipError: the source can never be read.
+
+        Example:
+            >>> explainer = Explainer("playground-c3d", Recipe(method="gradcam", dtype="float32"))
+            >>> frames = np.zeros((20, 112, 112, 3), np.uint8)  # or "0", "rtsp://camera/1"
+            >>> with explainer.live(frames, note=lambda text: None) as live:
+            ...     steps = list(live)
+            >>> len(steps), steps[0].scores.shape
+            (20, (11,))
+        """
+        from vidcam.live.causal import (
+            CausalExplanation,  # with what draws, which other explanations need later or never
+        )
+        from vidcam.live.clock import Clock
+        from vidcam.live.network import LiveNetwork
+        from vidcam.live.run import Live, warn
+        from vidcam.live.source import live_source
+        from vidcam.live.target import check_recipe, live_target
+
+        recipe, spec, clock, note = self.recipe, self.model.spec, Clock(), note or warn
+        check_recipe(recipe, self.layers, self.methods)
+        key, label = live_target(self._of_values(_target(target)), self.model)
+        (layer,), (method,), factor = self.layers, self.methods, recipe.factor
+        network = LiveNetwork(self.model, layer, method, factor, recipe.dtype, key)  # type: ignore[arg-type]
+        return Live(
+            live_source(source, clock, note, recipe.frame_rate, spec.frame_rate),
+            clock,
+            network,
+            CausalExplanation(self.model, key, label),
+            spec.preprocess,
+            partial(self.windowing, overlap=_LOCALIZED),
+            recipe.drawing,
+            seconds=seconds,
+            note=note,
+        )
 
     def opened(
         self,
@@ -803,12 +866,9 @@ class _Run:
         notes = [*self._loader.warnings(), *([self._model.note] if self._model.note else [])]
         spec = self._model.spec
         if self._in_domain and sum(self._in_domain) * 2 < len(self._in_domain):
-            notes.insert(0, f"{spec.name} knows {spec.domain} only; its answer about other clips means nothing")
+            notes.insert(0, domain_note(spec))
         if self._attributor.softmaxed and "probabilities itself" not in self._model.note:
-            notes.append(
-                f"{spec.name} gives numbers that sum to 1 in every window: probabilities, of which another "
-                "softmax is taken; leave out its softmax, or the probabilities below are wrong"
-            )
+            notes.append(softmax_note(spec))
         if self._agreement is not None:
             top = "the same top classes" if self._agreement.same_top else "other top classes"
             notes.append(

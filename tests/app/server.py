@@ -17,7 +17,7 @@ import httpx
 import uvicorn
 
 from vidcam.app import Limits, application
-from vidcam.app.server import configuration
+from vidcam.app.listening import configuration
 
 EXPLAIN = 2
 _CLIENTS: list[httpx.Client] = []

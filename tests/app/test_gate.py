@@ -11,7 +11,7 @@ import pytest
 from tests.app.server import Visitor, running
 from vidcam.app import Limits
 from vidcam.app.gate import address_with
-from vidcam.app.server import listening_at
+from vidcam.app.listening import listening_at
 
 
 @pytest.fixture(scope="module")

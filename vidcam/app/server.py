@@ -6,7 +6,6 @@ import asyncio
 import os
 import secrets
 import signal
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -31,12 +30,12 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from vidcam.app.connections import Connection
 from vidcam.app.events import Events, PassThrough, Sessions, Streams, address_of
 from vidcam.app.explainer import Explainer
-from vidcam.app.gate import LONGEST_HEAD, Gate, address_with, is_loopback
+from vidcam.app.gate import Gate, address_with, is_loopback
 from vidcam.app.jobs import Jobs
 from vidcam.app.limits import Limits
+from vidcam.app.listening import configuration, listening_at
 from vidcam.app.names import BINARY
 from vidcam.app.page import HEAD, has_messages, page, queued_jobs
 from vidcam.app.results import Results
@@ -45,7 +44,6 @@ from vidcam.cam.methods import METHODS
 from vidcam.models.registry import model_names
 
 _LOOPBACK = "127.0.0.1"
-_CONNECTIONS = 256  # at the same time; an open page has one or two
 _SWEEP = 5  # seconds between two looks for what is too old
 
 
@@ -188,40 +186,3 @@ def serve(host: str = _LOOPBACK, port: int = 7860, limits: Limits = Limits()) ->
         with application(host, limits, token) as app:
             print(f"{address_with(token, host, listening.getsockname()[1])}  (Ctrl-C ends it)", flush=True)
             uvicorn.Server(configuration(app)).run(sockets=[listening])
-
-
-def configuration(app: ASGIApp) -> uvicorn.Config:
-    """Return the settings of the web server."""
-    return uvicorn.Config(
-        app,
-        http=Connection,
-        log_level="warning",
-        proxy_headers=False,  # a visitor does not say from where they come
-        server_header=False,
-        ws="none",
-        limit_concurrency=_CONNECTIONS,
-        h11_max_incomplete_event_size=LONGEST_HEAD,
-    )
-
-
-def listening_at(host: str, port: int) -> socket.socket:
-    """Return a socket bound to an address of IPv4 or IPv6.
-
-    Raises:
-        SettingsError: the address or the port cannot be used.
-    """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
-        listening = socket.socket(family, kind, protocol)
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(address)
-        except BaseException:
-            listening.close()
-            raise
-    except OSError as error:
-        named = address_with(None, host, port).removeprefix("http://")
-        reason = error.strerror or error
-        raise SettingsError(f"cannot listen at {named} ({reason}); give another --port or --host") from error
-    return listening

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from vidcam import __version__
-from vidcam.cli import corpus, explaining, listing, measuring, playground
+from vidcam.cli import corpus, explaining, listing, live, measuring, playground
 from vidcam.cli.printing import plain, stderr
 from vidcam.errors import VidcamError
 
@@ -19,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for commands in (explaining.commands, measuring.errors_commands, listing.commands):
+for commands in (explaining.commands, live.commands, measuring.errors_commands, listing.commands):
     app.add_typer(commands)
 for name, group in {
     "corpus": corpus.commands,

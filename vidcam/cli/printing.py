@@ -34,7 +34,7 @@ def print_notes(warnings: Iterable[str]) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as one line of JSON in ASCII."""
-    print(json.dumps(value).replace("\x7f", "\\u007f"))
+    print(json.dumps(value).replace("\x7f", "\\u007f"), flush=True)
 
 
 def print_json_file(path: Path) -> None:

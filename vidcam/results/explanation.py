@@ -16,7 +16,7 @@ from vidcam.results.drawing import Drawing
 from vidcam.results.exporter import exporter
 from vidcam.results.outputs import Outputs
 from vidcam.results.result import Result
-from vidcam.results.upsampling import Axis, axis_of, upsampled
+from vidcam.results.upsampling import Axis, placed, upsampled
 from vidcam.temporal.motion import Evidence, MotionShare
 from vidcam.video.reader import Frame
 
@@ -263,7 +263,7 @@ class Explanation(Result):
         """The pixels of the region along both axes, and their positions in a map."""
         left, top, right, bottom = self.region
         (height, width), (_, h, w) = self.size, self.maps.shape
-        return _placed(height, top, bottom, h), _placed(width, left, right, w)
+        return placed(height, top, bottom, h), placed(width, left, right, w)
 
     def summary(self) -> dict[str, Any]:
         """Return everything except the arrays, ready for JSON."""
@@ -348,12 +348,6 @@ class Explanation(Result):
             "window_scores": self.window_scores,
             **shares,
         }
-
-
-def _placed(pixels: int, start: float, end: float, cells: int) -> tuple[slice, Axis]:
-    at = np.arange(pixels) + 0.5
-    first, last = np.searchsorted(at, (start, end)).tolist()
-    return slice(first, last), axis_of(at[first:last], start, end, cells)
 
 
 def _without_nan(values: np.ndarray) -> Any:

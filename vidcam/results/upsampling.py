@@ -49,6 +49,19 @@ def axis_of(at: np.ndarray, start: float, end: float, cells: int) -> Axis:
     return Axis(shares.astype(np.float32), before)
 
 
+def placed(pixels: int, start: float, end: float, cells: int) -> tuple[slice, Axis]:
+    """Return the pixels of a picture that a map is stretched over along an axis, and their positions in the map.
+
+    Args:
+        pixels: of the picture along this axis.
+        start, end: pixels over which the map is stretched.
+        cells: of the map along this axis.
+    """
+    at = np.arange(pixels) + 0.5
+    first, last = np.searchsorted(at, (start, end)).tolist()
+    return slice(first, last), axis_of(at[first:last], start, end, cells)
+
+
 def upsampled(cells: np.ndarray, rows: Axis, columns: Axis) -> np.ndarray:
     """Return the heat at positions, (H, W) float32, given a map (h, w) and its axes of H and W positions."""
     wide = _limited(cells @ columns.shares.T, cells, columns.before, 1)

@@ -10,6 +10,7 @@ not matter, and the maps stay small.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -32,9 +33,9 @@ def stitch(
         (F, ...) float32. A window covers every frame (see `Windowing`). Steps of a window before the first frame or
         after the last are dropped.
     """
-    span, steps, shape = windowing.span, len(values[0]), values[0].shape[1:]
+    span, shape = windowing.span, values[0].shape[1:]
     weights = window_weights(span)
-    kernel = (_interpolation(windowing, steps) * weights[:, None]).astype(np.float32)
+    kernel = window_kernel(windowing, len(values[0]))
     total = np.zeros((frames, *shape), np.float32)  # the only array of values that is as long as the clip
     norm = np.zeros(frames, np.float32)
     for window, start in zip(values, starts, strict=True):
@@ -65,6 +66,12 @@ def at_times(values: np.ndarray, instants: Sequence[float], times: Sequence[floa
 def window_weights(span: int) -> np.ndarray:
     """Return the weight of a window at each of its frames, (span,): a triangle, largest in the middle."""
     return np.minimum(np.arange(1, span + 1), np.arange(span, 0, -1)).astype(np.float64)
+
+
+@lru_cache
+def window_kernel(windowing: Windowing, steps: int) -> np.ndarray:
+    """Return the share of each step in time in each frame of a window, times its weight, (span, steps) float32."""
+    return (_interpolation(windowing, steps) * window_weights(windowing.span)[:, None]).astype(np.float32)
 
 
 def _interpolation(windowing: Windowing, steps: int) -> np.ndarray:

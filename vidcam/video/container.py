@@ -32,7 +32,7 @@ _LOWEST_SOUND = 4000  # samples per second; with fewer, nothing can be heard
 _TO_PROBE = 30.0  # seconds until a file's first frame is decoded, or it is given up
 _PIECE = 1 << 16  # bytes that FFmpeg reads at once
 # Tags that are not UTF-8 must not stop a clip from being read. From PyAV 19 on they do not, and it takes no argument.
-_UNREADABLE_TAGS: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+UNREADABLE_TAGS: dict[str, Any] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def open_media(path: Path, *, probing: bool = False) -> Iterator[InputContainer]
                 timeout=(_TO_PROBE, None),
                 io_open=_refused,  # for what a demuxer opens itself
                 options={"protocol_whitelist": "none"},  # for what is opened behind a demuxer's back
-                **_UNREADABLE_TAGS,
+                **UNREADABLE_TAGS,
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise _no_video(path, error) from error

@@ -13,6 +13,7 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.packet import Packet
+from av.video.frame import PictureType
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 from PIL import Image
@@ -80,6 +81,8 @@ class FilmWriter:
         audio_from: a video file whose audio is copied into an MP4 file, to the end of the frames; a codec that MP4 cannot
             carry is encoded as AAC.
         audio_shift: seconds added to its times.
+        fragmented: True for a file that can be played while it grows, up to a second before the last frame written; it has
+            a key frame each second, and no index.
 
     Raises:
         OutputError: the file cannot be written.
@@ -96,6 +99,7 @@ class FilmWriter:
         colour: Colour = BT709,
         audio_from: Path | None = None,
         audio_shift: float = 0.0,
+        fragmented: bool = False,
     ) -> None:
         self.path = path
         height, width = self._size = size
@@ -104,6 +108,8 @@ class FilmWriter:
         if self._codec.container == "mp4":
             # The start of the first frame is stored in units of the movie's time scale, a millisecond by default.
             options = {"movflags": "+faststart", "movie_timescale": str(max(1000, time_base.denominator))}
+            if fragmented:
+                options |= {"movflags": "+empty_moov+default_base_moof+frag_keyframe", "flush_packets": "1"}
             quality = {**quality, "crf": str(crf)}
         try:
             self._film = av.open(f"file:{path}", "w", format=self._codec.container, options=options)
@@ -123,6 +129,8 @@ class FilmWriter:
             raise OutputError(f"{path} cannot be written ({error}); give a directory that can be") from error
         self._time_base, self._frame_rate, self._colour = time_base, frame_rate, colour
         self._last: int | None = None
+        self._key_every = round(1 / time_base) if fragmented else None
+        self._next_key = 0  # pts from which on a frame begins a fragment
         self._closed = 0  # units of time that gaps were shortened by
 
     def __enter__(self) -> FilmWriter:
@@ -142,6 +150,8 @@ class FilmWriter:
         self._last = pts
         frame = self._fitted(frame)
         frame.pts, frame.time_base = pts - self._closed, self._time_base
+        if self._key_every is not None and frame.pts >= self._next_key:
+            frame.pict_type, self._next_key = PictureType.I, frame.pts + self._key_every
         self._mux(self._video.encode(frame))
         if self._audio is not None:
             self._mux(self._audio.until(float(pts * self._time_base)))

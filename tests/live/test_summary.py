@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import numpy as np
+
+from vidcam.live.summary import Summary
+
+
+def test_delays_are_quantiles_to_a_hundredth() -> None:
+    summary, delays = Summary(), np.random.default_rng(0).gamma(2.0, 0.4, 2000)
+    for index, delay in enumerate(delays):
+        summary.shown(index / 30, delay, explained=index % 4 > 0)
+    for share in (0.5, 0.9, 0.99):
+        assert abs(summary.delay(share) - np.quantile(delays, share)) <= 0.02
+    assert np.isclose(summary.rate, 30.0) and summary.unexplained == 500
+
+
+def test_an_empty_run_has_no_rate_and_no_delay_and_long_delays_are_bounded() -> None:
+    summary = Summary()
+    assert summary.rate == summary.delay(0.5) == 0.0
+    summary.shown(0.0, 1e6, explained=True)
+    assert summary.delay(0.5) == 60.0
