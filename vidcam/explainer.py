@@ -467,6 +467,11 @@ class Explainer:
                     f"{self.methods[0]} explains the network at its input, and layer {layer} is given; leave it out"
                 )
             return ()
+        if not model.spec.layer:
+            raise LayerError(
+                f"{model.spec.name} is seen from outside and has no layers, and {at_layers[0]} explains one; give a method at "
+                f"the input: {', '.join(INPUT_METHODS)}"
+            )
         if layer == "auto":
             layer = self._default_layer(at_layers)
         names = [name.strip() for name in layer.split(",")]
