@@ -83,6 +83,17 @@ def test_they_are_gradient_times_input_for_a_linear_score() -> None:
     assert (missed < 1e-6).all()
 
 
+def test_large_frames_are_explained_in_cells() -> None:
+    windows = torch.randn((1, 3, 2, 56, 30), generator=torch.Generator().manual_seed(5)).double()
+    weights = torch.randn((3, 2, 56, 30), generator=torch.Generator().manual_seed(6)).double()
+    scored = ScoredWindows(windows, lambda w: (w * weights).sum((1, 2, 3, 4)), InputParams(passes=2))
+    edges = [(30 * c // 28, -(-30 * (c + 1) // 28)) for c in range(28)]  # of adaptive pooling
+    maps = {integrated_gradients: pixel_shares(scored)[0].sum(1), smoothgrad: weights.abs().sum(0)[None]}
+    for method, of_pixels in maps.items():
+        expected = torch.stack([of_pixels[..., a:b].mean(-1) for a, b in edges], -1).unflatten(2, (28, 2)).mean(3)
+        torch.testing.assert_close(method(scored).heat, expected.clamp(min=0).float())
+
+
 def test_smoothgrad_is_the_mean_gradient_under_noise() -> None:
     windows, halves, generator = _windows(), [], torch.Generator().manual_seed(0)
     sigma = 0.15 * (windows.flatten(1).amax(1) - windows.flatten(1).amin(1))

@@ -1,12 +1,14 @@
 """Methods that differentiate the score by the window's pixels. They need a network with gradients, and no layer of it.
 
-Each takes the windows and their scores and returns maps (N, T, H, W), one value for each pixel. The first line of a
-docstring is its line in `vidcam methods`.
+Each takes the windows and their scores and returns maps (N, T, h, w) of means over cells of pixels, at most 28x28 in a frame:
+single pixels differ so much that a film scaled to the strongest of them is dark. The first line of a docstring is its line
+in `vidcam methods`.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from einops import reduce
 from torch import Tensor
 
@@ -17,23 +19,24 @@ from vidcam.errors import ModelError
 INTEGRATED_PASSES, SMOOTHGRAD_PASSES = 50, 50
 """Passes for each window and target if none are given, each with a backward pass."""
 
+_CELLS = 28  # in height and in width
 _NOISE = 0.15  # standard deviation, as a share of the window's range of values
 
 
 def integrated_gradients(scored: ScoredWindows) -> InputMap:
     """Integrated Gradients (Sundararajan et al. 2017, arXiv 1703.01365, eq. 1) of the pixels.
 
-    See `pixel_shares`. A pixel's map is relu of the sum over its colours.
+    See `pixel_shares`. The map is relu of the mean over the pixels of a cell, their colours added.
 
     Returns:
-        Maps (N, T, H, W).
+        Maps (N, T, h, w), h and w 28 or fewer.
 
     Raises:
         SettingsError: captum is not installed.
         ModelError: the score has no gradient by the pixels.
     """
     shares, missed = pixel_shares(scored)
-    return InputMap(reduce(shares, "n c t h w -> n t h w", "sum").clamp(min=0).float(), (1 - missed).clamp(min=0))
+    return InputMap(_in_cells(reduce(shares, "n c t h w -> n t h w", "sum")).clamp(min=0), (1 - missed).clamp(min=0))
 
 
 def pixel_shares(scored: ScoredWindows) -> tuple[Tensor, Tensor]:
@@ -69,11 +72,11 @@ def smoothgrad(scored: ScoredWindows) -> InputMap:
 
         L = Σ_colours |mean over samples of dS(x + ε)/dx|,  ε normal, σ = 0.15 (max x - min x)
 
-    The size of a gradient has no sign of for or against. The noise is the same for all windows, so that a window's map does
-    not depend on those beside it. 50 passes by default.
+    The map is the mean of L over the pixels of a cell. The size of a gradient has no sign of for or against. The noise is
+    the same for all windows, so that a window's map does not depend on those beside it. 50 passes by default.
 
     Returns:
-        Maps (N, T, H, W).
+        Maps (N, T, h, w), h and w 28 or fewer.
 
     Raises:
         ModelError: the score has no gradient by the pixels.
@@ -96,8 +99,13 @@ def smoothgrad(scored: ScoredWindows) -> InputMap:
 
 
 def _size(gradient: Tensor) -> Tensor:
-    """Return the sum over colours of a gradient's sizes, (N, T, H, W) float32."""
-    return reduce(gradient.abs(), "n c t h w -> n t h w", "sum").float()
+    """Return the sum over colours of a gradient's sizes, in cells, (N, T, h, w) float32."""
+    return _in_cells(reduce(gradient.abs(), "n c t h w -> n t h w", "sum"))
+
+
+def _in_cells(values: Tensor) -> Tensor:
+    """Return the mean of values (N, T, H, W) over the pixels of each cell, (N, T, h, w) float32."""
+    return F.adaptive_avg_pool2d(values.float(), (min(_CELLS, values.shape[2]), min(_CELLS, values.shape[3])))
 
 
 def _gradient(scored: ScoredWindows, windows: Tensor) -> Tensor:
