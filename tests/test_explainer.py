@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import html
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -447,6 +448,13 @@ def test_settings_that_do_not_fit_a_method_at_the_input(
 ) -> None:
     with pytest.raises(error, match=message):
         Explainer(small, Recipe(**settings))
+
+
+def test_a_missing_package_is_said_before_a_clip_is_read(small: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    with pytest.raises(SettingsError, match=r"pip install 'vidcam\[captum\]', or choose rise"):
+        Explainer(small, Recipe(method="gradcam,occlusion"))
+    assert Explainer(small, Recipe(method="shapley")).methods == ("shapley",)
 
 
 def test_methods_at_a_layer_and_at_the_input_side_by_side(small: Model, clip_path: Path) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from vidcam.cam.fusion import fuse
-from vidcam.cam.input_methods import INPUT, INPUT_METHODS
+from vidcam.cam.input_methods import INPUT, INPUT_METHODS, check_installed
 from vidcam.cam.layers import SpaceTimeLayer, space_time_layers
 from vidcam.cam.methods import method_named, needs
 from vidcam.cam.targets import Contrast, InTime, Target, class_index, target_of, top_count
@@ -483,13 +483,15 @@ class Explainer:
         return tuple(dict.fromkeys(names))
 
     def _check_input_methods(self) -> None:
-        """Raise a SettingsError if a setting of the methods at the input applies to none, or contradicts them."""
+        """Raise a SettingsError if a setting of the methods at the input applies to none, or a package is missing."""
         recipe, at_input = self.recipe, [method for method in self.methods if method in INPUT_METHODS]
         uses = {
             "absent": recipe.check or any(method != "smoothgrad" for method in at_input),
             "passes": bool(at_input),
             "stretches": "shapley" in at_input,
         }
+        for method in at_input:
+            check_installed(method)
         given = {name: getattr(recipe, name) for name in uses}
         if unused := [n for n, value in given.items() if value != Recipe.model_fields[n].default and not uses[n]]:
             raise SettingsError(

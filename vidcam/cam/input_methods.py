@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from vidcam.cam.methods import METHODS
 from vidcam.cam.perturbation import OCCLUSION_PASSES, RISE_PASSES, SHAPLEY_PASSES, occlusion, rise, shapley
 from vidcam.cam.pixels import INTEGRATED_PASSES, SMOOTHGRAD_PASSES, integrated_gradients, smoothgrad
-from vidcam.cam.scored import InputMap, ScoredWindows
+from vidcam.cam.scored import InputMap, ScoredWindows, captum
 from vidcam.errors import SettingsError
 
 INPUT = "input"
@@ -47,6 +47,16 @@ def check_method(name: str) -> None:
     """
     if name not in METHOD_NAMES:
         raise SettingsError(f"there is no method {name!r}; choose one of {', '.join(METHOD_NAMES)}")
+
+
+def check_installed(name: str) -> None:
+    """Check that what a method needs is installed.
+
+    Raises:
+        SettingsError: it needs captum, which is not.
+    """
+    if name in _CAPTUM:
+        captum()
 
 
 def installed_methods() -> tuple[str, ...]:

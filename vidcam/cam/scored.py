@@ -122,6 +122,6 @@ def captum() -> Any:
     except ImportError as error:
         raise SettingsError(
             f"this method is captum's, which is not installed ({error.name}): pip install 'vidcam[captum]', or choose rise, "
-            "shapley of at most 8 stretches or smoothgrad"
+            "shapley of few stretches or smoothgrad"
         ) from error
     return attr
