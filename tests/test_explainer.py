@@ -468,6 +468,11 @@ def test_methods_at_a_layer_and_at_the_input_side_by_side(small: Model, clip_pat
     ]
     (whole,) = (explain(clip_path, small, "c", method="occlusion", passes=17, stride=4, absent="grey"),)
     np.testing.assert_allclose(found[2].maps + found[3].maps, whole.maps, rtol=1e-3, atol=1e-6)
+    assert (
+        Explainer(small, Recipe(method="gradcam,rise")).shortest_dtype(clip_path)
+        == "float32"
+        == found[0].computation["dtype"]
+    )
     (localized,) = Explainer(small, Recipe(method="shapley", stretches=2)).localize(clip_path, ["c"])
     assert localized.layer == "input" and localized.maps.shape == (1, 24, 1, 1)
     pixels = torch.rand(2, 3, 4, 16, 16) * 255

@@ -413,8 +413,8 @@ class Explainer:
 
     def shortest_dtype(self, clip: Source) -> str:
         """Return the dtype that "auto" computes in for a clip, also for a short one."""
-        if self.dtype != "auto":
-            return self.dtype
+        if self._in_float32:
+            return "float32"
         return shortest_dtype(self.model, self.layers, self.opened(clip))
 
     def on(self, model: Model) -> Explainer:
@@ -427,9 +427,14 @@ class Explainer:
 
     @property
     def dtype(self) -> str:
-        """The recipe's dtype; for methods at the input float32, because they compare scores that differ little."""
+        """The recipe's dtype, or "float32" for methods at the input."""
+        return "float32" if self._in_float32 else self.recipe.dtype
+
+    @property
+    def _in_float32(self) -> bool:
+        """True for methods at the input, which compare scores that differ little, and a network in float32."""
         at_input = any(method in INPUT_METHODS for method in self.methods)
-        return "float32" if at_input and self.model.float_dtype == torch.float32 else self.recipe.dtype
+        return at_input and self.model.float_dtype == torch.float32
 
     def _of_values(self, target: Target) -> Target:
         """Return the target, of which "top" is the only value of a network that gives values.
