@@ -286,8 +286,8 @@ def _own_kinds() -> Iterator[Kind]:
         own(lambda: Convolution(middle=Checkpointed(True)), layer="relu"),
         refused="switch activation checkpointing off",
     )
-    yield Kind("TorchScript", own(Convolution, change=_script), refused="give the nn.Module")
-    yield Kind("`torch.export`", own(Convolution, change=_export), refused="give the nn.Module")
+    yield Kind("TorchScript", own(Convolution, change=_script), refused="give a method at the input")
+    yield Kind("`torch.export`", own(Convolution, change=_export), refused="give a method at the input")
     for dtype in (torch.float16, torch.bfloat16, torch.float64):
         yield Kind(str(dtype).removeprefix("torch."), own(Convolution, change=lambda n, dtype=dtype: n.to(dtype)))
 

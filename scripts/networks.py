@@ -86,14 +86,14 @@ def measured(kind: Kind) -> Row:
     """Explain the clip of a kind, and return where and when the heat lies."""
     try:
         model = kind.load()
-        layers, found = model.spec.layer_for(model.spec.default_method), layers_of(model)
+        method = model.spec.default_method if model.spec.layer else "gradcam++"  # which is refused without layers
+        layers, found = model.spec.layer_for(method), layers_of(model)
         t, h, w = min((found[layer].shape[1:] for layer in layers.split(",") if layer in found), default=(1, 1, 1))
         clip, (step, row, column) = planted(model.spec.frames, model.spec.preprocess.crop, (t, h, w), kind.lit)
-        target = kind.target
+        target, rate = kind.target, model.spec.frame_rate or RATE
         if isinstance(target, str):
-            rate = model.spec.frame_rate or RATE
             target = target.replace("TIME", f"{step * model.spec.frames / t / rate}")
-        explanation = vidcam.explain(clip, model, target, context=False, frame_rate=model.spec.frame_rate or RATE)
+        explanation = vidcam.explain(clip, model, target, method=method, context=False, frame_rate=rate)
     except VidcamError as error:
         right = bool(kind.refused) and kind.refused in str(error)
         return Row(said=str(error).replace("|", "\\|"), outcome="refused" if right else "WRONG")

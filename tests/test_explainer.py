@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import html
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -19,8 +20,10 @@ import vidcam
 from tests.conftest import numbered, write_video
 from tests.corpus.conftest import serving
 from vidcam.cam.fusion import fuse
+from vidcam.cam.input_methods import INPUT_METHODS
 from vidcam.cam.layout import Layout
 from vidcam.cam.methods import METHODS, gradcam_plus_plus
+from vidcam.cam.scored import InputParams, ScoredWindows
 from vidcam.engine.agreement import Agreement
 from vidcam.errors import ClipError, LayerError, ModelError, SettingsError, TargetError
 from vidcam.evaluation import inference
@@ -387,6 +390,131 @@ def test_every_method_explains_a_clip(small: Model, clip_path: Path) -> None:
     assert [e.method for e in together] == methods
     for found in together:
         assert found.maps.shape == (24, 8, 8) and np.isfinite(found.maps).all() and found.maps.std() > 0
+
+
+def test_every_method_at_the_input_explains_a_clip(small: Model, clip_path: Path) -> None:
+    explainer = Explainer(small, Recipe(method=",".join(INPUT_METHODS), stride=4, stretches=4))
+    together = explainer.explain(clip_path, "c")
+    assert [e.method for e in together] == [*INPUT_METHODS] and {e.layer for e in together} == {"input"}
+    grids = {"rise": (14, 14), "occlusion": (7, 7), "shapley": (1, 1)}
+    passes = {"rise": 300, "occlusion": 197, "shapley": 16, "integrated-gradients": 52, "smoothgrad": 50}
+    for found in together:
+        assert found.maps.shape == (24, *grids.get(found.method, (16, 16))) and np.isfinite(found.maps).all()
+        assert found.maps.std() > 0 and found.computation["dtype"] == "float32"
+        assert found.computation["passes"] == passes[found.method]
+        assert f"{found.method} ran the network {passes[found.method]} times for each window" in " ".join(
+            found.warnings
+        )
+        exact = found.method in ("occlusion", "shapley")
+        converged = found.computation["converged"]
+        assert converged is None if exact else 0 < converged <= 1
+    assert "the heat for c shows when, and not where: shapley is of stretches of time" in together[2].warnings
+    (alone,) = Explainer(small, Recipe(method="rise", stride=4)).explain(clip_path, "c")
+    np.testing.assert_allclose(alone.maps, together[0].maps, rtol=1e-4, atol=1e-6)
+
+
+def test_convergence_is_that_of_the_windows_by_their_heat(small: Model, clip_path: Path) -> None:
+    explainer = Explainer(small, Recipe(method="rise", passes=20, stride=4, context=False, factor="none"))
+    (found,) = explainer.explain(clip_path, "c")
+    frames = torch.from_numpy(np.stack([small.spec.preprocess.frame(f.pixels) for f in Clip(clip_path)])).float()
+    values, weights = [], []
+    for start in range(0, 24, 4):
+        given = small.spec.preprocess.normalized(frames[None, start : start + 4].permute(0, 4, 1, 2, 3))
+        scored = ScoredWindows(given, lambda w: small.network(w)[:, 2], InputParams(passes=20))
+        one = INPUT_METHODS["rise"](scored)
+        assert one.converged is not None
+        values.append(float(one.converged))
+        weights.append(float(one.heat.sum()))
+    assert found.computation["converged"] == pytest.approx(np.average(values, weights=weights), rel=1e-3)
+    assert "correlate by about" in found.warnings[0] and "give more passes (--passes)" in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        (
+            {"method": "rise", "layer": "body"},
+            LayerError,
+            "rise explains the network at its input, and layer body is given",
+        ),
+        ({"passes": 30}, SettingsError, r"passes 30 applies to none of the methods \(gradcam\+\+\)"),
+        ({"absent": "grey"}, SettingsError, "absent grey applies to none of the methods"),
+        ({"method": "smoothgrad", "absent": "grey"}, SettingsError, "absent grey applies to none of the methods"),
+        ({"method": "rise", "stretches": 4}, SettingsError, "stretches 4 applies to none of the methods"),
+        ({"method": "rise", "dtype": "bfloat16"}, SettingsError, "rise compares scores that differ little, in float32"),
+        ({"method": "gradcam,rise", "layer": "body,body.0"}, LayerError, "explain them one after the other"),
+    ],
+    ids=str,
+)
+def test_settings_that_do_not_fit_a_method_at_the_input(
+    small: Model, settings: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        Explainer(small, Recipe(**settings))
+
+
+def test_a_missing_package_is_said_before_a_clip_is_read(small: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    with pytest.raises(SettingsError, match=r"pip install 'vidcam\[captum\]', or choose rise"):
+        Explainer(small, Recipe(method="gradcam,occlusion"))
+    assert Explainer(small, Recipe(method="shapley")).methods == ("shapley",)
+
+
+def test_methods_at_a_layer_and_at_the_input_side_by_side(small: Model, clip_path: Path) -> None:
+    recipe = Recipe(method="gradcam,occlusion", passes=17, evidence="motion,appearance", stride=4, absent="grey")
+    found = Explainer(small, recipe).explain(clip_path, "c")
+    assert [(e.method, e.layer, e.kind) for e in found] == [
+        ("gradcam", "body", "motion"),
+        ("gradcam", "body", "appearance"),
+        ("occlusion", "input", "motion"),
+        ("occlusion", "input", "appearance"),
+    ]
+    (whole,) = (explain(clip_path, small, "c", method="occlusion", passes=17, stride=4, absent="grey"),)
+    np.testing.assert_allclose(found[2].maps + found[3].maps, whole.maps, rtol=1e-3, atol=1e-6)
+    assert (
+        Explainer(small, Recipe(method="gradcam,rise")).shortest_dtype(clip_path)
+        == "float32"
+        == found[0].computation["dtype"]
+    )
+    (localized,) = Explainer(small, Recipe(method="shapley", stretches=2)).localize(clip_path, ["c"])
+    assert localized.layer == "input" and localized.maps.shape == (1, 24, 1, 1)
+    pixels = torch.rand(2, 3, 4, 16, 16) * 255
+    assert Explainer(small, Recipe(method="smoothgrad")).maps(pixels, 2)["smoothgrad"].shape == (2, 4, 16, 16)
+
+
+def test_progress_of_methods_at_the_input_is_of_what_is_explained(small: Model, clip_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    passes = 0
+
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.whole = small.network
+
+        def forward(self, x: Tensor) -> Tensor:
+            nonlocal passes
+            passes += 1
+            return self.whole(x)
+
+    def progress(done: int, of: int) -> None:
+        told.append((done, passes))
+        assert of == 24
+
+    explain(clip_path, replace(small, network=Counting()), "c", method="rise", passes=50, stride=4, progress=progress)
+    done, at = zip(*told)
+    assert done[-1] == 24 and list(done) == sorted(set(done)) and len(done) > 10
+    ideal = np.array(at) / at[-1] * 24
+    assert np.abs(np.array(done) - ideal).max() <= 5
+
+
+def test_a_heat_that_no_hidden_part_gives_is_said(small: Model) -> None:
+    frames = np.full((8, 16, 16, 3), 90, np.uint8)
+    for method, reason in (
+        ("occlusion", "no part that is hidden lowers its score"),
+        ("rise", "no part that is hidden"),
+    ):
+        found = explain(frames, small, "c", method=method, passes=20)
+        assert found.maps.max() == 0 and f"the heat for c is empty: by {method}, {reason}" in found.warnings[0]
 
 
 def test_why_one_class_and_not_another(small: Model, clip_path: Path) -> None:

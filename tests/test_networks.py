@@ -55,10 +55,10 @@ def test_kinds_that_are_right(networks: Any, name: str) -> None:
     assert row.line(name).count("|") == 8 and row.said == ""
 
 
-REFUSED = ["tokens (h w t) taken for (t h w)", "siamese", "probabilities out", "reentrant checkpointing"]
+REFUSED = ["tokens (h w t) taken for (t h w)", "siamese", "probabilities out", "reentrant checkpointing", "TorchScript"]
 
 
-@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad", "ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("name", REFUSED)
 def test_kinds_that_are_refused(networks: Any, name: str) -> None:
     row = _row(networks, name)

@@ -86,10 +86,11 @@ def test_code_in_a_config_is_run_only_where_it_is_trusted(tmp_path: Path) -> Non
 
 def test_keywords_a_file_and_a_recipe_agree(tmp_path: Path) -> None:
     settings: dict[str, Any] = {
-        "layer": "layer2", "method": "gradcam,layercam", "fusion": "max", "stride": 3, "sampling_rate": 2,
+        "layer": "layer2", "method": "gradcam,shapley", "fusion": "max", "stride": 3, "sampling_rate": 2,
         "frame_rate": 12.5, "factor": "exp", "context": False, "dtype": "float32", "dense": False, "check": False, "device": "cpu",
         "evidence": "motion", "colormap": "viridis", "opacity": 0.5, "opacity_power": 2.0, "style": "heat", "format": "gif,png",
         "film_width": 480, "film_rate": 12.5, "highlights": True,
+        "absent": "grey", "passes": 90, "stretches": 5,
     }  # fmt: skip
     assert set(settings) == set(Recipe.model_fields)
     recipe = Recipe(**settings)
@@ -145,6 +146,12 @@ def test_the_keywords_are_the_fields_of_a_recipe() -> None:
         ({"dense": 1}, r"dense: .*\(given: 1\)"),
         ({"dense": "yes"}, r"dense: .*\(given: 'yes'\)"),
         ({"layer": ""}, "layer: String should have at least 1 character"),
+        (
+            {"absent": "black"},
+            "there is no kind of absence 'black'; choose one of auto, frozen, blurred, frozen-blurred, grey",
+        ),
+        ({"passes": 0}, "passes: Input should be greater than or equal to 1"),
+        ({"stretches": 2.5}, r"stretches: .*\(given: 2\.5\)"),
         ({"device": "x" * 100}, "device: String should have at most 64"),
     ],
     ids=str,

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from vidcam.cam.fusion import fuse
+from vidcam.cam.input_methods import INPUT, INPUT_METHODS, check_installed
 from vidcam.cam.layers import SpaceTimeLayer, space_time_layers
 from vidcam.cam.methods import method_named, needs
 from vidcam.cam.targets import Contrast, InTime, Target, class_index, target_of, top_count
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
 _EXPLAINED, _LOCALIZED = 2, 4  # windows that each frame is in if no stride is given
 _FLAT = 1e-5  # difference in a frame, as a share of the largest heat, below which its heat is the same everywhere
+_CONVERGED = 0.9  # convergence below which more passes are advised
 _PER_WINDOW = 3  # classes localized in a window, its own most probable ones
 
 
@@ -151,8 +153,8 @@ class Explainer:
     Attributes:
         model: the network, on the recipe's device.
         recipe: as given.
-        layers: names of the target layers.
-        methods: keys of `vidcam.cam.methods.METHODS`.
+        layers: names of the target layers of the methods at a layer; none if all methods are at the input.
+        methods: names of `vidcam.cam.input_methods.METHOD_NAMES`.
 
     Raises:
         VidcamError: the model cannot be loaded, or the recipe does not fit it.
@@ -179,9 +181,8 @@ class Explainer:
             dict.fromkeys(self.model.spec.default_method if name == "auto" else name for name in names)
         )
         self.layers = self._checked_layers()
-        if ",".join(self.layers) != self.model.spec.layer and any(
-            "activation" in needs(method_named(m)) for m in self.methods
-        ):
+        self._check_input_methods()
+        if self.layers and ",".join(self.layers) != self.model.spec.layer:
             note = check_layers(self.model, self.layers)
             if note and note not in self.model.note:
                 self.model = replace(self.model, note="; ".join(filter(None, [self.model.note, note])))
@@ -268,14 +269,15 @@ class Explainer:
         explanations = []
         for key in keys:
             for method in self.methods:
-                parts = [run.explanation((method, layer), key, starts, overall, maps) for layer in self.layers]
+                layers = self.layers_of(method)
+                parts = [run.explanation((method, layer), key, starts, overall, maps) for layer in layers]
                 if self._split:
                     parts = run.split(parts[0], key, starts, maps, self.recipe.evidences)
                 elif len(parts) > 1:
                     heat = fuse([part.maps for part in parts], self.recipe.fusion)  # type: ignore[arg-type]
                     evidence = evidence_curve(heat)
                     notes = tuple(dict.fromkeys(note for part in parts for note in part.warnings))
-                    fused = replace(parts[0], layer=",".join(self.layers), maps=heat, evidence=evidence, warnings=notes)
+                    fused = replace(parts[0], layer=",".join(layers), maps=heat, evidence=evidence, warnings=notes)
                     parts.insert(0, fused)
                 explanations += [run.checked(part, key, starts) for part in parts] if self.recipe.check else parts
         del maps  # as large as the maps of frames
@@ -351,7 +353,9 @@ class Explainer:
         best = np.argsort(-scores.max(axis=1), kind="stable")[: count or None]
         kept = [candidates[i] for i in best]
         return [
-            run.localization(method, kept, starts, scores[best], maps, curve, evidence, params)
+            run.localization(
+                (method, self.layers_of(method)[0]), kept, starts, scores[best], maps, curve, evidence, params
+            )
             for method in self.methods
         ]
 
@@ -466,13 +470,13 @@ class Explainer:
         if len(self.recipe.evidences) > 1:
             raise SettingsError(f"{self.recipe.evidence} are several kinds of evidence; give one for maps of windows")
         (evidence,) = self.recipe.evidences
-        attributor = Attributor(self.model, self.layers, self.methods)
+        attributor = Attributor(self.model, self.layers, self.methods, self.recipe.input_params)
         run = attributor.maps if not self._split else partial(attributed_twice, attributor)
         found = run(batch, lambda p: [[target]] * len(p))
         return {
             method: np.stack(
                 [
-                    self._fused([of[target].part((method, layer), evidence) for layer in self.layers])
+                    self._fused([of[target].part((method, layer), evidence) for layer in self.layers_of(method)])
                     for of in found.maps
                 ]
             )
@@ -481,13 +485,30 @@ class Explainer:
 
     def shortest_dtype(self, clip: Source) -> str:
         """Return the dtype that "auto" computes in for a clip, also for a short one."""
+        if self._in_float32:
+            return "float32"
         return shortest_dtype(self.model, self.layers, self.opened(clip))
 
     def on(self, model: Model) -> Explainer:
         """Return an explainer of another model, such as a copy with random weights, at the same layers."""
         other = copy(self)  # the same layers need no second test
-        other.model, other.recipe = model, self.recipe.changed(layer=",".join(self.layers), device=None)
+        other.model, other.recipe = model, self.recipe.changed(layer=",".join(self.layers) or "auto", device=None)
         return other
+
+    def layers_of(self, method: str) -> tuple[str, ...]:
+        """Return the names of the layers that one of the methods explains; `INPUT` alone for a method at the input."""
+        return (INPUT,) if method in INPUT_METHODS else self.layers
+
+    @property
+    def dtype(self) -> str:
+        """The recipe's dtype, or "float32" for methods at the input."""
+        return "float32" if self._in_float32 else self.recipe.dtype
+
+    @property
+    def _in_float32(self) -> bool:
+        """True for methods at the input, which compare scores that differ little, and a network in float32."""
+        at_input = any(method in INPUT_METHODS for method in self.methods)
+        return at_input and self.model.float_dtype == torch.float32
 
     def _of_values(self, target: Target) -> Target:
         """Return the target, of which "top" is the only value of a network that gives values.
@@ -518,8 +539,20 @@ class Explainer:
 
     def _checked_layers(self) -> tuple[str, ...]:
         model, layer = self.model, self.recipe.layer
+        at_layers = [method for method in self.methods if method not in INPUT_METHODS]
+        if not at_layers:
+            if layer != "auto":
+                raise LayerError(
+                    f"{self.methods[0]} explains the network at its input, and layer {layer} is given; leave it out"
+                )
+            return ()
+        if not model.spec.layer:
+            raise LayerError(
+                f"{model.spec.name} is seen from outside and has no layers, and {at_layers[0]} explains one; give a method at "
+                f"the input: {', '.join(INPUT_METHODS)}"
+            )
         if layer == "auto":
-            layer = self._default_layer()
+            layer = self._default_layer(at_layers)
         names = [name.strip() for name in layer.split(",")]
         modules = dict(model.network.named_modules())
         if unknown := [name for name in names if not name or name not in modules]:
@@ -528,18 +561,44 @@ class Explainer:
             )
         return tuple(dict.fromkeys(names))
 
-    def _default_layer(self) -> str:
-        """Return the default target layer of the recipe's methods.
+    def _check_input_methods(self) -> None:
+        """Raise a SettingsError if a setting of the methods at the input applies to none, or a package is missing."""
+        recipe, at_input = self.recipe, [method for method in self.methods if method in INPUT_METHODS]
+        uses = {
+            "absent": recipe.check or any(method != "smoothgrad" for method in at_input),
+            "passes": bool(at_input),
+            "stretches": "shapley" in at_input,
+        }
+        for method in at_input:
+            check_installed(method)
+        given = {name: getattr(recipe, name) for name in uses}
+        if unused := [n for n, value in given.items() if value != Recipe.model_fields[n].default and not uses[n]]:
+            raise SettingsError(
+                f"{unused[0]} {given[unused[0]]} applies to none of the methods ({', '.join(self.methods)}); leave it "
+                "out, or choose another method"
+            )
+        if at_input and recipe.dtype not in ("auto", "float32"):
+            raise SettingsError(
+                f"{at_input[0]} compares scores that differ little, in float32, and dtype {recipe.dtype} is given; leave it out"
+            )
+        if at_input and len(self.layers) > 1:
+            raise LayerError(
+                f"{at_input[0]} explains the network at its input, and layers are fused ({', '.join(self.layers)}); explain "
+                "them one after the other"
+            )
+
+    def _default_layer(self, methods: Sequence[str]) -> str:
+        """Return the default target layer of methods at a layer.
 
         Raises:
             SettingsError: they have different ones.
         """
         spec = self.model.spec
-        of_methods = {method: spec.layer_for(method) for method in self.methods}
+        of_methods = {method: spec.layer_for(method) for method in methods}
         if len(set(of_methods.values())) > 1:
             defaults = ", ".join(f"{layer} for {method}" for method, layer in of_methods.items())
             raise SettingsError(f"the default layers of {spec.name} differ: {defaults}; give one of them as layer")
-        return of_methods[self.methods[0]]
+        return of_methods[methods[0]]
 
     def _check_dense(self) -> None:
         if self._split:
@@ -551,7 +610,7 @@ class Explainer:
             raise LayerError(
                 f"dense explains one layer, and {', '.join(self.layers)} are given; give one of them with --layer"
             )
-        if slow := [m for m in self.methods if needs(method_named(m)) & {"masked_scores", "random_masks"}]:
+        if slow := [m for m in self.methods if m in INPUT_METHODS or "masked_scores" in needs(method_named(m))]:
             raise SettingsError(f"{slow[0]} runs the network anew on parts of a window; it cannot be had with dense")
         if self.model.spec.layout.frames_in_rows:
             raise SettingsError(
@@ -577,14 +636,16 @@ class _Run:
         self._loader = loader
         self._fingerprint = fingerprint_of(loader.source)
         with loader.stages.busy("prepare_s"):
-            self._model = optimized(explainer.model, explainer.layers, recipe.dtype, loader)
-        self._attributor = Attributor(self._model, explainer.layers, explainer.methods)
+            self._model = optimized(explainer.model, explainer.layers, explainer.dtype, loader)
+        self._attributor = Attributor(self._model, explainer.layers, explainer.methods, recipe.input_params)
         split = recipe.evidences != ("whole",)
         self._attributed = partial(attributed_twice, self._attributor) if split else self._attributor.maps
+        self._absence = recipe.absent
         self._factor: Factor = recipe.factor  # type: ignore[assignment]  # the recipe has checked it
         self._drawing = recipe.drawing
         self._agreement: Agreement | None = None
         self._in_domain: list[bool] = []  # of each window
+        loader.explained = any(method in INPUT_METHODS for method in explainer.methods)
         self._windows: dict[int, Tensor] = {}  # by start, of those that are checked
 
     def attributed(self, choose: Choose, only: dict[int, int] | None = None) -> Iterator[tuple[list[int], Attributed]]:
@@ -596,6 +657,7 @@ class _Run:
         """
         with closing(self._loader.batches(self._model, only)) as batches:
             for batch in batches:
+                self._attributor.on_share = partial(self._report, batch)
                 with self._loader.stages.busy("network_s"):
                     found: Attributed = self._attributed(batch, choose)
                 if self._model.spec.inside is not None and only is None:  # else they were looked at before
@@ -603,6 +665,13 @@ class _Run:
                 if batch.cut is not None and self._agreement is None:
                     self._agreement = dense_agreement(self._loader, self._attributor, batch, found)
                 yield batch.starts, found
+        self._loader.report(len(self._loader.times))
+
+    def _report(self, batch: Batch, share: float) -> None:
+        """Report the progress of a batch of which a share is done."""
+        shown = self._loader.shown
+        first, end = max(0, batch.starts[0]), batch.starts[-1] + self._loader.windowing.stride
+        self._loader.report(shown[min(int(first + share * (end - first)), len(shown) - 1)])
 
     def inside(self, starts: list[int]) -> np.ndarray:
         """Return a mask, (W,) bool, of the windows inside the clip, which decide on its classes."""
@@ -648,7 +717,8 @@ class _Run:
         """
         model, source = self._model, self._loader.source
         of_key = [of_window[key] for of_window in maps]
-        heat = self.stitched(self.heat(place, key, maps), starts)
+        of_windows = self.heat(place, key, maps)
+        heat = self.stitched(of_windows, starts)
         inside = self.inside(starts)
         scores = self.stitched([m.curve for m in of_key], starts)
         values = model.spec.probabilities is None
@@ -678,6 +748,11 @@ class _Run:
             "context": self._loader.context,
             "factor": self._factor_of(place[0], [m.probability for m in of_key]),
         }
+        notes = [*self._about_heat(place, key, target.label, of_key, heat)]
+        if place[1] == INPUT:
+            passes, converged = self._attributor.passes[place[0]], _converged(place[0], of_key, of_windows)
+            computation |= {"passes": passes, "absent": self._absence, "converged": converged}
+            notes.append(_about_passes(place[0], passes, converged))
         return Explanation(
             clip=source.name,
             model=model.spec.name,
@@ -701,7 +776,7 @@ class _Run:
             computation=computation if agreement is None else {**computation, "dense_agreement": agreement},
             timings={"explain_s": self._seconds(), **self._loader.stages.rounded()},
             versions=versions(),
-            warnings=(*self._about_heat(place, key, target.label, of_key, heat), *self._warnings()),
+            warnings=(*notes, *self._warnings()),
             fingerprint=self._fingerprint,
             source=source,
             drawing=self._drawing,
@@ -748,7 +823,7 @@ class _Run:
 
     def localization(
         self,
-        method: str,
+        place: tuple[str, str],
         keys: list[int],
         starts: list[int],
         scores: np.ndarray,
@@ -757,9 +832,8 @@ class _Run:
         evidence: Reduction,
         params: SegmentParams,
     ) -> Localization:
-        """Return the localization of classes, best first, by one method."""
-        model, source, (layer,) = self._model, self._loader.source, self._attributor.layers
-        place = (method, layer)
+        """Return the localization of classes, best first, by (method, layer)."""
+        model, source = self._model, self._loader.source
         heats = [self.heat(place, key, maps) for key in keys]
         curves = [[evidence_curve(heat, evidence) for heat in of_class] for of_class in heats]
         notes = [
@@ -773,8 +847,8 @@ class _Run:
         whole = Localization(
             clip=source.name,
             model=model.spec.name,
-            layer=layer,
-            method=method,
+            layer=place[1],
+            method=place[0],
             region=model.spec.preprocess.region(source.height, source.width),
             stretch=(source.start, source.end),
             frame_rate=float(source.frame_rate),
@@ -811,6 +885,7 @@ class _Run:
             self._score_of(key),
             (loader.instants[frames[0]], loader.instants[frames[-1]]),
             1 / len(self._model.labels) if isinstance(key, int) and spec.probabilities is softmax else 0.0,
+            self._absence,
         )
         if found.passed:
             return replace(explanation, check=found)
@@ -841,7 +916,9 @@ class _Run:
         """Yield a note if the heat of a target, (F, h, w), is empty or the same everywhere in each frame, with the reason."""
         method, layer = place
         peak = heat.max(initial=0.0)
-        if peak and (np.ptp(heat, axis=(1, 2)) <= _FLAT * peak).all():
+        if method == "shapley" and peak:
+            yield f"the heat for {label} shows when, and not where: shapley is of stretches of time"
+        elif peak and (np.ptp(heat, axis=(1, 2)) <= _FLAT * peak).all():
             single = heat.shape[1] * heat.shape[2] == 1
             reason = "has 1 position in space; choose an earlier layer" if single else "gives the same at all of them"
             yield f"the heat for {label} is the same at every place of a frame and does not show where: layer {layer} {reason}"
@@ -850,6 +927,11 @@ class _Run:
                 f"the heat for {label} is empty: its probability, which each map is multiplied by, is 0 in every window; "
                 "give factor none (--factor none) to see the maps"
             )
+        elif not peak and layer == INPUT:
+            pixels = "the gradient of its score by the pixels is 0 everywhere, or speaks against it"
+            hidden = "no part that is hidden lowers its score; hide parts by something else (--absent), or smaller ones"
+            reason = pixels if method in ("integrated-gradients", "smoothgrad") else hidden
+            yield f"the heat for {label} is empty: by {method}, {reason}"
         elif not peak and (key, layer) in self._attributor.sloped:
             other = "" if method.startswith("gradcam-") or method == "gradcam" else "try gradcam, or "
             yield (
@@ -876,6 +958,24 @@ class _Run:
                 f"{self._agreement.correlation:.3f} with those window by window, {top}"
             )
         return tuple(notes)
+
+
+def _converged(method: str, maps: Sequence[WindowMap], heats: Sequence[np.ndarray]) -> float | None:
+    """Return the convergence of a method's maps of windows, their mean by heat, in [0, 1]; None if nothing is sampled."""
+    found = [(m.converged[method], float(heat.sum())) for m, heat in zip(maps, heats) if method in m.converged]
+    total = sum(weight for _, weight in found)
+    return sum(value * weight for value, weight in found) / total if total else None
+
+
+def _about_passes(method: str, passes: int, converged: float | None) -> str:
+    """Return a note on the passes of the network that a method took, and on the convergence of its maps."""
+    taken = f"{method} ran the network {passes} times for each window"
+    if converged is None:
+        return f"{taken}; its result does not depend on chance"
+    more = "; give more passes (--passes)" if converged < _CONVERGED else ""
+    if method == "integrated-gradients":
+        return f"{taken}; its sum misses {1 - converged:.3f} of the change of the score{more}"
+    return f"{taken}; maps of two such runs with other random numbers would correlate by about {converged:.2f}{more}"
 
 
 def _target(target: Any) -> Any:

@@ -32,6 +32,7 @@ from vidcam.untrusted.yaml import read_yaml
 
 if TYPE_CHECKING:
     from vidcam.cam.fusion import Fusion
+    from vidcam.cam.scored import InputParams
     from vidcam.models.registry import Model
     from vidcam.results.drawing import Colormap, Style
     from vidcam.temporal.factor import Factor
@@ -73,8 +74,9 @@ class Recipe(Validated):
 
     Attributes:
         layer: name of the target layer, or "auto" for the model's default by the method; several, with commas, are fused.
-        method: a key of `vidcam.cam.methods.METHODS`; several, with commas, give one explanation each. "auto" is
-            the model's default: "gradcam++" for most, "gradcam++t" for a network that scores frames.
+        method: one of `vidcam.cam.input_methods.METHOD_NAMES`; several, with commas, give one explanation each. "auto" is
+            the model's default: "gradcam++" for most, "gradcam++t" for a network that scores frames. Those of
+            `vidcam.cam.input_methods.INPUT_METHODS` explain the network at its input, in float32, and take no layer.
         fusion: fusion of the maps of several layers, "mean" or "max", see `vidcam.cam.fusion.fuse`.
         evidence: "whole"; "motion" for the evidence that a window loses when its frames are replaced by its middle frame,
             "appearance" for the rest, see `vidcam.temporal.motion`; several, with commas, give one explanation each. The
@@ -94,6 +96,12 @@ class Recipe(Validated):
         check: test each map, see `vidcam.engine.check`: hiding its hottest tenth must cost more of the score than hiding
             as much at random. Runs the network on 23 windows more. Not with `dense`, parts of the evidence and
             `localize`.
+        absent: what stands in the place of hidden parts of a window, for the check and for methods that hide parts: "frozen"
+            (the middle frame), "blurred", "frozen-blurred" or "grey", see `vidcam.cam.hiding.absent`; "auto" for each
+            one's own.
+        passes: most forward passes of the network for each window and target, by a method at the input; by default the
+            method's own number.
+        stretches: number of stretches of a window for `shapley`.
         device: "auto" (the GPU where there is one), "cpu", "cuda", "cuda:1" or "mps". By default a network by name
             runs as with "auto", and your own stays where it is.
         colormap, opacity, opacity_power, style, format, film_width, film_rate, highlights: of the films and pictures that
@@ -132,6 +140,15 @@ class Recipe(Validated):
     check: bool = Field(
         default=False, description="Test whether hiding the hottest tenth costs more of the score than a random tenth."
     )
+    absent: str = Field(
+        default="auto", description="In place of hidden parts: auto, frozen, blurred, frozen-blurred or grey."
+    )
+    passes: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1_000_000)] | None = Field(
+        default=None, description="Most network passes for a window, by a method at the input."
+    )
+    stretches: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1000)] = Field(
+        default=8, description="Stretches of a window, for shapley."
+    )
     device: str | None = Field(
         default=None, max_length=64, description="auto (the GPU where there is one), cpu, cuda, mps."
     )
@@ -157,11 +174,11 @@ class Recipe(Validated):
     @field_validator("method")
     @classmethod
     def _method_exists(cls, methods: str) -> str:
-        from vidcam.cam.methods import method_named  # torch
+        from vidcam.cam.input_methods import check_method  # torch
 
         for name in methods.split(","):
             if name.strip() != "auto":
-                method_named(name.strip())
+                check_method(name.strip())
         return methods
 
     @field_validator("fusion")
@@ -179,6 +196,13 @@ class Recipe(Validated):
         if check and info.data.get("evidence", "whole") != "whole":
             raise ValueError("it tests the whole evidence, and a part of it is asked for; leave one of them out")
         return check
+
+    @field_validator("absent")
+    @classmethod
+    def _absent_exists(cls, absent: str) -> str:
+        from vidcam.cam.hiding import ABSENT  # torch
+
+        return one_of(absent, ("auto", *ABSENT), "kind of absence")
 
     @field_validator("factor")
     @classmethod
@@ -207,6 +231,13 @@ class Recipe(Validated):
         return Drawing(**{one.name: getattr(self, one.name) for one in fields(Drawing)})
 
     @property
+    def input_params(self) -> InputParams:
+        """The parameters of the methods at the input."""
+        from vidcam.cam.scored import InputParams  # torch
+
+        return InputParams(self.absent, self.passes, self.stretches)
+
+    @property
     def evidences(self) -> tuple[Evidence, ...]:
         """The kinds of evidence, each once."""
         return tuple(dict.fromkeys(name.strip() for name in self.evidence.split(",")))  # type: ignore[misc]
@@ -233,6 +264,9 @@ class LocalizeSettings(TypedDict, total=False):
     frame_rate: float | None
     dtype: Dtype
     dense: bool
+    absent: str
+    passes: int | None
+    stretches: int
     device: str | None
 
 

@@ -71,7 +71,9 @@ def _heat(on: bool) -> np.ndarray:
     return heat if on else 1 - heat
 
 
-@pytest.mark.parametrize(("network", "window", "by"), [(Movement, _window(), "freeze"), (Brightness, _still(), "blur")])
+@pytest.mark.parametrize(
+    ("network", "window", "by"), [(Movement, _window(), "frozen"), (Brightness, _still(), "blurred")]
+)
 def test_what_is_hidden_is_what_the_network_sees(network: Any, window: Tensor, by: str) -> None:
     model = _model(network())
     right, wrong = (check(model, window, _heat(on), _probability, TIMES, 0.5) for on in (True, False))

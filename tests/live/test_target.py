@@ -30,3 +30,8 @@ def test_a_stream_takes_colours_and_no_film() -> None:
     for settings in ({"style": "contours"}, {"format": "gif"}, {"highlights": True}, {"film_width": 320}):
         with pytest.raises(SettingsError, match="drawn in style overlay or heat"):
             check_recipe(Recipe(**settings), ["layer3"], ["gradcam"])
+
+
+def test_methods_that_take_hundreds_of_passes_are_refused() -> None:
+    with pytest.raises(SettingsError, match="method rise explains the network at its input"):
+        check_recipe(Recipe(method="rise"), [], ["rise"])

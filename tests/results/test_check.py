@@ -6,7 +6,7 @@ import pytest
 
 from vidcam.results.check import Check
 
-CHECK = Check(20 / 196, 1.0, 1.9, "freeze", 0.97, 0.35, (0.93, 0.97, 0.91))
+CHECK = Check(20 / 196, 1.0, 1.9, "frozen", 0.97, 0.35, (0.93, 0.97, 0.91))
 
 
 def test_a_map_passes_that_costs_more_than_each_random_choice() -> None:

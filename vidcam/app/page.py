@@ -14,7 +14,7 @@ from vidcam.app.explainer import GONE, UNEXPECTED, Explainer, log
 from vidcam.app.jobs import Job
 from vidcam.app.limits import Limits
 from vidcam.app.results import ARCHIVE
-from vidcam.cam.methods import METHODS
+from vidcam.cam.input_methods import METHOD_NAMES
 from vidcam.errors import VidcamError
 from vidcam.models.registry import model_names, spec_named
 
@@ -77,7 +77,7 @@ def page(explainer: Explainer, limits: Limits, left: Callable[[str], None]) -> g
                     allow_custom_value=True,
                 )
                 method = gr.Dropdown(
-                    choices=["auto", *METHODS], value="auto", label="Method", info="auto: the model's default"
+                    choices=["auto", *METHOD_NAMES], value="auto", label="Method", info="auto: the model's default"
                 )
                 button = gr.Button("Explain", variant="primary")
         report = gr.HTML()

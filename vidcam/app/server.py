@@ -40,7 +40,7 @@ from vidcam.app.names import BINARY
 from vidcam.app.page import HEAD, has_messages, page, queued_jobs
 from vidcam.app.results import Results
 from vidcam.app.uploads import Refused, Uploads
-from vidcam.cam.methods import METHODS
+from vidcam.cam.input_methods import METHOD_NAMES
 from vidcam.models.registry import model_names
 
 _LOOPBACK = "127.0.0.1"
@@ -123,7 +123,7 @@ def _application(host: str, limits: Limits, uploads: Uploads, results: Results, 
     passed, streams = PassThrough(gradio), Streams(gradio, sessions, partial(has_messages, blocks))
 
     def events(through_queue: bool) -> Events:
-        return Events(gradio, sessions, uploads, model_names(), ("auto", *METHODS), jobs, through_queue)
+        return Events(gradio, sessions, uploads, model_names(), ("auto", *METHOD_NAMES), jobs, through_queue)
 
     app = Starlette(
         routes=[

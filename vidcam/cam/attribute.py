@@ -10,17 +10,19 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vidcam.cam.capture import Capture, InPlaceError, captured
+from vidcam.cam.input_methods import INPUT_METHODS, check_method
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
 from vidcam.cam.methods import method_named, needs
+from vidcam.cam.scored import InputMap, InputParams
 from vidcam.cam.targets import ScoreFunction, class_scores, classes
-from vidcam.errors import TargetError, VidcamError, counted
+from vidcam.errors import LayerError, TargetError, VidcamError, counted
 
 
 def class_activation_map(
     network: nn.Module,
     windows: Tensor,
     *,
-    layer: str,
+    layer: str | None = None,
     target: int | ScoreFunction | None = None,
     method: str = "gradcam++",
     layout: Layout = CHANNELS_FIRST,
@@ -31,10 +33,11 @@ def class_activation_map(
     Args:
         network: in evaluation mode; returns scores before softmax, (N, classes).
         windows: (N, 3, T, H, W), preprocessed, on the network's device.
-        layer: name of the target layer in `network.named_modules()`.
+        layer: name of the target layer in `network.named_modules()`; None for a method of
+            `vidcam.cam.input_methods.INPUT_METHODS`, which needs none.
         target: index of the class; a function of the network's output that returns (N,) scores; or None for the most
             probable class of each window.
-        method: a key of `vidcam.cam.methods.METHODS`.
+        method: one of `vidcam.cam.input_methods.METHOD_NAMES`.
         layout: the order of axes in the layer's output; (N, C, T, H, W) or (N, C, H, W) by default.
         pack: returns the network's input, given windows.
 
@@ -42,8 +45,9 @@ def class_activation_map(
         (N, T, H, W) float32, 0 or more, not normalised: the layer's map interpolated trilinearly to the windows.
 
     Raises:
-        LayerError: the layer cannot be explained.
-        SettingsError: there is no such method.
+        LayerError: the layer cannot be explained; or none is given, or one to a method that needs none.
+        SettingsError: there is no such method, or it is captum's, which is not installed.
+        ModelError: the method needs the score's gradient by the pixels, and there is none.
         TargetError: there is no class of that index, or the function does not return (N,) scores.
 
     Example:
@@ -52,8 +56,12 @@ def class_activation_map(
         >>> class_activation_map(network.eval(), rand(1, 3, 8, 32, 32), layer="1", target=1).shape
         torch.Size([1, 8, 32, 32])
     """
-    method_named(method)
-    with captured(network, [layer], windows, layout=layout, pack=pack) as capture:
+    check_method(method)
+    at_input = method in INPUT_METHODS
+    if at_input != (layer is None):
+        what = "the network at its input, and a layer is given; leave it out" if at_input else "a layer; give its name"
+        raise LayerError(f"{method} explains {what}")
+    with captured(network, [layer] if layer else [], windows, layout=layout, pack=pack) as capture:
         if callable(target):
             score = target
         else:
@@ -68,7 +76,10 @@ def class_activation_map(
                     f"class index {target} is out of range; the network has {counted(scores.shape[1], 'class')}"
                 )
             score = classes(scores.argmax(1) if target is None else torch.full((len(windows),), target))
-        heat = class_activation_maps(capture, score, [method])[method, layer]
+        if at_input:
+            heat = input_map(capture, score, method).heat
+        else:
+            (heat,) = class_activation_maps(capture, score, [method]).values()
     upsampled = torch.nn.functional.interpolate(
         rearrange(heat, "n t h w -> n 1 t h w"), size=windows.shape[2:], mode="trilinear", align_corners=False
     )
@@ -92,24 +103,8 @@ def class_activation_maps(
         LayerError: the score does not depend on a layer, or a method cannot explain it.
         TargetError: the function fails, or does not return (N,) scores.
     """
-    try:
-        scores = score(capture.output)
-    except (VidcamError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:  # a user's function may raise anything
-        raise TargetError(
-            f"the target function fails on the network's output ({type(error).__name__}: {error}); "
-            "it must give one score for each window, (N,)"
-        ) from error
+    scores = _checked_scores(capture, score)
     activations = {layer: a.float() for layer, a in capture.activations.items()}
-    count = len(next(iter(activations.values())))
-    if not isinstance(scores, Tensor) or scores.shape != (count,):
-        got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-        raise TargetError(
-            f"the target function gives {got} for {counted(count, 'window')}; it must give one score each, (N,)"
-        )
-    if not torch.isfinite(scores).all():
-        raise TargetError("the target function gives scores that are not finite; it must give finite numbers")
     wanted = frozenset().union(*(needs(method_named(name)) for name in methods))
     try:
         gradients, relevances = _differentiated(capture, scores, wanted)
@@ -127,12 +122,61 @@ def class_activation_maps(
             given["cumulants"] = tuple(c.float() for c in capture.cumulants(layer))
         if "masked_scores" in wanted:
             given["masked_scores"] = capture.masked_scores(layer, score).float()
-        if "random_masks" in wanted:
-            given["random_masks"] = capture.random_masks(layer, score)
         for name in methods:
             method = method_named(name)
             maps[name, layer] = method(**{need: given[need] for need in needs(method)})
     return maps
+
+
+def input_map(
+    capture: Capture,
+    score: ScoreFunction,
+    method: str,
+    params: InputParams = InputParams(),
+    on_pass: Callable[[], None] = lambda: None,
+) -> InputMap:
+    """Return the maps of one score by a method at the network's input.
+
+    Args:
+        capture: an open `captured`; it needs no layer.
+        score: a function of the network's output that returns one score per window, (N,).
+        method: a key of `vidcam.cam.input_methods.INPUT_METHODS`.
+        params: of the method.
+        on_pass: called after each pass of the network.
+
+    Raises:
+        SettingsError: captum is needed and not installed, or the passes do not suffice.
+        ModelError: the method needs the score's gradient by the pixels, and there is none.
+        TargetError: the function fails, or does not return (N,) scores.
+    """
+    _checked_scores(capture, score)
+    return INPUT_METHODS[method](capture.scored(score, params, on_pass))
+
+
+def _checked_scores(capture: Capture, score: ScoreFunction) -> Tensor:
+    """Return the score of each window, (N,), and check it.
+
+    Raises:
+        TargetError: the function fails, or does not return (N,) finite scores.
+    """
+    try:
+        scores = score(capture.output)
+    except (VidcamError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # a user's function may raise anything
+        raise TargetError(
+            f"the target function fails on the network's output ({type(error).__name__}: {error}); "
+            "it must give one score for each window, (N,)"
+        ) from error
+    count = capture.count
+    if not isinstance(scores, Tensor) or scores.shape != (count,):
+        got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise TargetError(
+            f"the target function gives {got} for {counted(count, 'window')}; it must give one score each, (N,)"
+        )
+    if not torch.isfinite(scores).all():
+        raise TargetError("the target function gives scores that are not finite; it must give finite numbers")
+    return scores
 
 
 def _differentiated(

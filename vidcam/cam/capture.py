@@ -16,10 +16,10 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from vidcam.cam.hiding import RANDOM_MASKS, blurred_middle, random_mask
 from vidcam.cam.inputs import forward
 from vidcam.cam.layout import CHANNELS_FIRST, Fold, Layout, can_be_stacked, tensor_of, with_tensor
 from vidcam.cam.relevance import relevance_rules
+from vidcam.cam.scored import InputParams, ScoredWindows
 from vidcam.cam.targets import ScoreFunction, Scores, class_scores
 from vidcam.errors import LayerError, counted, nearest
 
@@ -58,6 +58,13 @@ class Capture:
         return {
             name: torch.cat([fold(tensor.detach()) for tensor, fold in calls], 2) for name, calls in self._kept.items()
         }
+
+    @property
+    def count(self) -> int:
+        """Number of windows that there are scores of, N."""
+        for (tensor, fold), *_ in self._kept.values():
+            return len(fold(tensor.detach()))
+        return len(self._windows)
 
     def gradients(self, scores: Tensor) -> dict[str, Tensor]:
         """Return the gradient of each window's score by its activation, dS/dA; can be called many times.
@@ -173,34 +180,25 @@ class Capture:
         self._watching = True
         return torch.stack(scores, 1)
 
-    def random_masks(self, layer: str, score: ScoreFunction, count: int = RANDOM_MASKS) -> tuple[Tensor, Tensor]:
-        """Return random masks on a layer's grid, and the score of each window that shows only what a mask shows.
-
-        The masks are those of Petsiuk et al. 2018 (arXiv 1806.07421, section 3.2) with time as a third axis: a grid of
-        cells, each shown with probability 0.5, interpolated to the window and shifted by less than a cell. What is
-        hidden is replaced by the window's middle frame, blurred: nothing moves there and no detail is left. Runs one
-        forward pass of the network for each mask.
+    def scored(
+        self, score: ScoreFunction, params: InputParams = InputParams(), on_pass: Callable[[], None] = lambda: None
+    ) -> ScoredWindows:
+        """Return the windows with the function that runs the network on others in their place.
 
         Args:
-            layer: name of a captured layer.
             score: a function of the network's output that returns one score per window, (N,).
-            count: number of masks, M.
-
-        Returns:
-            Masks (M, T, H, W) in [0, 1] on the layer's grid, the same for all windows; scores (N, M).
+            params: of the method.
+            on_pass: called after each pass of the network.
         """
-        size = self._windows.shape[2:]
-        grid = (*self.activations[layer].shape[2:],)
-        absent = blurred_middle(self._windows)
-        generator, masks, scores = torch.Generator().manual_seed(0), [], []
-        self._watching = False
-        with torch.no_grad():
-            for _ in range(count):
-                mask = random_mask(size, generator).to(self._windows)
-                scores.append(score(self._run(torch.lerp(absent, self._windows, mask))).float())
-                masks.append(nn.functional.adaptive_avg_pool3d(mask[None, None], grid)[0, 0])
-        self._watching = True
-        return torch.stack(masks).float(), torch.stack(scores, 1)
+
+        def run(windows: Tensor) -> Tensor:
+            self._watching = False
+            try:
+                return score(self._run(windows))
+            finally:
+                self._watching = True
+
+        return ScoredWindows(self._windows, run, params, on_pass)
 
 
 @contextmanager

@@ -196,27 +196,6 @@ def score_cam(activation: Tensor, masked_scores: Tensor) -> Tensor:
     return _weighted(activation, rearrange(masked_scores.softmax(1), "n c -> n c 1 1 1"))
 
 
-def rise(random_masks: tuple[Tensor, Tensor]) -> Tensor:
-    """RISE (Petsiuk et al. 2018, arXiv 1806.07421, eq. 6), over time and space: random parts are shown, and no gradient is used.
-
-        L = relu(Σ_m (S_m - mean S) M_m / Σ_m M_m)
-
-    S_m is the score of the window that shows what mask M_m shows. The paper's sum of S_m M_m is this map plus mean S,
-    which is the same everywhere and means nothing for a score before softmax. The resolution is that of the masks' cells
-    and not that of the layer; it is the layer's grid that the map is given on.
-
-    Args:
-        random_masks: M (M, T, H, W) in [0, 1] and S (N, M); see `Capture.random_masks`.
-
-    Returns:
-        The maps, (N, T, H, W), 0 or more.
-    """
-    masks, scores = random_masks
-    centred = scores - scores.mean(1, keepdim=True)
-    shown = reduce(masks, "m t h w -> t h w", "sum").clamp(min=torch.finfo(masks.dtype).eps)
-    return (einsum(centred, masks, "n m, m t h w -> n t h w") / shown).clamp(min=0)
-
-
 def saliency_tubes(activation: Tensor, gradient: Tensor) -> Tensor:
     """Saliency Tubes (Stergiou et al. 2019, arXiv 1902.01078): the layer's channels weighted by the class's weights.
 
@@ -273,7 +252,6 @@ METHODS: dict[str, Method] = {
     "layercam": layercam,
     "xgradcam": xgradcam,
     "scorecam": score_cam,
-    "rise": rise,
     "saliency-tubes": saliency_tubes,
     "attnlrp": attnlrp,
 }
@@ -291,5 +269,5 @@ def method_named(name: str) -> Method:
 
 
 def needs(method: Method) -> frozenset[str]:
-    """Return the names of what a method takes: activation, gradient, relevance, cumulants, masked_scores, random_masks."""
+    """Return the names of what a method takes: activation, gradient, relevance, cumulants, masked_scores."""
     return frozenset(inspect.signature(method).parameters)

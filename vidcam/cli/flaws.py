@@ -28,7 +28,8 @@ def evaluate_flaws(
     count: Annotated[int, typer.Option(min=1, help="Clips for each network.")] = 60,
     trained: Annotated[int, typer.Option(min=1, help="Networks for each flaw, trained with different seeds.")] = 1,
     method: Annotated[
-        str | None, typer.Option(help="Names from `vidcam methods`, with commas.", show_default="all")
+        str | None,
+        typer.Option(help="Names from `vidcam methods`, with commas.", show_default="all that are installed"),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -36,14 +37,14 @@ def evaluate_flaws(
 
     The networks are small and are trained in a few minutes each. If interrupted, run the same command again to resume.
     """
-    from vidcam.cam.methods import METHODS, method_named
+    from vidcam.cam.input_methods import check_method, installed_methods
     from vidcam.evaluation.flaws import PASSES, flaw_figures
     from vidcam.playground.flaws import FLAWS
     from vidcam.playground.training.flawed import STEPS, flawed_model
 
-    methods = list(METHODS) if method is None else [name.strip() for name in method.split(",")]
+    methods = [*installed_methods()] if method is None else [name.strip() for name in method.split(",")]
     for name in methods:
-        method_named(name)
+        check_method(name)
     found = []
     for name in FLAWS:
         for of in range(1, trained + 1):

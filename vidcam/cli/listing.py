@@ -49,9 +49,10 @@ def models(as_json: Json = False) -> None:
 @commands.command()
 def methods() -> None:
     """List the methods, each with its source."""
+    from vidcam.cam.input_methods import INPUT_METHODS
     from vidcam.cam.methods import METHODS
 
-    for name, method in METHODS.items():
+    for name, method in {**METHODS, **INPUT_METHODS}.items():
         stdout.print(f"[bold]{name}[/]  {plain((method.__doc__ or '').splitlines()[0])}")
 
 

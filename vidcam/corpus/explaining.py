@@ -93,8 +93,11 @@ class ClipExplainer:
         """
         config = self.job.config
         try:
-            method = config.method if config.dense else "gradcam++"
-            any_clip = config.changed(method=method, stride=None, device=None)  # a stride may fit other clips alone
+            method = config.method if config.dense or not self.explainer.layers else "gradcam++"
+            quick = {"absent": "auto", "passes": None, "stretches": 8} if method == "gradcam++" else {}
+            any_clip = config.changed(
+                method=method, stride=None, device=None, **quick
+            )  # a stride may fit other clips alone
             Explainer(self.explainer.model, any_clip).explain(np.zeros((4, 48, 64, 3), np.uint8))
         except VidcamError:
             raise

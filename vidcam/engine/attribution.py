@@ -13,8 +13,10 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from vidcam.cam.attribute import class_activation_maps
+from vidcam.cam.attribute import class_activation_maps, input_map
 from vidcam.cam.capture import Capture, captured
+from vidcam.cam.input_methods import INPUT, INPUT_METHODS, PASSES
+from vidcam.cam.scored import InputMap, InputParams
 from vidcam.cam.targets import Contrast, InTime, ScoreFunction, classes, in_time
 from vidcam.engine.loader import Batch
 from vidcam.engine.memory import separate_copy
@@ -35,7 +37,7 @@ class WindowMap:
     """The maps of one window for one target.
 
     Attributes:
-        heat: (method, layer) → map (t, h, w).
+        heat: (method, layer) → map (t, h, w); the layer is `INPUT` for a method at the input.
         raw: the target's score before softmax; -inf if the target is a class at a time outside the window.
         probability: of the target's class, in [0, 1]; of the first class of a contrast; None for another function, and
             for values.
@@ -43,6 +45,7 @@ class WindowMap:
             contrast or function the raw score, (1,).
         top: index of the window's most probable class; None if the network gives no probabilities.
         frozen: the same of the frozen window, see `vidcam.engine.freezing`; None if it was not run.
+        converged: method → convergence of its map, in [0, 1], see `vidcam.cam.scored.InputMap`; of methods that are not exact.
     """
 
     heat: dict[tuple[str, str], np.ndarray]
@@ -51,6 +54,7 @@ class WindowMap:
     curve: np.ndarray
     top: int | None = None
     frozen: WindowMap | None = None
+    converged: dict[str, float] = field(default_factory=dict)
 
     def part(self, place: tuple[str, str], evidence: Evidence) -> np.ndarray:
         """Return a part of the map by (method, layer), (t, h, w), see `vidcam.temporal.motion.part_of`."""
@@ -83,18 +87,24 @@ class Attributor:
 
     Attributes:
         model: the network.
-        layers: names of the target layers.
-        methods: keys of `vidcam.cam.methods.METHODS`.
+        layers: names of the target layers of the methods at a layer.
+        methods: names of `vidcam.cam.input_methods.METHOD_NAMES`.
+        params: of the methods at the input.
+        on_share: called after each pass of the network by a method at the input, with the share of the batch that is done.
         max_batch: largest batch size that has not run out of memory.
         sloped: (target, layer) of the empty maps whose score has a gradient other than 0 at the layer.
+        passes: method at the input → passes of the network that it took for the last batch's windows and one target.
         softmaxed: True if the scores of all windows are what a softmax gives, and another one is taken of them.
     """
 
     model: Model
     layers: Sequence[str]
     methods: Sequence[str]
+    params: InputParams = field(default_factory=InputParams)
+    on_share: Callable[[float], None] = field(default_factory=lambda: lambda share: None, init=False)
     max_batch: int = field(default=sys.maxsize, init=False)
     sloped: set[tuple[Key, str]] = field(default_factory=set, init=False)
+    passes: dict[str, int] = field(default_factory=dict, init=False)
     softmaxed: bool | None = field(default=None, init=False)
 
     def maps(self, batch: Batch, choose: Choose) -> Attributed:
@@ -135,6 +145,7 @@ class Attributor:
     def _maps(self, batch: Batch, choose: Choose) -> Attributed:
         model, spec = self.model, self.model.spec
         maps: list[Maps] = [{} for _ in batch.starts]
+        at_layers = [method for method in self.methods if method not in INPUT_METHODS]
         with captured(
             model.network,
             self.layers,
@@ -146,8 +157,11 @@ class Attributor:
         ) as capture:
             curves = self._curves(capture.output, len(batch.starts))
             probabilities = curves.max(axis=1) if spec.probabilities else curves.mean(axis=1)
-            for keys, score, inside in self._scored(choose(probabilities), batch, curves.shape[1]):
-                found = class_activation_maps(capture, score, self.methods)
+            scored = list(self._scored(choose(probabilities), batch, curves.shape[1]))
+            for done, (keys, score, inside) in enumerate(scored):
+                found = class_activation_maps(capture, score, at_layers)
+                at_input = self._at_input(capture, score, done, len(scored))
+                found |= {(method, INPUT): one.heat for method, one in at_input.items()}
                 heats = {place: separate_copy(heat.cpu().numpy()) for place, heat in found.items()}
                 self._record_slopes(capture, score, keys, heats)
                 scores = score(capture.output).detach()
@@ -162,14 +176,32 @@ class Attributor:
                     of_class = isinstance(key, int | InTime)
                     curve = curves[i, :, index] if of_class else np.array([raw], np.float32)
                     top = int(probabilities[i].argmax()) if spec.probabilities and probabilities.shape[1] else None
-                    maps[i][key] = WindowMap(of_window, raw, probability, curve, top)
+                    converged = {m: float(one.converged[i]) for m, one in at_input.items() if one.converged is not None}
+                    maps[i][key] = WindowMap(of_window, raw, probability, curve, top, converged=converged)
         return Attributed(probabilities, curves, maps)
+
+    def _at_input(self, capture: Capture, score: ScoreFunction, done: int, targets: int) -> dict[str, InputMap]:
+        """Return the maps of a target by the methods at the input; `done` of the batch's targets have theirs."""
+        methods = [method for method in self.methods if method in INPUT_METHODS]
+        expected = {method: self.params.passes or PASSES[method] for method in methods}
+        total, before, found = sum(expected.values()), 0, {}
+        for method in methods:
+            self.passes[method] = 0
+
+            def on_pass(method: str = method, before: int = before) -> None:
+                self.passes[method] += 1
+                share = (before + min(self.passes[method], expected[method])) / total
+                self.on_share((done + share) / targets)
+
+            found[method] = input_map(capture, score, method, self.params, on_pass)
+            before += expected[method]
+        return found
 
     def _record_slopes(
         self, capture: Capture, score: ScoreFunction, keys: Sequence[Key], heats: Mapping[tuple[str, str], np.ndarray]
     ) -> None:
         """Record where the score of windows whose maps are all empty has a gradient."""
-        empty = {layer for (_, layer), heat in heats.items() if not heat.any()}
+        empty = {layer for (_, layer), heat in heats.items() if layer in self.layers and not heat.any()}
         if all((key, layer) in self.sloped for key in keys for layer in empty):
             return
         with suppress(LayerError):  # a method without gradients explains layers that have none

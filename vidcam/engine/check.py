@@ -2,7 +2,7 @@
 
 A window is cut into blocks of time and space. The hottest tenth of them is hidden, and tenths at random; the network
 scores each. Blocks are hidden by the window's middle frame, which removes movement, or by a blur if a network that sees
-appearance keeps its score without movement. This is one step of the deletion curve of Petsiuk et al. 2018
+appearance keeps its score without movement, or as the recipe says. This is one step of the deletion curve of Petsiuk et al. 2018
 (arXiv 1806.07421), with its chance level beside it.
 """
 
@@ -17,9 +17,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from vidcam.cam.hiding import absent, block_indices
 from vidcam.cam.inputs import forward
-from vidcam.engine.freezing import still
-from vidcam.metrics.faithfulness import filling
 from vidcam.models.registry import Model
 from vidcam.results.check import Check
 
@@ -38,6 +37,7 @@ def check(
     score: Callable[[Any], Tensor],
     times: tuple[float, float],
     chance: float = 0.0,
+    absence: str = "auto",
 ) -> Check:
     """Return the check of a map in one window. Runs the network on the window, on it hidden whole, and 20 times in part.
 
@@ -48,18 +48,20 @@ def check(
         score: returns the target's score (N,) in the network's output.
         times: seconds of the window's first and last frame.
         chance: the probability of the class for a network that knows nothing, in (0, 1); 0 if there is none.
+        absence: what stands in the place of what is hidden, one of `vidcam.cam.hiding.ABSENT`; "auto" for the middle
+            frame, or a blur if hiding the whole window by the middle frame costs less than half of the score.
 
     Raises:
         VidcamError: the network cannot be run.
     """
     blocks, block_of = _in_blocks(torch.from_numpy(np.ascontiguousarray(heat, np.float32)), window.shape[1:])
-    fills = {"freeze": still(window[None])[0]}
-    fills["blur"] = filling(window.float().cpu(), "blur").to(window)
+    kinds = ("frozen", "blurred") if absence == "auto" else (absence,)
+    fills = {kind: absent(window[None], kind)[0] for kind in kinds}
     whole, *emptied = _scores(model, torch.stack([window, *fills.values()]), score)
     most = _REMOVED * (abs(whole) - chance)
     by, empty = next(
         ((name, left) for name, left in zip(fills, emptied) if whole - left >= most),
-        ("blur", min(emptied)),
+        (kinds[-1], min(emptied)),
     )
     count = max(1, round(SHARE * len(blocks)))
     generator = np.random.default_rng(0)
@@ -82,9 +84,7 @@ def _in_blocks(heat: Tensor, size: torch.Size) -> tuple[np.ndarray, Tensor]:
     grid = (min(_BLOCKS[0], size[0]), min(_BLOCKS[1], size[1]), min(_BLOCKS[2], size[2]))
     pixels = F.interpolate(heat[None, None], size=tuple(size), mode="trilinear", align_corners=False)
     blocks = F.adaptive_avg_pool3d(pixels, grid).flatten().numpy()
-    of_axis = [torch.arange(side) * cells // side for side, cells in zip(size, grid)]
-    block_of = (of_axis[0][:, None, None] * grid[1] + of_axis[1][None, :, None]) * grid[2] + of_axis[2]
-    return blocks, block_of
+    return blocks, block_indices(size, grid)
 
 
 def _mask(picked: np.ndarray, block_of: Tensor) -> Tensor:

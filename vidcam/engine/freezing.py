@@ -7,20 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from vidcam.cam.hiding import still
 from vidcam.cam.targets import Contrast
 from vidcam.engine.attribution import Attributed, Attributor, Choose, Key, WindowMap
 from vidcam.engine.loader import Batch
 from vidcam.models.registry import Model, softmax
 from vidcam.temporal.motion import MotionShare, motion_share, no_motion_share
 from vidcam.video.windows import Windowing
-
-
-def still(windows: Tensor) -> Tensor:
-    """Return windows (N, 3, T, H, W) with every frame replaced by the middle one, without a copy."""
-    middle = windows.shape[2] // 2
-    return windows[:, :, middle : middle + 1].expand_as(windows)
 
 
 def frozen(batch: Batch) -> Batch:

@@ -82,6 +82,7 @@ class WindowLoader:
         padded: number of repeated frames in its last window.
         began: time at which the loader was made, by `time.perf_counter`, in seconds.
         stages: seconds of the stages so far; the loader counts "decode_s" and "resize_s".
+        explained: True if progress is of the frames that are explained, which `report` is called with, and not of those read.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class WindowLoader:
         self.instants: list[float] = []
         self.shown: list[int] = []
         self.padded = 0
+        self.explained = False
         self._reported = 0
         self.began = time.perf_counter()
         self._spec, self._progress = spec, progress
@@ -162,10 +164,15 @@ class WindowLoader:
     def _read(self) -> Iterator[tuple[float, np.ndarray]]:
         for seconds, pixels in self._frames:
             self.times.append(seconds)
-            if len(self.times) > self._reported:  # a second reading is no step back
-                self._reported = len(self.times)
-                self._progress(self._reported, self.source.frames_announced)
+            if not self.explained:
+                self.report(len(self.times))
             yield seconds, pixels
+
+    def report(self, frames: int) -> None:
+        """Report progress to a number of frames, unless it was reported before: a second reading is no step back."""
+        if frames > self._reported:
+            self._reported = frames
+            self._progress(frames, self.source.frames_announced)
 
     def _at_instants(self, frames: Iterable[tuple[float, np.ndarray]]) -> Iterator[tuple[float, int, np.ndarray]]:
         """Yield the seconds of each instant, and the index and pixels of the source frame that it shows."""

@@ -37,7 +37,7 @@ def optimized(model: Model, layers: Sequence[str], dtype: str, loader: WindowLoa
 
     Args:
         model: the original network.
-        layers: names of the target layers.
+        layers: names of the target layers; the model is returned in float32 if there are none.
         dtype: "auto", "float32", "bfloat16" or "float16".
         loader: of the clip.
 
@@ -46,6 +46,8 @@ def optimized(model: Model, layers: Sequence[str], dtype: str, loader: WindowLoa
     """
     if not model.dtype and model.float_dtype != torch.float32:
         return _as_it_is(model, dtype)
+    if not layers:  # whose trunk could be shorter: the methods are at the input
+        return replace(model, dtype="float32")
     windows = loader.source.frames_announced / loader.windowing.stride
     if model.dtype or (dtype == "auto" and 0 < windows <= _FEW):
         return model

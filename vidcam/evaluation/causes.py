@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from vidcam.cam.shapley import shapley_values
 from vidcam.engine.agreement import correlation
 from vidcam.engine.attribution import step_probabilities
 from vidcam.errors import SettingsError
@@ -17,7 +18,6 @@ from vidcam.evaluation.samples import Sample
 from vidcam.metrics.baselines import motion
 from vidcam.metrics.estimate import Estimate, Tally
 from vidcam.metrics.sanity import rank_correlation
-from vidcam.metrics.shapley import shapley_values
 from vidcam.playground.actions import NOTHING
 from vidcam.playground.clips import SIZE
 from vidcam.playground.interventions import idle_between, twins, with_acts

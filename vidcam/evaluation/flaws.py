@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from vidcam.cam.methods import METHODS
 from vidcam.errors import LayerError
 from vidcam.evaluation.inference import pixels, upsampled
 from vidcam.explainer import Explainer
@@ -78,7 +77,7 @@ def flaw_figures(
     model: Model,
     seed: int,
     count: int,
-    methods: Sequence[str] = tuple(METHODS),
+    methods: Sequence[str],
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> FlawFigures:
     """Return the figures of a network with a known flaw on fresh clips.
@@ -87,7 +86,7 @@ def flaw_figures(
         flaw: a key of `FLAWS`.
         model: the network, see `vidcam.playground.training.flawed.flawed_model`.
         seed, count: of the clips.
-        methods: keys of `vidcam.cam.methods.METHODS`.
+        methods: names of `vidcam.cam.input_methods.METHOD_NAMES`.
         progress: called with the number of methods done and the number of all.
     """
     clips = [render(flaw, seed, index) for index in range(count)]

@@ -53,7 +53,7 @@ class Subject:
             raise SettingsError(f"{explainer.recipe.evidence} are several kinds of evidence; evaluate one of them")
         spec = explainer.model.spec
         model = replace(explainer.model, spec=replace(spec, preprocess=spec.preprocess.of_crops()))
-        dtype = explainer.recipe.dtype
+        dtype = explainer.dtype
         chosen = quickest_dtype(model.device) if dtype == "auto" else getattr(torch, dtype)
         return cls(
             explainer.on(model),

@@ -27,6 +27,10 @@ def check_recipe(recipe: Recipe, layers: Sequence[str], methods: Sequence[str]) 
         raise LayerError(f"{len(layers)} layers are given ({', '.join(layers)}); give one with --layer")
     if len(methods) > 1:
         raise SettingsError(f"{len(methods)} methods are given ({', '.join(methods)}); a stream has one")
+    if not layers:
+        raise SettingsError(
+            f"method {methods[0]} explains the network at its input, in hundreds of passes; give a method at a layer for a stream"
+        )
     if recipe.dense or recipe.check or recipe.evidences != ("whole",):
         raise SettingsError("dense, check, motion and appearance are for clips; leave them out for a stream")
     drawing = recipe.drawing

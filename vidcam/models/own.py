@@ -18,6 +18,7 @@ from vidcam.cam.layout import CHANNELS_FIRST, Layout
 from vidcam.cam.targets import PATTERNS, Part, Pattern, frame_scores, part_of
 from vidcam.errors import LayerError, ModelError, SettingsError, TargetError, counted, one_of
 from vidcam.models.flow import RGBAndFlow
+from vidcam.models.outside import Outside, as_module, check_runs
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.probabilities import Probabilities, ends_in, function_of, last_module, logits_in
 from vidcam.models.registry import Model, ModelSpec, labels_of, prepare
@@ -28,7 +29,7 @@ ASSUMED = Preprocess(128, (112, 112), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
 
 
 def own_model(
-    network: nn.Module,
+    network: nn.Module | torch.export.ExportedProgram | Callable[..., Any],
     *,
     preprocess: Preprocess = ASSUMED,
     frames: int = 16,
@@ -45,20 +46,22 @@ def own_model(
     weights: str = "own",
     tested: bool = False,
 ) -> Model:
-    """Return a model that can be explained, made of an `nn.Module`.
+    """Return a model that can be explained, made of an `nn.Module`, or of a network that is seen from outside.
 
     Runs it on a window of zeros, and on noise to test the layout, batches, and the output if it could be probabilities.
 
     Args:
         network: takes windows (N, 3, T, H, W), or the output of `pack`, and returns class scores before softmax. Other
-            outputs leave functions as targets.
+            outputs leave functions as targets. A program of `torch.export`, TorchScript, what
+            `vidcam.models.outside.onnx_network` returns, and any other function have no layers: they are explained by methods
+            at the input, by default "rise".
         preprocess: from frames to windows; by default 112x112 pixels, mean 0.45 and deviation 0.225.
         frames: frames per window, T.
         frame_rate: frames per second that it was trained at; by default any.
         layer: default target layer; "auto" takes the last whose output has time and space and that the score depends on,
             unless a later one may have them in a layout that is not given.
         labels: of the classes, or a file for `vidcam.models.labels.read_labels`; by default numbers.
-        name: of the network in explanations; by default the name of its class.
+        name: of the network in explanations; by default the name of its class or function.
         layout: axes of the layers' output; channels first by default.
         pack: returns the network's input, given windows: a tuple for several arguments, a mapping for named ones, any
             other value, such as a tensor or a list, for one. "rgb_and_flow" gives the windows and their optical flow, see
@@ -75,7 +78,7 @@ def own_model(
         tested: True to leave out the tests of layout and batches, for a network that has passed them in another process.
 
     Raises:
-        ModelError: the network does not run on such a window, or gives several rows of scores for it; has no layer with
+        ModelError: the network is none; it does not run on such a window, or gives several rows of scores for it; has no layer with
             time and space, or one in a layout that is not given or that contradicts the window; it gives a window other values
             beside another than alone, or in a second run; the number of labels is not
             that of its classes; or
@@ -91,13 +94,14 @@ def own_model(
         >>> model.labels, model.spec.layer
         (('walking', 'waving'), '1')
     """
-    name = name or type(network).__name__
+    name = name or str(getattr(network, "__name__", type(network).__name__))
     if isinstance(pack, str):
         one_of(pack, ("rgb_and_flow",), "pack")
         pack = RGBAndFlow(preprocess)
     _check_settings(frames, frame_rate, labels)
-    check_modules(network, name)
+    network = as_module(network, name)
     prepare(network)
+    culprit = network.function if isinstance(network, Outside) else type(network)
     parameter = next(network.parameters(), torch.zeros(()))
     window = torch.zeros(1, 3, frames, *preprocess.crop, dtype=parameter.dtype, device=parameter.device)
     try:
@@ -105,7 +109,7 @@ def own_model(
             given = forward(network, pack(window))
     except Exception as error:  # somebody else's code may raise anything
         raise ModelError(
-            f"{name} does not run on a window {tuple(window.shape)} ({where_raised(error, type(network))}); "
+            f"{name} does not run on a window {tuple(window.shape)} ({where_raised(error, culprit)}); "
             "set frames and preprocess to what it expects"
         ) from error
     one_of(scores, PATTERNS, "pattern of scores")
@@ -155,14 +159,19 @@ def own_model(
         if len(known) != classes:
             given, expected = counted(len(known), "label"), counted(classes, "class")
             raise ModelError(f"{given} given, {name} has {expected}; give one label for each")
-    if layer == "auto":
+    if isinstance(network, Outside):
+        if layer != "auto":
+            raise ModelError(f"{name} is seen from outside and has no layer {layer!r}; leave layer out")
+        check_runs(network, name, window, pack)
+        layer, beside = "", f"{name} is seen from outside, without layers: it is explained at its input"
+    elif layer == "auto":
         try:
             layer = last_layer(network, window, layout, pack, lambda o: scored(o).amax((1, 2)))
         except LayerError as error:
             raise ModelError(f"{name}: {error}") from error
-    if classes:
+    if layer and classes:
         beside = bypassed(network, layer, window, pack, scored)
-    if not tested:
+    if layer and not tested:
         check_order(network, name, layer, window, layout, pack)
         check_batches(network, name, layer, window, layout, pack, scored if classes else None)
     spec = ModelSpec(
@@ -175,6 +184,7 @@ def own_model(
         frames=frames,
         frame_rate=frame_rate,
         layer=layer,
+        method="" if layer else "rise",
         source=OWN,
         layout=layout,
         pack=pack,
@@ -240,18 +250,6 @@ def _doubled(network: nn.Module, name: str, scores: Callable[[Tensor], Tensor], 
     )
 
 
-def check_modules(network: nn.Module, name: str) -> None:
-    """Raise a ModelError if a network has no modules whose outputs can be observed, as TorchScript and `torch.export`."""
-    kind = "TorchScript"
-    if not isinstance(network, torch.jit.ScriptModule):
-        try:
-            network.eval()
-            return
-        except (AttributeError, NotImplementedError):  # neither an exported program nor its module can do it
-            kind = "no network of modules, but such as torch.export makes"
-    raise ModelError(f"{name} is {kind}; its layers cannot be observed: give the nn.Module that it was made from")
-
-
 def built(factory: str, arguments: Mapping[str, Any], weights: str) -> tuple[nn.Module, str]:
     """Return the network that a factory makes, with weights from a file if one is given, and a note on the file or "".
 
@@ -261,15 +259,19 @@ def built(factory: str, arguments: Mapping[str, Any], weights: str) -> tuple[nn.
         weights: a checkpoint file, or "default" or "none" for the weights that the factory gives it.
 
     Raises:
-        ModelError: the factory cannot be found, fails, or gives no `nn.Module`; the file does not fit.
+        ModelError: the factory cannot be found, fails, or gives no network; the file does not fit, or the network is seen
+            from outside and takes none.
     """
     function = function_named(factory, "factory")
     try:
         network = function(**arguments)
     except Exception as error:
         raise ModelError(f"the factory {factory!r} fails: {where_raised(error, function)}") from error
-    if not isinstance(network, nn.Module):
-        raise ModelError(f"the factory {factory!r} gives a {type(network).__name__}; it must give an nn.Module")
+    network = as_module(network, f"what the factory {factory!r} gives")
+    if isinstance(network, Outside) and weights not in ("default", "none"):
+        raise ModelError(
+            f"{factory} gives a network that is seen from outside and takes no weights; leave {weights} out"
+        )
     if weights in ("default", "none"):
         return network, ""
     state, note = fitted_to(network, read_checkpoint(Path(weights)))

@@ -50,7 +50,7 @@ class ModelSpec:
         labels: returns the labels of the published classes.
         preprocess: from frames to windows.
         frames: frames per window.
-        layer: the default target layer; several, separated by commas, are fused.
+        layer: the default target layer; several, separated by commas, are fused; "" if the network is seen from outside.
         source: publisher and publication.
         frame_rate: frames per second of its training clips; None if it takes any.
         background: the label of the class that means "none of the others", or None.

@@ -14,14 +14,14 @@ class Check:
     Attributes:
         share: share of the window that is hidden, of 1.
         start, end: seconds of the window's first and last frame.
-        hidden_by: "freeze", the window's middle frame in place of each; or "blur".
+        hidden_by: what stands in the place of each, one of `vidcam.cam.hiding.ABSENT`.
         score: the target's probability in the window, or its value.
         hottest: the score with the hottest parts hidden.
         random: the scores with random parts hidden.
         untested: the reason why there is nothing to test; "" if there is.
 
     Example:
-        >>> check = Check(0.1, 1.0, 1.9, "freeze", 0.9, 0.2, (0.85, 0.9, 0.8))
+        >>> check = Check(0.1, 1.0, 1.9, "frozen", 0.9, 0.2, (0.85, 0.9, 0.8))
         >>> check.passed, round(check.cost, 3)
         (True, 0.7)
         >>> check.sentence()
