@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
 from torch import nn
 
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
+from vidcam.errors import ModelError
 from vidcam.models.registry import ModelSpec
-from vidcam.models.weights import read_state
+from vidcam.models.weights import State, read_state
 from vidcam.playground.actions import LABELS, NOTHING
 from vidcam.playground.domain import DOMAIN, PREPROCESS, rendered
 from vidcam.playground.scene import FPS
+
+_SECONDS = 16 / FPS  # of a window
 
 
 def bundled_weights(name: str) -> Path:
     """Return the path of the weights of a bundled network inside the package."""
     return Path(str(files("vidcam"))) / "playground" / "bundled" / f"{name}.safetensors"
+
+
+def _published(name: str) -> State:
+    path = bundled_weights(name)
+    if not path.exists():
+        raise ModelError(
+            f"{name} has no weights in this package; train them with `vidcam playground train {name} --out FILE`, and pass "
+            "--weights FILE"
+        )
+    return read_state(path)
 
 
 def bundled_spec(
@@ -28,8 +42,9 @@ def bundled_spec(
     *,
     layout: Layout = CHANNELS_FIRST,
     method: str = "",
+    frames: int = 16,
 ) -> ModelSpec:
-    """Return the specification of a bundled classifier of windows of 16 frames of 112x112 pixels.
+    """Return the specification of a bundled classifier of windows of a second, of 112x112 pixels.
 
     Args:
         name: for `load_model`, and of the file of its weights.
@@ -37,6 +52,7 @@ def bundled_spec(
         layer: the default target layer.
         layout: order of axes in the outputs of its layers.
         method: the default method, see `ModelSpec`.
+        frames: of a window.
 
     Example:
         >>> from vidcam.playground.networks import SmallR2Plus1D
@@ -47,11 +63,11 @@ def bundled_spec(
         name=name,
         build=build,
         num_classes=len(LABELS),
-        published=lambda: read_state(bundled_weights(name)),
+        published=partial(_published, name),
         labels=lambda: LABELS,
         preprocess=PREPROCESS,
-        frames=16,
-        frame_rate=FPS,
+        frames=frames,
+        frame_rate=frames / _SECONDS,
         layer=layer,
         layout=layout,
         method=method,

@@ -8,9 +8,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vidcam.playground.networks import small_c3d
+from vidcam.playground.shift import ShiftedFrames
 from vidcam.playground.training.classifier import (
     TrainingWindows,
     start_from_motion,
+    start_shifts_from_motion,
     with_batch_norm,
     without_batch_norm,
 )
@@ -74,3 +76,12 @@ def test_half_of_the_filters_start_as_differences_in_time() -> None:
     still = torch.ones(1, 2, 3, 3, 3) * torch.rand(1, 2, 1, 3, 3)
     response = convolution(still) - convolution.bias.view(1, 4, 1, 1, 1)
     assert response[0, :2].abs().max() < 1e-5 < response[0, 2:].abs().min()
+
+
+def test_half_of_the_filters_behind_a_shift_start_as_differences_of_the_frames_beside() -> None:
+    network = ShiftedFrames(5, frames=4).eval()
+    start_shifts_from_motion(network.cnn)
+    still = torch.rand(1, 3, 1, 32, 32).expand(-1, -1, 4, -1, -1)
+    frames = network.cnn.stem(still[0].transpose(0, 1))
+    response = network.cnn.blocks[0].conv1(frames)[1:-1]  # at the ends one frame is missing
+    assert response[:, :32].abs().max() < 1e-6 < response[:, 32:].abs().amax((0, 2, 3)).min()

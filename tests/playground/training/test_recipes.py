@@ -37,7 +37,7 @@ def test_what_is_stored_computes_what_was_trained(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["playground-c3d", "playground-tubelet"])
+@pytest.mark.parametrize("name", ["playground-c3d", "playground-tubelet", "playground-gru", "playground-tsm"])
 def test_a_short_training_ends_in_weights_that_load(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RECIPES, name, (1, 2, 1e-3, 2))
     told: list[int] = []

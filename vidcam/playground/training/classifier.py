@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from vidcam.playground.actions import LABELS
 from vidcam.playground.domain import PREPROCESS
+from vidcam.playground.frame_cnn import FrameCNN
 from vidcam.playground.scene import RAMP, sample_scene
 
 TRAINING_SEED = 0
@@ -137,3 +138,18 @@ def start_from_motion(convolution: nn.Conv3d) -> None:
     with torch.no_grad():
         middle = convolution.weight[:half, :, 1:2].clone()
         convolution.weight[:half] = 1.2 * torch.cat([-middle, torch.zeros_like(middle), middle], dim=2)
+
+
+def start_shifts_from_motion(network: FrameCNN) -> None:
+    """Initialise half of the filters of the first shifted convolution as differences of the frames beside: after minus before.
+
+    The channels that it sees of the frame before are initialised as those that it sees of the frame after.
+    """
+    stem, shifted = network.get_submodule("stem.0"), network.get_submodule("blocks.0.conv1.net")
+    assert isinstance(stem, nn.Conv2d) and isinstance(shifted, nn.Conv2d)
+    half, fold = shifted.out_channels // 2, shifted.in_channels // 8
+    with torch.no_grad():
+        stem.weight[fold : 2 * fold] = stem.weight[:fold]
+        after = 2 * shifted.weight[:half, :fold].clone()  # 2 fold of 8 fold channels, of the same variance together
+        shifted.weight[:half] = 0
+        shifted.weight[:half, :fold], shifted.weight[:half, fold : 2 * fold] = after, -after

@@ -18,16 +18,19 @@ from vidcam.errors import ModelError
 from vidcam.models.registry import Model, load_model
 from vidcam.playground.actions import LABELS
 from vidcam.playground.networks import SmallR2Plus1D, small_c3d
+from vidcam.playground.recurrent import RecurrentFrames
 from vidcam.playground.scene import trimmed_scene
+from vidcam.playground.shift import ShiftedFrames
 from vidcam.playground.training.captioner import CaptionedWindows, caption_loss, captioner_from
 from vidcam.playground.training.classifier import (
     TrainingWindows,
     classification_loss,
     start_from_motion,
+    start_shifts_from_motion,
     with_batch_norm,
     without_batch_norm,
 )
-from vidcam.playground.training.distill import soft_label_loss
+from vidcam.playground.training.distill import hinted_loss, soft_label_loss
 from vidcam.playground.training.loop import Progress, fit
 from vidcam.playground.tubelet import TubeletTransformer
 
@@ -37,17 +40,20 @@ RECIPES = {
     "playground-r2plus1d": (1600, 24, 3e-3, 11520),
     "playground-c3d": (1600, 24, 2e-3, 11520),
     "playground-tubelet": (500, 16, 1e-3, 5040),
+    "playground-gru": (300, 16, 3e-3, 5040),
+    "playground-tsm": (300, 16, 3e-3, 5040),
     CAPTIONER: (600, 12, 1.5e-3, 2160),
 }
 _TEACHER = "playground-r2plus1d"
+_STUDENTS = ("playground-tubelet", "playground-gru", "playground-tsm")
 
 
 def train(name: str, out: Path, *, progress: Progress = lambda step, loss, accuracy: None) -> Path:
     """Train a bundled network, store its weights as half-precision safetensors and return their path.
 
     R(2+1)D and C3D begin with random weights and learn from labels. The captioner and the transformer begin with the trunk
-    of the bundled R(2+1)D, and the transformer learns from its scores, too. The state of the training is kept beside `out`
-    in a `.training` file; if interrupted, call it again to resume.
+    of the bundled R(2+1)D; the transformer learns from its scores, too, and the networks of frames from its scores and
+    features. The state of the training is kept beside `out` in a `.training` file; if interrupted, call it again to resume.
 
     Args:
         name: of the network.
@@ -67,9 +73,10 @@ def train(name: str, out: Path, *, progress: Progress = lambda step, loss, accur
     if name == CAPTIONER:
         network = captioner_from(load_model(_TEACHER).network)
         examples, loss_of = partial(CaptionedWindows, ramp=ramp), caption_loss
-    elif name == "playground-tubelet":
+    elif name in _STUDENTS:
         teacher = load_model(_TEACHER).network
-        network, loss_of = _transformer_from(teacher), partial(soft_label_loss, teacher)
+        network = _student(name, teacher)
+        loss_of = partial(soft_label_loss if name == "playground-tubelet" else hinted_loss, teacher)
     else:
         network, loss_of = _untrained(name).train(), classification_loss
     fit(network, examples, loss_of, steps=steps, rate=rate, checkpoint=checkpoint, batch=batch, progress=progress)
@@ -87,11 +94,21 @@ def _untrained(name: str) -> nn.Module:
     return with_batch_norm(plain)
 
 
-def _transformer_from(trunk: nn.Module) -> nn.Module:
-    """Return an untrained transformer in training mode on the trunk of a trained R(2+1)D, which stays fixed."""
+def _student(name: str, teacher: nn.Module) -> nn.Module:
+    """Return a network in training mode that has learned nothing but what it takes over from the teacher.
+
+    That is the trunk of the transformer, which stays fixed, and the last layer of the temporal-shift network.
+    """
+    if name == "playground-gru":
+        return RecurrentFrames(len(LABELS)).train()
+    if name == "playground-tsm":
+        shifted = ShiftedFrames(len(LABELS)).train()
+        start_shifts_from_motion(shifted.cnn)
+        shifted.fc.load_state_dict(teacher.get_submodule("fc").state_dict())
+        return shifted
     transformer = TubeletTransformer(len(LABELS)).train()
     for part, module in transformer.trunk.named_children():
-        module.load_state_dict(trunk.get_submodule(part).state_dict())
+        module.load_state_dict(teacher.get_submodule(part).state_dict())
     transformer.trunk.requires_grad_(False).eval()
     return transformer
 
@@ -109,7 +126,7 @@ def store(network: nn.Module, path: Path) -> None:
 
 
 def accuracy(model: Model, seed: int, count: int) -> float:
-    """Return the share of rendered windows, 16 frames of 224x224 pixels, that a network classifies rightly.
+    """Return the share of rendered windows, one second of 224x224 pixels, that a network classifies rightly.
 
     Args:
         model: the network.
@@ -119,7 +136,8 @@ def accuracy(model: Model, seed: int, count: int) -> float:
     right = 0
     for index in range(count):
         scene = trimmed_scene(seed, index)
-        frames = [model.spec.preprocess.frame(scene.render(t, 224)) for t in range(scene.frames)]
+        every = range(0, scene.frames, scene.frames // model.spec.frames)
+        frames = [model.spec.preprocess.frame(scene.render(t, 224)) for t in every]
         with torch.inference_mode():
             scores = model.network(network_input(model, [frames])).cpu()
         right += model.labels[int(np.argmax(scores.numpy()))] == scene.label
