@@ -40,8 +40,8 @@ RECIPES = {
     "playground-r2plus1d": (1600, 24, 3e-3, 11520),
     "playground-c3d": (1600, 24, 2e-3, 11520),
     "playground-tubelet": (500, 16, 1e-3, 5040),
-    "playground-gru": (300, 16, 3e-3, 5040),
-    "playground-tsm": (300, 16, 3e-3, 5040),
+    "playground-gru": (900, 16, 3e-3, 5040),
+    "playground-tsm": (900, 16, 3e-3, 5040),
     CAPTIONER: (600, 12, 1.5e-3, 2160),
 }
 _TEACHER = "playground-r2plus1d"
