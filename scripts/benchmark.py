@@ -16,6 +16,7 @@ import argparse
 import json
 import multiprocessing
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -43,10 +44,14 @@ from vidcam.engine.loader import Batch, WindowLoader, network_input
 from vidcam.engine.memory import keep_freed_memory
 from vidcam.engine.precision import optimized
 from vidcam.explainer import explain
-from vidcam.models.inference import prepared
+from vidcam.export.overlay import Overlay
+from vidcam.export.planes import drawn_in_planes
+from vidcam.export.playback import Film, play
+from vidcam.models.inference import prepared, structure_of
 from vidcam.models.registry import Model, load_model
 from vidcam.models.torchvision_import import import_torchvision
 from vidcam.playground.scene import untrimmed_scene
+from vidcam.video.planes import copied
 from vidcam.video.reader import Clip
 from vidcam.video.windows import Windowing
 from vidcam.video.writer import FilmWriter
@@ -194,7 +199,7 @@ def others_at_one_window(name: str) -> dict[str, Job]:
 def vidcam_at_one_window(name: str) -> dict[str, Job]:
     """What a user of vidcam has: the prepared network alone and with maps, for a window and for a batch."""
     model, plain = plain_network(name)
-    quick = prepared(model, torch.bfloat16, [model.spec.layer])
+    quick = prepared(model, torch.bfloat16, structure_of(model, [model.spec.layer]))
     frames = frames_for(model)
 
     def maps(given: Tensor) -> Job:
@@ -390,6 +395,9 @@ _LONG = """
 import re, sys, time
 from vidcam.engine.memory import keep_freed_memory
 from vidcam.explainer import explain
+from vidcam.export.overlay import Overlay
+from vidcam.export.planes import drawn_in_planes
+from vidcam.export.playback import Film, play
 keep_freed_memory()  # as the command line does
 began = time.perf_counter()
 found = explain(sys.argv[1], "playground-r2plus1d", "waving")
@@ -434,6 +442,66 @@ def start_up(benchmark: Benchmark) -> None:
     benchmark.add("import vidcam", imported, "< 0.05", "s")
 
 
+_FIRST = """
+import time
+began = time.process_time()
+import vidcam.explainer, vidcam.export.results, sys
+moments = [began, time.process_time()]
+for _ in range(2):
+    vidcam.explainer.explain(sys.argv[1])
+    moments.append(time.process_time())
+print(*(b - a for a, b in zip(moments, moments[1:])))
+"""
+
+
+def first_explanations(benchmark: Benchmark, clip: Path, folder: Path) -> None:
+    """Processor seconds of `vidcam explain`, of the imports, and of the first and second explanation in a process."""
+    found: list[tuple[float, ...]] = []
+    command: list[float] = []
+    for _ in range(benchmark.rounds):
+        run = subprocess.run([sys.executable, "-c", _FIRST, clip], check=True, capture_output=True, text=True)
+        found.append(tuple(map(float, run.stdout.split())))
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        arguments = ["-m", "vidcam.cli", "explain", clip, "--out", folder / "command", "--overwrite", "--json"]
+        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    imports, first, second = map(list, zip(*found))
+    benchmark.add("10 s clip, bundled network: vidcam explain, processor", command, unit="s")
+    benchmark.add("bundled network: imports, processor", imports, unit="s")
+    benchmark.add("bundled network: second explanation in a process, processor", second, unit="s")
+    benchmark.add("bundled network: first / second explanation", ratios(first, second), "<= 1.4")
+
+
+def decode_and_encode(clip: Path, out: Path) -> None:
+    """What no film can do without: decoding a clip and encoding a film of its size, as vidcam encodes."""
+    with av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        size, time_base, rate = (stream.height, stream.width), stream.time_base, stream.average_rate
+        with FilmWriter(out, size, time_base=Fraction(time_base or 1), frame_rate=Fraction(rate or 25)) as film:
+            for image in container.decode(stream):
+                film.encode(copied(image), image.pts or 0)
+
+
+def films(benchmark: Benchmark, clip: Path, folder: Path, name: str, goal: str) -> None:
+    """Processor time of an overlay film over that of decoding and encoding alone, in turns."""
+    found, source = explain(clip), Clip(clip)
+    overlay = Overlay(found)
+    film = Film(folder / "film.mp4", overlay.size, overlay.draw, draw_in_planes=drawn_in_planes(overlay, source.colour))
+    floor, whole = [], []
+    for turn in range(benchmark.rounds + 1):
+        moments = [time.process_time()]
+        decode_and_encode(clip, folder / "floor.mp4")
+        moments.append(time.process_time())
+        play(found, Clip(clip), [film])
+        moments.append(time.process_time())
+        if turn:
+            floor.append(1000 * (moments[1] - moments[0]) / found.frames)
+            whole.append(1000 * (moments[2] - moments[1]) / found.frames)
+    benchmark.add(f"film of {name}: decode and encode, processor, a frame", floor, unit="ms")
+    benchmark.add(f"film of {name}: film / decode and encode", ratios(whole, floor), goal)
+
+
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -448,6 +516,13 @@ def main() -> None:
     names |= {"torch": torch.__version__, "python": platform.python_version(), "system": platform.platform()}
     print(names)
     start_up(benchmark)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        clip = write_clip(place / "small.mp4", 300, (360, 640), 30)
+        first_explanations(benchmark, clip, place)
+        films(benchmark, clip, place, "640x360", "<= 1.25")
+        films(benchmark, write_clip(place / "hd.mp4", 90, (1080, 1920), 30), place, "1920x1080", "<= 1.35")
+        films(benchmark, write_clip(place / "uhd.mp4", 30, (2160, 3840), 30), place, "3840x2160", "<= 1.2")
     ceilings = machine(benchmark)
     one_window(benchmark, "r2plus1d_18", "<= 0.33", ceilings)
     one_window(benchmark, "c3d", "<= 0.40", ceilings)

@@ -50,6 +50,19 @@ def numbered(index: int, height: int, width: int) -> np.ndarray:
     return image
 
 
+def plane_values(image: av.VideoFrame, *, full: bool) -> list[np.ndarray]:
+    """The planes of a planar YUV frame of 8 or 10 bits as they are coded, in values of 8 bits and limited range, float64."""
+    deep, found = "10le" in image.format.name, []
+    for k, plane in enumerate(image.planes):
+        width = plane.line_size // (2 if deep else 1)
+        values = np.frombuffer(plane, np.uint16 if deep else np.uint8).reshape(-1, width)[: plane.height, : plane.width]
+        values = values / (4 if deep else 1)
+        if full:
+            values = 16 + values * 219 / 255 if k == 0 else 128 + (values - 128) * 224 / 255
+        found.append(values)
+    return found
+
+
 def write_video(
     path: Path,
     frames: Sequence[np.ndarray],

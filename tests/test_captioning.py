@@ -164,3 +164,8 @@ def test_a_captioner_that_says_nothing(tmp_path: Path) -> None:
 def test_weights_that_do_not_fit() -> None:
     with pytest.raises(ModelError, match="does not exist"):
         load_captioner("none.safetensors")
+
+
+def test_words_are_not_split_into_motion_and_appearance(clip: Path) -> None:
+    with pytest.raises(SettingsError, match="words are explained by the whole evidence; leave it out"):
+        explain_caption(clip, recipe=Recipe(evidence="motion"))

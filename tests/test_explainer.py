@@ -23,6 +23,7 @@ from vidcam.cam.layout import Layout
 from vidcam.cam.methods import METHODS, gradcam_plus_plus
 from vidcam.engine.agreement import Agreement
 from vidcam.errors import ClipError, LayerError, ModelError, SettingsError, TargetError
+from vidcam.evaluation import inference
 from vidcam.explainer import Explainer, explain, layers_of, localize
 from vidcam.export.page import write_report
 from vidcam.models.own import own_model
@@ -223,6 +224,7 @@ def test_the_softmax_always_has_its_own_factor_and_a_function_none(small: Model,
     assert np.abs(found[1].maps - plain[1].maps).max() > 0.1 * plain[1].maps.max()
     for one, other in zip(found[2:], plain[2:]):
         np.testing.assert_allclose(one.maps, other.maps, rtol=1e-5)
+    assert [one.computation["factor"] for one in found] == ["probability", "probability", "none", "none"]
 
 
 def test_context_is_reflected_frames_that_do_not_decide_on_classes(small: Model, clip_path: Path) -> None:
@@ -377,8 +379,9 @@ def test_strides_by_default(small: Model, clip_path: Path) -> None:
 
 
 def test_every_method_explains_a_clip(small: Model, clip_path: Path) -> None:
-    together = Explainer(small, Recipe(method=",".join(METHODS), stride=4)).explain(clip_path, "c")
-    assert [e.method for e in together] == list(METHODS)
+    methods = [method for method in METHODS if method != "attnlrp"]  # which is for transformers
+    together = Explainer(small, Recipe(method=",".join(methods), stride=4)).explain(clip_path, "c")
+    assert [e.method for e in together] == methods
     for found in together:
         assert found.maps.shape == (24, 8, 8) and np.isfinite(found.maps).all() and found.maps.std() > 0
 
@@ -878,6 +881,96 @@ def test_a_softmax_of_a_softmax_is_said() -> None:
         explain(NOISE, Model(Means([[1.0, 2.0], [-1.0, 0.0]]), spec, ("a", "b"), "none"), "a", **settings).warnings
         == ()
     )
+
+
+def _frozen_clips(model: Model, path: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The frames of a clip, and for windows of four, end to end, those with their third frame in place of all."""
+    frames = [model.spec.preprocess.frame(f.pixels) for f in Clip(path)]
+    return frames, [frames[i // 4 * 4 + 2] for i in range(len(frames))]
+
+
+@pytest.mark.parametrize("factor", ["probability", "none"])
+def test_motion_and_appearance_are_split_in_each_window_before_its_factor(
+    small: Model, clip_path: Path, factor: Any
+) -> None:
+    starts, windowing = list(range(0, 24, 4)), Windowing(4, 4)
+    whole, frozen = (
+        Explainer(small).maps(torch.stack([inference.pixels(np.stack(of[s : s + 4])) for s in starts]), 2)["gradcam++"]
+        for of in _frozen_clips(small, clip_path)
+    )
+    both = Recipe(evidence="motion,appearance", stride=4, context=False, factor=factor)
+    motion, appearance = Explainer(small, both).explain(clip_path, "c")
+    assert [e.kind for e in (motion, appearance)] == ["motion", "appearance"]
+    factors = motion.window_scores[:, None, None, None] if factor == "probability" else 1.0
+    for found, part in ((motion, np.maximum(whole - frozen, 0)), (appearance, np.minimum(whole, frozen))):
+        np.testing.assert_allclose(found.maps, stitch(part * factors, starts, 24, windowing), rtol=1e-3, atol=1e-5)
+    assert motion.maps.any() and appearance.maps.any()
+    plain = explain(clip_path, small, "c", stride=4, context=False, factor=factor)
+    np.testing.assert_allclose(motion.maps + appearance.maps, plain.maps, rtol=1e-4, atol=1e-6)
+    for one in (motion, appearance):
+        assert one.peak == plain.peak and one.highest == pytest.approx(plain.highest)
+        np.testing.assert_allclose(one.evidence, one.maps.mean((1, 2)), rtol=1e-5)
+        np.testing.assert_allclose(one.scores, plain.scores, rtol=1e-5)
+    assert (plain.kind, plain.motion, plain.scale) == ("whole", None, None)
+
+
+def test_the_motion_share_is_that_of_the_windows_and_the_frozen_windows(small: Model, clip_path: Path) -> None:
+    frames, still = _frozen_clips(small, clip_path)
+    of_frames, of_still = (
+        small.network(small.spec.preprocess.windows([of[s : s + 4] for s in range(0, 24, 4)]))
+        .softmax(1)
+        .detach()
+        .numpy()
+        for of in (frames, still)
+    )
+    best = int(of_frames.mean(0).argmax())
+    (found,) = Explainer(small, Recipe(evidence="motion", stride=4, context=False)).explain(clip_path, best)
+    assert found.motion is not None
+    above, bits = np.log2(4 * of_frames[:, best]), np.log2(of_frames[:, best] / of_still[:, best])
+    counts = above >= 0.5
+    assert counts.any()
+    assert found.motion.unclamped == pytest.approx(bits[counts].sum() / above[counts].sum(), rel=1e-3, abs=1e-5)
+    np.testing.assert_allclose(found.motion.windows, np.where(counts, np.clip(bits / above, 0, 1), np.nan), atol=1e-4)
+    became = [small.labels[k] for k, count in zip(of_still.argmax(1), counts) if count]
+    assert dict(found.motion.frozen) == {label: became.count(label) for label in became}
+    assert found.warnings[0].startswith(f"motion share of {small.labels[best]}: {found.motion.written()}")
+    assert found.title.startswith(f"{small.labels[best]}, motion (motion share ")
+
+
+def test_a_still_clip_has_no_motion(small: Model, tmp_path: Path) -> None:
+    still = ArraySource(np.repeat(numbered(5, 32, 32)[None], 12, 0), 10)
+    (found,) = Explainer(small, Recipe(evidence="motion")).explain(still)
+    assert not found.maps.any() and found.peak == 0 and found.motion is not None
+    assert found.motion.share in (0, None)
+    assert any(note.endswith("is motion") and note.startswith("none of the heat") for note in found.warnings)
+
+
+def test_motion_at_a_time_and_of_late_classes(small: Model, clip_path: Path, tmp_path: Path) -> None:
+    (timed,) = Explainer(small, Recipe(evidence="appearance", stride=2, **PLAIN)).explain(clip_path, "c @ 1.52")
+    assert set(np.flatnonzero(timed.maps.any((1, 2)))) <= set(range(12, 18)) and timed.maps.any()
+    late = explain(_late(tmp_path), small, evidence="motion", stride=2)
+    assert late.motion is not None and len(late.motion.windows) == len(late.window_starts)
+
+
+def test_maps_of_windows_in_memory_are_split(small: Model) -> None:
+    windows = torch.randint(0, 256, (2, 3, 4, 16, 16), generator=torch.Generator().manual_seed(1)).float()
+    still = windows[:, :, 2:3].expand_as(windows).contiguous()
+    whole, frozen = (Explainer(small).maps(of, 1)["gradcam++"] for of in (windows, still))
+    motion = Explainer(small, Recipe(evidence="motion")).maps(windows, 1)["gradcam++"]
+    np.testing.assert_allclose(motion, np.maximum(whole - frozen, 0), rtol=1e-4, atol=1e-6)
+    with pytest.raises(SettingsError, match="several kinds of evidence; give one"):
+        Explainer(small, Recipe(evidence="motion,whole")).maps(windows, 1)
+
+
+def test_what_motion_cannot_be_had_with(small: Model, deep: Model, clip_path: Path) -> None:
+    with pytest.raises(SettingsError, match="needs windows that can be frozen; leave dense out"):
+        Explainer(small, Recipe(evidence="motion", dense=True))
+    with pytest.raises(LayerError, match=r"is of one layer, and body\.1, body\.3 are given"):
+        Explainer(deep, Recipe(evidence="motion", layer="body.1,body.3"))
+    with pytest.raises(SettingsError, match="segments are cut from the whole evidence: leave it out"):
+        Explainer(small, Recipe(evidence="motion")).localize(clip_path)
+    with pytest.raises(SettingsError, match="there is no evidence 'sound'; choose one of whole, motion, appearance"):
+        explain(clip_path, small, evidence="motion,sound")
 
 
 def test_long_spans_are_refused_where_frames_are_rows_of_the_batch(small: Model) -> None:

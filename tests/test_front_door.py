@@ -31,6 +31,26 @@ def test_importing_vidcam_loads_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout[0].isdigit()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["playground-r2plus1d", "playground-c3d"])
+def test_explaining_by_a_bundled_network_imports_neither_a_compiler_nor_other_networks(
+    name: str, tmp_path: Path
+) -> None:
+    code = f"""
+import sys
+import numpy as np
+import vidcam
+frames = np.random.default_rng(0).integers(0, 256, (96, 112, 112, 3), np.uint8)
+found = vidcam.explain(frames, {name!r}, frame_rate=16)
+assert found.computation["fidelity"] > 0.995, "the network was not optimized"
+found.save({str(tmp_path)!r})
+print(*sorted({{module.partition(".")[0] for module in sys.modules}}), "torch._dynamo" in sys.modules)
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert said[-1] == "False" and {"torch", "av", "matplotlib"} <= set(said)
+    assert not {"torchvision", "pytorchvideo", "transformers", "scipy"} & set(said)
+
+
 def test_the_command_line_tells_its_version() -> None:
     said = subprocess.run([sys.executable, "-m", "vidcam.cli", "--version"], capture_output=True, text=True)
     assert said.stdout == f"vidcam {vidcam.__version__}\n"

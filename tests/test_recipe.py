@@ -11,7 +11,7 @@ from vidcam.errors import SettingsError
 from vidcam.explainer import Explainer
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import spec_named
-from vidcam.recipe import ExplainConfig, OwnModelConfig, Recipe, Settings, read_config
+from vidcam.recipe import ExplainConfig, LocalizeSettings, OwnModelConfig, Recipe, Settings, read_config
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
@@ -85,8 +85,9 @@ def test_code_in_a_config_is_run_only_where_it_is_trusted(tmp_path: Path) -> Non
 
 def test_keywords_a_file_and_a_recipe_agree(tmp_path: Path) -> None:
     settings: dict[str, Any] = {
-        "layer": "layer2,layer3", "method": "gradcam,layercam", "fusion": "max", "stride": 3, "sampling_rate": 2,
-        "frame_rate": 12.5, "factor": "exp", "context": False, "dtype": "float32", "dense": False, "device": "cpu",
+        "layer": "layer2", "method": "gradcam,layercam", "fusion": "max", "stride": 3, "sampling_rate": 2,
+        "frame_rate": 12.5, "factor": "exp", "context": False, "dtype": "float32", "dense": False, "check": False, "device": "cpu",
+        "evidence": "motion",
     }  # fmt: skip
     assert set(settings) == set(Recipe.model_fields)
     recipe = Recipe(**settings)
@@ -97,8 +98,18 @@ def test_keywords_a_file_and_a_recipe_agree(tmp_path: Path) -> None:
     assert Explainer(recipe=recipe).recipe == recipe == Recipe().changed(**settings)
 
 
+def test_kinds_of_evidence(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("evidence: motion, appearance,motion")
+    for recipe in (read_config(tmp_path / "a.yaml"), Recipe(evidence="motion, appearance,motion")):
+        assert recipe.evidences == ("motion", "appearance")
+    assert Recipe().evidences == ("whole",)
+    with pytest.raises(SettingsError, match="there is no evidence 'sound'; choose one of whole, motion, appearance"):
+        read_config(None, {"evidence": "motion,sound"})
+
+
 def test_the_keywords_are_the_fields_of_a_recipe() -> None:
     assert set(Settings.__annotations__) == set(Recipe.model_fields)
+    assert set(LocalizeSettings.__annotations__) == set(Recipe.model_fields) - {"evidence", "check"}
     assert not Settings.__required_keys__
 
 

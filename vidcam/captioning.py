@@ -50,8 +50,12 @@ def explain_caption(
         ClipError: the clip cannot be read.
         ModelError: the captioner writes no sentence for the clip.
         TargetError: a word is not one of the captioner's.
-        SettingsError: the sentence is empty or too long, or a setting cannot be used.
+        SettingsError: the sentence is empty or too long, or a setting cannot be used, such as an evidence of motion.
     """
+    if recipe.evidences != ("whole",):
+        raise SettingsError(
+            f"evidence {recipe.evidence} is of classes, and words are explained by the whole evidence; leave it out"
+        )
     captioner = captioner or load_captioner()
     words: tuple[str, ...] = ()
     if sentence is not None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from numbers import Integral
 from pathlib import Path
@@ -24,7 +24,9 @@ from vidcam.cam.layers import SpaceTimeLayer, space_time_layers
 from vidcam.cam.methods import method_named, needs
 from vidcam.cam.targets import Contrast, InTime, Target, class_index, target_of, top_count
 from vidcam.engine.agreement import Agreement
-from vidcam.engine.attribution import Attributed, Attributor, Choose, Key, Maps, WindowMap
+from vidcam.engine.attribution import Attributed, Attributor, Choose, Key, Maps, WindowMap, step_probabilities
+from vidcam.engine.check import check
+from vidcam.engine.freezing import attributed_twice, share_of_motion
 from vidcam.engine.loader import Batch, Progress, WindowLoader, normalised, windowing_of
 from vidcam.engine.memory import give_back_freed_memory
 from vidcam.engine.precision import optimized, shortest_dtype
@@ -34,14 +36,16 @@ from vidcam.models.device import device_named
 from vidcam.models.inference import steps_of
 from vidcam.models.own import own_model
 from vidcam.models.registry import Model, load_model, softmax
-from vidcam.recipe import Recipe, Settings
+from vidcam.recipe import LocalizeSettings, Recipe, Settings
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.results.localization import CURVES, CurveName, Localization
 from vidcam.temporal.curves import Reduction, clip_probabilities, evidence_curve
 from vidcam.temporal.factor import Factor, window_factors
+from vidcam.temporal.motion import Evidence
 from vidcam.temporal.segments import INSTANTS, SegmentParams
 from vidcam.temporal.stitch import stitch
 from vidcam.untrusted.text import shortened
+from vidcam.video.fingerprint import fingerprint_of
 from vidcam.video.source import Source, source_of
 from vidcam.video.windows import Windowing
 
@@ -74,7 +78,7 @@ def explain(
         **settings: layer, method, stride and the other fields of `vidcam.Recipe`.
 
     Returns:
-        The explanation. If there are several targets, methods or layers, the first one that `Explainer.explain` returns.
+        The explanation. If there are several targets, methods, kinds of evidence or layers, the first one that `Explainer.explain` returns.
 
     Raises:
         VidcamError: the clip, model, target or a setting cannot be used.
@@ -99,7 +103,7 @@ def localize(
     evidence: Reduction = "mean",
     params: SegmentParams | None = None,
     progress: Progress = lambda done, announced: None,
-    **settings: Unpack[Settings],
+    **settings: Unpack[LocalizeSettings],
 ) -> Localization:
     """Find the segments in time of the classes of a clip, in one reading of it.
 
@@ -110,7 +114,7 @@ def localize(
             combined, or the score of a network that scores frames.
         evidence: reduction of a heatmap to one number of the curve: its mean, its max, or the mean of its top tenth.
         params: of the segments; by default `SegmentParams()`, or `INSTANTS` for a network that scores frames.
-        **settings: the fields of `vidcam.Recipe`; the stride is a quarter of a window by default.
+        **settings: the fields of `vidcam.Recipe` but its evidence; the stride is a quarter of a window by default.
 
     Returns:
         The localization. If there are several methods, the one by the first.
@@ -162,11 +166,11 @@ class Explainer:
     ) -> None:
         self.recipe = recipe
         self.model = _loaded(model, weights, recipe.device)
-        self.layers = self._checked_layers()
         names = (name.strip() for name in recipe.method.split(","))
         self.methods = tuple(
             dict.fromkeys(self.model.spec.default_method if name == "auto" else name for name in names)
         )
+        self.layers = self._checked_layers()
         if "gradcam++softmax" in self.methods and self.model.spec.probabilities is not softmax:
             raise SettingsError(
                 f"gradcam++softmax explains the softmax of all scores, and the probabilities of {self.model.spec.name} are "
@@ -174,6 +178,15 @@ class Explainer:
             )
         if recipe.dense:
             self._check_dense()
+        if self._split and len(self.layers) > 1:
+            raise LayerError(
+                f"evidence {recipe.evidence} is of one layer, and {', '.join(self.layers)} are given; give one with --layer"
+            )
+
+    @property
+    def _split(self) -> bool:
+        """True if motion or appearance is explained, for which windows are run frozen, too."""
+        return self.recipe.evidences != ("whole",)
 
     def explain(
         self,
@@ -190,8 +203,8 @@ class Explainer:
             progress: called with the frames done and the frames that the header announces.
 
         Returns:
-            One explanation for each target, top classes best first, and each method; if there are several layers, the
-            fused one, followed by one for each layer.
+            One explanation for each target, top classes best first, each method and each kind of evidence; if there are
+            several layers, the fused one, followed by one for each layer.
 
         Raises:
             VidcamError: the clip or a target cannot be used.
@@ -242,13 +255,15 @@ class Explainer:
         for key in keys:
             for method in self.methods:
                 parts = [run.explanation((method, layer), key, starts, overall, maps) for layer in self.layers]
-                if len(parts) > 1:
+                if self._split:
+                    parts = run.split(parts[0], key, starts, maps, self.recipe.evidences)
+                elif len(parts) > 1:
                     heat = fuse([part.maps for part in parts], self.recipe.fusion)  # type: ignore[arg-type]
                     evidence = evidence_curve(heat)
                     notes = tuple(dict.fromkeys(note for part in parts for note in part.warnings))
                     fused = replace(parts[0], layer=",".join(self.layers), maps=heat, evidence=evidence, warnings=notes)
-                    explanations.append(fused)
-                explanations += parts
+                    parts.insert(0, fused)
+                explanations += [run.checked(part, key, starts) for part in parts] if self.recipe.check else parts
         del maps  # as large as the maps of frames
         give_back_freed_memory()
         return explanations
@@ -270,14 +285,21 @@ class Explainer:
 
         Raises:
             LayerError: the recipe has several layers.
+            SettingsError: the recipe's evidence is not the whole.
             TargetError: no class is given, or one is not the model's.
             VidcamError: the clip or a setting cannot be used.
         """
+        if self._split:
+            raise SettingsError(
+                f"evidence {self.recipe.evidence} is for explaining; segments are cut from the whole evidence: leave it out"
+            )
         if curve is None:
             curve = "score" if self.model.spec.scores_frames else "combined"
         one_of(curve, CURVES, "curve")
-        one_of(evidence, get_args(Reduction), "evidence")
+        one_of(evidence, get_args(Reduction), "reduction of the evidence")
         model = self.model
+        if self.recipe.check:
+            raise SettingsError("check tests explanations and no localization; leave it out")
         if model.spec.unrecognised or model.spec.probabilities is None:
             raise TargetError(
                 f"{model.spec.name} gives no probabilities of classes, which segments are cut from; explain it, and take "
@@ -361,12 +383,24 @@ class Explainer:
 
         Returns:
             Method → (N, t, h, w) float32 raw maps; the maps of several layers are fused, window by window.
+
+        Raises:
+            SettingsError: the recipe has several kinds of evidence.
+            VidcamError: the target or a layer cannot be explained.
         """
         batch = Batch(list(range(len(windows))), normalised(self.model, windows))
-        found = Attributor(self.model, self.layers, self.methods).maps(batch, lambda p: [[target]] * len(p))
+        if len(self.recipe.evidences) > 1:
+            raise SettingsError(f"{self.recipe.evidence} are several kinds of evidence; give one for maps of windows")
+        (evidence,) = self.recipe.evidences
+        attributor = Attributor(self.model, self.layers, self.methods)
+        run = attributor.maps if not self._split else partial(attributed_twice, attributor)
+        found = run(batch, lambda p: [[target]] * len(p))
         return {
             method: np.stack(
-                [self._fused([of[target].heat[method, layer] for layer in self.layers]) for of in found.maps]
+                [
+                    self._fused([of[target].part((method, layer), evidence) for layer in self.layers])
+                    for of in found.maps
+                ]
             )
             for method in self.methods
         }
@@ -408,7 +442,9 @@ class Explainer:
 
     def _checked_layers(self) -> tuple[str, ...]:
         model, layer = self.model, self.recipe.layer
-        names = [name.strip() for name in (model.spec.layer if layer == "auto" else layer).split(",")]
+        if layer == "auto":
+            layer = self._default_layer()
+        names = [name.strip() for name in layer.split(",")]
         modules = dict(model.network.named_modules())
         if unknown := [name for name in names if not name or name not in modules]:
             raise LayerError(
@@ -416,13 +452,31 @@ class Explainer:
             )
         return tuple(dict.fromkeys(names))
 
+    def _default_layer(self) -> str:
+        """Return the default target layer of the recipe's methods.
+
+        Raises:
+            SettingsError: they have different ones.
+        """
+        spec = self.model.spec
+        of_methods = {method: spec.layer_for(method) for method in self.methods}
+        if len(set(of_methods.values())) > 1:
+            defaults = ", ".join(f"{layer} for {method}" for method, layer in of_methods.items())
+            raise SettingsError(f"the default layers of {spec.name} differ: {defaults}; give one of them as layer")
+        return of_methods[self.methods[0]]
+
     def _check_dense(self) -> None:
+        if self._split:
+            raise SettingsError(
+                f"dense runs long spans of frames, and evidence {self.recipe.evidence} needs windows that can be frozen; "
+                "leave dense out"
+            )
         if len(self.layers) > 1:
             raise LayerError(
                 f"dense explains one layer, and {', '.join(self.layers)} are given; give one of them with --layer"
             )
-        if slow := [m for m in self.methods if "masked_scores" in needs(method_named(m))]:
-            raise SettingsError(f"{slow[0]} runs the network anew for each channel; it cannot be had with dense")
+        if slow := [m for m in self.methods if needs(method_named(m)) & {"masked_scores", "random_masks"}]:
+            raise SettingsError(f"{slow[0]} runs the network anew on parts of a window; it cannot be had with dense")
         if self.model.spec.layout.frames_in_rows:
             raise SettingsError(
                 f"dense runs {self.model.spec.name} on long spans of frames, and it takes the frames of one window as rows of "
@@ -445,11 +499,16 @@ class _Run:
     def __init__(self, explainer: Explainer, loader: WindowLoader) -> None:
         recipe = explainer.recipe
         self._loader = loader
-        self._model = optimized(explainer.model, explainer.layers, recipe.dtype, loader)
+        self._fingerprint = fingerprint_of(loader.source)
+        with loader.stages.busy("prepare_s"):
+            self._model = optimized(explainer.model, explainer.layers, recipe.dtype, loader)
         self._attributor = Attributor(self._model, explainer.layers, explainer.methods)
+        split = recipe.evidences != ("whole",)
+        self._attributed = partial(attributed_twice, self._attributor) if split else self._attributor.maps
         self._factor: Factor = recipe.factor  # type: ignore[assignment]  # the recipe has checked it
         self._agreement: Agreement | None = None
         self._in_domain: list[bool] = []  # of each window
+        self._windows: dict[int, Tensor] = {}  # by start, of those that are checked
 
     def attributed(self, choose: Choose, only: dict[int, int] | None = None) -> Iterator[tuple[list[int], Attributed]]:
         """Yield the starts of each batch's windows, as its loader counts them, and their probabilities and maps.
@@ -460,7 +519,8 @@ class _Run:
         """
         with closing(self._loader.batches(self._model, only)) as batches:
             for batch in batches:
-                found: Attributed = self._attributor.maps(batch, choose)
+                with self._loader.stages.busy("network_s"):
+                    found: Attributed = self._attributed(batch, choose)
                 if self._model.spec.inside is not None and only is None:  # else they were looked at before
                     self._in_domain += self._model.spec.inside(batch.given).tolist()
                 if batch.cut is not None and self._agreement is None:
@@ -471,23 +531,30 @@ class _Run:
         """Return a mask, (W,) bool, of the windows inside the clip, which decide on its classes."""
         return self._loader.inside(starts)
 
-    def heat(self, place: tuple[str, str], key: Key, maps: list[Maps]) -> list[np.ndarray]:
-        """Return the maps (t, h, w) of one target by (method, layer), times the window's factor; 0 if it has no map."""
+    def heat(
+        self, place: tuple[str, str], key: Key, maps: list[Maps], evidence: Evidence = "whole"
+    ) -> list[np.ndarray]:
+        """Return the maps (t, h, w) of one target by (method, layer), times the window's factor; 0 if it has no map.
+
+        The evidence is split inside each window without the factor.
+        """
         of_key = [of_window.get(key) for of_window in maps]
         known = [m for m in of_key if m is not None]
         probabilities = [m.probability for m in known]
         factors = iter(
             window_factors(
-                self._factor_of(place[0]),
+                self._factor_of(place[0], probabilities),
                 np.array([m.raw for m in known]),
                 None if None in probabilities else np.array(probabilities, np.float32),
             )
         )
         none = np.zeros_like(known[0].heat[place])
-        return [none if m is None else m.heat[place] * next(factors) for m in of_key]
+        return [none if m is None else m.part(place, evidence) * next(factors) for m in of_key]
 
-    def _factor_of(self, method: str) -> Factor:
-        return "probability" if method == "gradcam++softmax" else self._factor
+    def _factor_of(self, method: str, probabilities: Sequence[float | None]) -> Factor:
+        """Return the factor of a method's maps of a target, given its probability in each window, None if it has none."""
+        factor: Factor = "probability" if method == "gradcam++softmax" else self._factor
+        return "none" if factor == "probability" and None in probabilities else factor
 
     def stitched(self, values: Sequence[np.ndarray] | np.ndarray, starts: list[int]) -> np.ndarray:
         """Return one value or map per source frame, (F, ...), from those of the windows."""
@@ -532,7 +599,7 @@ class _Run:
             "fidelity": model.fidelity,
             "dense": agreement is not None,
             "context": self._loader.context,
-            "factor": self._factor_of(place[0]),
+            "factor": self._factor_of(place[0], [m.probability for m in of_key]),
         }
         return Explanation(
             clip=source.name,
@@ -555,11 +622,44 @@ class _Run:
             window_scores=window_scores[inside],
             windowing=asdict(self._loader.windowing),
             computation=computation if agreement is None else {**computation, "dense_agreement": agreement},
-            timings={"explain_s": self._seconds()},
+            timings={"explain_s": self._seconds(), **self._loader.stages.rounded()},
             versions=versions(),
             warnings=(*self._about_heat(place, key, target.label, of_key, heat), *self._warnings()),
+            fingerprint=self._fingerprint,
             source=source,
         )
+
+    def split(
+        self, whole: Explanation, key: Key, starts: list[int], maps: list[Maps], evidences: Sequence[Evidence]
+    ) -> list[Explanation]:
+        """Return the kinds of evidence of one target as explanations with one scale of colours, that of the whole."""
+        place, label = (whole.method, whole.layer), whole.target.label
+        of_key = [of_window[key] for of_window in maps]
+        share = share_of_motion(
+            self._model,
+            key,
+            of_key,
+            starts,
+            self.inside(starts),
+            self._loader.windowing,
+            lambda values: self.stitched(values, starts),
+        )
+        found = []
+        for evidence in evidences:
+            heat = self.stitched(self.heat(place, key, maps, evidence), starts)
+            empty = [f"none of the heat for {label} is {evidence}"] if whole.maps.any() and not heat.any() else []
+            found.append(
+                replace(
+                    whole,
+                    kind=evidence,
+                    maps=heat,
+                    evidence=evidence_curve(heat),
+                    scale=(whole.peak, whole.highest),
+                    motion=share,
+                    warnings=(*share.notes(label), *empty, *whole.warnings),
+                )
+            )
+        return found
 
     def _target(self, index: int, label: str, score: float) -> ExplainedTarget:
         """Return the target of a class, given its probability in the clip, or its value."""
@@ -609,13 +709,53 @@ class _Run:
             curve=curve,
             segments=(),
             warnings=(*notes, *self._warnings()),
-            timings={"localize_s": self._seconds()},
+            timings={"localize_s": self._seconds(), **self._loader.stages.rounded()},
+            fingerprint=self._fingerprint,
             source=source,
         )
         return replace(whole, segments=whole.cut(curve, params))
 
     def _seconds(self) -> float:
         return round(time.perf_counter() - self._loader.began, 3)
+
+    def checked(self, explanation: Explanation, key: Key, starts: list[int]) -> Explanation:
+        """Return an explanation with the check of its map in the target's best window, and a warning if it fails."""
+        spec, loader = self._model.spec, self._loader
+        inside = [start for start, own in zip(starts, self.inside(starts)) if own]
+        start = inside[int(explanation.window_scores.argmax())]
+        window = self._window(start)
+        count, apart = len(loader.instants), loader.windowing.sampling_rate
+        frames = [min(start + i * apart, count - 1) for i in range(spec.frames)]
+        found = check(
+            self._model,
+            window,
+            explanation.maps[[loader.shown[i] for i in frames]],
+            self._score_of(key),
+            (loader.instants[frames[0]], loader.instants[frames[-1]]),
+            1 / len(self._model.labels) if isinstance(key, int) and spec.probabilities is softmax else 0.0,
+        )
+        if found.passed:
+            return replace(explanation, check=found)
+        note = f"the heat for {explanation.target.label} is not confirmed: {found.sentence()}"
+        return replace(explanation, check=found, warnings=(note, *explanation.warnings))
+
+    def _window(self, start: int) -> Tensor:
+        """Return the network's input (3, T, H, W) for the window at a start."""
+        if start not in self._windows:
+            with closing(self._loader.batches(self._model, [start])) as batches:
+                (self._windows[start],) = [batch.given[0] for batch in batches]
+        return self._windows[start]
+
+    def _score_of(self, key: Key) -> Callable[[Any], Tensor]:
+        """Return the function from the network's output to what is tested of a target: its probability (N,), or its value."""
+        spec = self._model.spec
+        if isinstance(key, InTime):
+            raise TargetError(f"the check tests whole windows, and {key.label} is at one time; leave check out")
+        if not isinstance(key, int):
+            return key
+        if spec.probabilities is None:
+            return lambda output: spec.class_scores(output)[:, key]
+        return lambda output: step_probabilities(spec, spec.frame_scores(output).float()).amax(1)[:, key]
 
     def _about_heat(
         self, place: tuple[str, str], key: Key, label: str, maps: Sequence[WindowMap], heat: np.ndarray
@@ -680,7 +820,9 @@ def _target(target: Any) -> Any:
 
 def layers_of(model: Model) -> dict[str, SpaceTimeLayer]:
     """Return the layers of a network that can be explained by name, in the order they are called."""
-    window = torch.zeros(1, 3, model.spec.frames, *model.spec.preprocess.crop, device=model.device)
+    window = torch.zeros(
+        1, 3, model.spec.frames, *model.spec.preprocess.crop, dtype=model.float_dtype, device=model.device
+    )
     return space_time_layers(model.network, model.spec.pack(window), model.spec.layout, model.spec.frames)
 
 

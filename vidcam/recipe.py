@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from vidcam.cam.fusion import Fusion
     from vidcam.models.registry import Model
     from vidcam.temporal.factor import Factor
+    from vidcam.temporal.motion import Evidence
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Pixels = Annotated[int, Field(ge=1, le=8192)]
@@ -59,10 +61,13 @@ class Recipe(Validated):
     """Settings of an explanation: layers, methods, windows, precision and device.
 
     Attributes:
-        layer: name of the target layer, or "auto" for the model's default; several, with commas, are fused.
+        layer: name of the target layer, or "auto" for the model's default by the method; several, with commas, are fused.
         method: a key of `vidcam.cam.methods.METHODS`; several, with commas, give one explanation each. "auto" is
             the model's default: "gradcam++" for most, "gradcam++t" for a network that scores frames.
         fusion: fusion of the maps of several layers, "mean" or "max", see `vidcam.cam.fusion.fuse`.
+        evidence: "whole"; "motion" for the evidence that a window loses when its frames are replaced by its middle frame,
+            "appearance" for the rest, see `vidcam.temporal.motion`; several, with commas, give one explanation each. The
+            network runs twice for motion and appearance. Not with `dense` or several layers, and not for `localize`.
         factor: number that a window's map is multiplied by, relative to the other windows of the clip, see
             `vidcam.temporal.factor`; for "gradcam++softmax" always the probability.
         context: reflect half a window of frames before the clip's first frame and after its last, so that frames at its
@@ -75,6 +80,9 @@ class Recipe(Validated):
             `vidcam.engine.precision`.
         dense: run the trunk once over long spans, see `vidcam.engine.spans`: faster the smaller the stride is, but
             approximate; the explanation's warnings say how closely it agrees.
+        check: test each map, see `vidcam.engine.check`: hiding its hottest tenth must cost more of the score than hiding
+            as much at random. Runs the network on 23 windows more. Not with `dense`, parts of the evidence and
+            `localize`.
         device: "auto" (the GPU where there is one), "cpu", "cuda", "cuda:1" or "mps". By default a network by name
             runs as with "auto", and your own stays where it is.
 
@@ -94,6 +102,7 @@ class Recipe(Validated):
     )
     method: str = Field(default="auto", description="auto, or names from `vidcam methods`, with commas.")
     fusion: str = Field(default="mean", description="Of several layers: mean, or max as in LayerCAM.")
+    evidence: str = Field(default="whole", description="whole, motion or appearance; several with commas.")
     factor: str = Field(
         default="probability", description="Of each window's map in the clip: probability, exp (the paper's) or none."
     )
@@ -107,6 +116,9 @@ class Recipe(Validated):
     )
     dtype: Dtype = Field(default="auto", description="Of the trunk: auto, float32, bfloat16 or float16.")
     dense: bool = Field(default=False, description="Faster but approximate; prints how closely it agrees.")
+    check: bool = Field(
+        default=False, description="Test whether hiding the hottest tenth costs more of the score than a random tenth."
+    )
     device: str | None = Field(
         default=None, max_length=64, description="auto (the GPU where there is one), cpu, cuda, mps."
     )
@@ -128,12 +140,35 @@ class Recipe(Validated):
 
         return one_of(fusion, FUSIONS, "fusion")
 
+    @field_validator("check")
+    @classmethod
+    def _check_is_window_by_window(cls, check: bool, info: ValidationInfo) -> bool:
+        if check and info.data.get("dense"):
+            raise ValueError("it tests maps of windows, and dense computes those of spans; leave one of them out")
+        if check and info.data.get("evidence", "whole") != "whole":
+            raise ValueError("it tests the whole evidence, and a part of it is asked for; leave one of them out")
+        return check
+
     @field_validator("factor")
     @classmethod
     def _factor_exists(cls, factor: str) -> str:
         from vidcam.temporal.factor import FACTORS
 
         return one_of(factor, FACTORS, "factor")
+
+    @field_validator("evidence")
+    @classmethod
+    def _evidence_exists(cls, evidence: str) -> str:
+        from vidcam.temporal.motion import EVIDENCES
+
+        for name in evidence.split(","):
+            one_of(name.strip(), EVIDENCES, "evidence")
+        return evidence
+
+    @property
+    def evidences(self) -> tuple[Evidence, ...]:
+        """The kinds of evidence, each once."""
+        return tuple(dict.fromkeys(name.strip() for name in self.evidence.split(",")))  # type: ignore[misc]
 
     def changed(self, **settings: Any) -> Self:
         """Return a copy with the given settings changed.
@@ -144,8 +179,8 @@ class Recipe(Validated):
         return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **settings})
 
 
-class Settings(TypedDict, total=False):
-    """The keywords of `vidcam.explain` and `vidcam.localize`: the fields of `Recipe`, for type checkers."""
+class LocalizeSettings(TypedDict, total=False):
+    """The keywords of `vidcam.localize`: the fields of `Recipe` but evidence and check, for type checkers."""
 
     layer: str
     method: str
@@ -158,6 +193,13 @@ class Settings(TypedDict, total=False):
     dtype: Dtype
     dense: bool
     device: str | None
+
+
+class Settings(LocalizeSettings, total=False):
+    """The keywords of `vidcam.explain`: the fields of `Recipe`, for type checkers."""
+
+    evidence: str
+    check: bool
 
 
 class PreprocessConfig(BaseModel):
@@ -177,8 +219,8 @@ class OwnModelConfig(BaseModel):
     """A user's own network: the function that makes it, and the arguments of `vidcam.own_model`.
 
     Attributes:
-        factory, pack: "package.module:function".
-        output, probabilities: as for `vidcam.own_model`, functions as "package.module:function".
+        factory: "package.module:function".
+        pack, output, probabilities: as for `vidcam.own_model`, functions as "package.module:function".
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -239,12 +281,15 @@ class ExplainConfig(Recipe):
         from vidcam.models.preprocess import Preprocess
 
         own = self.model
-        functions: dict[str, Any] = {} if own.pack is None else {"pack": function_named(own.pack, "pack")}
-        for name, value in (("output", own.output), ("probabilities", own.probabilities)):
+        functions: dict[str, Any] = {}
+        for name, value in (("pack", own.pack), ("output", own.output), ("probabilities", own.probabilities)):
+            if name == "pack" and value is None:
+                continue
             named = isinstance(value, str) and ":" in value
             functions[name] = function_named(str(value), name) if named else value
-        return own_model(
-            built(own.factory, own.arguments, self.weights).to(device_named(device)),
+        network, note = built(own.factory, own.arguments, self.weights)
+        model = own_model(
+            network.to(device_named(device)),
             preprocess=Preprocess(**own.preprocess.model_dump()) if own.preprocess else ASSUMED,
             frames=own.frames,
             frame_rate=own.frame_rate,
@@ -257,6 +302,7 @@ class ExplainConfig(Recipe):
             weights=self.weights,
             **functions,
         )
+        return replace(model, note="; ".join(filter(None, [note, model.note])))
 
 
 def read_config(

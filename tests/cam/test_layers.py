@@ -234,3 +234,31 @@ def test_layers_called_for_each_frame_have_its_steps_and_one_called_otherwise_is
     assert list(found) == ["conv"] and found["conv"].shape == (4, 8, 6, 5)
     assert _last(network, Layout()) == "conv"
     assert space_time_layers(network, x) == {}
+
+
+class Crops(nn.Module):
+    """A 3D network on crops of a window, (N, K, 3, T, H, W), in the rows of the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv3d(3, 4, 3), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.conv(x.flatten(0, 1)).mean((2, 3, 4))).view(*x.shape[:2], 2).mean(1)
+
+
+def test_several_crops_of_a_window_are_told_as_such() -> None:
+    def last(crops: int) -> str:
+        return last_layer(
+            Crops().eval(),
+            torch.zeros(1, 3, 8, 16, 16),
+            Layout(),
+            lambda windows: torch.stack([windows] * crops, 1),
+            lambda output: output[:, 0],
+        )
+
+    assert last(1) == "conv"
+    with pytest.raises(
+        LayerError, match=r"layer 'conv' gives 2 rows for one window, \(2, 4, 6, 14, 14\); let pack give one"
+    ):
+        last(2)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from tests.cli.conftest import Vidcam
 from tests.conftest import numbered, write_video
 from vidcam.playground.demo import demo_clip
 from vidcam.results.stored import load_explanation
+from vidcam.video.reader import Clip
 
 
 @pytest.mark.slow
@@ -22,6 +24,29 @@ def test_explain_prints_its_summary_as_json_and_nothing_else(vidcam: Vidcam, cli
     assert keys <= set(summary) and summary["frames"] == 24
     assert summary["target"]["label"] == "waving"
     assert summary == json.loads((tmp_path / "out" / "summary.json").read_text())
+
+
+@pytest.mark.slow
+def test_profile_prints_the_stages_that_the_summary_holds(
+    vidcam: Vidcam, clip_path: Path, tmp_path: Path, decodings: list[Path]
+) -> None:
+    told = vidcam("explain", clip_path, "--out", tmp_path / "out", "--profile").stderr
+    timings = json.loads((tmp_path / "out" / "summary.json").read_text())["timings"]
+    assert set(timings) >= {"decode_s", "resize_s", "network_s", "film_decode_s", "draw_s", "encode_s", "figures_s"}
+    for stage, seconds in timings.items():
+        assert re.search(rf"{stage.removesuffix('_s').replace('_', ' ')} +{seconds:.3f}", told), stage
+    film, floor = timings["draw_s"] + timings["encode_s"], timings["decode_s"] + timings["encode_s"]
+    assert f"the film took {(film + timings['film_decode_s']) / floor:.2f} times the {floor:.3f} s" in told
+    assert decodings == [clip_path], "the frames of a small clip are kept for its film"
+
+
+@pytest.fixture
+def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The clips whose frames were decoded, one entry for each time."""
+    found: list[Path] = []
+    plain = Clip._timed
+    monkeypatch.setattr(Clip, "_timed", lambda self: found.append(self.path) or plain(self))
+    return found
 
 
 @pytest.mark.slow
@@ -49,6 +74,30 @@ def test_several_methods_and_layers_have_folders_of_their_own(vidcam: Vidcam, cl
     assert folders == {m + part for m in methods for part in ("", "/layer2", "/layer3")}
     fused = load_explanation(out / "layercam")
     assert (fused.layer, fused.method, fused.target.label) == ("layer2,layer3", "layercam", "waving - bowing")
+
+
+@pytest.mark.slow
+def test_motion_and_appearance_have_folders_of_their_own(vidcam: Vidcam, tmp_path: Path) -> None:
+    out, kinds = tmp_path / "out", ("--evidence", "motion,appearance")
+    result = vidcam("explain", demo_clip(), "--out", out, *kinds)
+    assert result.returncode == 0, result.stderr
+    assert "motion share of" in " ".join(result.stderr.split())
+    for kind in ("motion", "appearance"):
+        assert load_explanation(out / kind).kind == kind
+        assert (out / kind / "curve.csv").read_text().startswith("frame,time_s,score,evidence,motion_share")
+    page = (out / "report.html").read_text()
+    assert "Motion is the heat that a window loses" in page
+    assert page.count('name="view"') == 2 and "motion, motion share" in page and "appearance, motion share" in page
+    again = vidcam("explain", demo_clip(), "--out", out, *kinds)
+    assert again.returncode == 2 and "already holds appearance/curve.csv" in again.stderr
+    (tmp_path / "settings.yaml").write_text("evidence: motion")
+    for command, said in (
+        (("localize", demo_clip(), "--config", tmp_path / "settings.yaml"), "segments are cut from the whole evidence"),
+        (("tubes", demo_clip(), *kinds), "tubes are of one"),
+        (("explain", demo_clip(), "--dense", *kinds), "leave dense out"),
+    ):
+        refused = vidcam(*command, "--out", tmp_path / "other")
+        assert refused.returncode == 2 and said in " ".join(refused.stderr.split())
 
 
 @pytest.mark.slow

@@ -91,6 +91,7 @@ def test_each_command_has_the_options_of_a_recipe(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     text = vidcam(*command.split(), "--help").stdout
-    names = set(Recipe.model_fields) - ({"layer"} if command == "caption" else set())
+    without = {"explain": set(), "compare": set(), "corpus run": set(), "caption": {"layer", "evidence", "check"}}
+    names = set(Recipe.model_fields) - without.get(command, {"check"})
     assert all(f"--{name.replace('_', '-')}" in text for name in [*names, "config", "trust-config"])
     assert "[default: (probability)]" in text and "--no-context" in text

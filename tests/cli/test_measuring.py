@@ -95,3 +95,15 @@ def test_evaluate_tells_what_is_wrong(vidcam: Vidcam, tmp_path: Path) -> None:
         found = vidcam("evaluate", "faithfulness", *arguments)
         assert found.returncode == 2
         assert message in found.stderr
+
+
+@pytest.mark.slow
+def test_evaluate_causes(vidcam: Vidcam) -> None:
+    settings = ("--model", "playground-c3d", "--method", "gradcam++", "--count", 1, "--seed", 5, "--dtype", "float32")
+    found = json.loads(vidcam("evaluate", "causes", *settings, "--json").stdout)
+    assert set(found) == {"effect of a twin", "rank of three actors", "eight stretches of time"}
+    assert found["effect of a twin"]["actor idle probability"]["mean"] > 0.3
+    assert set(found["eight stretches of time"]) == {"gradcam++", "score", "motion"}
+    assert -1 <= found["rank of three actors"]["gradcam++ sum"]["mean"] <= 1
+    refused = vidcam("evaluate", "causes", "--model", "r2plus1d_18", "--weights", "none", "--count", 1)
+    assert refused.returncode == 2 and "give a network of the playground's actions" in refused.stderr

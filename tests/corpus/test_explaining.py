@@ -67,6 +67,7 @@ def test_what_does_not_fit_is_the_clips_error_and_a_full_disk_ends_the_run(
     ("settings", "error"),
     [
         ({"method": "gradcam,gradcam++"}, SettingsError),
+        ({"evidence": "motion,appearance"}, SettingsError),
         ({"target": "top5"}, TargetError),
         ({"target": "zumba"}, TargetError),
         ({"stride": 999}, SettingsError),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,11 +12,12 @@ from vidcam.engine.agreement import Agreement
 from vidcam.engine.loader import WindowLoader
 from vidcam.engine.precision import SAME, optimized, shortest_dtype
 from vidcam.errors import SettingsError
-from vidcam.explainer import explain
+from vidcam.explainer import Explainer, explain
 from vidcam.models.own import own_model
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model, load_model
 from vidcam.playground.demo import demo_clip
+from vidcam.recipe import Recipe
 from vidcam.video.reader import Clip
 from vidcam.video.windows import Windowing
 
@@ -183,3 +185,21 @@ def test_maps_and_top_class_must_agree(
     quick = _optimized(load_model("playground-r2plus1d"), ["layer3"])
     assert (quick.dtype, quick.fidelity) == (dtype, found.correlation if dtype == "bfloat16" else None)
     assert note in quick.note and bool(note) == bool(quick.note)
+
+
+@pytest.mark.parametrize("stride", [4, 100])  # many windows and few
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_network_that_is_not_float32_is_run_as_it_is_and_reported_so(dtype: torch.dtype, stride: int) -> None:
+    network = nn.Sequential(
+        nn.Conv3d(3, 4, (1, 8, 8), (1, 8, 8)), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 3)
+    ).to(dtype)
+    model, name = own_model(network, frames=8), str(dtype).removeprefix("torch.")
+    found = _optimized(model, ["1"], stride=min(stride, 8))
+    assert found.network is network and found.dtype == name and found.note == ""
+    recipe = Recipe(stride=min(stride, 8))
+    (explained,) = Explainer(model, recipe).explain(np.zeros((10 * stride // 4, 112, 112, 3), np.uint8), 0)
+    assert explained.computation["dtype"] == name
+    with pytest.raises(
+        SettingsError, match=rf"Sequential is in {name} and is run as it is; give dtype auto, or own_model"
+    ):
+        _optimized(model, ["1"], "float32")

@@ -190,6 +190,8 @@ def test_what_cannot_be_dense_is_refused(long_clip: Path) -> None:
         explain(long_clip, _model(Pooled(1)), 1, layer="body.0,body", dense=True)
     with pytest.raises(SettingsError, match="scorecam runs the network anew"):
         explain(long_clip, _model(Pooled(1)), 1, method="scorecam", dense=True)
+    with pytest.raises(SettingsError, match="rise runs the network anew"):
+        explain(long_clip, _model(Pooled(1)), 1, method="rise", dense=True)
 
 
 @pytest.mark.parametrize(("at_once", "frames"), [(0.25, 16), (1, 32), (2, 64), (100, 128)])

@@ -8,6 +8,7 @@ import torch
 
 from tests.evaluation.conftest import METHODS
 from vidcam.cam.fusion import fuse
+from vidcam.errors import SettingsError
 from vidcam.evaluation import inference
 from vidcam.evaluation.inference import Subject, confidences, pixels, predict, upsampled
 from vidcam.evaluation.samples import Sample
@@ -118,3 +119,11 @@ def test_a_subject_is_the_network_as_it_is_and_a_fast_copy(model: Model, dtype: 
     size = model.spec.preprocess.crop
     frame = np.zeros((*size, 3), np.uint8)
     assert subject.exact.model.spec.preprocess.frame(frame).shape == frame.shape
+
+
+def test_kinds_of_evidence_are_evaluated_one_by_one(sample: Sample, model: Model) -> None:
+    with pytest.raises(SettingsError, match="several kinds of evidence; evaluate one of them"):
+        Subject.of(Explainer(model, Recipe(evidence="motion,appearance")))
+    subject = Subject.of(Explainer(model, Recipe(evidence="motion", method="gradcam", dtype="float32")))
+    (found,) = subject.clip_explanations(sample, 0).values()
+    assert found.kind == "motion"

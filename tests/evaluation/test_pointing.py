@@ -8,7 +8,7 @@ import pytest
 from tests.evaluation.conftest import METHODS
 from vidcam.errors import ClipError
 from vidcam.evaluation.inference import Subject
-from vidcam.evaluation.pointing import Pointing, _measured
+from vidcam.evaluation.pointing import Pointing, localization_measures
 from vidcam.evaluation.samples import Sample
 from vidcam.explainer import Explainer
 from vidcam.export.measures import pointing_figure
@@ -31,15 +31,15 @@ def test_a_map_that_is_the_mask_is_perfect_and_one_a_frame_late_is_not() -> None
     mask = np.zeros((10, 16, 16), bool)
     for t in range(3, 8):
         mask[t, 4:8, 2 * t - 4 : 2 * t] = True  # two pixels a frame
-    perfect = _measured(mask.astype(float), mask)
+    perfect = localization_measures(mask.astype(float), mask)
     assert {name: value for name, value in perfect.items() if not name.startswith("loc_")} == {
         "pointing_game": 1, "pointing_game_exact": 1, "pointing_game_clip": 1, "energy_inside": 1,
         "energy_while_acting": 1, "saliency_iou": 1, "time_auc": 1, "empty_frames": 0,
     }  # fmt: skip
-    late = _measured(np.roll(mask, 1, axis=0).astype(float), mask)
+    late = localization_measures(np.roll(mask, 1, axis=0).astype(float), mask)
     assert late["energy_inside"] == pytest.approx(0.4) and late["energy_while_acting"] == pytest.approx(0.8)
     assert late["saliency_iou"] < 0.5 and late["empty_frames"] == pytest.approx(0.2)
-    assert _measured(np.zeros(mask.shape), mask)["empty_frames"] == 1
+    assert localization_measures(np.zeros(mask.shape), mask)["empty_frames"] == 1
 
 
 def test_the_tolerance_is_a_sixteenth_of_the_shorter_side() -> None:
@@ -48,10 +48,10 @@ def test_the_tolerance_is_a_sixteenth_of_the_shorter_side() -> None:
     mask[:, 10:20, 10:20] = True
     heat = np.zeros((2, 32, 48))
     heat[0, 15, 21], heat[1, 15, 22] = 1, 2
-    found = _measured(heat, mask)
+    found = localization_measures(heat, mask)
     assert (found["pointing_game"], found["pointing_game_exact"], found["pointing_game_clip"]) == (0.5, 0, 0)
     heat[0] *= 3
-    assert _measured(heat, mask)["pointing_game_clip"] == 1
+    assert localization_measures(heat, mask)["pointing_game_clip"] == 1
 
 
 def test_the_overlap_at_each_threshold_and_the_time_by_hand() -> None:
@@ -60,7 +60,7 @@ def test_the_overlap_at_each_threshold_and_the_time_by_hand() -> None:
     heat = np.zeros((4, 8, 8))
     heat[1, 2:6, 2:6] = [[1, 0.4, 0.2, 0.0]] * 4  # all in the tube of 32 voxels
     heat[3, 0, :4] = [0.3, 0.3, 0.1, 0.6]
-    found = _measured(heat, mask)
+    found = localization_measures(heat, mask)
     assert [found[f"loc_{t}"] for t in ("0", "0.25", "0.5")] == pytest.approx([12 / 36, 8 / 35, 4 / 33])
     assert found["energy_inside"] == found["energy_while_acting"] == pytest.approx(6.4 / 7.7)
     assert found["empty_frames"] == 0.5 and found["time_auc"] == pytest.approx((1 + 1 + 0.5 + 0) / 4)

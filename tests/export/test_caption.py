@@ -10,7 +10,8 @@ from tests.conftest import numbered, write_video
 from tests.results.test_explanation import explanation
 from vidcam.errors import ClipError, OutputError
 from vidcam.export.caption import save_caption, sentence_strip
-from vidcam.export.overlay import Overlay, text_width
+from vidcam.export.overlay import Overlay
+from vidcam.export.text import text_width
 from vidcam.results.caption import Caption
 from vidcam.results.explanation import ExplainedTarget
 from vidcam.video.reader import Clip

@@ -14,8 +14,9 @@ from PIL import Image
 from tests.conftest import numbered, write_video
 from tests.results.test_explanation import explanation
 from vidcam.errors import ClipError, OutputError, SettingsError
+from vidcam.export.blend import blend
 from vidcam.export.compare import Comparison, compare, curves_figure, frames_of_grid, grid_figure, panes_of
-from vidcam.export.overlay import Overlay, blend
+from vidcam.export.overlay import Overlay
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.video.reader import Clip
 
@@ -41,6 +42,15 @@ def test_one_unit_has_one_scale_and_titles_tell_panes_apart(clip: Path) -> None:
     assert [p.peak for p in panes] == [4, 4, 400]
     assert [p.title for p in panes] == ["a <b> $x$ · gradcam++", "waving · gradcam++", "a <b> $x$ · layercam"]
     assert [p.title for p in panes_of(_explanations(clip)[:2])] == ["a <b> $x$", "waving"]
+
+
+def test_motion_and_appearance_share_the_scale_of_the_whole(clip: Path) -> None:
+    one, other, _ = _explanations(clip)
+    split = [
+        replace(one, kind="motion", scale=(5.0, 7.0)),
+        replace(other, target=one.target, kind="appearance", scale=(5.0, 7.0)),
+    ]
+    assert [(p.title, p.peak, p.highest) for p in panes_of(split)] == [("motion", 5.0, 7.0), ("appearance", 5.0, 7.0)]
 
 
 def test_a_faint_class_looks_faint_beside_a_strong_one(clip: Path) -> None:

@@ -13,8 +13,10 @@ from PIL import Image
 from tests.conftest import write_video
 from tests.results.test_explanation import explanation
 from vidcam.explainer import explain
-from vidcam.export.overlay import Overlay, _fitted, blend, text_width, write_text
+from vidcam.export.blend import blend
+from vidcam.export.overlay import Overlay
 from vidcam.export.page import write_report
+from vidcam.export.text import fitted, text_width, write_text
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.video.reader import Clip
 
@@ -142,7 +144,7 @@ def test_a_long_label_ends_before_the_score() -> None:
 @settings(deadline=None, max_examples=50)
 @given(st.text(max_size=40), st.integers(0, 400), st.sampled_from([13, 20]))
 def test_a_text_is_cut_where_its_width_asks_for(text: str, width: int, size: int) -> None:
-    text, cut = text.replace("\n", ""), _fitted(text.replace("\n", ""), width, size)
+    text, cut = text.replace("\n", ""), fitted(text.replace("\n", ""), width, size)
     if cut != text:
         assert text_width(text, size) >= width and cut.endswith("…") and text.startswith(cut[:-1])
         assert cut == "…" or text_width(cut, size) <= width

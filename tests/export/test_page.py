@@ -121,7 +121,7 @@ def test_the_strongest_frames_are_a_tenth_of_the_clip_apart_and_have_a_quarter_o
 
 
 def _view(evidence: np.ndarray) -> View:
-    return View(ExplainedTarget(0, "a", 0.5), "how", evidence, evidence, (), np.ones((len(evidence), 1, 1)))
+    return View(ExplainedTarget(0, "a", 0.5), "how", evidence, evidence, (), np.ones((len(evidence), 1, 1)), 1.0, 1.0)
 
 
 def test_what_a_browser_does_not_play_is_turned_into_what_it_does(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ class Late(ArraySource):
             yield replace(frame, time=frame.time + 2, pts=frame.pts + late)
 
     def reopened(self) -> Late:
-        return Late(self._frames, float(self.frame_rate), self.name)
+        return Late(self.frames, float(self.frame_rate), self.name)
 
 
 def test_the_film_of_frames_in_memory_begins_with_them_and_that_of_a_file_keeps_its_times(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from vidcam.export.playback import Film, Stills, clip_of, explained_frames, play
 from vidcam.results.explanation import Explanation
 from vidcam.video.reader import Clip, Frame
 from vidcam.video.source import OnceSource
+from vidcam.video.stages import Stages
 
 SIZE, PTS = (48, 64), [20, 21, 23, 26, 27, 30]
 
@@ -70,7 +71,7 @@ def test_exactly_the_explained_frames_come(clip: Path, frames: int, size: tuple[
     for result in [found] + ([localization(clip, frames, SIZE)] if size == SIZE else []):
         with pytest.raises(ClipError, match=f"has changed since it was explained: {message}; explain it again"):
             play(result, Clip(clip))
-    assert [f.index for f in explained_frames(_found(clip), Clip(clip))] == list(range(6))
+    assert [f.index for f in explained_frames(_found(clip), Clip(clip), Stages())] == list(range(6))
 
 
 def test_a_single_frame_is_said_in_the_singular(clip: Path, tmp_path: Path) -> None:

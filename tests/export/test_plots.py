@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from tests.results.test_explanation import explanation
 from vidcam.export.plots import curve_figure, write_curve_csv
 from vidcam.results.explanation import ExplainedTarget, Explanation
+from vidcam.temporal.motion import MotionShare
 
 
 def _found() -> Explanation:
@@ -44,6 +45,19 @@ def test_a_row_for_each_frame(tmp_path: Path) -> None:
     assert [float(r["time_s"]) for r in rows] == pytest.approx(found.times.tolist())
     assert [float(r["score"]) for r in rows] == pytest.approx(found.scores.tolist())
     assert [float(r["evidence"]) for r in rows] == pytest.approx(found.evidence.tolist())
+
+
+def test_the_motion_share_has_a_column_and_a_line(tmp_path: Path) -> None:
+    shares = np.array([0.5, 0.25, np.nan, 1.0, 0.0])
+    motion = MotionShare(0.5, 0.25, 0.75, 0.5, "", np.array([0.5]), np.array([[0.25, 0.75]]), shares)
+    found = replace(_found(), kind="motion", motion=motion, scale=(9.0, 80.0))
+    write_curve_csv(found, tmp_path / "curve.csv")
+    with (tmp_path / "curve.csv").open(newline="", encoding="utf-8") as file:
+        assert [r["motion_share"] for r in csv.DictReader(file)] == ["0.5", "0.25", "", "1", "0"]
+    axes, held = curve_figure(found).axes
+    assert held.get_ylim()[1] == pytest.approx(84)  # the whole evidence's scale
+    np.testing.assert_array_equal(axes.lines[1].get_ydata(), shares)
+    assert axes.get_title("left") == "a <b>, motion (motion share 0.50)  (0.500)"
 
 
 def test_the_score_is_the_line_and_the_evidence_the_area() -> None:

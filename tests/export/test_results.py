@@ -177,14 +177,14 @@ def test_what_is_refused_before_the_network_runs(tmp_path: Path) -> None:
         (tmp_path / placed).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / placed).write_text("old")
     refuse_explanations(tmp_path)
-    refuse_explanations(tmp_path, names=(["gradcam++"], ["layer3"]))
-    refuse_explanations(tmp_path, names=(["gradcam", "layercam"], ["layer1", "layer2"]))
+    refuse_explanations(tmp_path, names=(["gradcam++"], ["whole"], ["layer3"]))
+    refuse_explanations(tmp_path, names=(["gradcam", "layercam"], ["whole"], ["layer1", "layer2"]))
     methods, layers = ["gradcam++", "gradcam"], ["layer2", "layer3"]
     for kwargs, named in (
-        ({"names": (methods, [])}, "gradcam\\+\\+/overlay.mp4"),
-        ({"names": ([], layers)}, "layer3/curve.csv"),
+        ({"names": (methods, [], [])}, "gradcam\\+\\+/overlay.mp4"),
+        ({"names": ([], [], layers)}, "layer3/curve.csv"),
         ({"classes": 3}, "7-x/curve.csv"),
-        ({"classes": 3, "names": (methods, layers)}, "7-x/gradcam\\+\\+/layer3/curve.csv"),
+        ({"classes": 3, "names": (methods, [], layers)}, "7-x/gradcam\\+\\+/layer3/curve.csv"),
     ):
         with pytest.raises(OutputError, match=f"already holds {named};"):
             refuse_explanations(tmp_path, **kwargs)  # type: ignore[arg-type]
@@ -232,7 +232,7 @@ def test_frames_that_can_be_read_once_only(tmp_path: Path) -> None:
 
 def test_explanations_that_do_not_go_together(clip: Path, tmp_path: Path) -> None:
     found = _found(clip)
-    with pytest.raises(SettingsError, match="have the same class, method and layer"):
+    with pytest.raises(SettingsError, match="have the same class, method, evidence and layer"):
         write_explanations([found, replace(found, layer="other")], tmp_path / "out")
     with pytest.raises(SettingsError, match="are of different clips"):
         write_explanations([found, replace(found, clip="other", method="gradcam")], tmp_path / "out")
@@ -283,6 +283,22 @@ def test_folders_by_class_method_and_layer(clip: Path) -> None:
     assert places[6] == "2-a-b-c/gradcam++" and len(set(places)) == 12
     assert [folder.as_posix() for folder, _ in folders(found[:1])] == ["."]
     assert [e for _, e in folders(found)] == found
+
+
+def test_folders_of_kinds_of_evidence(clip: Path) -> None:
+    found = [_found(clip, method=method, kind=kind) for method in ("a", "b") for kind in ("motion", "appearance")]
+    assert [folder.as_posix() for folder, _ in folders(found)] == [
+        "a/motion",
+        "a/appearance",
+        "b/motion",
+        "b/appearance",
+    ]
+    assert [folder.as_posix() for folder, _ in folders(found[:1])] == ["."]
+    (clip.parent / "motion").mkdir()
+    (clip.parent / "motion" / "curve.csv").write_text("old")
+    refuse_explanations(clip.parent, names=([], ["motion"], []))
+    with pytest.raises(OutputError, match=r"already holds motion/curve\.csv"):
+        refuse_explanations(clip.parent, names=([], ["motion", "appearance"], []))
 
 
 def test_long_and_empty_names_of_folders(clip: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 from tests.conftest import numbered, write_video
 from tests.results.test_explanation import explanation
 from vidcam.errors import ClipError, OutputError
-from vidcam.export.overlay import Overlay, write_text
+from vidcam.export.overlay import Overlay
+from vidcam.export.text import write_text
 from vidcam.export.tubes import SHOWN, save_tubes, with_boxes
 from vidcam.results.explanation import Explanation
 from vidcam.temporal.tubes import Tube

@@ -183,6 +183,20 @@ DIALECTS: list[tuple[str, Callable[[State], State], Callable[[State], object], s
         "new_fc.weight",
         "module.new_fc.weight",
     ),
+    (
+        "tsn_r50",
+        _mmaction_tsm,
+        _mmengine,
+        "base_model.layer1.0.conv1.weight",
+        "backbone.layer1.0.conv1.conv.weight",
+    ),
+    (
+        "tsn_r50",
+        lambda s: {f"module.{k}": v for k, v in s.items()},
+        lambda s: {"state_dict": s, "best_prec1": torch.tensor(60.0)},
+        "base_model.layer4.2.conv3.weight",
+        "module.base_model.layer4.2.conv3.weight",
+    ),
     ("r3d_18-kenshohara", _kenshohara, lambda s: {"epoch": 200, "state_dict": s}, "stem.0.weight", "conv1.weight"),
     ("r3d_34-kenshohara", _kenshohara, _lightning, "layer4.2.conv2.1.running_var", "layer4.2.bn2.running_var"),
     ("r3d_50-kenshohara", _kenshohara, lambda s: s, "layer1.0.conv3.1.weight", "layer1.0.bn3.weight"),
@@ -265,6 +279,13 @@ UNFIT: dict[str, tuple[str, Callable[[], State], str]] = {
     ),
     "TSM": ("resnet50", lambda: _mmaction_tsm(_meta("tsm_r50")), "mmaction2's TSM R50: it loads as tsm_r50"),
     "MIT's TSM": ("slow_r50", lambda: _meta("tsm_r50"), "MIT's TSM on ResNet-50: it loads as tsm_r50"),
+    "TSN": ("tsm_r50", lambda: _mmaction_tsm(_meta("tsn_r50")), "mmaction2's TSN R50: it loads as tsn_r50"),
+    "MIT's TSN": ("slow_r50", lambda: _meta("tsn_r50"), "MIT's TSN on ResNet-50: it loads as tsn_r50"),
+    "a deeper TSM": (
+        "slow_r50",
+        lambda: {**_meta("tsm_r50"), "base_model.layer3.6.conv1.net.weight": torch.zeros(1)},
+        "a TSN or TSM of MIT on another network: vidcam has no such network",
+    ),
     "R(2+1)D": (
         "r2plus1d_34_8",
         lambda: {f"backbone.layer1.0.conv1.conv.{n}.weight": torch.zeros(1) for n in ("conv_s", "conv_t")},
@@ -295,6 +316,13 @@ UNFIT: dict[str, tuple[str, Callable[[], State], str]] = {
         "slow_r50",
         lambda: _slowfast_repository(_meta("slowfast_r50")),
         "SlowFast R50 of the SlowFast repository: it loads as slowfast_r50",
+    ),
+    "SlowFast's X3D": (
+        "x3d_s",
+        lambda: {
+            f"s{n}": torch.zeros(1) for n in ("1.pathway0_stem.conv_xy.weight", "2.pathway0_res0.branch1_bn.weight")
+        },
+        "X3D of the SlowFast repository: its first shortcut has a batch norm, which pytorchvideo's",
     ),
     "a 2D ResNet": ("r3d_18", lambda: _meta("resnet18"), "a 2D ResNet: it has no time"),
     "torchvision's": ("slow_r50", lambda: _meta("r3d_18"), "torchvision's video ResNet: r3d_18"),

@@ -129,17 +129,19 @@ def _window(t: int, h: int, w: int, steps: int) -> Tensor:
     return window
 
 
-def _maps(model: Model, windows: Tensor, layer: str | None = None, target: int = 1) -> Tensor:
-    """Return the maps on the layer's own grid, (N, t, h, w)."""
+def _maps(model: Model, windows: Tensor, method: str = "gradcam++") -> Tensor:
+    """Return the maps of class 1 on the layer's own grid, (N, t, h, w)."""
     spec = model.spec
-    with captured(model.network, [layer or spec.layer], windows, layout=spec.layout, pack=spec.pack) as capture:
-        (heat,) = class_activation_maps(capture, lambda out: class_scores(out)[:, target], ["gradcam++"]).values()
+    layer = spec.layer_for(method)
+    with captured(model.network, [layer], windows, layout=spec.layout, pack=spec.pack) as capture:
+        (heat,) = class_activation_maps(capture, lambda out: class_scores(out)[:, 1], [method]).values()
     return heat
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("method", ["gradcam++", "attnlrp"])
 @pytest.mark.parametrize("family", [*FAMILIES, *VARIANTS])
-def test_the_map_lies_on_the_tubelet_that_the_score_comes_from(family: str, written: Written) -> None:
+def test_the_map_lies_on_the_tubelet_that_the_score_comes_from(family: str, method: str, written: Written) -> None:
     model = load_model(f"hf:{written(family, _brightness_counts, **VARIANTS.get(family, {}))}")
     if family.startswith("videomae"):  # its fixed codes of positions are no evidence
         model.network.videomae.embeddings.position_embeddings.zero_()
@@ -149,7 +151,7 @@ def test_the_map_lies_on_the_tubelet_that_the_score_comes_from(family: str, writ
         with torch.no_grad():
             seen, dark = (model.network(model.spec.pack(x)).logits[0, 1] for x in (window, 0 * window))
         assert seen > dark
-        heat = _maps(model, window)[0]
+        heat = _maps(model, window, method)[0]
         assert heat.shape == (steps, 4, 4)
         assert heat[t, h, w] / heat.sum() > 0.9, (t, h, w, heat)
 
@@ -166,6 +168,27 @@ def test_the_score_flows_through_the_default_layer_at_every_token(family: str, w
     assert gradients[spec.layer].abs().sum(1).min() > 0
     if blind:  # behind the last block the class token alone is read
         assert gradients[blind].abs().max() == 0
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, *VARIANTS])
+def test_the_kernel_of_the_attention_does_not_change_relevance(family: str, written: Written) -> None:
+    model = load_model(f"hf:{written(family, **VARIANTS.get(family, {}))}")
+    windows = torch.randn(2, 3, 4, 32, 32, generator=torch.Generator().manual_seed(1))
+    fused = _maps(model, windows, "attnlrp")
+    model.network.config._attn_implementation = "eager"  # type: ignore[union-attr]
+    torch.testing.assert_close(_maps(model, windows, "attnlrp"), fused, rtol=1e-3, atol=1e-7)
+    assert fused.std() > 0
+
+
+def test_methods_with_other_default_layers(written: Written) -> None:
+    model = load_model(f"hf:{written('vivit')}")
+    assert Explainer(model, Recipe(method="attnlrp")).layers == ("vivit.embeddings",)
+    assert Explainer(model, Recipe(method="attnlrp", layer="vivit.layers.0")).layers == ("vivit.layers.0",)
+    assert Explainer(model, Recipe(method="gradcam,gradcam++")).layers == ("vivit.layers.1.layernorm_before",)
+    with pytest.raises(
+        SettingsError, match=r"differ: vivit.*norm_before for gradcam, vivit.embeddings for attnlrp; give"
+    ):
+        Explainer(model, Recipe(method="gradcam,attnlrp"))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -417,6 +440,8 @@ def test_commands(family: str, written: Written, tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["model"] == name and any("frame rate" in warning for warning in summary["warnings"])
     _told("localize", clip, "--model", name, "--out", str(tmp_path / "when"), "--dtype", "bfloat16")
+    _told("explain", clip, "--model", name, "--out", str(tmp_path / "lrp"), "--method", "attnlrp")
+    _told("localize", clip, "--model", name, "--out", str(tmp_path / "lrp when"), "--method", "attnlrp")
     _told("compare", clip, "--model", f"{name},playground-c3d", "--method", "gradcam", "--out", str(tmp_path / "both"))
 
 
@@ -433,3 +458,13 @@ def test_a_map_of_the_windows_size(family: str, written: Written) -> None:
     windows = torch.randn(2, 3, 4, 32, 32, generator=torch.Generator().manual_seed(0))
     maps = class_activation_map(model.network, windows, layer=spec.layer, target=1, layout=spec.layout, pack=spec.pack)
     assert maps.shape == (2, 4, 32, 32) and maps.std() > 0
+
+
+@pytest.mark.parametrize(
+    ("family", "layer"), [("timesformer", "timesformer.encoder.layer.1"), ("vivit", "vivit.layers.1")]
+)
+def test_a_layer_behind_which_the_class_token_alone_is_read_is_said(family: str, layer: str, written: Written) -> None:
+    clip = np.random.default_rng(0).integers(0, 256, (4, 36, 36, 3), np.uint8)
+    found = explain(clip, f"hf:{written(family)}", 1, layer=layer, method="gradcam++", context=False, dtype="float32")
+    assert not found.maps.any()
+    assert f"the gradient of its score is 0 everywhere at layer {layer}" in found.warnings[0]

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vidcam.cam.capture import captured
 from vidcam.models import inference
-from vidcam.models.inference import prepared, quickest_dtype, steps_of, windows_at_once
+from vidcam.models.inference import observed, prepared, steps_of, structure_of, windows_at_once
 from vidcam.models.own import own_model
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model, load_model
@@ -28,14 +29,14 @@ def _scores(model: Model, dtype: torch.dtype = torch.float32) -> Tensor:
 def test_folding_changes_no_answer_and_leaves_the_model_alone() -> None:
     model = load_model("playground-r2plus1d")
     before = _normalisations(model)
-    quick = prepared(model, torch.float32, ["layer3"])
+    quick = prepared(model, torch.float32, structure_of(model, ["layer3"]))
     assert before > 0 and _normalisations(quick) == 0 and _normalisations(model) == before
     torch.testing.assert_close(_scores(quick), _scores(model), rtol=1e-4, atol=1e-4)
 
 
 def test_target_layers_keep_their_output() -> None:
     model = load_model("playground-r2plus1d")
-    quick = prepared(model, torch.float32, ["stem.0"])
+    quick = prepared(model, torch.float32, structure_of(model, ["stem.0"]))
     given = []
     for network in (model.network, quick.network):
         handle = network.get_submodule("stem.0").register_forward_hook(lambda m, i, o: given.append(o.clone()))
@@ -46,7 +47,7 @@ def test_target_layers_keep_their_output() -> None:
 
 def test_the_trunk_is_short_and_the_head_is_not() -> None:
     model = load_model("playground-r2plus1d")
-    quick = prepared(model, torch.bfloat16, ["layer2"])
+    quick = prepared(model, torch.bfloat16, structure_of(model, ["layer2"]))
     dtypes = {name: p.dtype for name, p in quick.network.named_parameters()}
     assert dtypes["stem.0.weight"] == dtypes["layer2.conv2.3.weight"] == torch.bfloat16
     assert dtypes["layer3.conv1.0.weight"] == dtypes["fc.weight"] == torch.float32
@@ -59,7 +60,7 @@ def test_the_trunk_is_short_and_the_head_is_not() -> None:
 )
 def test_several_target_layers_in_a_short_float(name: str, layers: str) -> None:
     model = load_model(name)
-    quick = prepared(model, torch.bfloat16, layers.split(","))
+    quick = prepared(model, torch.bfloat16, structure_of(model, layers.split(",")))
     scores = _scores(quick, torch.bfloat16)
     torch.testing.assert_close(scores, _scores(model), rtol=0, atol=0.05 * float(_scores(model).abs().max()))
 
@@ -80,7 +81,7 @@ class Pathways(nn.Module):
 def test_two_pathways_in_a_short_float() -> None:
     torch.manual_seed(2)
     model = own_model(Pathways().eval(), preprocess=SMALL, frames=4, layer="slow,fast")
-    quick = prepared(model, torch.bfloat16, ["slow", "fast"])
+    quick = prepared(model, torch.bfloat16, structure_of(model, ["slow", "fast"]))
     assert {quick.network.slow.weight.dtype, quick.network.fast.weight.dtype} == {torch.bfloat16}
     assert quick.network.fuse.weight.dtype == torch.float32
     torch.testing.assert_close(_scores(quick, torch.bfloat16), _scores(model), rtol=0, atol=0.02)
@@ -102,20 +103,16 @@ def test_a_convolution_that_is_used_twice_is_not_folded() -> None:
     network = Twice().eval()
     nn.init.constant_(network.norm.weight, 3.0)
     model = own_model(network, preprocess=SMALL, frames=4, layer="conv")
-    other = prepared(model, torch.float32, [])
+    other = prepared(model, torch.float32, structure_of(model, []))
     assert _normalisations(other) == 1
     torch.testing.assert_close(_scores(other), _scores(model))
-
-
-def test_the_quickest_dtype_is_one_of_two() -> None:
-    assert quickest_dtype(torch.device("cpu")) in (torch.float32, torch.bfloat16)
 
 
 @pytest.mark.parametrize("name", ["r2plus1d_18"])
 @pytest.mark.slow
 def test_a_published_architecture(name: str) -> None:
     model = load_model(name, "none")
-    quick = prepared(model, torch.float32, [model.spec.layer])
+    quick = prepared(model, torch.float32, structure_of(model, [model.spec.layer]))
     torch.testing.assert_close(_scores(quick), _scores(model), rtol=1e-3, atol=1e-3)
 
 
@@ -160,17 +157,40 @@ def test_only_what_gives_the_same_answer_is_folded(network: nn.Module, folded: b
             nn.init.constant_(norm.weight, 3.0)
             nn.init.constant_(norm.running_mean, 0.5)
     model = own_model(network.eval(), preprocess=SMALL, frames=4, layer="conv")
-    quick = prepared(model, torch.float32, [])
+    quick = prepared(model, torch.float32, structure_of(model, []))
     assert _normalisations(quick) == (0 if folded else 1)
     torch.testing.assert_close(_scores(quick), _scores(model), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("playground-r2plus1d", "layer3"),
+        ("playground-r2plus1d", "layer1"),  # normalisations in the head, which the gradient passes
+        ("playground-c3d", "relu4b"),
+        pytest.param("r2plus1d_18", "layer4", marks=pytest.mark.slow),
+        pytest.param("tsm_r50", "features", marks=pytest.mark.slow),
+        pytest.param("slow_r50-mmaction", "blocks.4", marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_with_gradients_shows_the_same_structure_as_one_without(name: str, layer: str) -> None:
+    model = load_model(name, "none")
+    window = torch.randn(1, 3, model.spec.frames, *model.spec.preprocess.crop)
+    with (
+        observed(model, [layer]) as seen,
+        captured(model.network, [layer], window, layout=model.spec.layout, pack=model.spec.pack) as capture,
+    ):
+        capture.gradients(capture.output[:, 0])
+    assert seen == structure_of(model, [layer])
+    assert len(seen.pairs) == sum(isinstance(m, nn.BatchNorm3d | nn.BatchNorm2d) for m in model.network.modules())
+
+
 def test_a_batch_is_what_memory_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_model("playground-r2plus1d")
-    quick = prepared(model, torch.float32, ["layer3"])
+    quick = prepared(model, torch.float32, structure_of(model, ["layer3"]))
     # The stem's first convolution: from 16 frames of 3 x 112 x 112 to 24 x 56 x 56, in float32, held twice.
     assert quick.window_bytes >= 2 * 4 * 16 * (3 * 112 * 112 + 24 * 56 * 56)
-    assert prepared(model, torch.bfloat16, ["layer3"]).window_bytes == quick.window_bytes // 2
+    assert prepared(model, torch.bfloat16, structure_of(model, ["layer3"])).window_bytes == quick.window_bytes // 2
     for free, expected in ((4 * quick.window_bytes, 1), (8 * quick.window_bytes, 2), (1, 1), (2**40, 4)):
         memory = type("Memory", (), {"available": free})
         monkeypatch.setattr(inference.psutil, "virtual_memory", lambda memory=memory: memory)

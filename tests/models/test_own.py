@@ -21,7 +21,8 @@ from vidcam.errors import LayerError, ModelError, SettingsError, TargetError
 from vidcam.evaluation.inference import confidences
 from vidcam.explainer import Explainer, layers_of
 from vidcam.models.own import own_model
-from vidcam.models.registry import Model
+from vidcam.models.preprocess import Preprocess
+from vidcam.models.registry import Model, softmax
 from vidcam.recipe import Recipe, read_config
 from vidcam.results.explanation import Explanation
 
@@ -180,8 +181,8 @@ def test_weights_of_an_own_model(own: str, tmp_path: Path) -> None:
     loaded = read_config(_config(tmp_path, own), {"weights": str(tmp_path / "w.pth")}, trusted=True).load()
     assert all(torch.equal(v, weights[k] + 1) for k, v in loaded.network.state_dict().items())
     torch.save({**changed, "n_averaged": torch.tensor(3)}, tmp_path / "w.pth")
-    with pytest.warns(UserWarning, match="1 tensor outside the network left out: n_averaged"):
-        averaged = read_config(_config(tmp_path, own), {"weights": str(tmp_path / "w.pth")}, trusted=True).load()
+    averaged = read_config(_config(tmp_path, own), {"weights": str(tmp_path / "w.pth")}, trusted=True).load()
+    assert averaged.note.startswith("of the weights, 1 tensor outside the network left out: n_averaged")
     assert all(torch.equal(v, weights[k] + 1) for k, v in averaged.network.state_dict().items())
     torch.save({"other.weight": torch.zeros(1)}, tmp_path / "w.pth")
     with pytest.raises(ModelError, match=r"do not fit the network: 4 missing: .*1 unexpected: other.weight"):
@@ -500,3 +501,140 @@ def test_a_softmax_is_explained_only_where_there_is_one(probabilities: Any) -> N
     model = _own(Head(3), probabilities=probabilities)
     with pytest.raises(SettingsError, match=r"gradcam\+\+softmax explains the softmax .* of Head are none"):
         Explainer(model, Recipe(method="gradcam,gradcam++softmax"))
+
+
+class Ordered(nn.Module):
+    """Tokens in the order (h w t), whose mean is classified."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.patch, self.block, self.fc = nn.Conv3d(3, 8, (1, 2, 2), (1, 2, 2)), nn.LayerNorm(8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.block(self.patch(x).permute(0, 3, 4, 2, 1).flatten(1, 3)).relu().mean(1))
+
+
+def test_a_layout_that_contradicts_the_window_is_refused() -> None:
+    told = r"Ordered: the output of layer 'block' does not follow .* does in 'n \(h w t\) c' with grid \(4, 4, 4\); give that"
+    with pytest.raises(ModelError, match=told):
+        _own(Ordered(), layout=Layout("n (t h w) c", (4, 4, 4)))
+    assert _own(Ordered(), layout=Layout("n (h w t) c", (4, 4, 4))).spec.layer == "block"
+
+
+def test_layers_of_a_half_network() -> None:
+    model = _own(Head(3).half(), probabilities="sigmoid")
+    assert list(layers_of(model)) == ["body"]
+    with pytest.raises(LayerError, match=r"Head has no layer 'none'; its space-time layers are body"):
+        Explainer(model, Recipe(layer="none"))
+
+
+class TwoPaths(nn.Module):
+    """Two convolutions whose features are added outside of a module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.slow, self.fast, self.fc = nn.Conv3d(3, 4, 3), nn.Conv3d(3, 4, 3), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc((self.slow(x).relu() + self.fast(x).relu()).mean((2, 3, 4)))
+
+
+SMALL: Any = {"frames": 4, "preprocess": Preprocess(32, (32, 32), (0, 0, 0), (1, 1, 1))}
+
+
+def test_a_path_beside_the_layer_is_said() -> None:
+    model = own_model(TwoPaths(), **SMALL)
+    assert model.spec.layer == "fast" and "the score depends on more than layer fast" in model.note
+    assert own_model(TwoPaths(), layer="fast", **SMALL).note == ""  # chosen
+
+
+def test_labels_and_frames_of_numpy_are_taken() -> None:
+    model = own_model(TwoPaths(), **{**SMALL, "frames": np.int64(4)}, labels=np.array(["a", "b"]))  # type: ignore[arg-type]
+    assert model.labels == ("a", "b")
+
+
+def test_a_network_of_one_window_is_refused() -> None:
+    network = TwoPaths()
+    network.forward = lambda x: TwoPaths.forward(network, x).view(1, 2)  # type: ignore[method-assign]
+    with pytest.raises(ModelError, match="runs on one window and not on a batch of two"):
+        own_model(network, **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("reads", "message"),
+    [
+        (lambda x: x.flip(2), "runs against the window in time"),
+        (lambda x: x[..., 4:-4, 4:-4], "has not seen the top 4 pixels of the window"),
+    ],
+)
+def test_a_layer_that_reads_the_window_otherwise_is_refused(reads: Callable[[Tensor], Tensor], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        own_model(TwoPaths(), pack=reads, **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"labels": {1: "b", 0: "a"}}, "labels of type dict have no order"),
+        ({"labels": {"a", "b"}}, "labels of type set have no order"),
+        ({"frames": 8.0}, "frames 8.0"),
+        ({"frames": -3}, "frames -3"),
+        ({"frame_rate": -1}, "frame rate -1"),
+        ({"frame_rate": float("nan")}, "frame rate nan"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        own_model(TwoPaths(), **{**SMALL, **settings})
+
+
+def test_an_error_in_a_function_of_probabilities_is_said_with_its_line() -> None:
+    with pytest.raises(ModelError, match=r"the function of probabilities fails .*KeyError: 'x', at .*test_own.py"):
+        own_model(TwoPaths(), probabilities=lambda scores: {}["x"], **SMALL)  # type: ignore[misc]
+    with pytest.raises(ModelError, match=r"the function of probabilities gives list"):
+        own_model(TwoPaths(), probabilities=lambda scores: scores.tolist(), **SMALL)
+
+
+def test_an_error_in_a_function_as_target_is_said() -> None:
+    clip = np.zeros((4, 32, 32, 3), np.uint8)
+    with pytest.raises(TargetError, match=r"the target function fails on the network's output \(KeyError: 'x'\)"):
+        vidcam.explain(clip, own_model(TwoPaths(), **SMALL), lambda output: {}["x"])  # type: ignore[misc]
+
+
+def test_scores_between_0_and_1_are_said_to_be_probabilities_or_scores() -> None:
+    class Small(Head):
+        def forward(self, x: Tensor) -> Tensor:
+            return 0.5 + 0.3 * super().forward(x).tanh()
+
+    with pytest.raises(ModelError, match="if they are scores all the same, give probabilities='softmax'"):
+        _own(Small(3))
+    assert _own(Small(3), probabilities="softmax").spec.probabilities is softmax
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (lambda scores: 100 * scores.softmax(1), "gives scaled probabilities"),
+        (nn.functional.logsigmoid, "gives logarithms of probabilities"),
+    ],
+)
+def test_scaled_probabilities_and_their_logarithms_are_asked_about(end: Callable[[Tensor], Tensor], said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        _own(Head(3, end))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [lambda scores: scores, lambda scores: scores.log_softmax(1), lambda scores: -scores.relu() - 0.5, torch.relu],
+)
+def test_scores_are_not_taken_for_probabilities(end: Callable[[Tensor], Tensor]) -> None:
+    model = _own(Head(3, end))
+    assert model.note == "" and model.spec.probabilities is softmax
+
+
+def test_logarithms_of_probabilities_are_explained_as_such() -> None:
+    explained = _explained(_own(Head(3, nn.functional.logsigmoid), probabilities=torch.exp))
+    sigmoid = _explained(_own(Head(3), probabilities="sigmoid"))
+    np.testing.assert_allclose(explained.window_scores, sigmoid.window_scores, rtol=1e-4)

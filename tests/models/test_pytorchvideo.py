@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from vidcam.cam.layers import space_time_layers
 from vidcam.errors import ModelError
 from vidcam.models import pytorchvideo
 from vidcam.models.registry import load_model, model_names, spec_named
@@ -48,6 +49,35 @@ def test_a_published_file_in_the_cache_is_read(monkeypatch: pytest.MonkeyPatch, 
     assert load_model("x3d_xs", tmp_path / "mine.pyth").labels == loaded.labels
 
 
+LAST_STAGES = {
+    "slow_r50": [(2048, 8, 8, 8)],
+    "slowfast_r50": [(2048, 8, 8, 8), (256, 32, 8, 8)],
+    "slowfast_r101": [(2048, 8, 8, 8), (256, 32, 8, 8)],
+    "x3d_xs": [(192, 4, 6, 6)],
+    "x3d_s": [(192, 13, 6, 6)],
+    "x3d_m": [(192, 16, 8, 8)],
+    "x3d_l": [(192, 16, 12, 12)],
+    "r2plus1d_r50": [(2048, 4, 8, 8)],
+    "i3d_r50": [(2048, 4, 8, 8)],
+    "c2d_r50": [(2048, 4, 8, 8)],
+    "csn_r101": [(2048, 4, 8, 8)],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LAST_STAGES)
+def test_the_default_layers_are_the_last_stage_before_the_head(name: str) -> None:
+    spec = spec_named(name)
+    with torch.device("meta"):  # its shapes alone
+        network, window = spec.build(400).eval(), torch.zeros(1, 3, spec.frames, *spec.preprocess.crop)
+        found = space_time_layers(network, spec.pack(window), frames=spec.frames)
+    assert [found[layer].shape for layer in spec.layer.split(",")] == LAST_STAGES[name]
+    last = len(network.blocks) - (
+        3 if name.startswith("slowfast") else 2
+    )  # behind it are the head, and SlowFast's pools
+    assert all(layer.split(".")[:2] == ["blocks", str(last)] for layer in spec.layer.split(","))
+
+
 def test_every_hub_model_asked_for_is_there() -> None:
     names = "slow_r50 slowfast_r50 slowfast_r101 x3d_xs x3d_s x3d_m x3d_l r2plus1d_r50 i3d_r50 c2d_r50 csn_r101"
     assert set(names.split()) <= set(model_names())
@@ -60,6 +90,7 @@ class Fails(importlib.abc.MetaPathFinder):
         if name.split(".")[0] == "pytorchvideo":
             raise AttributeError("torch has no attribute _C_old")
 sys.meta_path.insert(0, Fails())
+from vidcam.cam.layers import space_time_layers
 from vidcam.errors import ModelError
 from vidcam.models.registry import load_model, model_names, spec_named
 load_model("r3d_18", "none")

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from vidcam.models.tsm import TSM, TemporalShift
+from vidcam.models.tsn import TSN
 
 
 def test_channels_are_shifted_between_frames() -> None:
@@ -26,6 +27,18 @@ def test_windows_of_a_batch_do_not_mix() -> None:
         both, alone = network(windows), torch.cat([network(windows[:1]), network(windows[1:])])
     assert both.shape == (2, 5)
     torch.testing.assert_close(both, alone)
+
+
+def test_without_a_shift_it_is_the_network_of_frames() -> None:
+    torch.manual_seed(0)
+    tsn, window = TSN(5, 4).eval(), torch.randn(1, 3, 4, 64, 64)
+    frames = nn.Sequential(tsn.base_model, nn.AdaptiveAvgPool2d(1), nn.Flatten(), tsn.new_fc)
+    with torch.inference_mode():
+        expected = torch.stack([frames(window[:, :, t]) for t in range(4)]).mean(0)
+        torch.testing.assert_close(tsn(window), expected)
+        torch.testing.assert_close(tsn(window.flip(2)), expected)
+        shifted = TSM(5, 4).eval()
+        assert not torch.allclose(shifted(window), shifted(window.flip(2)))
 
 
 def test_each_residual_block_shifts_and_features_have_time() -> None:

@@ -34,6 +34,7 @@ SMALL = {
     "slow_r50_4x16-mmaction": (4, 64),
     "i3d_r50-mmaction": (16, 64),
     "slowfast_r50-mmaction": (8, 64),
+    "tsn_r50": (8, 64),
     "tsm_r50": (8, 64),
     "tsm_r50_16": (16, 64),
     "r3d_18-kenshohara": (16, 64),

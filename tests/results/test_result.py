@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import vidcam
 from tests.conftest import numbered, write_video
 from tests.results.test_explanation import explanation
 from vidcam.errors import ClipError
+from vidcam.results.stored import load_explanation
 from vidcam.video.reader import Clip
 from vidcam.video.source import ArraySource, OnceSource
 
@@ -46,3 +48,16 @@ def test_a_folder_of_pictures_gets_the_rate_of_its_times(tmp_path: Path) -> None
 def test_the_frames_are_no_part_of_what_is_shown_or_stored() -> None:
     found = explanation(MAPS, source=OnceSource(iter([np.zeros((4, 4, 3), np.uint8)]), 10))
     assert "source" not in repr(found) and "source" not in found.summary() and "source" not in found.arrays()
+
+
+def test_what_replaced_the_explained_frames_is_refused(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", [numbered(i, 112, 112) for i in range(16)])
+    vidcam.explain(path, "playground-r2plus1d").save(tmp_path / "out")
+    frames = np.zeros((16, 112, 112, 3), np.uint8)
+    of_array = vidcam.explain(frames, "playground-r2plus1d", frame_rate=16)
+    assert len(list(load_explanation(tmp_path / "out").opened())) == len(list(of_array.opened())) == 16
+    write_video(path, [numbered(15 - i, 112, 112) for i in range(16)])  # as long and as large
+    frames[3] = 1
+    for found in (load_explanation(tmp_path / "out"), of_array):
+        with pytest.raises(ClipError, match="has changed since it was explained; explain it again"):
+            found.opened()

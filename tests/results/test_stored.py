@@ -15,6 +15,7 @@ from tests.results.test_explanation import explanation
 from vidcam.errors import OutputError
 from vidcam.results.explanation import Explanation
 from vidcam.results.stored import load_explanation
+from vidcam.temporal.motion import MotionShare, no_motion_share
 
 
 def test_what_is_not_an_explanation(tmp_path: Path) -> None:
@@ -40,6 +41,40 @@ def test_an_explanation_reads_back(tmp_path: Path) -> None:
     assert again.summary() == found.summary() and (again.target, again.top) == (found.target, found.top)
     for name, array in found.arrays().items():
         np.testing.assert_array_equal(array, getattr(again, name))
+
+
+MOTION = MotionShare(
+    0.5, 0.25, 0.75, 0.5, "", np.array([0.5]), np.array([[0.25, 0.75]]), np.array([0.5, 0.25, np.nan]), (("b", 1),)
+)
+
+
+@pytest.mark.parametrize("motion", [MOTION, no_motion_share("it is a value", 1, 3)], ids=["share", "none"])
+def test_an_explanation_of_motion_reads_back(tmp_path: Path, motion: MotionShare) -> None:
+    found = explanation(np.ones((3, 2, 2)), kind="motion", scale=(2.0, 1.5), motion=motion)
+    (tmp_path / "summary.json").write_text(json.dumps(found.summary()))
+    np.savez_compressed(tmp_path / "explanation.npz", **found.arrays())  # type: ignore[arg-type]
+    again = load_explanation(tmp_path)
+    assert again.summary() == found.summary() and again.motion is not None
+    assert (again.kind, again.peak, again.highest) == ("motion", 2.0, 1.5)
+    for name, value in vars(motion).items():
+        np.testing.assert_array_equal(getattr(again.motion, name), value)
+
+
+def test_motion_that_cannot_be(tmp_path: Path) -> None:
+    found = explanation(np.ones((3, 2, 2)), kind="motion", motion=MOTION)
+    np.savez_compressed(tmp_path / "explanation.npz", **found.arrays())  # type: ignore[arg-type]
+    good = found.summary()
+    for changes, message in (
+        ({"motion": None}, "it is of motion and has no motion share"),
+        ({"kind": "sound"}, "kind"),
+        ({"scale": [-1.0, 1.0]}, r"scale\.0"),
+        ({"motion": {**good["motion"], "share": 1.5}}, r"motion\.share"),
+        ({"motion": {**good["motion"], "share": None}}, "neither a share with its range nor a reason"),
+        ({"motion": {**good["motion"], "windows": []}}, "of another number of windows"),
+    ):
+        (tmp_path / "summary.json").write_text(json.dumps({**good, **changes}))
+        with pytest.raises(OutputError, match=message):
+            load_explanation(tmp_path)
 
 
 @pytest.mark.parametrize(

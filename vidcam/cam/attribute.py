@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from vidcam.cam.capture import Capture, InPlaceError, captured
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
 from vidcam.cam.methods import method_named, needs
 from vidcam.cam.targets import ScoreFunction, class_scores, classes
-from vidcam.errors import TargetError, counted
+from vidcam.errors import TargetError, VidcamError, counted
 
 
 def class_activation_map(
@@ -90,9 +90,17 @@ def class_activation_maps(
 
     Raises:
         LayerError: the score does not depend on a layer, or a method cannot explain it.
-        TargetError: the function does not return (N,) scores.
+        TargetError: the function fails, or does not return (N,) scores.
     """
-    scores = score(capture.output)
+    try:
+        scores = score(capture.output)
+    except (VidcamError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # a user's function may raise anything
+        raise TargetError(
+            f"the target function fails on the network's output ({type(error).__name__}: {error}); "
+            "it must give one score for each window, (N,)"
+        ) from error
     activations = {layer: a.float() for layer, a in capture.activations.items()}
     count = len(next(iter(activations.values())))
     if not isinstance(scores, Tensor) or scores.shape != (count,):
@@ -103,23 +111,35 @@ def class_activation_maps(
     if not torch.isfinite(scores).all():
         raise TargetError("the target function gives scores that are not finite; it must give finite numbers")
     wanted = frozenset().union(*(needs(method_named(name)) for name in methods))
-    gradients: dict[str, Tensor] = {}
-    if wanted & {"gradient", "cumulants"}:
-        try:
-            gradients = capture.gradients(scores)
-        except InPlaceError:
-            capture.run_with_copies()
-            gradients = capture.gradients(score(capture.output))
+    try:
+        gradients, relevances = _differentiated(capture, scores, wanted)
+    except InPlaceError:
+        capture.run_with_copies()
+        gradients, relevances = _differentiated(capture, score(capture.output), wanted)
     maps = {}
     for layer, activation in activations.items():
         given: dict[str, Any] = {"activation": activation}
         if "gradient" in wanted:
             given["gradient"] = gradients[layer].float()
+        if "relevance" in wanted:
+            given["relevance"] = relevances[layer].float()
         if "cumulants" in wanted:
             given["cumulants"] = tuple(c.float() for c in capture.cumulants(layer))
         if "masked_scores" in wanted:
             given["masked_scores"] = capture.masked_scores(layer, score).float()
+        if "random_masks" in wanted:
+            given["random_masks"] = capture.random_masks(layer, score)
         for name in methods:
             method = method_named(name)
             maps[name, layer] = method(**{need: given[need] for need in needs(method)})
     return maps
+
+
+def _differentiated(
+    capture: Capture, scores: Tensor, wanted: Collection[str]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the gradients and the relevances of all layers, those that are wanted."""
+    return (
+        capture.gradients(scores) if "gradient" in wanted or "cumulants" in wanted else {},
+        capture.relevances(scores) if "relevance" in wanted else {},
+    )

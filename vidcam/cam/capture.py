@@ -16,8 +16,10 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from vidcam.cam.hiding import RANDOM_MASKS, blurred_middle, random_mask
 from vidcam.cam.inputs import forward
 from vidcam.cam.layout import CHANNELS_FIRST, Fold, Layout, can_be_stacked, tensor_of, with_tensor
+from vidcam.cam.relevance import relevance_rules
 from vidcam.cam.targets import ScoreFunction, Scores, class_scores
 from vidcam.errors import LayerError, counted, nearest
 
@@ -103,6 +105,23 @@ class Capture:
             )
         return gradients
 
+    def relevances(self, scores: Tensor) -> dict[str, Tensor]:
+        """Return the relevance of each activation for the score of its window, see `vidcam.cam.relevance`.
+
+        Args:
+            scores: as for `gradients`.
+
+        Returns:
+            Layer → (N, C, T, H, W).
+
+        Raises:
+            LayerError: as for `gradients`; or there is no attention behind the layers, or an operation without a rule.
+            InPlaceError: as for `gradients`.
+        """
+        with relevance_rules(scores):
+            gradients = self.gradients(scores)
+        return {name: activation * gradients[name] for name, activation in self.activations.items()}
+
     def cumulants(self, layer: str) -> tuple[Tensor, Tensor, Tensor]:
         """Return the first three cumulants of dS_k/dA over the classes k, weighted by their probabilities.
 
@@ -153,6 +172,35 @@ class Capture:
                 scores.append(score(self._run(self._windows * mask.to(self._windows.dtype))))
         self._watching = True
         return torch.stack(scores, 1)
+
+    def random_masks(self, layer: str, score: ScoreFunction, count: int = RANDOM_MASKS) -> tuple[Tensor, Tensor]:
+        """Return random masks on a layer's grid, and the score of each window that shows only what a mask shows.
+
+        The masks are those of Petsiuk et al. 2018 (arXiv 1806.07421, section 3.2) with time as a third axis: a grid of
+        cells, each shown with probability 0.5, interpolated to the window and shifted by less than a cell. What is
+        hidden is replaced by the window's middle frame, blurred: nothing moves there and no detail is left. Runs one
+        forward pass of the network for each mask.
+
+        Args:
+            layer: name of a captured layer.
+            score: a function of the network's output that returns one score per window, (N,).
+            count: number of masks, M.
+
+        Returns:
+            Masks (M, T, H, W) in [0, 1] on the layer's grid, the same for all windows; scores (N, M).
+        """
+        size = self._windows.shape[2:]
+        grid = (*self.activations[layer].shape[2:],)
+        absent = blurred_middle(self._windows)
+        generator, masks, scores = torch.Generator().manual_seed(0), [], []
+        self._watching = False
+        with torch.no_grad():
+            for _ in range(count):
+                mask = random_mask(size, generator).to(self._windows)
+                scores.append(score(self._run(torch.lerp(absent, self._windows, mask))).float())
+                masks.append(nn.functional.adaptive_avg_pool3d(mask[None, None], grid)[0, 0])
+        self._watching = True
+        return torch.stack(masks).float(), torch.stack(scores, 1)
 
 
 @contextmanager

@@ -96,6 +96,11 @@ def last_layer(
     found, unread = _observed(network, pack(windows), layout, frames)
     if unread:
         name, shape = unread
+        if len(shape) == 5:
+            raise LayerError(
+                f"layer {name!r} gives {shape[0]} rows for one window, {shape}; let pack give one clip or crop of each window, "
+                "as in windows[:, None], or set the layer to be explained"
+            )
         what = "the frames in the rows of the batch" if len(shape) > 3 else "what may be tokens of time and space"
         example = "'(n t) c h w'" if len(shape) > 3 else "'n (t h w) c' with their grid (T, H, W)"
         if len(shape) == 3 and shape[0] > 1:
@@ -175,11 +180,11 @@ def _observed(
 def _may_be_read(module: nn.Module, tensor: Tensor, frames: int) -> bool:
     """Return True if an output that does not fit the layout may have positions in space in another.
 
-    That is a picture for each row of a batch larger than one window, or (N, L, C) of more positions than one for each
+    That is a convolution's picture or clip for each row of a batch larger than one window, or (N, L, C) of more positions than one for each
     frame, behind a layer that computes on the last axis.
     """
-    if isinstance(module, nn.Conv2d):
-        return len(tensor) > 1 and tensor.shape[2:].numel() > 1
+    if isinstance(module, nn.Conv2d | nn.Conv3d):
+        return len(tensor) > 1 and tensor.shape[-2:].numel() > 1
     along_the_last = isinstance(module, nn.Linear | nn.LayerNorm) and tensor.ndim == 3
     return along_the_last and (tensor.shape[1] > 2 * frames or (len(tensor) > 1 and tensor.shape[1] > 1))
 

@@ -13,7 +13,7 @@ Tokens that belong to no place, such as a class token, are those before the grid
 than the smallest slice of the grid, so that a wrong grid is not taken for a right one; `_` says that there are others
 and where they lie, "n (_ t h w) c" or "n (t h w _) c".
 
-A grid is checked by its product alone: sides that are exchanged cannot be found by the shapes.
+A grid is checked by its product alone: sides that are exchanged cannot be found by the shapes; `vidcam.cam.order` tests them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Class activation maps on space-time activations.
 
-Every method takes A, the target layer's `activation`; most take g = dS/dA, the `gradient` of the explained score
-before softmax; both are (N, C, T, H, W). All return a map (N, T, H, W) that is 0 or more. The names of a method's
+Most methods take A, the target layer's `activation`, and g = dS/dA, the `gradient` of the explained score before softmax;
+both are (N, C, T, H, W). All return a map (N, T, H, W) that is 0 or more. The names of a method's
 parameters are the tensors that it needs. Maps are not normalised, so those of different windows can be compared.
 The first line of a method's docstring is its line in `vidcam methods`.
 """
@@ -196,6 +196,27 @@ def score_cam(activation: Tensor, masked_scores: Tensor) -> Tensor:
     return _weighted(activation, rearrange(masked_scores.softmax(1), "n c -> n c 1 1 1"))
 
 
+def rise(random_masks: tuple[Tensor, Tensor]) -> Tensor:
+    """RISE (Petsiuk et al. 2018, arXiv 1806.07421, eq. 6), over time and space: random parts are shown, and no gradient is used.
+
+        L = relu(Σ_m (S_m - mean S) M_m / Σ_m M_m)
+
+    S_m is the score of the window that shows what mask M_m shows. The paper's sum of S_m M_m is this map plus mean S,
+    which is the same everywhere and means nothing for a score before softmax. The resolution is that of the masks' cells
+    and not that of the layer; it is the layer's grid that the map is given on.
+
+    Args:
+        random_masks: M (M, T, H, W) in [0, 1] and S (N, M); see `Capture.random_masks`.
+
+    Returns:
+        The maps, (N, T, H, W), 0 or more.
+    """
+    masks, scores = random_masks
+    centred = scores - scores.mean(1, keepdim=True)
+    shown = reduce(masks, "m t h w -> t h w", "sum").clamp(min=torch.finfo(masks.dtype).eps)
+    return (einsum(centred, masks, "n m, m t h w -> n t h w") / shown).clamp(min=0)
+
+
 def saliency_tubes(activation: Tensor, gradient: Tensor) -> Tensor:
     """Saliency Tubes (Stergiou et al. 2019, arXiv 1902.01078): the layer's channels weighted by the class's weights.
 
@@ -218,6 +239,21 @@ def saliency_tubes(activation: Tensor, gradient: Tensor) -> Tensor:
     return _weighted(activation, weights)
 
 
+def attnlrp(relevance: Tensor) -> Tensor:
+    """AttnLRP (Achtibat et al. 2024, arXiv 2402.05602): relevance of each token of a transformer, L = relu(Σ_k R_k).
+
+    The relevance of a value is its share of the score, see `vidcam.cam.relevance`. What speaks against the class is left
+    out, as by the other methods. Defined for layers with attention behind them.
+
+    Args:
+        relevance: R, (N, C, T, H, W); see `Capture.relevances`.
+
+    Returns:
+        The maps, (N, T, H, W), 0 or more.
+    """
+    return reduce(relevance, "n c t h w -> n t h w", "sum").clamp(min=0)
+
+
 def _weighted(activation: Tensor, weights: Tensor) -> Tensor:
     """Return relu(Σ_k w_k A_k), (N, T, H, W), with weights (N, C, 1 or T, 1, 1)."""
     if weights.shape[2] == 1:
@@ -237,7 +273,9 @@ METHODS: dict[str, Method] = {
     "layercam": layercam,
     "xgradcam": xgradcam,
     "scorecam": score_cam,
+    "rise": rise,
     "saliency-tubes": saliency_tubes,
+    "attnlrp": attnlrp,
 }
 
 
@@ -253,5 +291,5 @@ def method_named(name: str) -> Method:
 
 
 def needs(method: Method) -> frozenset[str]:
-    """Return the names of the tensors that a method takes: of activation, gradient, cumulants, masked_scores."""
+    """Return the names of what a method takes: activation, gradient, relevance, cumulants, masked_scores, random_masks."""
     return frozenset(inspect.signature(method).parameters)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from vidcam.cli.options import Clips, Json, OneClip, OneOut, Out, Overwrite, with_config
-from vidcam.cli.printing import plain, print_json, print_json_file, print_notes, progress_bar, stdout
+from vidcam.cli.printing import plain, print_json, print_json_file, print_notes, progress_bar, stderr, stdout
 from vidcam.errors import SettingsError, counted, one_of
 from vidcam.recipe import ExplainConfig
 from vidcam.video.urls import file_name, is_url
@@ -19,35 +19,45 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 
+_OF_THE_FILM = ("decode", "film_decode", "draw", "encode")  # stages; the first when the clip is explained
+
 
 @commands.command()
 @with_config()
 def explain(
-    clips: Clips, config: ExplainConfig, out: Out = None, overwrite: Overwrite = False, as_json: Json = False
+    clips: Clips,
+    config: ExplainConfig,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Print the seconds of each stage.")] = False,
 ) -> None:
     """Explain clips: overlay film, temporal curve, heatmaps and summary."""
     from vidcam.cam.targets import top_count
     from vidcam.explainer import Explainer
     from vidcam.export.results import refuse_explanations
+    from vidcam.video.kept import kept
 
     places = _places_of(clips, out)
     explainer = Explainer(config.load(), config)
     if not overwrite:
         for place in places:
             classes = top_count(config.target) or 1
-            refuse_explanations(place, classes=classes, names=(explainer.methods, explainer.layers))
+            refuse_explanations(place, classes=classes, names=(explainer.methods, config.evidences, explainer.layers))
     for clip, place in zip(clips, places):
         with progress_bar(_name(clip)) as progress:
-            explanations = explainer.explain(clip, config.target, progress=progress)
-        _write(explanations, place, overwrite, as_json)
+            explanations = explainer.explain(kept(clip), config.target, progress=progress)
+        timings = _write(explanations, place, overwrite, as_json)
+        if profile:
+            _print_profile(timings)
 
 
 @commands.command()
 @with_config(method="gradcam++,gradcam")
 def compare(clip: OneClip, config: ExplainConfig, out: OneOut = None, overwrite: Overwrite = False) -> None:
-    """Show methods, classes, layers or models side by side: a film, a grid of frames, and curves as SVG and PDF.
+    """Show methods, classes, layers, models or motion and appearance side by side: a film, a grid of frames, and curves as SVG and PDF.
 
-    Several models, layers or targets are given with commas.
+    Several models, layers, targets or kinds of evidence are given with commas.
     """
     from vidcam.explainer import Explainer
     from vidcam.export.compare import ComparisonOutputs
@@ -74,7 +84,7 @@ def compare(clip: OneClip, config: ExplainConfig, out: OneOut = None, overwrite:
 
 
 @commands.command("tubes")
-@with_config()
+@with_config(without=("check",))
 def tubes_(
     clip: OneClip,
     config: ExplainConfig,
@@ -89,6 +99,8 @@ def tubes_(
     from vidcam.export.tubes import TubeOutputs, save_tubes
     from vidcam.temporal.tubes import TubeParams, tubes_of
 
+    if len(config.evidences) > 1:
+        raise SettingsError(f"{config.evidence} are several kinds of evidence, and tubes are of one; give one of them")
     params = TubeParams(threshold)
     (place,) = _places_of([clip], out)
     if not overwrite:
@@ -110,7 +122,7 @@ def tubes_(
 
 
 @commands.command()
-@with_config(without=("model", "labels", "target", "layer"), dtype="float32")
+@with_config(without=("model", "labels", "target", "layer", "evidence", "check"), dtype="float32")
 def caption(
     clip: OneClip,
     config: ExplainConfig,
@@ -144,7 +156,7 @@ def caption(
 
 
 @commands.command()
-@with_config(without=("target",))
+@with_config(without=("target", "evidence", "check"))
 def localize(
     clips: Clips,
     config: ExplainConfig,
@@ -257,8 +269,8 @@ def _stem(clip: str) -> str:
     return Path(_name(clip)).stem
 
 
-def _write(explanations: Sequence[Explanation], directory: Path, overwrite: bool, as_json: bool) -> None:
-    """Write the outputs of a clip, and print each explanation."""
+def _write(explanations: Sequence[Explanation], directory: Path, overwrite: bool, as_json: bool) -> dict[str, float]:
+    """Write the outputs of a clip, print each explanation, and return the seconds by stage."""
     from vidcam.export.results import write_explanations
 
     print_notes(dict.fromkeys(warning for explanation in explanations for warning in explanation.warnings))
@@ -269,12 +281,27 @@ def _write(explanations: Sequence[Explanation], directory: Path, overwrite: bool
             print_json_file(outputs.summary)
             continue
         target = explanation.target
-        stdout.print(f"{plain(explanation.clip)}: [bold]{plain(target.label)}[/] {plain(target.written())}")
+        stdout.print(f"{plain(explanation.clip)}: [bold]{plain(explanation.title)}[/] {plain(target.written())}")
+        if explanation.check is not None and explanation.check.passed:
+            stdout.print(f"  check    {plain(explanation.check.sentence())}")
         stdout.print(f"  overlay  {plain(outputs.overlay)}")
         stdout.print(f"  curve    {plain(outputs.curve_png)}")
         stdout.print(f"  summary  {plain(outputs.summary)}")
     if not as_json:
         _print_report(written.report)
+    return written.timings
+
+
+def _print_profile(timings: dict[str, float]) -> None:
+    """Print the busy seconds of the stages, and those of the film against decoding a clip and encoding a film alone."""
+    stderr.print("busy seconds of each stage; stages on several threads overlap")
+    for stage, seconds in timings.items():
+        stderr.print(f"  {stage.removesuffix('_s').replace('_', ' '):<12} {seconds:8.3f}")
+    decode, again, draw, encode = (timings.get(f"{stage}_s", 0.0) for stage in _OF_THE_FILM)
+    if floor := decode + encode:
+        stderr.print(
+            f"  the film took {(again + draw + encode) / floor:.2f} times the {floor:.3f} s of decode and encode"
+        )
 
 
 def _print_report(page: Path | None) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 from pydantic import Field
 
+from vidcam.cli import flaws
 from vidcam.cli.options import Json, with_config, with_fields
 from vidcam.cli.printing import plain, print_json, print_notes, progress_bar, stdout
 from vidcam.errors import SettingsError, counted, one_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 errors_commands = typer.Typer()
 commands = typer.Typer(help="Evaluate explanations.", no_args_is_help=True)
+commands.add_typer(flaws.commands)
 _METHODS = "gradcam++,gradcam,gradcam+,gradcam++signed"
 Records = Annotated[
     Path | None, typer.Option(help="Directory for a record of every clip, the summary and a figure; it can be resumed.")
@@ -115,8 +117,44 @@ def evaluate_playground(
     stdout.print(table)
 
 
+@commands.command("causes")
+@with_config(without=("labels", "target", "check"), method="gradcam++,gradcam,layercam")
+def evaluate_causes(
+    config: ExplainConfig,
+    seed: Annotated[int, typer.Option(min=0, help="0 is what the bundled networks were trained on.")] = 1,
+    count: Annotated[int, typer.Option(min=1, help="Clips of each kind.")] = 40,
+    as_json: Json = False,
+) -> None:
+    """Compare maps with the true effects of what rendered clips show: each is rendered without one thing at a time."""
+    from rich.table import Table
+
+    from vidcam.evaluation.causes import averaged, crowds, effects, stretches
+    from vidcam.evaluation.inference import Subject
+    from vidcam.explainer import Explainer
+
+    subject = Subject.of(Explainer(config.load(), config))
+    parts = {
+        "effect of a twin": (effects, "fall of the score, of log odds and of the probability of the clip's action"),
+        "rank of three actors": (crowds, "Spearman's correlation of the heat on each with its Shapley value"),
+        "eight stretches of time": (stretches, "Pearson's correlation of the curve with the fall of the probability"),
+    }
+    found = {}
+    for name, (measure, _) in parts.items():
+        with progress_bar(name) as progress:
+            found[name] = averaged(measure(subject, seed, count, progress))
+    if as_json:
+        print_json({name: {key: vars(e) for key, e in figures.items()} for name, figures in found.items()})
+        return
+    for name, figures in found.items():
+        table = Table(name, "mean", "95 % interval", "clips", box=None)
+        for key, e in figures.items():
+            table.add_row(key, f"{e.mean:.3f}", f"{e.low:.3f}–{e.high:.3f}", str(e.count))
+        stdout.print(table)
+        stdout.print(f"[dim]{parts[name][1]}[/]\n")
+
+
 @commands.command("faithfulness")
-@with_config(without=("target",), method=_METHODS)
+@with_config(without=("target", "check"), method=_METHODS)
 @with_fields("data", Data)
 def evaluate_faithfulness(
     config: ExplainConfig,
@@ -147,7 +185,7 @@ def evaluate_faithfulness(
 
 
 @commands.command("localization")
-@with_config(without=("target",), method=_METHODS)
+@with_config(without=("target", "check"), method=_METHODS)
 @with_fields("data", Data)
 def evaluate_localization(config: ExplainConfig, data: Data, out: Records = None, as_json: Json = False) -> None:
     """Test that the map lies on who acts: pointing game, energy, overlap. Needs clips of `vidcam playground render`."""
@@ -160,7 +198,7 @@ def evaluate_localization(config: ExplainConfig, data: Data, out: Records = None
 
 
 @commands.command("sanity")
-@with_config(without=("target",), method=_METHODS)
+@with_config(without=("target", "check"), method=_METHODS)
 @with_fields("data", Data)
 def evaluate_sanity(config: ExplainConfig, data: Data, out: Records = None, as_json: Json = False) -> None:
     """Test that the map depends on the weights, the class and the order of frames, and withstands noise."""
@@ -234,7 +272,7 @@ def _evaluated(
 
 
 @errors_commands.command()
-@with_config(without=("target",))
+@with_config(without=("target", "check"))
 @with_fields("data", Data)
 def errors(
     out: Annotated[Path, typer.Option(help="Directory for the page, its films and the records.")],

@@ -23,7 +23,7 @@ from vidcam.errors import ClipError, ModelError, OutputError, SettingsError, Tar
 from vidcam.explainer import Explainer
 from vidcam.export.outputs import all_or_nothing
 from vidcam.export.results import draw, store
-from vidcam.models.inference import prepared
+from vidcam.models.inference import prepared, structure_of
 from vidcam.models.registry import Model
 from vidcam.results.explanation import Explanation
 from vidcam.temporal.curves import combined_curve
@@ -56,6 +56,10 @@ class ClipExplainer:
             raise SettingsError(
                 f"{config.method} are several methods, and a corpus is explained by one; give one of them"
             )
+        if len(config.evidences) > 1:
+            raise SettingsError(
+                f"{config.evidence} are several kinds of evidence, and a corpus is explained by one; give one of them"
+            )
         self.model: Model = explainer.model
         if self.model.spec.unrecognised or self.model.spec.probabilities is None:
             raise ModelError(
@@ -66,7 +70,9 @@ class ClipExplainer:
         if config.stride and (config.sampling_rate or not self.model.spec.frame_rate):  # whatever a clip's frame rate
             explainer.windowing(self.model.spec.frame_rate or 1.0)
         if job.dtype != "auto":  # as it is made here it is used for all clips: "auto" would look at each anew
-            explainer = explainer.on(prepared(self.model, getattr(torch, job.dtype), explainer.layers))
+            explainer = explainer.on(
+                prepared(self.model, getattr(torch, job.dtype), structure_of(self.model, explainer.layers))
+            )
         self.explainer = explainer
 
     def _check(self, target: str | int) -> None:

@@ -21,6 +21,7 @@ from vidcam.engine.memory import separate_copy
 from vidcam.errors import LayerError, ModelError, TargetError
 from vidcam.models.probabilities import recognised
 from vidcam.models.registry import Model, ModelSpec, softmax
+from vidcam.temporal.motion import Evidence, part_of
 
 Key = int | InTime | ScoreFunction
 """A target: the index of a class, a class at a time, or a function of the output."""
@@ -40,12 +41,21 @@ class WindowMap:
             for values.
         curve: (t,) the probability, or the value, of a class at each step for which the network has scores; for a
             contrast or function the raw score, (1,).
+        top: index of the window's most probable class; None if the network gives no probabilities.
+        frozen: the same of the frozen window, see `vidcam.engine.freezing`; None if it was not run.
     """
 
     heat: dict[tuple[str, str], np.ndarray]
     raw: float
     probability: float | None
     curve: np.ndarray
+    top: int | None = None
+    frozen: WindowMap | None = None
+
+    def part(self, place: tuple[str, str], evidence: Evidence) -> np.ndarray:
+        """Return a part of the map by (method, layer), (t, h, w), see `vidcam.temporal.motion.part_of`."""
+        heat = self.heat[place]
+        return heat if self.frozen is None else part_of(heat, self.frozen.heat[place], evidence)
 
 
 Maps = dict[Key, WindowMap]
@@ -151,7 +161,8 @@ class Attributor:
                     probability = float(probabilities[i, index] * inside[i]) if known else None
                     of_class = isinstance(key, int | InTime)
                     curve = curves[i, :, index] if of_class else np.array([raw], np.float32)
-                    maps[i][key] = WindowMap(of_window, raw, probability, curve)
+                    top = int(probabilities[i].argmax()) if spec.probabilities and probabilities.shape[1] else None
+                    maps[i][key] = WindowMap(of_window, raw, probability, curve, top)
         return Attributed(probabilities, curves, maps)
 
     def _record_slopes(

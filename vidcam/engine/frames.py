@@ -13,6 +13,7 @@ import numpy as np
 from vidcam.errors import ClipError
 from vidcam.models.preprocess import Preprocess
 from vidcam.video.source import FrameSource
+from vidcam.video.stages import Stages
 
 IN_MEMORY = 64 << 20
 """Bytes above which the buffer is a temporary file."""
@@ -28,6 +29,10 @@ class ResizedFrames:
         source: decoded once, as far as the frames fit into the buffer.
         preprocess: resizes and crops the frames.
 
+    Attributes:
+        source: as given.
+        stages: seconds of "decode_s" and "resize_s" so far.
+
     Raises:
         ClipError: while it is read: the source cannot be decoded; or it can be read only once, and the temporary folder
             has no space for its frames.
@@ -35,6 +40,7 @@ class ResizedFrames:
 
     def __init__(self, source: FrameSource, preprocess: Preprocess) -> None:
         self.source, self._preprocess = source, preprocess
+        self.stages = Stages()
         self._live = self._resized(source)
         self._lock = Lock()
         self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  # closed with this object
@@ -61,8 +67,10 @@ class ResizedFrames:
         yield from islice(self._resized(self.source.reopened()), index, None)
 
     def _resized(self, source: FrameSource) -> Iterator[tuple[float, np.ndarray]]:
-        for frame in source:
-            yield frame.time, self._preprocess.frame(frame.pixels)
+        for frame in self.stages.timed("decode_s", source):
+            with self.stages.busy("resize_s"):
+                pixels = self._preprocess.frame(frame.pixels)
+            yield frame.time, pixels
 
     def _next(self) -> tuple[float, np.ndarray] | None:
         item = next(self._live, None)

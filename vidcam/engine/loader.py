@@ -81,6 +81,7 @@ class WindowLoader:
         shown: index of the source frame that is shown at each instant.
         padded: number of repeated frames in its last window.
         began: time at which the loader was made, by `time.perf_counter`, in seconds.
+        stages: seconds of the stages so far; the loader counts "decode_s" and "resize_s".
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class WindowLoader:
         self.context = context
         self._cut = windows_with_context if context else sliding_windows
         self._frames = ResizedFrames(source, spec.preprocess)
+        self.stages = self._frames.stages
 
     def batches(self, model: Model, only: Collection[int] | None = None) -> Generator[Batch]:
         """Return a generator of batches, prefetched on another thread.

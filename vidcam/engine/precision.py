@@ -13,7 +13,8 @@ from vidcam.engine.agreement import agreement
 from vidcam.engine.attribution import Attributed, Attributor, Key
 from vidcam.engine.loader import Batch, WindowLoader, network_input
 from vidcam.errors import SettingsError
-from vidcam.models.inference import prepared, quickest_dtype
+from vidcam.models.inference import observed, prepared, structure_of
+from vidcam.models.probe import quickest_dtype
 from vidcam.models.registry import Model
 
 SAME = 0.995
@@ -30,7 +31,7 @@ def optimized(model: Model, layers: Sequence[str], dtype: str, loader: WindowLoa
     window's Grad-CAM++ map must have a correlation of `SAME` or more with that of the original network, and the top
     class must be the same. Otherwise it computes in float32, and the model's note gives the reason. Any other dtype is
     used as given, and the note says if the explanation changes. The model itself is returned if it is optimized
-    already or, for "auto", if the clip has few windows.
+    already or, for "auto", if the clip has few windows. A network that is not float32 is run as it is.
 
     The last copy is cached with its model until a parameter changes.
 
@@ -41,8 +42,10 @@ def optimized(model: Model, layers: Sequence[str], dtype: str, loader: WindowLoa
         loader: of the clip.
 
     Raises:
-        SettingsError: the network does not run in that dtype.
+        SettingsError: the network does not run in that dtype, or is in another one than float32.
     """
+    if not model.dtype and model.float_dtype != torch.float32:
+        return _as_it_is(model, dtype)
     windows = loader.source.frames_announced / loader.windowing.stride
     if model.dtype or (dtype == "auto" and 0 < windows <= _FEW):
         return model
@@ -53,6 +56,16 @@ def optimized(model: Model, layers: Sequence[str], dtype: str, loader: WindowLoa
         model.cache.clear()  # before the next copy is made, so that memory holds only one
         model.cache[settings] = state, _checked(model, layers, dtype, loader)
     return model.cache[settings][1]
+
+
+def _as_it_is(model: Model, dtype: str) -> Model:
+    """Return a model of another dtype than float32 with the name of its dtype."""
+    own = str(model.float_dtype).removeprefix("torch.")
+    if dtype not in ("auto", own):
+        raise SettingsError(
+            f"{model.spec.name} is in {own} and is run as it is; give dtype auto, or own_model network.float()"
+        )
+    return replace(model, dtype=own)
 
 
 def _state(network: nn.Module) -> list[Any]:
@@ -69,20 +82,27 @@ def shortest_dtype(model: Model, layers: Sequence[str], loader: WindowLoader) ->
 
     Used by runs over many clips that must all be computed in the same dtype, on every machine.
     """
+    if model.float_dtype != torch.float32:
+        return _as_it_is(model, "auto").dtype
     return _checked(model, layers, "auto", loader).dtype
 
 
 def _checked(model: Model, layers: Sequence[str], dtype: str, loader: WindowLoader) -> Model:
     if model.spec.unrecognised:  # without classes there is no map to compare
         exact = replace(model, dtype="float32")
-        return exact if dtype in ("auto", "float32") else prepared(model, getattr(torch, dtype), layers)
+        return (
+            exact
+            if dtype in ("auto", "float32")
+            else prepared(model, getattr(torch, dtype), structure_of(model, layers))
+        )
     frames = [w.frames for w in loader.first(1)]
 
     def explained(model: Model, keys: Sequence[Sequence[Key]]) -> Attributed:
         batch = Batch([0], network_input(model, frames))
         return Attributor(model, layers, ["gradcam++"]).maps(batch, lambda p: keys or [[int(p.argmax())]])
 
-    plain = explained(model, [])
+    with observed(model, layers) as structure:
+        plain = explained(model, [])
     keys = [list(maps) for maps in plain.maps]
     reasons = []
     for tried in dict.fromkeys(
@@ -90,7 +110,7 @@ def _checked(model: Model, layers: Sequence[str], dtype: str, loader: WindowLoad
     ):
         name = str(tried).removeprefix("torch.")
         try:
-            quick = prepared(model, tried, layers)
+            quick = prepared(model, tried, structure)
             same = agreement(plain, explained(quick, keys))
         except Exception as error:  # somebody else's code may not take another dtype
             if dtype != "auto":

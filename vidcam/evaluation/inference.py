@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +14,12 @@ from torch import Tensor
 from vidcam.cam.inputs import forward
 from vidcam.engine.attribution import step_probabilities
 from vidcam.engine.loader import normalised
+from vidcam.errors import SettingsError
 from vidcam.evaluation.samples import Sample
 from vidcam.explainer import Explainer
-from vidcam.models.inference import prepared, quickest_dtype
+from vidcam.models.inference import prepared, structure_of
 from vidcam.models.preprocess import Preprocess
+from vidcam.models.probe import quickest_dtype
 from vidcam.models.registry import Model
 from vidcam.results.explanation import Explanation
 from vidcam.temporal.curves import clip_probabilities
@@ -40,12 +44,22 @@ class Subject:
 
     @classmethod
     def of(cls, explainer: Explainer) -> Subject:
-        """Return the subject of an explainer, in its recipe's dtype; "auto" is the fastest here and is not checked."""
+        """Return the subject of an explainer, in its recipe's dtype; "auto" is the fastest here and is not checked.
+
+        Raises:
+            SettingsError: the recipe has several kinds of evidence.
+        """
+        if len(explainer.recipe.evidences) > 1:
+            raise SettingsError(f"{explainer.recipe.evidence} are several kinds of evidence; evaluate one of them")
         spec = explainer.model.spec
         model = replace(explainer.model, spec=replace(spec, preprocess=spec.preprocess.of_crops()))
         dtype = explainer.recipe.dtype
         chosen = quickest_dtype(model.device) if dtype == "auto" else getattr(torch, dtype)
-        return cls(explainer.on(model), explainer.on(prepared(model, chosen, explainer.layers)), spec.preprocess)
+        return cls(
+            explainer.on(model),
+            explainer.on(prepared(model, chosen, structure_of(model, explainer.layers))),
+            spec.preprocess,
+        )
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -83,13 +97,18 @@ class Subject:
         return {method: maps[0] for method, maps in found.items()}
 
 
+def outputs(model: Model, clips: Tensor) -> Iterator[Any]:
+    """Yield the network's output on each batch of windows of pixels (N, 3, T, H, W) in 0..255."""
+    for part in torch.split(clips, _BATCH):
+        yield forward(model.network, model.spec.pack(normalised(model, part)))
+
+
 @torch.no_grad()
 def confidences(model: Model, clips: Tensor) -> np.ndarray:
     """Return class probabilities (N, classes) of windows of pixels (N, 3, T, H, W) in 0..255."""
     found = []
-    for part in torch.split(clips, _BATCH):
-        batch = model.spec.pack(normalised(model, part))
-        scores = model.spec.frame_scores(forward(model.network, batch)).float()
+    for output in outputs(model, clips):
+        scores = model.spec.frame_scores(output).float()
         found.append(step_probabilities(model.spec, scores).amax(1).cpu())
     return torch.cat(found).numpy()
 

@@ -53,10 +53,11 @@ class Pointing:
         found = self.subject.clip_explanations(sample, target)
         heats = {method: upsampled(e.maps, height, width).numpy() for method, e in found.items()}
         heats |= {name: baseline(sample.frames, 0) for name, baseline in BASELINES.items()}
-        return {name: _measured(heat, sample.mask) for name, heat in heats.items()}
+        return {name: localization_measures(heat, sample.mask) for name, heat in heats.items()}
 
 
-def _measured(heat: np.ndarray, mask: np.ndarray) -> dict[str, float | None]:
+def localization_measures(heat: np.ndarray, mask: np.ndarray) -> dict[str, float | None]:
+    """Return the metrics of a heatmap, given the mask of the person who acts, (F, H, W) bool; both on the grid of pixels."""
     tolerance = TOLERANCE * min(mask.shape[1:])
     tube = tube_of(mask)
     acting = np.any(mask, axis=(1, 2))

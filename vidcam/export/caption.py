@@ -10,13 +10,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from vidcam.export.outputs import all_or_nothing, refuse_existing
-from vidcam.export.overlay import Overlay, text_width, write_text
+from vidcam.export.overlay import Overlay
 from vidcam.export.page import Page, PageOutputs
 from vidcam.export.playback import Film, clip_of, play
+from vidcam.export.strip import GROUND
+from vidcam.export.text import text_width, write_text
 from vidcam.results.caption import Caption
 from vidcam.video.writer import join_films
 
-_LIT, _DIM, _GROUND = (255, 214, 120), (125, 125, 138), (18, 18, 24)
+_LIT, _DIM = (255, 214, 120), (125, 125, 138)
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def sentence_strip(words: Sequence[str], lit: int, width: int) -> np.ndarray:
         places.append((x, row))
         x += wide + gap
     height = (row + 1) * line + 2 * margin
-    strip = np.full((height + height % 2, width, 3), _GROUND, np.uint8)
+    strip = np.full((height + height % 2, width, 3), GROUND, np.uint8)
     for number, (word, (x, row)) in enumerate(zip(words, places)):
         colour = _LIT if number == lit else _DIM
         write_text(strip, word, (x, margin + row * line + line // 2), size, colour, anchor="lm")

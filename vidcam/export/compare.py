@@ -14,8 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from vidcam.errors import SettingsError
+from vidcam.export.blend import blend
 from vidcam.export.outputs import all_or_nothing, refuse_existing
-from vidcam.export.overlay import Overlay, blend
+from vidcam.export.overlay import Overlay
 from vidcam.export.playback import Film, Stills, clip_of, play
 from vidcam.results.explanation import Explanation
 
@@ -94,13 +95,13 @@ class Pane:
 
 def panes_of(explanations: Sequence[Explanation]) -> list[Pane]:
     """Return the panes of explanations, titled by the settings that differ between them."""
-    described = [(e.target.label, e.method, e.layer, e.model) for e in explanations]
-    differing = [k for k in range(4) if len({d[k] for d in described}) > 1] or [0]
+    described = [(e.target.label, e.method, e.layer, e.model, e.kind) for e in explanations]
+    differing = [k for k in range(5) if len({d[k] for d in described}) > 1] or [0]
     panes = []
     for e, words in zip(explanations, described):
         alike = [o for o in explanations if (o.model, o.layer, o.method) == (e.model, e.layer, e.method)]
         title = " · ".join(words[k] for k in differing)
-        highest = max(float(o.evidence.max(initial=0.0)) for o in alike)
+        highest = max(o.highest for o in alike)
         panes.append(Pane(e, title, max(o.peak for o in alike), highest))
     return panes
 

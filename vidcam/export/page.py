@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
@@ -31,6 +30,7 @@ from vidcam.results.localization import Localization
 from vidcam.temporal.curves import combined_curve
 from vidcam.temporal.segments import Segment, distinct, frame_edges, segments_of
 from vidcam.untrusted.text import printable
+from vidcam.video.planes import copied
 from vidcam.video.reader import Clip
 from vidcam.video.source import FrameSource
 from vidcam.video.writer import film_size
@@ -67,6 +67,9 @@ class View:
         evidence: (F,) in the unit of the maps.
         segments: distinct ones, best first.
         maps: (F, h, w) raw heatmaps.
+        peak: raw heat at which the colours end; 0 if there is no heat.
+        highest: raw evidence at which the scale of the curve ends.
+        check: the result of the check of the maps in words; "" if none was made, or it is among the warnings.
     """
 
     target: ExplainedTarget
@@ -75,11 +78,9 @@ class View:
     evidence: np.ndarray
     segments: Sequence[Segment]
     maps: np.ndarray
-
-    @cached_property
-    def peak(self) -> float:
-        """The largest value of the raw maps."""
-        return float(self.maps.max(initial=0.0))
+    peak: float
+    highest: float
+    check: str = ""
 
     def strongest(self, times: np.ndarray) -> list[int]:
         """Return the frames with the most evidence, in time, a tenth of the clip or more apart.
@@ -171,10 +172,11 @@ class Page:
         self._facts: dict[str, Any]
         self._top: tuple[tuple[str, float], ...] = ()
         if isinstance(found, Localization):
-            self._views = _views_of_localization(found)
+            self._views, self._warnings = _views_of_localization(found), list(found.warnings)
             self._facts = {"model": found.model, "method": found.method, "layer": found.layer, "curve": found.curve}
         else:
             self._views, self._top = [_view_of_explanation(e) for e in found], found[0].top
+            self._warnings = list(dict.fromkeys(warning for e in found for warning in e.warnings))
             self._facts = {"model": found[0].model, "weights": found[0].weights}
             self._facts |= found[0].windowing | found[0].computation | found[0].versions
         self._facts["frame_rate"] = f"{self._first.frame_rate:.4g}, {self._first.frame_rate_from}"
@@ -222,7 +224,8 @@ class Page:
             frames=counted(len(times), "frame"),
             facts={k: f"{v:.5g}" if isinstance(v, float) else v for k, v in self._facts.items() if v is not None},
             top=self._top,
-            warnings=self._first.warnings,
+            warnings=self._warnings,
+            split=isinstance(self._first, Explanation) and self._first.motion is not None,
             views=views,
             colormaps=COLORMAPS,
             # In a script element only "</" and "<!--" end or change it: no "<" is left in the data.
@@ -276,11 +279,22 @@ def _view_of_explanation(explanation: Explanation) -> View:
     segments = distinct(segments_of(curve, explanation.times, target.label)) if len(curve) > 1 else []
     return View(
         target,
-        f"{explanation.method} at {explanation.layer}",
+        _how(explanation),
         explanation.scores,
         explanation.evidence,
         segments,
         explanation.maps,
+        explanation.peak,
+        explanation.highest,
+        explanation.check.sentence() if explanation.check is not None and explanation.check.passed else "",
+    )
+
+
+def _how(explanation: Explanation) -> str:
+    """Return the method and the layer; where the evidence was split, its kind and the motion share first."""
+    by = f"{explanation.method} at {explanation.layer}"
+    return (
+        by if explanation.motion is None else f"{explanation.kind}, motion share {explanation.motion.written()}, {by}"
     )
 
 
@@ -294,17 +308,18 @@ def _views_of_localization(found: Localization) -> list[View]:
             evidence,
             [s for s in segments if s.label == label],
             maps,
+            float(maps.max(initial=0.0)),
+            float(evidence.max(initial=0.0)),
         )
         for label, scores, evidence, maps in zip(found.labels, found.scores, found.evidence, found.maps)
     ]
 
 
 def _packed(view: View, strongest: list[int], first: float) -> dict[str, Any]:
-    peak = float(view.evidence.max(initial=0)) or 1.0
     return {
         "label": view.target.label,
         "scores": [round(float(v), 4) if view.target.is_probability else float(f"{v:.6g}") for v in view.scores],
-        "evidence": [round(float(v) / peak, 4) for v in view.evidence],
+        "evidence": [round(float(v) / (view.highest or 1.0), 4) for v in view.evidence],
         "bounded": view.target.is_probability,
         "unit": view.target.unit,
         "segments": [[round(s.start - first, 4), round(s.end - first, 4), round(s.score, 4)] for s in view.segments],
@@ -334,7 +349,9 @@ def _transcoded(clip: FrameSource, path: Path, first: float) -> Film:
     def draw(pixels: np.ndarray, frame: int) -> np.ndarray:
         return pixels if pixels.shape[:2] == size else cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
 
-    return Film(path, size, draw, 0.0 if clip.file is not None else first, crf=23)
+    whole = size == (clip.height, clip.width)
+    in_planes = (lambda image, frame: copied(image)) if whole else None
+    return Film(path, size, draw, 0.0 if clip.file is not None else first, crf=23, draw_in_planes=in_planes)
 
 
 def _thumbnail(pixels: np.ndarray) -> str:

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import av
 import numpy as np
+from av.video.frame import VideoFrame
 from threadpoolctl import threadpool_limits
 
 from vidcam.errors import ClipError, SettingsError, counted
 from vidcam.results.explanation import Explanation
 from vidcam.results.result import Result
+from vidcam.video.colour import Colour
 from vidcam.video.prefetch import prefetch
 from vidcam.video.reader import Frame
 from vidcam.video.source import FrameSource
+from vidcam.video.stages import Stages
 from vidcam.video.writer import FilmWriter, film_frame
 
 _AHEAD = 4  # items that wait between two stages
@@ -36,6 +38,8 @@ class Film:
         size: (height, width) of its pictures in pixels, both even.
         draw: returns a picture (H, W, 3) uint8 RGB, given a frame's upright pixels, which it must not change, and
             index.
+        draw_in_planes: returns a picture in the format of a film, given a frame in it, which it must not change, and
+            index; None if `draw` draws all pictures, and not only those of frames that have no such format.
         begins: seconds on the clip's clock at which the film begins.
         sound: True to copy the clip's sound.
         crf: H.264's constant rate factor.
@@ -47,6 +51,13 @@ class Film:
     begins: float = 0.0
     sound: bool = True
     crf: int = 18
+    draw_in_planes: Callable[[VideoFrame, int], VideoFrame] | None = None
+
+    def picture(self, frame: Frame, colour: Colour) -> VideoFrame:
+        """Return the picture of a frame in the format of a film, given the film's colour."""
+        if self.draw_in_planes is not None and frame.planes is not None:
+            return self.draw_in_planes(frame.planes, frame.index)
+        return film_frame(self.draw(frame.pixels, frame.index), colour)
 
 
 class Stills(Generic[T]):
@@ -84,7 +95,7 @@ def clip_of(explanations: Sequence[Explanation]) -> FrameSource:
     return explanations[0].opened()
 
 
-def play(result: Result, clip: FrameSource, films: Sequence[Film] = (), looks: Sequence[Look] = ()) -> None:
+def play(result: Result, clip: FrameSource, films: Sequence[Film] = (), looks: Sequence[Look] = ()) -> Stages:
     """Decode a clip once and make all films and pictures of it: decoding, drawing and encoding at the same time.
 
     Args:
@@ -93,39 +104,47 @@ def play(result: Result, clip: FrameSource, films: Sequence[Film] = (), looks: S
         films: written while the clip is decoded; complete on return.
         looks: called with every frame in its order, on the thread that draws.
 
+    Returns:
+        The seconds of the stages "film_decode_s", "draw_s" and "encode_s".
+
     Raises:
         ClipError: the clip does not have the frames that were explained.
         OutputError: a film cannot be written.
     """
+    stages = Stages()
     # Products of small matrices: the threads that BLAS starts for them would only take the encoder's time.
     with threadpool_limits(1, "blas"), ExitStack() as stack:
         writers = [stack.enter_context(_writer(film, clip)) for film in films]
 
-        def drawn() -> Iterator[tuple[FilmWriter, av.VideoFrame, int]]:
-            with closing(explained_frames(result, clip)) as frames:
+        def drawn() -> Iterator[tuple[FilmWriter, VideoFrame, int]]:
+            with closing(explained_frames(result, clip, stages)) as frames:
                 for frame in frames:
-                    for look in looks:
-                        look(frame)
+                    with stages.busy("draw_s"):
+                        for look in looks:
+                            look(frame)
                     for film, writer in zip(films, writers):
-                        picture = film_frame(film.draw(frame.pixels, frame.index), clip.colour)
+                        with stages.busy("draw_s"):
+                            picture = film.picture(frame, clip.colour)
                         yield writer, picture, frame.pts - round(film.begins / clip.time_base)
 
         for writer, picture, pts in stack.enter_context(closing(prefetch(drawn(), _AHEAD))):
-            writer.encode(picture, pts)
+            with stages.busy("encode_s"):
+                writer.encode(picture, pts)
+    return stages
 
 
-def explained_frames(result: Result, clip: FrameSource) -> Generator[Frame]:
-    """Yield the frames that were explained, decoded ahead on a thread.
+def explained_frames(result: Result, clip: FrameSource, stages: Stages) -> Generator[Frame]:
+    """Yield the frames that were explained, decoded ahead on a thread; count the seconds of "film_decode_s".
 
     Raises:
         ClipError: the clip does not have exactly these frames.
     """
     size = result.size if isinstance(result, Explanation) else (clip.height, clip.width)
     found, more = 0, False
-    with closing(prefetch(clip, _AHEAD)) as frames:
+    with closing(prefetch(stages.timed("film_decode_s", clip), _AHEAD)) as frames:
         for frame in frames:
             more = found == result.frames
-            if more or frame.pixels.shape[:2] != size:
+            if more or (clip.height, clip.width) != size:
                 break
             yield frame
             found += 1

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -13,17 +14,24 @@ from vidcam.results.explanation import Explanation
 
 
 def write_curve_csv(explanation: Explanation, path: Path) -> None:
-    """Write the curve as CSV, a row per source frame: frame, time_s, score, evidence (raw, in the unit of the maps)."""
-    curve = explanation.curve
+    """Write the curve as CSV, a row per source frame: frame, time_s, score, evidence (raw, in the unit of the maps).
+
+    An explanation with a motion share has a fifth column, motion_share; it is empty where the share is undefined.
+    """
+    curve, motion = explanation.curve, explanation.motion
+    shares = [] if motion is None else ["" if np.isnan(v) else f"{v:.6g}" for v in motion.frames]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["frame", "time_s", "score", "evidence"])
-        for frame, time, score, evidence in zip(curve.frame, curve.time, curve.score, curve.evidence):
-            writer.writerow([frame, f"{time:.6f}", f"{score:.6g}", f"{evidence:.6g}"])
+        writer.writerow(["frame", "time_s", "score", "evidence", *(["motion_share"] if shares else [])])
+        for i, (frame, time, score, evidence) in enumerate(zip(curve.frame, curve.time, curve.score, curve.evidence)):
+            writer.writerow([frame, f"{time:.6f}", f"{score:.6g}", f"{evidence:.6g}", *shares[i : i + 1]])
 
 
 def curve_figure(explanation: Explanation) -> Figure:
-    """Return a figure of the score as a line on [0, 1] and the evidence as an area in its own unit, over seconds."""
+    """Return a figure of the score as a line on [0, 1] and the evidence as an area in its own unit, over seconds.
+
+    The motion share, where there is one, is a dashed line on [0, 1].
+    """
     curve = explanation.curve
     figure = Figure(figsize=(8, 3), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
@@ -31,7 +39,7 @@ def curve_figure(explanation: Explanation) -> Figure:
     warm = matplotlib.colormaps["inferno"](0.62)
     held = axes.twinx()
     held.fill_between(curve.time, curve.evidence, color=warm, alpha=0.45, linewidth=0)
-    held.set_ylim(0, (float(curve.evidence.max(initial=0.0)) or 1.0) * 1.05)
+    held.set_ylim(0, (explanation.highest or 1.0) * 1.05)
     held.set_ylabel("evidence (mean of the raw map)", color=warm)
     held.tick_params(axis="y", colors=warm)
     axes.plot(curve.time, curve.score, color="#1b1b24", linewidth=1.6)
@@ -45,7 +53,9 @@ def curve_figure(explanation: Explanation) -> Figure:
     for name in ("top",):
         axes.spines[name].set_visible(False)
         held.spines[name].set_visible(False)
-    title = f"{explanation.target.label}  ({explanation.target.written()})"
+    if explanation.motion is not None:
+        axes.plot(curve.time, explanation.motion.frames, color="#3b6fb6", linewidth=1.2, linestyle="--")
+    title = f"{explanation.title}  ({explanation.target.written()})"
     axes.set_title(title, loc="left", fontsize=11, parse_math=False)
     axes.set_title(
         f"{explanation.model} · {explanation.layer} · {explanation.method}",

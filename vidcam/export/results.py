@@ -18,6 +18,7 @@ from vidcam.export.annotations import write_chapters, write_detections, write_se
 from vidcam.export.outputs import all_or_nothing, refuse, refuse_existing
 from vidcam.export.overlay import Overlay
 from vidcam.export.page import Page, PageOutputs
+from vidcam.export.planes import drawn_in_planes
 from vidcam.export.playback import Film, Look, clip_of, play
 from vidcam.export.plots import curve_figure, write_curve_csv
 from vidcam.export.timeline import timeline_figure
@@ -27,14 +28,22 @@ from vidcam.results.localization import Localization
 from vidcam.results.outputs import LocalizationOutputs, Outputs
 from vidcam.untrusted.text import as_json
 from vidcam.video.source import FrameSource
+from vidcam.video.stages import Stages
 
 
 @dataclass(frozen=True)
 class Written:
-    """The paths of the files of explanations, in the order of these, and of their page if it was written."""
+    """The written files of explanations.
+
+    Attributes:
+        explanations: paths of the files of each, in their order.
+        report: path of their page, if it was written.
+        timings: seconds spent, by stage, as summary.json has them.
+    """
 
     explanations: tuple[Outputs, ...]
     report: Path | None
+    timings: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ def refuse_explanations(
     directory: Path,
     *,
     classes: int = 1,
-    names: tuple[Sequence[str], Sequence[str]] = ((), ()),
+    names: tuple[Sequence[str], Sequence[str], Sequence[str]] = ((), (), ()),
     report: bool = True,
 ) -> None:
     """Check before the network runs that explanations of a clip will replace no file; see `write_explanations`.
@@ -57,15 +66,16 @@ def refuse_explanations(
     Args:
         directory: where they will be written.
         classes: number of classes; if there are several, every folder of a class counts, whatever its label.
-        names: of the methods, and of the layers.
+        names: of the methods, the kinds of evidence, and the layers.
         report: True if the page is written too.
 
     Raises:
         OutputError: one of the files exists, or the directory cannot be one.
     """
-    methods, layers = names
+    methods, kinds, layers = names
     places = [f for f in directory.glob("[0-9]*-*") if f.is_dir()] if classes > 1 else [directory]
     places = [place / _name(m) for place in places for m in methods] if len(methods) > 1 else places
+    places = [place / kind for place in places for kind in kinds] if len(kinds) > 1 else places
     places += [place / _name(layer) for place in places for layer in layers] if len(layers) > 1 else []
     refuse(directory, [*_files(places), *_page_files(directory, report)])
 
@@ -96,7 +106,7 @@ def write_explanations(
     """
     places = [folder for folder, _ in folders(explanations)]
     if len(set(places)) < len(places):
-        raise SettingsError("two of the explanations have the same class, method and layer; give each once")
+        raise SettingsError("two of the explanations have the same class, method, evidence and layer; give each once")
     if not overwrite:
         refuse(directory, [*_files([directory / p for p in places]), *_page_files(directory, report)])
     clip = clip_of(explanations)
@@ -106,14 +116,15 @@ def write_explanations(
         html = Page(explanations, clip, work, directory) if report else None
         films, looks = (html.films, html.looks) if html is not None else ([], [])
         looks = [*looks, lambda frame: progress(frame.index + 1, explanations[0].frames)]
-        _draw({work / place: e for place, e in zip(places, explanations)}, clip, films, looks)
-        rendered = {"render_s": round(time.perf_counter() - began, 3)}
+        stages = _draw({work / place: e for place, e in zip(places, explanations)}, clip, films, looks)
+        rendered = {"render_s": round(time.perf_counter() - began, 3), **stages.rounded()}
         for place, explanation, names in zip(places, explanations, final):
             explanation = replace(explanation, timings={**explanation.timings, **rendered})
             store(explanation, work / place, {"outputs": {name: str(path) for name, path in vars(names).items()}})
         if html is not None:
             html.write()
-    return Written(final, PageOutputs.within(directory).page if report else None)
+    timings = {**explanations[0].timings, **rendered}
+    return Written(final, PageOutputs.within(directory).page if report else None, timings)
 
 
 def draw(explanation: Explanation, folder: Path) -> None:
@@ -146,15 +157,18 @@ def store(explanation: Explanation, folder: Path, facts: Mapping[str, Any] | Non
 def folders(explanations: Sequence[Explanation]) -> Iterator[tuple[Path, Explanation]]:
     """Yield the relative folder of each explanation of a clip, with the explanation.
 
-    Several targets have a folder each, and in it several methods. The layers of a fusion lie inside its folder.
+    Several targets have a folder each, and in it several methods, and in these several kinds of evidence. The layers of a
+    fusion lie inside its folder.
     """
     labels = list(dict.fromkeys(e.target.label for e in explanations))
     several = len({e.method for e in explanations}) > 1
+    kinds = len({e.kind for e in explanations}) > 1
     fused = any("," in e.layer for e in explanations)
     for explanation in explanations:
         label = explanation.target.label
         folder = Path(f"{labels.index(label) + 1}-{_slug(label)}") if len(labels) > 1 else Path()
         folder = folder / _name(explanation.method) if several else folder
+        folder = folder / explanation.kind if kinds else folder
         yield folder / _name(explanation.layer) if fused and "," not in explanation.layer else folder, explanation
 
 
@@ -226,8 +240,12 @@ def notebook_html(result: Explanation | Localization) -> str:
 
 def _draw(
     explanations: Mapping[Path, Explanation], clip: FrameSource, films: Sequence[Film] = (), looks: Sequence[Look] = ()
-) -> None:
-    """Write overlays and curves into the folders of their explanations, with more films in the same decoding."""
+) -> Stages:
+    """Write overlays and curves into the folders of their explanations, with more films in the same decoding.
+
+    Returns:
+        The seconds of the stages of `play`, and of the figures, "figures_s".
+    """
     films, looks = [*films], [*looks]
     for folder, explanation in explanations.items():
         folder.mkdir(parents=True, exist_ok=True)
@@ -236,9 +254,14 @@ def _draw(
         if clip.is_image:
             looks.append(_picture(overlay, names.overlay))
         else:
-            films.append(Film(names.overlay, overlay.size, overlay.draw, clip.start or 0.0))
-        curve_figure(explanation).savefig(names.curve_png)
-    play(next(iter(explanations.values())), clip, films, looks)
+            in_planes = drawn_in_planes(overlay, clip.colour)
+            begins = clip.start or 0.0
+            films.append(Film(names.overlay, overlay.size, overlay.draw, begins, draw_in_planes=in_planes))
+    stages = play(next(iter(explanations.values())), clip, films, looks)
+    with stages.busy("figures_s"):
+        for folder, explanation in explanations.items():
+            curve_figure(explanation).savefig(Outputs.within(folder, image=clip.is_image).curve_png)
+    return stages
 
 
 def _picture(overlay: Overlay, path: Path) -> Look:

@@ -11,8 +11,9 @@ import matplotlib
 import numpy as np
 
 from vidcam.export.outputs import all_or_nothing, refuse_existing
-from vidcam.export.overlay import Overlay, write_text
+from vidcam.export.overlay import Overlay
 from vidcam.export.playback import Film, play
+from vidcam.export.text import write_text
 from vidcam.results.explanation import Explanation
 from vidcam.temporal.segments import frame_edges
 from vidcam.temporal.tubes import Tube

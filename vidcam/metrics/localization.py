@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import scipy.stats
 
 from vidcam.temporal.segments import tiou
 
@@ -239,5 +238,6 @@ def time_auc(evidence: np.ndarray, acting: np.ndarray) -> float | None:
     inside, outside = evidence[acting], evidence[~acting]
     if not len(inside) or not len(outside):
         return None
-    ranks = scipy.stats.rankdata(np.concatenate([inside, outside]))[: len(inside)]
-    return float((ranks.sum() - len(inside) * (len(inside) + 1) / 2) / (len(inside) * len(outside)))
+    outside = np.sort(outside)
+    less, not_more = (np.searchsorted(outside, inside, side) for side in ("left", "right"))
+    return float((less + not_more).sum() / 2 / (len(inside) * len(outside)))

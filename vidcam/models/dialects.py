@@ -84,10 +84,10 @@ def mmaction_slowfast(state: State) -> State:
     return found
 
 
-def temporal_shift(state: State) -> State:
-    """Return TSM under the names of github.com/mit-han-lab/temporal-shift-module (ops/models.py), given it or mmaction2's.
+def frames_of_resnet(state: State) -> State:
+    """Return TSN or TSM under the names of github.com/mit-han-lab/temporal-shift-module (ops/models.py).
 
-    mmaction2's are those of backbones/resnet_tsm.py and heads/tsm_head.py.
+    Given are those or mmaction2's, of backbones/resnet.py and resnet_tsm.py, heads/tsn_head.py and tsm_head.py.
     """
     rules: list[Rule] = [
         (r"backbone\.conv1\.(conv|bn)\.", lambda m: f"base_model.{m[1]}1."),
@@ -160,14 +160,17 @@ class Known(NamedTuple):
         names: regular expressions; each is found in some name.
         advice: the name of the network that takes it, or the reason why none does.
         shapes: of tensors whose names end so.
+        absent: a regular expression that is found in no name, or "".
     """
 
     title: str
     names: tuple[str, ...]
     advice: str
     shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+    absent: str = ""
 
 
+_DEEPER = r"layer3\.6\."  # than ResNet-50
 _NOT_HERE = "vidcam has no such network; build it in Python and pass it to vidcam.own_model"
 KNOWN = (
     Known("a non-local network", (r"non_local|nonlocal",), _NOT_HERE),
@@ -195,6 +198,14 @@ KNOWN = (
         "mmaction2's TSM R50",
         (r"backbone\.layer\d\.\d\.conv1\.conv\.net\.", r"layer4\.2\.conv3"),
         "it loads as tsm_r50",
+        absent=_DEEPER,
+    ),
+    Known(
+        "mmaction2's TSN R50",
+        (r"backbone\.layer3\.5\.conv3\.conv\.", r"cls_head\.fc_cls\."),
+        "it loads as tsn_r50",
+        {"backbone.conv1.conv.weight": (64, 3, 7, 7), "backbone.layer1.0.conv1.conv.weight": (64, 64, 1, 1)},
+        absent=_DEEPER,
     ),
     Known(
         "mmaction2's SlowOnly R50",
@@ -241,12 +252,28 @@ KNOWN = (
         f"r3d_18, r3d_34 and r3d_50 with shortcuts of type B load; {_NOT_HERE}",
         {"layer1.0.conv2.weight": (64, 64, 3, 3, 3)},
     ),
-    Known("MIT's TSM on ResNet-50", (r"base_model\.layer3\.5\.conv1\.net\.", r"new_fc\."), "it loads as tsm_r50"),
-    Known("a TSN or TSM of MIT", (r"base_model\.", r"new_fc\."), _NOT_HERE),
+    Known(
+        "MIT's TSM on ResNet-50",
+        (r"base_model\.layer3\.5\.conv1\.net\.", r"new_fc\."),
+        "it loads as tsm_r50",
+        absent=_DEEPER,
+    ),
+    Known(
+        "MIT's TSN on ResNet-50",
+        (r"base_model\.layer3\.5\.conv3\.weight", r"base_model\.layer1\.0\.conv1\.weight", r"new_fc\."),
+        "it loads as tsn_r50",
+        absent=_DEEPER,
+    ),
+    Known("a TSN or TSM of MIT on another network", (r"base_model\.", r"new_fc\."), _NOT_HERE),
     Known(
         "SlowFast R50 of the SlowFast repository",
         (r"s4\.pathway1_res5\.branch2", r"s1_fuse"),
         "it loads as slowfast_r50",
+    ),
+    Known(
+        "X3D of the SlowFast repository",
+        (r"s1\.pathway0_stem\.conv_xy\.", r"s2\.pathway0_res0\.branch1_bn\."),
+        f"its first shortcut has a batch norm, which pytorchvideo's x3d_xs to x3d_l have not; {_NOT_HERE}",
     ),
     Known(
         "a network of the SlowFast repository",
@@ -293,7 +320,8 @@ def looks_like(state: State, name: str) -> str:
         shaped = all(
             any(n.endswith(end) and v.shape == shape for n, v in state.items()) for end, shape in known.shapes.items()
         )
-        if named and shaped:
+        present = bool(known.absent) and any(re.search(known.absent, name) for name in state)
+        if named and shaped and not present:
             fits = known.advice.startswith("it loads as") and name in re.split(r"[^\w-]+", known.advice)
             return "" if fits else f"{known.title}: {known.advice}"
     return ""

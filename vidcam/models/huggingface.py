@@ -50,6 +50,7 @@ class _Family:
         tubelet: (frames, height, width) of the part of a window that one token is made of.
         layer: the last layer whose patch tokens the score depends on alone: behind it, a class token or query has
             gathered them.
+        tokens: the layer that gives the first tokens, before all blocks.
         pattern: order of the tokens, see `Layout`.
     """
 
@@ -57,6 +58,7 @@ class _Family:
     size: Callable[[Any], tuple[int, int]]
     tubelet: Callable[[Any], tuple[int, int, int]]
     layer: Callable[[Any], str]
+    tokens: str
     pattern: str = "n (t h w) c"
 
 
@@ -81,6 +83,7 @@ FAMILIES: dict[str, _Family] = {
         size=lambda config: _pair(config.image_size),
         tubelet=lambda config: (config.tubelet_size, *_pair(config.patch_size)),
         layer=_videomae_layer,
+        tokens="videomae.embeddings",
     ),
     "timesformer": _Family(
         frames=lambda config: config.num_frames,
@@ -88,6 +91,7 @@ FAMILIES: dict[str, _Family] = {
         tubelet=lambda config: (1, *_pair(config.patch_size)),
         # In a block tokens are grouped by position, then by frame: none of its layers but the output has all of them.
         layer=lambda config: _before_last_block("timesformer", config),
+        tokens="timesformer.embeddings",
         pattern="n (h w t) c",
     ),
     "vivit": _Family(
@@ -95,12 +99,14 @@ FAMILIES: dict[str, _Family] = {
         size=lambda config: _pair(config.image_size),
         tubelet=lambda config: tuple(config.tubelet_size),
         layer=lambda config: f"vivit.layers.{config.num_hidden_layers - 1}.layernorm_before",
+        tokens="vivit.embeddings",
     ),
     "vjepa2": _Family(
         frames=lambda config: config.frames_per_clip,
         size=lambda config: _pair(config.crop_size),
         tubelet=lambda config: (config.tubelet_size, *_pair(config.patch_size)),
         layer=lambda config: "pooler.cross_attention_layer.layer_norm1",
+        tokens="vjepa2.encoder.embeddings",
     ),
 }
 
@@ -118,6 +124,7 @@ class Checkpoint:
         frames: frames per window.
         frame_rate: frames per second of its training clips; None if they are not known.
         layer: the default target layer.
+        tokens: the layer that gives the first tokens.
         layout: grid and order of the tokens.
     """
 
@@ -129,6 +136,7 @@ class Checkpoint:
     frames: int
     frame_rate: float | None
     layer: str
+    tokens: str
     layout: Layout
 
     @property
@@ -140,6 +148,9 @@ class Checkpoint:
         """Return the network with random weights."""
         config = deepcopy(self.config)
         config.num_labels = classes
+        if config.hidden_act in ("gelu_fast", "gelu_new"):
+            # The same function in one operation, which has a rule in `vidcam.cam.relevance`.
+            config.hidden_act = "gelu_pytorch_tanh"
         network: nn.Module = _transformers().AutoModelForVideoClassification.from_config(
             config, dtype=torch.float32, trust_remote_code=False
         )
@@ -208,7 +219,7 @@ def checkpoint(name: str) -> Checkpoint:
         labels = tuple(str(config.id2label[index]) for index in range(config.num_labels))
         window = (family.frames(config), *family.size(config))
         t, h, w = (size // part for size, part in zip(window, family.tubelet(config), strict=True))
-        layout, layer = Layout(grid=(t, h, w), pattern=family.pattern), family.layer(config)
+        layout, layer, tokens = Layout(grid=(t, h, w), pattern=family.pattern), family.layer(config), family.tokens
     if config.num_labels < 2 or config.problem_type == "regression":
         raise ModelError(
             f"{PREFIX}{name} has no classes to choose from ({counted(config.num_labels, 'output')}, "
@@ -222,7 +233,9 @@ def checkpoint(name: str) -> Checkpoint:
         ).to_dict()
         preprocess = _preprocess(processor, family.size(config))
         frame_rate = float(processor["fps"]) if processor.get("fps") else _FRAME_RATES.get(name)
-    return Checkpoint(name, folder, config, labels, preprocess, family.frames(config), frame_rate, layer, layout)
+    return Checkpoint(
+        name, folder, config, labels, preprocess, family.frames(config), frame_rate, layer, tokens, layout
+    )
 
 
 def frames_first(windows: Tensor) -> Tensor:

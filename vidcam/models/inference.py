@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any
 
 import psutil
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakIdKeyDictionary
 
 from vidcam.cam.inputs import forward
 from vidcam.cam.layout import tensor_of, with_tensor
@@ -28,7 +27,26 @@ _SHARE_OF_MEMORY = 0.25  # of what is free, for the activations of a batch
 _MOST = {"cpu": 4, "cuda": 32}  # windows beyond which a batch is no quicker
 
 
-def prepared(model: Model, dtype: torch.dtype, layers: Sequence[str]) -> Model:
+@dataclass
+class Structure:
+    """The structure of a network, observed in one run of it.
+
+    Attributes:
+        pairs: (convolution, batch normalisation) that can be folded.
+        last: name of the target layer that returns last.
+        head: names of the modules that are called after the last target layer has returned.
+        steps: number of steps in time of the last target layer's output.
+        window_bytes: upper bound of the memory of one window's activations during the run.
+    """
+
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+    last: str = ""
+    head: set[str] = field(default_factory=set)
+    steps: int = 1
+    window_bytes: int = 0
+
+
+def prepared(model: Model, dtype: torch.dtype, structure: Structure) -> Model:
     """Return a copy of a model optimized for inference.
 
     Batch normalisation is folded into the convolution before it if the network runs the two directly after one another
@@ -38,9 +56,8 @@ def prepared(model: Model, dtype: torch.dtype, layers: Sequence[str]) -> Model:
     Args:
         model: in evaluation mode, float32.
         dtype: torch.float32, torch.bfloat16 or torch.float16.
-        layers: names of the target layers.
+        structure: of its network, as `observed` or `structure_of` found it.
     """
-    structure = _structure_of(model, layers)
     network = copy.deepcopy(model.network)
     for convolution, normalisation in structure.pairs:
         _fold(network, convolution, normalisation)
@@ -60,22 +77,6 @@ def prepared(model: Model, dtype: torch.dtype, layers: Sequence[str]) -> Model:
     return replace(model, network=network, dtype=str(dtype).removeprefix("torch."), window_bytes=window)
 
 
-@cache
-def quickest_dtype(device: torch.device) -> torch.dtype:
-    """Return bfloat16 if this device multiplies matrices in it clearly faster than in float32, else float32.
-
-    Measured once in a process: 1024x1024 matrices, both types in turns, the best of seven.
-    """
-    seconds = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
-    for _ in range(7):
-        for dtype in seconds:
-            a = torch.ones(1024, 1024, device=device, dtype=dtype)
-            began = time.perf_counter()
-            float((a @ a)[0, 0])  # waits for the device
-            seconds[dtype] = min(seconds[dtype], time.perf_counter() - began)
-    return torch.bfloat16 if seconds[torch.bfloat16] * 1.25 <= seconds[torch.float32] else torch.float32
-
-
 def windows_at_once(model: Model) -> int:
     """Return the largest useful batch size in windows, reduced to what fits into the device's free memory."""
     kind = model.device.type
@@ -86,7 +87,7 @@ def windows_at_once(model: Model) -> int:
 
 def steps_of(model: Model, layer: str) -> int:
     """Return the number of steps in time of a layer's output, channels first, for one window."""
-    return _structure_of(model, [layer]).steps
+    return structure_of(model, [layer]).steps
 
 
 def _lengthened(_module: nn.Module, _: Any, output: Any) -> Any:
@@ -115,69 +116,56 @@ def _fold(network: nn.Module, convolution: str, normalisation: str) -> None:
     setattr(network.get_submodule(parent), child, nn.Identity())
 
 
-@dataclass
-class _Structure:
-    """The structure of a network, observed in one run.
-
-    Attributes:
-        pairs: (convolution, batch normalisation) that can be folded.
-        last: name of the target layer that returns last.
-        head: names of the modules that are called after the last target layer has returned.
-        steps: number of steps in time of the last target layer's output.
-        bytes_at_once: upper bound of the memory of one window's activations during the run.
-    """
-
-    pairs: list[tuple[str, str]] = field(default_factory=list)
-    last: str = ""
-    head: set[str] = field(default_factory=set)
-    steps: int = 1
-    window_bytes: int = 0
-
-
 class _Uses(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A counter of how often each tensor is the input of an operation."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.count: Counter[int] = Counter()
-        self._alive: list[Any] = []  # or a later tensor might have the same id
+        self.watching = True
+        self._counts: Any = WeakIdKeyDictionary()
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        self.count.update(id(tensor) for tensor in given)
-        found = func(*args, **(kwargs or {}))
-        self._alive += [*given, found]
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # or torch imports its compiler for it, more than a second of processor time
+
+    def of(self, tensor: Tensor) -> list[int]:
+        """Return the number of uses of a tensor, as a list of one number that grows with later uses."""
+        found: list[int] = self._counts.setdefault(tensor, [0])
         return found
 
-
-def _structure_of(model: Model, layers: Sequence[str]) -> _Structure:
-    """Run a network once and return its structure; on the meta device, without computing, if it can be run there."""
-    tensors = [*model.network.parameters(), *model.network.buffers()]
-    emptied: dict[int, Any] = {id(t): torch.empty_like(t, device="meta") for t in tensors}
-    emptied |= {id(t): nn.Parameter(emptied[id(t)]) for t in tensors if isinstance(t, nn.Parameter)}
-    try:
-        return _run(model, copy.deepcopy(model.network, emptied), "meta", layers)
-    except Exception:  # somebody else's code may need real numbers
-        return _run(model, model.network, model.device, layers)
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self.watching:
+            for leaf in tree_leaves((args, kwargs)):
+                if isinstance(leaf, Tensor):
+                    self.of(leaf)[0] += 1
+        return func(*args, **(kwargs or {}))
 
 
-def _run(model: Model, network: nn.Module, device: torch.device | str, layers: Sequence[str]) -> _Structure:
-    names = {module: name for name, module in network.named_modules()}
+@contextmanager
+def observed(model: Model, layers: Sequence[str]) -> Iterator[Structure]:
+    """Observe a network while it runs once on one window inside the `with`, and yield what is filled in by then.
+
+    Args:
+        model: the original network.
+        layers: names of the target layers.
+    """
+    network, structure = model.network, Structure()
+    scripted = torch.jit.ScriptModule  # which takes no hook
+    names = {module: name for name, module in network.named_modules() if not isinstance(module, scripted)}
     targets = {network.get_submodule(name) for name in layers}
-    structure = _Structure()
     calls: Counter[nn.Module] = Counter()
-    convolved: dict[int, tuple[nn.Module, Tensor]] = {}
-    found: list[tuple[nn.Module, nn.Module, Tensor]] = []
+    convolved: Any = WeakIdKeyDictionary()  # output of a convolution → the convolution
+    found: list[tuple[nn.Module, nn.Module, list[int]]] = []
 
     def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
         calls[module] += 1
         structure.head.add(names[module])
-        if isinstance(module, _Normalisation) and module.track_running_stats and id(inputs[0]) in convolved:
-            found.append((convolved[id(inputs[0])][0], module, inputs[0]))
+        if isinstance(module, _Normalisation) and module.track_running_stats and inputs and inputs[0] in convolved:
+            found.append((convolved[inputs[0]], module, uses.of(inputs[0])))
 
     def after(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if isinstance(module, _Convolution):
-            convolved[id(output)] = module, output
+            convolved[output] = module
         if not list(module.children()):
             passing = [leaf for leaf in tree_leaves((inputs, output)) if isinstance(leaf, Tensor)]
             structure.window_bytes = max(structure.window_bytes, 2 * sum(t.numel() * t.element_size() for t in passing))
@@ -185,15 +173,22 @@ def _run(model: Model, network: nn.Module, device: torch.device | str, layers: S
             structure.head.clear()
             structure.last = names[module]
             structure.steps = output.shape[2] if isinstance(output, Tensor) and output.ndim == 5 else 1
+        if module is network:
+            uses.watching = False  # what follows is the gradient
 
-    window = torch.zeros(1, 3, model.spec.frames, *model.spec.preprocess.crop, device=device)
-    window = window.to(next(network.parameters(), window).dtype)
-    with _hooked(names, before, after), torch.no_grad(), _Uses() as uses:
-        forward(network, model.spec.pack(window))
-    for convolution, normalisation, between in found:
-        once = calls[convolution] == calls[normalisation] == uses.count[id(between)] == 1
+    with _hooked(names, before, after), _Uses() as uses:
+        yield structure
+    for convolution, normalisation, used in found:
+        once = calls[convolution] == calls[normalisation] == used[0] == 1
         if once and not targets & {convolution, normalisation}:
             structure.pairs.append((names[convolution], names[normalisation]))
+
+
+def structure_of(model: Model, layers: Sequence[str]) -> Structure:
+    """Run a network on a window of zeros and return its structure; arguments as for `observed`."""
+    window = torch.zeros(1, 3, model.spec.frames, *model.spec.preprocess.crop, device=model.device)
+    with observed(model, layers) as structure, torch.no_grad():
+        forward(model.network, model.spec.pack(window.to(model.float_dtype)))
     return structure
 
 

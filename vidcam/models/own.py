@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
-import traceback
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from importlib import import_module
+from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +17,11 @@ from vidcam.cam.layers import last_layer
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
 from vidcam.cam.targets import PATTERNS, Part, Pattern, frame_scores, part_of
 from vidcam.errors import LayerError, ModelError, SettingsError, TargetError, counted, one_of
+from vidcam.models.flow import RGBAndFlow
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.probabilities import Probabilities, ends_in, function_of, last_module, logits_in
 from vidcam.models.registry import Model, ModelSpec, labels_of, prepare
+from vidcam.models.trial import bypassed, check_batches, check_order, where_raised
 from vidcam.models.weights import fitted_to, load_into, read_checkpoint
 
 ASSUMED = Preprocess(128, (112, 112), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
@@ -37,7 +37,7 @@ def own_model(
     labels: Sequence[str] | str | Path | None = None,
     name: str | None = None,
     layout: Layout = CHANNELS_FIRST,
-    pack: Callable[[Tensor], Any] = lambda windows: windows,
+    pack: Callable[[Tensor], Any] | Literal["rgb_and_flow"] = lambda windows: windows,
     output: Part = None,
     scores: Pattern = "n c",
     probabilities: Callable[[Tensor], Tensor] | Probabilities = "auto",
@@ -46,7 +46,7 @@ def own_model(
 ) -> Model:
     """Return a model that can be explained, made of an `nn.Module`.
 
-    Runs it on a window of zeros, and on noise if its output could be probabilities.
+    Runs it on a window of zeros, and on noise to test the layout, batches, and the output if it could be probabilities.
 
     Args:
         network: takes windows (N, 3, T, H, W), or the output of `pack`, and returns class scores before softmax. Other
@@ -60,7 +60,8 @@ def own_model(
         name: of the network in explanations; by default the name of its class.
         layout: axes of the layers' output; channels first by default.
         pack: returns the network's input, given windows: a tuple for several arguments, a mapping for named ones, any
-            other value, such as a tensor or a list, for one.
+            other value, such as a tensor or a list, for one. "rgb_and_flow" gives the windows and their optical flow, see
+            `vidcam.models.flow.RGBAndFlow`.
         output: part of its output that holds the class scores: a key, a name or an index, such as "heads.1", or a
             function that returns it; by default "logits" or the only tensor.
         scores: axes of the class scores: "n c"; "n" for one score of a window; or "n t", "n t c", "n c t" for scores
@@ -73,10 +74,13 @@ def own_model(
 
     Raises:
         ModelError: the network does not run on such a window, or gives several rows of scores for it; has no layer with
-            time and space, or one in a layout that is not given; the number of labels is not that of its classes; or
+            time and space, or one in a layout that is not given or that contradicts the window; it gives a window other values
+            beside another than alone, or in a second run; the number of labels is not
+            that of its classes; or
             it ends in a softmax or a sigmoid, and `probabilities` is "auto".
         TargetError: its output holds no such class scores, and labels, `output` or `scores` are given.
-        SettingsError: there are no such scores or probabilities; or values have no unit.
+        SettingsError: there are no such scores, probabilities or pack; values have no unit; or frames, rate or labels mean
+            nothing.
 
     Example:
         >>> from torch import nn
@@ -86,6 +90,10 @@ def own_model(
         (('walking', 'waving'), '1')
     """
     name = name or type(network).__name__
+    if isinstance(pack, str):
+        one_of(pack, ("rgb_and_flow",), "pack")
+        pack = RGBAndFlow(preprocess)
+    _check_settings(frames, frame_rate, labels)
     check_modules(network, name)
     prepare(network)
     parameter = next(network.parameters(), torch.zeros(()))
@@ -95,7 +103,7 @@ def own_model(
             given = forward(network, pack(window))
     except Exception as error:  # somebody else's code may raise anything
         raise ModelError(
-            f"{name} does not run on a window {tuple(window.shape)} ({_where(error, type(network))}); "
+            f"{name} does not run on a window {tuple(window.shape)} ({where_raised(error, type(network))}); "
             "set frames and preprocess to what it expects"
         ) from error
     one_of(scores, PATTERNS, "pattern of scores")
@@ -103,16 +111,20 @@ def own_model(
         raise SettingsError(
             f"unit {unit!r} is of values, and the scores become probabilities; give probabilities='none'"
         )
-    find, unrecognised, rows, classes, doubled = part_of(output), "", 1, 0, ""
+    find, unrecognised, rows, classes, doubled, beside = part_of(output), "", 1, 0, "", ""
+
+    def scored(output: Any) -> Tensor:
+        return frame_scores(find(output), scores)
+
     try:
-        rows, classes = frame_scores(find(given), scores).shape[:2]
+        rows, classes = scored(given).shape[:2]
     except TargetError as error:
         if (output, scores, labels) != (None, "n c", None):
             raise
         unrecognised = str(error)  # a function as target needs no classes
     except Exception as error:  # the user's function
         raise ModelError(
-            f"the part {output!r} of the output of {name} cannot be had: {_where(error, output)}"
+            f"the part {output!r} of the output of {name} cannot be had: {where_raised(error, output)}"
         ) from error
     if rows != 1:
         raise ModelError(
@@ -121,22 +133,17 @@ def own_model(
         )
     if not isinstance(probabilities, str):
         function: Callable[[Tensor], Tensor] | None = probabilities
+        if classes:
+            _check_function(probabilities, torch.zeros(1, classes, device=window.device))
     else:
         function = function_of(probabilities, classes)
         if probabilities == "given":
             find = logits_in(find, scores, name)
             find(given)
         elif probabilities != "none" and classes:
-            doubled = _doubled(
-                network, name, lambda w: frame_scores(find(forward(network, pack(w))), scores).mean(2), window
-            )
+            doubled = _doubled(network, name, lambda w: scored(forward(network, pack(w))).mean(2), window)
             if doubled and probabilities == "auto":
                 raise ModelError(doubled)
-    if layer == "auto":
-        try:
-            layer = last_layer(network, window, layout, pack, lambda o: frame_scores(find(o), scores).amax((1, 2)))
-        except LayerError as error:
-            raise ModelError(f"{name}: {error}") from error
     if labels is None or isinstance(labels, str | Path):
         known, note = labels_of(labels, classes)
     else:
@@ -144,6 +151,15 @@ def own_model(
         if len(known) != classes:
             given, expected = counted(len(known), "label"), counted(classes, "class")
             raise ModelError(f"{given} given, {name} has {expected}; give one label for each")
+    if layer == "auto":
+        try:
+            layer = last_layer(network, window, layout, pack, lambda o: scored(o).amax((1, 2)))
+        except LayerError as error:
+            raise ModelError(f"{name}: {error}") from error
+        if classes:
+            beside = bypassed(network, layer, window, pack, scored)
+    check_order(network, name, layer, window, layout, pack)
+    check_batches(network, name, layer, window, layout, pack, scored if classes else None)
     spec = ModelSpec(
         name=name,
         build=lambda classes: network,
@@ -163,7 +179,35 @@ def own_model(
         unit=unit,
         unrecognised=unrecognised,
     )
-    return Model(network, spec, known, weights, "; ".join(filter(None, [note, doubled])))
+    return Model(network, spec, known, weights, "; ".join(filter(None, [note, doubled, beside])))
+
+
+def _check_settings(frames: int, frame_rate: float | None, labels: object) -> None:
+    """Raise a SettingsError if the frames, their rate or the labels mean nothing."""
+    if not isinstance(frames, Integral) or frames < 1:
+        raise SettingsError(f"frames {frames!r} is no number of frames; give a whole number of 1 or more")
+    if frame_rate is not None and not 0 < frame_rate < float("inf"):
+        raise SettingsError(f"frame rate {frame_rate!r} is no rate; give frames per second, more than 0, or None")
+    if isinstance(labels, Mapping | Set):
+        raise SettingsError(
+            f"labels of type {type(labels).__name__} have no order by which they belong to the classes; "
+            "give a list, the label of class 0 first"
+        )
+
+
+def _check_function(probabilities: Callable[[Tensor], Tensor], scores: Tensor) -> None:
+    """Raise a ModelError if the user's function does not return a probability for each score (N, classes)."""
+    try:
+        found = probabilities(scores)
+    except Exception as error:
+        raise ModelError(
+            f"the function of probabilities fails on scores {tuple(scores.shape)} ({where_raised(error, probabilities)})"
+        ) from error
+    if not isinstance(found, Tensor) or found.shape != scores.shape:
+        given = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise ModelError(
+            f"the function of probabilities gives {given} for scores {tuple(scores.shape)}; it must give one for each"
+        )
 
 
 def _doubled(network: nn.Module, name: str, scores: Callable[[Tensor], Tensor], window: Tensor) -> str:
@@ -171,12 +215,23 @@ def _doubled(network: nn.Module, name: str, scores: Callable[[Tensor], Tensor], 
     kind = ends_in(scores, window)
     if kind is None:
         return ""
+    if kind == "scaled softmax":
+        return (
+            f"{name} gives scaled probabilities (numbers with the same sum in every window), and the softmax of those is "
+            "wrong; leave out its softmax and its factor, because the score before them explains better"
+        )
+    if kind == "logsigmoid":
+        return (
+            f"{name} gives logarithms of probabilities (numbers of 0 or less), and the softmax of those is wrong; leave out "
+            "its logsigmoid and give probabilities='sigmoid', or keep it and give probabilities=torch.exp"
+        )
     numbers = "numbers between 0 and 1" + (" that sum to 1" if kind == "softmax" else "")
     last = last_module(network)
     where = f"its last module ({last})" if last else f"its {kind}"
+    unsure = "; if they are scores all the same, give probabilities='softmax'" if kind == "sigmoid" and not last else ""
     return (
         f"{name} gives probabilities itself ({numbers}), and those of probabilities are wrong; leave out {where}, "
-        "because the score before it explains better, or give probabilities='given'"
+        f"because the score before it explains better, or give probabilities='given'{unsure}"
     )
 
 
@@ -192,8 +247,8 @@ def check_modules(network: nn.Module, name: str) -> None:
     raise ModelError(f"{name} is {kind}; its layers cannot be observed: give the nn.Module that it was made from")
 
 
-def built(factory: str, arguments: Mapping[str, Any], weights: str) -> nn.Module:
-    """Return the network that a factory makes, with weights from a file if one is given.
+def built(factory: str, arguments: Mapping[str, Any], weights: str) -> tuple[nn.Module, str]:
+    """Return the network that a factory makes, with weights from a file if one is given, and a note on the file or "".
 
     Args:
         factory: "package.module:function"; the current directory is searched too.
@@ -207,15 +262,14 @@ def built(factory: str, arguments: Mapping[str, Any], weights: str) -> nn.Module
     try:
         network = function(**arguments)
     except Exception as error:
-        raise ModelError(f"the factory {factory!r} fails: {_where(error, function)}") from error
+        raise ModelError(f"the factory {factory!r} fails: {where_raised(error, function)}") from error
     if not isinstance(network, nn.Module):
         raise ModelError(f"the factory {factory!r} gives a {type(network).__name__}; it must give an nn.Module")
-    if weights not in ("default", "none"):
-        state, note = fitted_to(network, read_checkpoint(Path(weights)))
-        load_into(network, state, f"weights {weights} for {factory}")
-        if note:
-            warnings.warn(note, stacklevel=2)
-    return network
+    if weights in ("default", "none"):
+        return network, ""
+    state, note = fitted_to(network, read_checkpoint(Path(weights)))
+    load_into(network, state, f"weights {weights} for {factory}")
+    return network, note
 
 
 def function_named(reference: str, kind: str) -> Callable[..., Any]:
@@ -236,7 +290,7 @@ def function_named(reference: str, kind: str) -> Callable[..., Any]:
     try:
         module = import_module(module_name)
     except Exception as error:  # the user's own code may raise anything
-        raise ModelError(f"the module of {kind} {reference!r} does not import ({_where(error)})") from error
+        raise ModelError(f"the module of {kind} {reference!r} does not import ({where_raised(error)})") from error
     function = getattr(module, attribute, None)
     if not callable(function):
         raise ModelError(
@@ -244,19 +298,3 @@ def function_named(reference: str, kind: str) -> Callable[..., Any]:
         )
     found: Callable[..., Any] = function
     return found
-
-
-def _where(error: Exception, culprit: Any = None) -> str:
-    """Return the error and the line of the user's code that raised it: the deepest in the culprit's file, or of all."""
-    frames = traceback.extract_tb(error.__traceback__)
-    theirs = [f for f in frames if f.filename != __file__ and "importlib" not in f.filename]
-    try:
-        file = inspect.getsourcefile(culprit) if culprit is not None else None
-    except TypeError:
-        file = None
-    in_file = [f for f in theirs if file is not None and Path(f.filename) == Path(file)]
-    message = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    if not (in_file or theirs):
-        return message
-    line = (in_file or theirs)[-1]
-    return f"{message}, at {line.filename}, line {line.lineno}: {line.line}"

@@ -53,20 +53,36 @@ def recognised(scores: Tensor) -> Literal["softmax", "sigmoid"] | None:
 
 
 @torch.inference_mode()
-def ends_in(scores: Callable[[Tensor], Tensor], window: Tensor) -> Literal["softmax", "sigmoid"] | None:
+def ends_in(
+    scores: Callable[[Tensor], Tensor], window: Tensor
+) -> Literal["softmax", "sigmoid", "scaled softmax", "logsigmoid"] | None:
     """Return the function that a network ends in, found from its scores of noise; None if it ends in none.
+
+    A scaled softmax is recognised by its sum, which is the same for all windows; a logsigmoid by scores of 0 or less that are
+    0 or far below for large inputs. A log_softmax is none: the softmax of it is the softmax.
 
     Args:
         scores: returns the scores (M, classes) of windows.
         window: of zeros, (1, 3, T, H, W).
     """
     found = [scores(window)]
-    if recognised(found[0]) is None:
+    if bool((found[0] < -_ROUNDING).any()) and bool((found[0] > _ROUNDING).any()):
         return None
     noise = 1 + torch.randn(window.shape, generator=torch.Generator().manual_seed(0)).to(window)
     found += [scores(noise * scale) for scale in _SCALES]
     every = torch.cat(found).float()
-    return recognised(every[every.isfinite().all(1)])  # half precision overflows
+    every = every[every.isfinite().all(1)]  # half precision overflows
+    if not len(every) or bool(((every - every[0]).abs() < _ROUNDING).all()):  # a constant network
+        return recognised(every)
+    sums = every.sum(1)
+    even = bool(((sums - sums.mean()).abs() < _ROUNDING * sums.mean()).all())
+    if even and every.shape[1] > 1 and bool((every >= -_ROUNDING * sums.mean()).all()) and recognised(every) is None:
+        return "scaled softmax"
+    if bool((every <= _ROUNDING).all()):
+        chances, large = every.exp(), every[-2:]
+        saturated = bool(((large > -_ROUNDING) | (large < -1)).all()) and bool((large > -_ROUNDING).any())
+        return "logsigmoid" if saturated and recognised(chances) == "sigmoid" else None
+    return recognised(every)
 
 
 def last_module(network: nn.Module) -> str:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
+from vidcam.cam.methods import method_named, needs
 from vidcam.cam.targets import Pattern, class_scores, frame_scores
 from vidcam.errors import ModelError, counted, nearest
 from vidcam.models import dialects, huggingface, images, mmaction, pytorchvideo, torchvision
@@ -22,6 +23,7 @@ from vidcam.models.labels import Labels, read_labels
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.resnet3d import resnet3d
 from vidcam.models.tsm import TSM
+from vidcam.models.tsn import TSN
 from vidcam.models.weights import NEED_NO_DOWNLOAD, State, check_fit, classes_in, fitted_to, load_into, read_checkpoint
 
 _GROUP = "vidcam.models"  # of entry points
@@ -68,6 +70,8 @@ class ModelSpec:
         domain: the kind of clips that `inside` recognises.
         method: the method that suits it, a key of `vidcam.cam.methods.METHODS`; "" leaves the choice to `default_method`.
         unrecognised: the reason why no class scores are recognised in its output, which leaves functions as targets; or "".
+        tokens: the layer that gives the first tokens of a transformer, before all attention: the default target layer of
+            the methods that pass relevance through attention; "" if it is `layer`.
 
     Example:
         >>> spec = spec_named("playground-r2plus1d")
@@ -98,6 +102,11 @@ class ModelSpec:
     domain: str = ""
     method: str = ""
     unrecognised: str = ""
+    tokens: str = ""
+
+    def layer_for(self, method: str) -> str:
+        """Return the default target layer of a method, a key of `vidcam.cam.methods.METHODS`."""
+        return self.tokens if self.tokens and "relevance" in needs(method_named(method)) else self.layer
 
     @property
     def scores_frames(self) -> bool:
@@ -325,7 +334,7 @@ def _kinetics() -> tuple[str, ...]:
 
 
 def _pytorchvideo(name: str, side: int, frames: int, sampling_rate: int) -> ModelSpec:
-    slowfast = name.startswith("slowfast")
+    slowfast, pooled = name.startswith("slowfast"), name in ("i3d_r50", "c2d_r50")  # pooled behind the first stage
     return ModelSpec(
         name=name,
         build=lambda classes: pytorchvideo.build(name, classes),
@@ -335,12 +344,10 @@ def _pytorchvideo(name: str, side: int, frames: int, sampling_rate: int) -> Mode
         preprocess=Preprocess(side, (side, side), (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)),
         frames=frames,
         frame_rate=30 / sampling_rate,
-        layer=_PATHWAYS if slowfast else "blocks.4",
+        layer=_PATHWAYS if slowfast else "blocks.5" if pooled else "blocks.4",
         source="PyTorchVideo, Kinetics-400",
         pack=pytorchvideo.pathways if slowfast else _unchanged,
-        renamed=dialects.slowfast_repository_with_pool
-        if name in ("i3d_r50", "c2d_r50")
-        else dialects.slowfast_repository,
+        renamed=dialects.slowfast_repository_with_pool if pooled else dialects.slowfast_repository,
     )
 
 
@@ -364,6 +371,8 @@ def _huggingface(name: str) -> ModelSpec:
         frames=found.frames,
         frame_rate=found.frame_rate,
         layer=found.layer,
+        method="attnlrp" if found.tokens else "",
+        tokens=found.tokens,
         source=f"Hugging Face, {found.name}",
         layout=found.layout,
         pack=huggingface.frames_first,
@@ -450,7 +459,22 @@ def _tsm(name: str, frames: int) -> ModelSpec:
         frames=frames,
         frame_rate=30 * frames / 64,  # of dense sampling, which takes frames of a stretch of 64
         layer="features",
-        renamed=dialects.temporal_shift,
+        renamed=dialects.frames_of_resnet,
+    )
+
+
+def _tsn() -> ModelSpec:
+    return _bring(
+        "tsn_r50",
+        TSN,
+        _IMAGENET_224,
+        "a TSN ResNet-50 of github.com/open-mmlab/mmaction2 or of github.com/mit-han-lab/temporal-shift-module, of any "
+        "number of segments",
+        num_classes=400,
+        labels=_kinetics,
+        frames=8,  # of any rate: it sees each apart
+        layer="features",
+        renamed=dialects.frames_of_resnet,
     )
 
 
@@ -560,6 +584,7 @@ _SPECS: dict[str, ModelSpec] = {
         _mmaction("slow_r50_4x16", mmaction.slowonly, dialects.mmaction_slowonly, 4, 16, "blocks.4"),
         _mmaction("i3d_r50", mmaction.i3d, dialects.mmaction_i3d, 32, 2, "blocks.5"),
         _mmaction("slowfast_r50", mmaction.slowfast, dialects.mmaction_slowfast, 32, 2, _PATHWAYS, mmaction.pathways),
+        _tsn(),
         _tsm("tsm_r50", 8),
         _tsm("tsm_r50_16", 16),
         _kenshohara(18),

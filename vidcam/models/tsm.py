@@ -1,17 +1,15 @@
-"""TSM: ResNet-50 on each frame, whose residual blocks take a part of their channels from the frames beside it.
+"""TSM: TSN whose residual blocks take a part of their channels from the frames beside it.
 
 Lin et al. 2019, arXiv 1811.08383.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from vidcam.models import torchvision
+from vidcam.models.tsn import TSN
 
 
 class TemporalShift(nn.Module):
@@ -37,22 +35,8 @@ class TemporalShift(nn.Module):
         return out
 
 
-class Frames(nn.Module):
-    """The features of frames as those of a window, so that a map has a time axis."""
-
-    def __init__(self, frames: int) -> None:
-        super().__init__()
-        self.frames = frames
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (N, C, T, H, W) from (N·T, C, H, W)."""
-        return rearrange(x, "(n t) c h w -> n c t h w", t=self.frames)
-
-
-class TSM(nn.Module):
+class TSM(TSN):
     """TSM on ResNet-50, with the shift inside each residual block.
-
-    Parameters are named as in the checkpoints of github.com/mit-han-lab/temporal-shift-module.
 
     Args:
         num_classes: outputs of the classifier.
@@ -60,19 +44,7 @@ class TSM(nn.Module):
     """
 
     def __init__(self, num_classes: int = 400, frames: int = 8) -> None:
-        super().__init__()
-        resnet = torchvision.build("resnet50", num_classes)
-        for name, block in list(resnet.named_modules()):
+        super().__init__(num_classes, frames)
+        for name, block in list(self.base_model.named_modules()):
             if name.count(".") == 1 and name.startswith("layer"):
                 block.conv1 = TemporalShift(block.get_submodule("conv1"), frames)
-        self.base_model = nn.Sequential(
-            OrderedDict(list(resnet.named_children())[:-2])
-        )  # without its pool and classifier
-        self.features = Frames(frames)
-        self.new_fc = nn.Linear(2048, num_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return class scores before softmax, (N, num_classes), averaged over the frames of windows (N, 3, T, H, W)."""
-        features = self.features(self.base_model(rearrange(x, "n c t h w -> (n t) c h w")))
-        scores: Tensor = self.new_fc(features.mean((2, 3, 4)))
-        return scores

@@ -287,6 +287,16 @@ def crowd_scene(seed: int, index: int, frames: int = 48) -> Scene:
     return replace(scene, figures=figures, acts=acts)
 
 
+def ranked_crowd_scene(seed: int, index: int, frames: int = 48) -> Scene:
+    """Return clip `index` of `seed`: three figures perform the same action, with the strengths 1, 0.55 and 0.25.
+
+    A function of its arguments alone.
+    """
+    scene = crowd_scene(seed, 3 * index + 2, frames)
+    order = np.random.default_rng((seed, index, 8)).permutation([1.0, 0.55, 0.25])
+    return replace(scene, acts=tuple(replace(act, strength=float(s)) for act, s in zip(scene.acts, order)))
+
+
 def hard_scene(seed: int, index: int, frames: int = 64) -> Scene:
     """Return clip `index` of `seed`, which is hard to classify.
 

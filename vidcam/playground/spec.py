@@ -42,6 +42,7 @@ def bundled_spec(
     *,
     layout: Layout = CHANNELS_FIRST,
     method: str = "",
+    tokens: str = "",
     frames: int = 16,
 ) -> ModelSpec:
     """Return the specification of a bundled classifier of windows of a second, of 112x112 pixels.
@@ -51,7 +52,7 @@ def bundled_spec(
         build: returns the network with random weights, given the number of classes.
         layer: the default target layer.
         layout: order of axes in the outputs of its layers.
-        method: the default method, see `ModelSpec`.
+        method, tokens: the default method, and the layer of the first tokens, see `ModelSpec`.
         frames: of a window.
 
     Example:
@@ -71,6 +72,7 @@ def bundled_spec(
         layer=layer,
         layout=layout,
         method=method,
+        tokens=tokens,
         source="vidcam, trained on its playground",
         background=NOTHING,
         inside=rendered,

@@ -100,5 +100,6 @@ TUBELET = bundled_spec(
     TubeletTransformer,
     "blocks.0.norm1",
     layout=Layout("n (t h w) c", TubeletTransformer.grid),
-    method="hirescam",
+    method="attnlrp",
+    tokens="embed",
 )

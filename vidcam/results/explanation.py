@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from vidcam.errors import counted
+from vidcam.results.check import Check
 from vidcam.results.exporter import exporter
 from vidcam.results.outputs import Outputs
 from vidcam.results.result import Result
+from vidcam.temporal.motion import Evidence, MotionShare
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Explanation(Result):
     """Explanation of a target in a clip: heatmaps over space and time, and curves over time.
 
     Attributes:
-        clip, model, layer, method, region, times, stretch, frame_rate, frame_rate_from, warnings, timings, source: see
+        clip, model, layer, method, region, times, stretch, frame_rate, frame_rate_from, warnings, timings, fingerprint, source: see
             `Result`.
         weights: where the model's parameters came from.
         target: the explained target.
@@ -77,7 +79,12 @@ class Explanation(Result):
         window_scores: (W,) the target's probability in each window, or its value.
         windowing: length, stride and sampling rate of the windows, and the rate of the instants that these count, in
             instants per second; None if they count source frames.
+        kind: of the evidence: whole, motion or appearance, see `vidcam.temporal.motion`.
+        scale: raw heat and evidence at which colours and curves end; None for the largest of maps and evidence. Motion and
+            appearance have those of the whole evidence, so that they compare.
+        motion: the motion share; None if the evidence is the whole and no frozen windows were run.
         computation: the trunk's dtype, and the agreement of its maps with those of float32.
+        check: the test that hiding its hottest parts costs more of the score than random ones; None if it was not made.
         versions: of vidcam and of the packages that it computed with.
 
     Example:
@@ -98,8 +105,12 @@ class Explanation(Result):
     window_starts: np.ndarray
     window_scores: np.ndarray
     windowing: dict[str, int | float | None]
+    kind: Evidence = "whole"
+    scale: tuple[float, float] | None = None
+    motion: MotionShare | None = None
     computation: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    check: Check | None = None
 
     def __repr__(self) -> str:
         kind = "probability" if self.target.is_probability else "value"
@@ -116,8 +127,22 @@ class Explanation(Result):
 
     @cached_property
     def peak(self) -> float:
-        """The largest value of the raw maps, at which the colour scale ends."""
-        return float(self.maps.max(initial=0.0))
+        """The raw heat at which the colour scale ends; 0 if there is no heat."""
+        largest = float(self.maps.max(initial=0.0))
+        return largest if self.scale is None or not largest else self.scale[0]
+
+    @property
+    def highest(self) -> float:
+        """The raw evidence at which the scale of the curve ends."""
+        return float(self.evidence.max(initial=0.0)) if self.scale is None else self.scale[1]
+
+    @property
+    def title(self) -> str:
+        """The target, and the kind of evidence with the motion share if the evidence is not the whole."""
+        if self.motion is None:
+            return self.target.label
+        share = "undefined" if self.motion.share is None else f"{self.motion.share:.2f}"
+        return f"{self.target.label}, {self.kind} (motion share {share})"
 
     def heatmap(self, frame: int, peak: float | None = None) -> np.ndarray:
         """Return the heatmap of a source frame on the whole upright picture: (H, W) float32 in [0, 1].
@@ -142,7 +167,10 @@ class Explanation(Result):
     def _placement(self) -> tuple[np.ndarray, np.ndarray]:
         left, top, right, bottom = self.region
         (height, width), (_, h, w) = self.size, self.maps.shape
-        return _placement(height, top, bottom, h), _placement(width, left, right, w)
+        return (
+            interpolation(np.arange(height) + 0.5, top, bottom, h),
+            interpolation(np.arange(width) + 0.5, left, right, w),
+        )
 
     def summary(self) -> dict[str, Any]:
         """Return everything except the arrays, ready for JSON."""
@@ -152,6 +180,9 @@ class Explanation(Result):
             "weights": self.weights,
             "layer": self.layer,
             "method": self.method,
+            "kind": self.kind,
+            "scale": None if self.scale is None else list(self.scale),
+            "motion": None if self.motion is None else self._motion(self.motion),
             "target": {
                 "index": self.target.index,
                 "label": self.target.label,
@@ -168,10 +199,29 @@ class Explanation(Result):
             "stretch": list(self.stretch),
             "size": list(self.size),
             "region": list(self.region),
+            "fingerprint": self.fingerprint,
             "computation": self.computation,
+            "check": None if self.check is None else {**asdict(self.check), "passed": self.check.passed},
             "timings": self.timings,
             "versions": self.versions,
             "warnings": list(self.warnings),
+        }
+
+    def _motion(self, motion: MotionShare) -> dict[str, Any]:
+        windows = [
+            {"start_frame": int(start), "share": share, "low": low, "high": high}
+            for start, share, (low, high) in zip(
+                self.window_starts, _without_nan(motion.windows), _without_nan(motion.window_range)
+            )
+        ]
+        return {
+            "share": motion.share,
+            "low": motion.low,
+            "high": motion.high,
+            "unclamped": motion.unclamped,
+            "undefined": motion.undefined,
+            "frozen": [{"label": label, "windows": count} for label, count in motion.frozen],
+            "windows": windows,
         }
 
     def save(self, directory: str | Path, *, overwrite: bool = False) -> Outputs:
@@ -192,6 +242,7 @@ class Explanation(Result):
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays that explanation.npz stores, by name."""
+        shares = {} if self.motion is None else {"motion_share": self.motion.frames}
         return {
             "times": self.times,
             "maps": self.maps,
@@ -199,13 +250,26 @@ class Explanation(Result):
             "evidence": self.evidence,
             "window_starts": self.window_starts,
             "window_scores": self.window_scores,
+            **shares,
         }
 
 
-def _placement(pixels: int, start: float, end: float, cells: int) -> np.ndarray:
-    """Return (pixels, cells): the share of each cell of a map in each pixel, the map stretched over [start, end)."""
-    centres = np.arange(pixels) + 0.5
-    at = np.clip((centres - start) / (end - start) * cells - 0.5, 0, cells - 1)
-    shares = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(cells)[None, :]))
-    shares[(centres < start) | (centres >= end)] = 0
+def interpolation(at: np.ndarray, start: float, end: float, cells: int) -> np.ndarray:
+    """Return the share of each cell of a map in each position, (N, cells) float32; 0 for positions outside the map.
+
+    Args:
+        at: (N,) positions in pixels; the centre of the first pixel is 0.5.
+        start, end: pixels over which the map is stretched.
+        cells: of the map along this axis.
+    """
+    places = np.clip((at - start) / (end - start) * cells - 0.5, 0, cells - 1)
+    shares = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(cells)[None, :]))
+    shares[(at < start) | (at >= end)] = 0
     return shares.astype(np.float32)
+
+
+def _without_nan(values: np.ndarray) -> Any:
+    """Return numbers as lists, with None in place of NaN, ready for JSON."""
+    plain = values.astype(object)
+    plain[np.isnan(values)] = None
+    return plain.tolist()

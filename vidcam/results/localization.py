@@ -24,7 +24,7 @@ class Localization(Result):
     """Localization of classes in time: curves over a clip, cut into segments.
 
     Attributes:
-        clip, model, layer, method, region, times, stretch, frame_rate, frame_rate_from, warnings, timings, source: see
+        clip, model, layer, method, region, times, stretch, frame_rate, frame_rate_from, warnings, timings, fingerprint, source: see
             `Result`.
         labels: K classes, the one with the highest curve first.
         scores: (K, F) probability of each class around each frame.

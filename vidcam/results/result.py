@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from vidcam.errors import ClipError
 from vidcam.results.exporter import exporter
+from vidcam.video.fingerprint import fingerprint_of
 from vidcam.video.reader import Clip
 from vidcam.video.source import FrameSource, source_of
 
@@ -26,6 +28,7 @@ class Result:
         frame_rate_from: where that is known from, see `vidcam.video.source.FrameSource`.
         warnings: notes for the user.
         timings: seconds spent, by stage.
+        fingerprint: of the source, see `vidcam.video.fingerprint.fingerprint_of`; "" if it has none.
         source: the frames, to be read again; not stored.
     """
 
@@ -40,6 +43,7 @@ class Result:
     frame_rate_from: str = "assumed"
     warnings: tuple[str, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
+    fingerprint: str = ""
     source: FrameSource | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -56,8 +60,14 @@ class Result:
         """Return the explained frames as a source that can be read once more.
 
         Raises:
-            ClipError: they are gone, or can be read once only.
+            ClipError: they have changed, are gone, or can be read once only.
         """
+        source = self._again()
+        if self.fingerprint and fingerprint_of(source) not in ("", self.fingerprint):
+            raise ClipError(f"{self.clip} has changed since it was explained; explain it again")
+        return source
+
+    def _again(self) -> FrameSource:
         if self.source is not None:
             return self.source.reopened()
         start, end = self.stretch

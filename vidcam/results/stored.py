@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from typing import IO, Annotated, Any
@@ -12,13 +13,15 @@ import numpy as np
 from pydantic import BaseModel, Field, StrictStr, ValidationError
 
 from vidcam.errors import OutputError, counted
+from vidcam.results.check import Check
 from vidcam.results.explanation import ExplainedTarget, Explanation
+from vidcam.temporal.motion import Evidence, MotionShare
 from vidcam.untrusted.files import open_regular, read_json
 from vidcam.untrusted.text import one_line, shortened
 from vidcam.untrusted.zips import open_zip
 
 _MOST_SUMMARY = 16 << 20
-_MOST_LISTED = 4 << 10  # bytes of the list of members, of which there are six
+_MOST_LISTED = 4 << 10  # bytes of the list of members, of which there are six or seven
 _MOST_HEADER = 4 << 10  # bytes before the numbers of an array
 
 _AXES = {  # of each array: letters that are the same are the same length
@@ -29,9 +32,12 @@ _AXES = {  # of each array: letters that are the same are the same length
     "window_starts": "W",
     "window_scores": "W",
 }
+_MOTION = {"motion_share": "F"}  # of explanations of motion or appearance; NaN where it is undefined
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=0, lt=2**53)]
+Extent = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Side = Annotated[int, Field(strict=True, ge=1, le=65_535)]
 
 
@@ -66,6 +72,48 @@ class _Windowing(BaseModel):
     rate: Number | None = None
 
 
+class _Check(BaseModel):
+    share: Number
+    start: Number
+    end: Number
+    hidden_by: StrictStr
+    score: Number
+    hottest: Number
+    random: Annotated[tuple[Number, ...], Field(min_length=1)]
+    untested: StrictStr
+
+
+class _MotionWindow(BaseModel):
+    share: Share | None
+    low: Share | None
+    high: Share | None
+
+
+class _Frozen(BaseModel):
+    label: StrictStr
+    windows: Count
+
+
+class _Motion(BaseModel):
+    share: Share | None
+    low: Share | None
+    high: Share | None
+    unclamped: Number | None
+    undefined: StrictStr
+    frozen: list[_Frozen]
+    windows: list[_MotionWindow]
+
+    def model_post_init(self, _: Any) -> None:
+        """Check that the share is complete, or absent with its reason.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        given = {value is None for value in (self.share, self.low, self.high, self.unclamped)}
+        if given != {bool(self.undefined)}:
+            raise ValueError("it has neither a share with its range nor a reason for none")
+
+
 class _Summary(BaseModel):
     """The content of summary.json, as `Explanation.summary` returns it."""
 
@@ -82,7 +130,12 @@ class _Summary(BaseModel):
     frame_rate: Number = 0.0
     frame_rate_from: StrictStr = "assumed"
     stretch: tuple[Number | None, Number | None] = (None, None)
+    fingerprint: StrictStr = ""
+    kind: Evidence = "whole"
+    scale: tuple[Extent, Extent] | None = None
+    motion: _Motion | None = None
     computation: dict[str, Any]
+    check: _Check | None = None
     timings: dict[str, Number]
     versions: dict[str, StrictStr]
     warnings: list[StrictStr]
@@ -96,6 +149,8 @@ class _Summary(BaseModel):
         left, top, right, bottom = self.region
         if left >= right or top >= bottom:
             raise ValueError("the region is empty")
+        if self.kind != "whole" and self.motion is None:
+            raise ValueError(f"it is of {self.kind} and has no motion share")
 
 
 def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
@@ -116,7 +171,9 @@ def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
     try:
         facts = _Summary.model_validate(read_json(directory / "summary.json", _MOST_SUMMARY))
         with open_regular(directory / "explanation.npz") as file, open_zip(file, _MOST_LISTED) as archive:
-            arrays = _arrays(archive, most)
+            arrays = _arrays(archive, most, _AXES if facts.motion is None else _AXES | _MOTION)
+        if facts.motion is not None and len(facts.motion.windows) != len(arrays["window_starts"]):
+            raise ValueError("the motion shares are of another number of windows")
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
@@ -124,11 +181,29 @@ def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
     except Exception as error:  # zipfile, zlib and numpy raise anything on damaged files: EOFError, SyntaxError, ...
         raise _unreadable(directory, str(error) or type(error).__name__) from error
     values: dict[str, Any] = {name: getattr(facts, name) for name in _Summary.model_fields} | arrays
+    values["motion"] = None if facts.motion is None else _motion_share(facts.motion, values.pop("motion_share"))
     values["target"] = ExplainedTarget(**dict(facts.target))
     values["top"] = tuple((candidate.label, candidate.probability) for candidate in facts.top)
+    values["check"] = None if facts.check is None else Check(**dict(facts.check))
     values["windowing"] = dict(facts.windowing)
     values["warnings"] = tuple(facts.warnings)
     return Explanation(**values)
+
+
+def _motion_share(stored: _Motion, frames: np.ndarray) -> MotionShare:
+    rows = [[np.nan if v is None else v for v in (w.share, w.low, w.high)] for w in stored.windows]
+    windows = np.array(rows, np.float64).reshape(-1, 3)
+    return MotionShare(
+        stored.share,
+        stored.low,
+        stored.high,
+        stored.unclamped,
+        stored.undefined,
+        windows[:, 0],
+        windows[:, 1:],
+        frames,
+        tuple((one.label, one.windows) for one in stored.frozen),
+    )
 
 
 def _unreadable(directory: Path, reason: str) -> OutputError:
@@ -138,10 +213,10 @@ def _unreadable(directory: Path, reason: str) -> OutputError:
     )
 
 
-def _arrays(archive: ZipFile, most: int) -> dict[str, np.ndarray]:
+def _arrays(archive: ZipFile, most: int, expected: Mapping[str, str]) -> dict[str, np.ndarray]:
     members = {member.filename: member for member in archive.infolist()}
-    if set(members) != {f"{name}.npy" for name in _AXES}:
-        raise BadZipFile(f"explanation.npz holds {shortened(sorted(members))}; it should hold {', '.join(_AXES)}")
+    if set(members) != {f"{name}.npy" for name in expected}:
+        raise BadZipFile(f"explanation.npz holds {shortened(sorted(members))}; it should hold {', '.join(expected)}")
     total = sum(member.file_size for member in members.values())
     if total > most:
         raise BadZipFile(
@@ -150,7 +225,7 @@ def _arrays(archive: ZipFile, most: int) -> dict[str, np.ndarray]:
         )
     lengths: dict[str, int] = {}
     arrays = {}
-    for name, axes in _AXES.items():
+    for name, axes in expected.items():
         shape = _checked_shape(archive, members[f"{name}.npy"])
         if len(shape) != len(axes):
             raise ValueError(f"{name} has shape {shape}; it should have {len(axes)} axes")
@@ -159,7 +234,7 @@ def _arrays(archive: ZipFile, most: int) -> dict[str, np.ndarray]:
                 raise ValueError(f"{name} has shape {shape}; other arrays have {lengths[axis]} in place of {length}")
         with archive.open(members[f"{name}.npy"]) as file:
             arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
-        if not np.isfinite(arrays[name]).all():
+        if not (np.isfinite(arrays[name]) | (np.isnan(arrays[name]) & (name in _MOTION))).all():
             raise ValueError(f"{name} holds values that are not finite")
     if lengths["h"] * lengths["w"] == 0:
         raise ValueError("the maps are empty")

@@ -33,6 +33,11 @@ class Orientation:
     flipped_y: bool = False
     exact: bool = True
 
+    @property
+    def is_upright(self) -> bool:
+        """True if the coded picture is upright."""
+        return not (self.transposed or self.flipped_x or self.flipped_y)
+
     def upright(self, pixels: np.ndarray) -> np.ndarray:
         """Return a coded picture (H, W, 3) upright: (H, W, 3), or (W, H, 3) if transposed."""
         if self.transposed:

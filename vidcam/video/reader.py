@@ -6,10 +6,11 @@ import heapq
 import math
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from vidcam.video.container import audio_stream, open_media, reason_of, video_st
 from vidcam.video.damage import SIZED, bytes_unread, clips_begun, end_is_missing
 from vidcam.video.hdr import ToneMapper, tone_mapper
 from vidcam.video.orientation import orientation_of
+from vidcam.video.planes import in_film_format
 
 MAX_PIXELS = 2**26
 """Default limit of a picture's pixels: 8192x8192."""
@@ -74,13 +76,27 @@ class Frame:
         index: from 0.
         time: presentation time in seconds.
         pts: the exact time, in units of the clip's `time_base`.
-        pixels: (H, W, 3) uint8 RGB.
+        picture: (H, W, 3) uint8 RGB, or a function that returns it, called when it is first needed.
+        film_picture: returns the frame in the format of a film, or None; see `vidcam.video.planes.in_film_format`.
+        bytes: size of the decoded frame, as it was coded; 0 if it was not decoded.
     """
 
     index: int
     time: float
     pts: int
-    pixels: np.ndarray
+    picture: np.ndarray | Callable[[], np.ndarray] = field(repr=False)
+    film_picture: Callable[[], VideoFrame | None] = field(default=lambda: None, repr=False)
+    bytes: int = 0
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """The picture, (H, W, 3) uint8 RGB."""
+        return self.picture if isinstance(self.picture, np.ndarray) else self.picture()
+
+    @cached_property
+    def planes(self) -> VideoFrame | None:
+        """The frame in the format of a film; None if it does not become that without a conversion to RGB."""
+        return self.film_picture()
 
 
 class Clip:
@@ -200,7 +216,9 @@ class Clip:
                 size = image.width, image.height
                 if size != self._coded_size and not self._resized:
                     self._resized = f"{size[0]}x{size[1]} at {seconds:.2f} s"
-                yield Frame(index, seconds, pts, self._upright_rgb(image))
+                size_in_bytes = sum(plane.buffer_size for plane in image.planes)
+                pictures = partial(self._upright_rgb, image), partial(self._planes, image)
+                yield Frame(index, seconds, pts, *pictures, size_in_bytes)
                 index += 1
         missing = 0.0
         if last is not None and not (self._broken or self.is_stretch or restarts):
@@ -430,6 +448,10 @@ class Clip:
             # Should the size change on the way. FFmpeg counts the padding of its buffers, too.
             stream.codec_context.options = {"max_pixels": str(2 * self.max_pixels)}
         return stream
+
+    def _planes(self, image: VideoFrame) -> VideoFrame | None:
+        coded = (image.width, image.height) == self._coded_size
+        return in_film_format(image, self.colour) if coded and self._orientation.is_upright else None
 
     def _upright_rgb(self, image: VideoFrame) -> np.ndarray:
         width, height = self._coded_size

@@ -146,21 +146,21 @@ class ArraySource(_Steady):
 
     def __init__(self, frames: Any, frame_rate: float, name: str = "array") -> None:
         try:
-            self._frames = np.asarray(frames.detach().cpu() if hasattr(frames, "detach") else frames)
+            self.frames = np.asarray(frames.detach().cpu() if hasattr(frames, "detach") else frames)
         except (ValueError, TypeError, RuntimeError) as error:
             raise ClipError(f"{name} is no array ({error}); give frames (time, height, width, 3) in uint8") from error
-        if self._frames.ndim != 4 or not len(self._frames):
+        if self.frames.ndim != 4 or not len(self.frames):
             raise ClipError(
-                f"{name} has the shape {self._frames.shape}; give frames (time, height, width, 3) of RGB in uint8"
+                f"{name} has the shape {self.frames.shape}; give frames (time, height, width, 3) of RGB in uint8"
             )
-        super().__init__(name, self._frames[0], frame_rate, len(self._frames))
+        super().__init__(name, self.frames[0], frame_rate, len(self.frames))
 
     def _pixels(self) -> Iterator[np.ndarray]:
-        yield from self._frames
+        yield from self.frames
 
     def reopened(self) -> ArraySource:
         """Return the same frames for another reading."""
-        return ArraySource(self._frames, float(self.frame_rate), self.name)
+        return ArraySource(self.frames, float(self.frame_rate), self.name)
 
 
 class PicturesSource(_Steady):

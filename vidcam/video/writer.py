@@ -18,6 +18,7 @@ from av.video.reformatter import ColorRange
 from vidcam.errors import OutputError
 from vidcam.video.colour import BT709, Colour
 from vidcam.video.container import audio_stream, open_media
+from vidcam.video.planes import FORMAT
 from vidcam.video.reader import LONGEST_GAP, SHOWN_GAP
 
 _LONGER_SOUND = 1.0  # seconds that sound may last longer than the frames
@@ -85,7 +86,7 @@ class FilmWriter:
             quality = {"preset": "ultrafast", "crf": str(crf), "x264-params": "deblock=1,0,0"}
             self._video = self._film.add_stream("libx264", rate=frame_rate, options=quality)
             context = self._video.codec_context
-            context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+            context.width, context.height, context.pix_fmt = width, height, FORMAT
             context.time_base = time_base
             context.max_b_frames = 0
             context.colorspace = colour.matrix
@@ -183,9 +184,7 @@ def join_films(films: Sequence[Path], path: Path, step: Fraction) -> None:
 def film_frame(pixels: np.ndarray, colour: Colour) -> av.VideoFrame:
     """Return a frame (H, W, 3) uint8 RGB in the pixel format of a film; may run on another thread than the writer."""
     frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(pixels), format="rgb24")
-    return frame.reformat(
-        format="yuv420p", dst_colorspace=colour.colorspace, dst_color_range=ColorRange.MPEG, threads=1
-    )
+    return frame.reformat(format=FORMAT, dst_colorspace=colour.colorspace, dst_color_range=ColorRange.MPEG, threads=1)
 
 
 def _aac_rate(rate: int) -> int:

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import cv2
+import matplotlib
+import numpy as np
+import pytest
+
+from tests.conftest import plane_values, write_video
+from tests.results.test_explanation import explanation
+from vidcam.export.overlay import OUTLINE, Overlay
+from vidcam.export.planes import drawn_in_planes
+from vidcam.results.explanation import Explanation
+from vidcam.video.colour import BT709
+from vidcam.video.planes import from_rgb, matrix_of, planes_of
+from vidcam.video.reader import Clip
+from vidcam.video.writer import film_frame
+
+FRAMES, SIZE = 3, (416, 640)
+WHOLE, PART = (0.0, 0.0, 640.0, 416.0), (101.3, 20.6, 517.8, 399.2)
+
+
+def _clip(folder: Path, pixel_format: str = "yuv420p") -> Clip:
+    """Soft pictures, coded without loss."""
+    rng = np.random.default_rng(0)
+    frames = [
+        cv2.resize(rng.integers(0, 256, (9, 13, 3), np.uint8), SIZE[::-1], interpolation=cv2.INTER_CUBIC)
+        for _ in range(FRAMES)
+    ]
+    jpeg = pixel_format.startswith("yuvj")
+    codec, options = ("mjpeg", {"qscale": "1"}) if jpeg else ("ffv1", {})
+    return Clip(write_video(folder / "clip.mkv", frames, codec=codec, pixel_format=pixel_format, options=options))
+
+
+def _found(clip: Clip, region: tuple[float, ...], cells: tuple[int, int] = (14, 14)) -> Explanation:
+    rng = np.random.default_rng(1)
+    maps = rng.random((FRAMES, *cells)) * (rng.random((FRAMES, *cells)) > 0.3)
+    scores = rng.random(FRAMES).astype(np.float32)
+    return explanation(maps, clip=clip.path, size=SIZE, region=region, scores=scores)
+
+
+def _values(image: av.VideoFrame) -> list[np.ndarray]:
+    """Y, U and V as they are coded, in values of 8 bits and limited range, at the size of the picture, float64."""
+    planes = plane_values(image, full="yuvj" in image.format.name)
+    return [v.repeat(SIZE[0] // v.shape[0], 0).repeat(SIZE[1] // v.shape[1], 1) for v in planes]
+
+
+def _exact(image: av.VideoFrame, overlay: Overlay, frame: int, clip: Clip) -> list[np.ndarray]:
+    """The formula of the blend in float64, without any rounding, U and V averaged over four pixels."""
+    heat = overlay.explanation.heatmap(frame).astype(np.float64)
+    colours = matplotlib.colormaps["inferno"](np.arange(256))[:, :3] * 255
+    matrix = matrix_of(clip.colour)
+    table = colours @ matrix[:, :3].T + matrix[:, 3]
+    line = np.zeros(SIZE, np.uint8)
+    if overlay.outlined is not None:
+        cv2.rectangle(line, *overlay.outlined, 1, 1)
+    outline = matrix @ [*OUTLINE, 1]
+    found = []
+    for k, values in enumerate(_values(image)):
+        colour = np.interp(heat * 255, np.arange(256), table[:, k])
+        mixed = np.where(line, outline[k], (1 - 0.8 * heat) * values + 0.8 * heat * colour)
+        found.append(mixed if k == 0 else mixed.reshape(SIZE[0] // 2, 2, SIZE[1] // 2, 2).mean((1, 3)))
+    return found
+
+
+def _coded(clip: Clip) -> list[av.VideoFrame]:
+    with av.open(str(clip.path)) as container:
+        return list(container.decode(video=0))
+
+
+@pytest.mark.parametrize("region", [WHOLE, PART])
+@pytest.mark.parametrize(
+    "pixel_format", ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le", "yuvj420p"]
+)
+def test_no_pixel_is_further_from_the_formula_than_by_way_of_rgb(
+    pixel_format: str, region: tuple[float, ...], tmp_path: Path
+) -> None:
+    clip = _clip(tmp_path, pixel_format)
+    overlay = Overlay(_found(clip, region))
+    draw = drawn_in_planes(overlay, clip.colour)
+    assert draw is not None
+    for frame, image in zip(clip, _coded(clip)[:2]):
+        assert frame.planes is not None
+        exact = _exact(image, overlay, frame.index, clip)
+        ours = planes_of(draw(frame.planes, frame.index))
+        theirs = planes_of(film_frame(overlay.draw(frame.pixels, frame.index), clip.colour))
+        for mine, other, wanted in zip(ours, theirs, exact):
+            mine, other = (np.abs(plane[: len(wanted)] - wanted) for plane in (mine, other))
+            assert mine.max() <= other.max()
+            # In another format each sample is rounded once more, to that of the film.
+            assert mine.mean() <= other.mean() + (0 if pixel_format == "yuv420p" else 0.13)
+
+
+def test_the_strip_is_that_of_the_other_way(tmp_path: Path) -> None:
+    clip = _clip(tmp_path)
+    overlay = Overlay(_found(clip, WHOLE))
+    draw = drawn_in_planes(overlay, clip.colour)
+    assert draw is not None
+    for frame in clip:
+        assert frame.planes is not None
+        ours = planes_of(draw(frame.planes, frame.index))
+        theirs = from_rgb(overlay.strip.draw(frame.index), clip.colour)
+        for k, (mine, other) in enumerate(zip(ours, theirs)):
+            difference = np.abs(mine[SIZE[0] // (2 if k else 1) :].astype(int) - other)
+            assert difference.shape == other.shape and difference.max() <= 1
+
+
+def test_where_there_is_no_heat_the_frame_is_unchanged_and_so_is_the_one_that_was_given(tmp_path: Path) -> None:
+    clip = _clip(tmp_path)
+    found = replace(_found(clip, WHOLE), maps=np.zeros((FRAMES, 14, 14), np.float32))
+    draw = drawn_in_planes(Overlay(found), clip.colour)
+    assert draw is not None
+    (frame, *_), (image, *_) = clip, _coded(clip)
+    assert frame.planes is not None
+    for plane, own, coded in zip(planes_of(draw(frame.planes, 0)), planes_of(frame.planes), planes_of(image)):
+        assert np.array_equal(plane[: len(coded)], coded) and np.array_equal(own, coded)
+
+
+@pytest.mark.parametrize("size", [(104, 160), (415, 640), (480, 200)])
+def test_pictures_that_are_enlarged_or_stand_beside_ground_are_drawn_in_rgb(size: tuple[int, int]) -> None:
+    assert drawn_in_planes(Overlay(explanation(np.ones((2, 2, 2)), size=size)), BT709) is None
+    assert drawn_in_planes(Overlay(explanation(np.ones((2, 2, 2)), size=SIZE), 4 / 3), BT709) is None
+    assert drawn_in_planes(Overlay(explanation(np.ones((2, 2, 2)), size=SIZE)), BT709) is not None
+
+
+def test_a_film_is_drawn_without_rgb_where_its_clip_has_planes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = _clip(tmp_path)
+    rgb: list[int] = []
+    upright = Clip._upright_rgb
+    monkeypatch.setattr(Clip, "_upright_rgb", lambda self, image: rgb.append(1) or upright(self, image))
+    outputs = _found(clip, WHOLE).save(tmp_path / "out")
+    assert not rgb and len(list(Clip(outputs.overlay))) == FRAMES
