@@ -7,29 +7,38 @@ from vidcam.cam.capture import captured
 from vidcam.playground.recurrent import RECURRENT, RecurrentFrames
 
 
-def test_the_scores_are_those_of_a_loop_over_frames() -> None:
+def test_the_scores_are_those_of_a_loop_over_places_and_frames() -> None:
     torch.manual_seed(0)
-    network, windows = RecurrentFrames(5, hidden=8).eval(), torch.randn(2, 3, 6, 32, 32)
-    cells = [nn.GRUCell(128, 8), nn.GRUCell(8, 8)]
-    for layer, cell in enumerate(cells):
+    network, windows = RecurrentFrames(5, hidden=6).eval(), torch.randn(2, 3, 5, 24, 16)
+    ahead, back = nn.GRUCell(128, 6), nn.GRUCell(128, 6)
+    for cell, suffix in ((ahead, "_l0"), (back, "_l0_reverse")):
         cell.load_state_dict(
-            {name[:-3]: v for name, v in network.gru.state_dict().items() if name.endswith(f"l{layer}")}
+            {name.removesuffix(suffix): v for name, v in network.gru.state_dict().items() if name.endswith(suffix)}
         )
     with torch.no_grad():
-        for window, expected in zip(windows, network(windows)):
-            states, seen = [torch.zeros(8), torch.zeros(8)], []
-            for frame in window.unbind(1):
-                given = network.norm(network.cnn(frame[None, :, None]).mean((0, 2, 3)))
-                for layer, cell in enumerate(cells):
-                    given = states[layer] = cell(given, states[layer])
-                seen.append(given)
-            torch.testing.assert_close(network.fc(torch.stack(seen).mean(0)), expected)
+        features = network.cnn(windows).unflatten(0, (2, 5))
+        for window, expected in zip(features, network(windows)):
+            found = []
+            for place in window.flatten(2).unbind(2):
+                states = {}
+                for cell, order in ((ahead, range(5)), (back, reversed(range(5)))):
+                    state = torch.zeros(6)
+                    for frame in order:
+                        states[cell, frame] = state = cell(place[frame], state)
+                for frame in range(5):
+                    found.append(network.project(torch.cat([states[ahead, frame], states[back, frame]])).relu())
+            torch.testing.assert_close(network.fc(torch.stack(found).mean(0)), expected)
 
 
-def test_the_layer_gives_a_map_for_each_frame_and_the_last_frame_changes_no_earlier_state() -> None:
+def test_the_layer_gives_a_map_for_each_frame_which_sees_that_frame_alone() -> None:
     torch.manual_seed(0)
     network, windows = RECURRENT.build(11).eval(), torch.randn(1, 3, 8, 112, 112)
-    with captured(network, ["cnn"], windows, layout=RECURRENT.layout) as capture:
-        states, _ = network.gru(network.norm(capture.activations["cnn"].mean((3, 4)).transpose(1, 2)))
-        torch.testing.assert_close(network.fc(states.mean(1)), capture.output)
-        assert capture.activations["cnn"].shape == (1, 128, 8, 14, 14)
+    changed = windows.clone()
+    changed[:, :, 3] += 1
+    activations = []
+    for given in (windows, changed):
+        with captured(network, ["cnn"], given, layout=RECURRENT.layout) as capture:
+            activations.append(capture.activations["cnn"].detach())
+    assert activations[0].shape == (1, 128, 8, 14, 14)
+    differs = (activations[0] != activations[1]).any(1).flatten(2).any(2)[0]
+    assert differs.nonzero().flatten().tolist() == [3]

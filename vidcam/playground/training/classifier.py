@@ -140,16 +140,25 @@ def start_from_motion(convolution: nn.Conv3d) -> None:
         convolution.weight[:half] = 1.2 * torch.cat([-middle, torch.zeros_like(middle), middle], dim=2)
 
 
-def start_shifts_from_motion(network: FrameCNN) -> None:
-    """Initialise half of the filters of the first shifted convolution as differences of the frames beside: after minus before.
+def start_from_teacher(student: FrameCNN, teacher: nn.Module) -> None:
+    """Copy the weights of an R(2+1)D into the CNN of a temporal-shift network, where they fit.
 
-    The channels that it sees of the frame before are initialised as those that it sees of the frame after.
+    A convolution over time has three frames and a 1x1 convolution one, so each channel takes over the weights of the
+    frame that it is shifted from: an eighth of the channels of the next, an eighth of the one before, the others of the same.
+
+    Args:
+        student: its 1x1 convolutions are in a `TemporalShift`.
+        teacher: a `SmallR2Plus1D`.
     """
-    stem, shifted = network.get_submodule("stem.0"), network.get_submodule("blocks.0.conv1.net")
-    assert isinstance(stem, nn.Conv2d) and isinstance(shifted, nn.Conv2d)
-    half, fold = shifted.out_channels // 2, shifted.in_channels // 8
-    with torch.no_grad():
-        stem.weight[fold : 2 * fold] = stem.weight[:fold]
-        after = 2 * shifted.weight[:half, :fold].clone()  # 2 fold of 8 fold channels, of the same variance together
-        shifted.weight[:half] = 0
-        shifted.weight[:half, :fold], shifted.weight[:half, fold : 2 * fold] = after, -after
+    for name, module in student.named_modules():
+        source = name.removesuffix(".net")
+        if isinstance(module, nn.BatchNorm2d):
+            module.load_state_dict(teacher.get_submodule(source).state_dict())
+        elif isinstance(module, nn.Conv2d):
+            weight = teacher.get_parameter(f"{source}.weight").detach()
+            taken = weight[:, :, weight.shape[2] // 2].clone()
+            if weight.shape[2] == 3:
+                fold = weight.shape[1] // 8
+                taken[:, :fold] = weight[:, :fold, 2]
+                taken[:, fold : 2 * fold] = weight[:, fold : 2 * fold, 0]
+            module.weight.data.copy_(taken)

@@ -175,11 +175,10 @@ def hinted_loss(teacher: nn.Module, network: nn.Module, given: Any) -> tuple[Ten
     windows = PREPROCESS.normalized(frames).contiguous(memory_format=torch.channels_last_3d)
     with torch.no_grad():
         theirs = network_output(teacher, "layer3", windows)
-    features = network.cnn(windows[:, :, ::2])
-    own = rearrange(features, "(n t) c h w -> n c t h w", n=len(frames)).float()
+    features = network.features(windows[:, :, ::2])
     wanted = theirs.activation.float()
-    hint = (own - wanted).square().sum() / wanted.square().sum()
-    loss, accuracy = _by_labels(network.scores(features, len(frames)).float(), theirs.scores.float(), target)
+    hint = (features.float() - wanted).square().sum() / wanted.square().sum()
+    loss, accuracy = _by_labels(network.scores(features).float(), theirs.scores.float(), target)
     return 10 * hint + loss, accuracy
 
 

@@ -26,7 +26,7 @@ from vidcam.playground.training.classifier import (
     TrainingWindows,
     classification_loss,
     start_from_motion,
-    start_shifts_from_motion,
+    start_from_teacher,
     with_batch_norm,
     without_batch_norm,
 )
@@ -41,7 +41,7 @@ RECIPES = {
     "playground-c3d": (1600, 24, 2e-3, 11520),
     "playground-tubelet": (500, 16, 1e-3, 5040),
     "playground-gru": (900, 16, 3e-3, 5040),
-    "playground-tsm": (900, 16, 3e-3, 5040),
+    "playground-tsm": (400, 16, 3e-3, 0),
     CAPTIONER: (600, 12, 1.5e-3, 2160),
 }
 _TEACHER = "playground-r2plus1d"
@@ -97,13 +97,14 @@ def _untrained(name: str) -> nn.Module:
 def _student(name: str, teacher: nn.Module) -> nn.Module:
     """Return a network in training mode that has learned nothing but what it takes over from the teacher.
 
-    That is the trunk of the transformer, which stays fixed, and the last layer of the temporal-shift network.
+    That is the trunk of the transformer, which stays fixed, and the last layer of the networks of frames, with all weights
+    that fit of the temporal-shift network.
     """
     if name == "playground-gru":
         return RecurrentFrames(len(LABELS)).train()
     if name == "playground-tsm":
         shifted = ShiftedFrames(len(LABELS)).train()
-        start_shifts_from_motion(shifted.cnn)
+        start_from_teacher(shifted.cnn, teacher)
         shifted.fc.load_state_dict(teacher.get_submodule("fc").state_dict())
         return shifted
     transformer = TubeletTransformer(len(LABELS)).train()
