@@ -139,6 +139,24 @@ def test_a_hint_is_the_squared_error_of_features_relative_to_the_teachers() -> N
     assert found[1] == float((scores.argmax(1) == target).float().mean())
 
 
+def test_the_odd_frames_are_windows_too() -> None:
+    torch.manual_seed(5)
+    teacher, student = SmallR2Plus1D(4).eval(), ShiftedFrames(4).eval()
+    half, target = torch.randint(0, 256, (2, 3, 8, 112, 112), dtype=torch.uint8), torch.tensor([1, 3])
+    mirrored = half.flip(-1)
+    frames = torch.stack([half, mirrored], dim=3).flatten(2, 3)  # even frames, and the same mirrored as odd ones
+    with torch.no_grad():
+        windows = PREPROCESS.normalized(frames)
+        wanted, theirs = teacher.layer3(teacher.layer2(teacher.layer1(teacher.stem(windows)))), teacher(windows)
+        own, scores = student.features(windows[:, :, ::2]), student(windows[:, :, ::2])
+        plain = DistillationLoss(alpha=0, beta=1)(NetworkOutput(scores, own), NetworkOutput(theirs, wanted), target)
+        found = hinted_loss(teacher, student, (frames, target), both_halves=True)
+    errors = (own - wanted).square().sum() + (own - wanted.flip(-1)).square().sum()
+    expected = plain + 10 * errors / (2 * wanted.square().sum())
+    assert found[0].item() == pytest.approx(expected.item(), rel=1e-4)
+    assert found[1] == float((scores.argmax(1) == target).float().mean())
+
+
 def test_a_map_of_another_size_is_interpolated() -> None:
     own, other = torch.ones(1, 4, 6, 6), torch.ones(1, 2, 3, 3)
     assert squared_distance(own, other).tolist() == [0]

@@ -141,13 +141,14 @@ def start_from_motion(convolution: nn.Conv3d) -> None:
 
 
 def start_from_teacher(student: FrameCNN, teacher: nn.Module) -> None:
-    """Copy the weights of an R(2+1)D into the CNN of a temporal-shift network, where they fit.
+    """Copy the weights of an R(2+1)D into a CNN of frames.
 
-    A convolution over time has three frames and a 1x1 convolution one, so each channel takes over the weights of the
-    frame that it is shifted from: an eighth of the channels of the next, an eighth of the one before, the others of the same.
+    A convolution over time has weights for three frames, the 1x1 convolution in its place for one: of each channel it takes
+    those for the frame that a `TemporalShift` gives it, which are an eighth of the channels of the next frame and an eighth
+    of the one before; without a shift, those for the same frame.
 
     Args:
-        student: its 1x1 convolutions are in a `TemporalShift`.
+        student: its modules are named as those of the teacher.
         teacher: a `SmallR2Plus1D`.
     """
     for name, module in student.named_modules():
@@ -157,7 +158,7 @@ def start_from_teacher(student: FrameCNN, teacher: nn.Module) -> None:
         elif isinstance(module, nn.Conv2d):
             weight = teacher.get_parameter(f"{source}.weight").detach()
             taken = weight[:, :, weight.shape[2] // 2].clone()
-            if weight.shape[2] == 3:
+            if source != name:
                 fold = weight.shape[1] // 8
                 taken[:, :fold] = weight[:, :fold, 2]
                 taken[:, fold : 2 * fold] = weight[:, fold : 2 * fold, 0]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from vidcam.engine.loader import network_input
@@ -40,12 +40,16 @@ RECIPES = {
     "playground-r2plus1d": (1600, 24, 3e-3, 11520),
     "playground-c3d": (1600, 24, 2e-3, 11520),
     "playground-tubelet": (500, 16, 1e-3, 5040),
-    "playground-gru": (900, 16, 3e-3, 5040),
+    "playground-gru": (1000, 8, 2e-3, 3000),
     "playground-tsm": (400, 16, 3e-3, 0),
     CAPTIONER: (600, 12, 1.5e-3, 2160),
 }
 _TEACHER = "playground-r2plus1d"
-_STUDENTS = ("playground-tubelet", "playground-gru", "playground-tsm")
+_LOSSES: dict[str, Callable[..., tuple[Tensor, float]]] = {  # of the networks that learn from the teacher
+    "playground-tubelet": soft_label_loss,
+    "playground-gru": partial(hinted_loss, both_halves=True),
+    "playground-tsm": hinted_loss,
+}
 
 
 def train(name: str, out: Path, *, progress: Progress = lambda step, loss, accuracy: None) -> Path:
@@ -73,10 +77,10 @@ def train(name: str, out: Path, *, progress: Progress = lambda step, loss, accur
     if name == CAPTIONER:
         network = captioner_from(load_model(_TEACHER).network)
         examples, loss_of = partial(CaptionedWindows, ramp=ramp), caption_loss
-    elif name in _STUDENTS:
+    elif name in _LOSSES:
         teacher = load_model(_TEACHER).network
         network = _student(name, teacher)
-        loss_of = partial(soft_label_loss if name == "playground-tubelet" else hinted_loss, teacher)
+        loss_of = partial(_LOSSES[name], teacher)
     else:
         network, loss_of = _untrained(name).train(), classification_loss
     fit(network, examples, loss_of, steps=steps, rate=rate, checkpoint=checkpoint, batch=batch, progress=progress)
@@ -97,16 +101,13 @@ def _untrained(name: str) -> nn.Module:
 def _student(name: str, teacher: nn.Module) -> nn.Module:
     """Return a network in training mode that has learned nothing but what it takes over from the teacher.
 
-    That is the trunk of the transformer, which stays fixed, and the last layer of the networks of frames, with all weights
-    that fit of the temporal-shift network.
+    That is the trunk of the transformer, which stays fixed, or the weights that fit of a network of frames.
     """
-    if name == "playground-gru":
-        return RecurrentFrames(len(LABELS)).train()
-    if name == "playground-tsm":
-        shifted = ShiftedFrames(len(LABELS)).train()
-        start_from_teacher(shifted.cnn, teacher)
-        shifted.fc.load_state_dict(teacher.get_submodule("fc").state_dict())
-        return shifted
+    if name != "playground-tubelet":
+        frames = (RecurrentFrames if name == "playground-gru" else ShiftedFrames)(len(LABELS)).train()
+        start_from_teacher(frames.cnn, teacher)
+        frames.fc.load_state_dict(teacher.get_submodule("fc").state_dict())
+        return frames
     transformer = TubeletTransformer(len(LABELS)).train()
     for part, module in transformer.trunk.named_children():
         module.load_state_dict(teacher.get_submodule(part).state_dict())
