@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from vidcam.errors import ModelError
 from vidcam.models.registry import ModelSpec
 from vidcam.models.weights import read_state
 from vidcam.playground.actions import LABELS
@@ -15,7 +14,7 @@ from vidcam.playground.tubelet import TUBELET
 
 @pytest.mark.parametrize(
     ("spec", "frames"),
-    [(R2PLUS1D, 16), (SMALL_C3D, 16), (TUBELET, 16), (SHIFT, 8)],
+    [(R2PLUS1D, 16), (SMALL_C3D, 16), (TUBELET, 16), (RECURRENT, 8), (SHIFT, 8)],
     ids=lambda v: getattr(v, "name", v),
 )
 def test_bundled_weights_fit_their_network_to_the_last_parameter(spec: ModelSpec, frames: int) -> None:
@@ -26,12 +25,6 @@ def test_bundled_weights_fit_their_network_to_the_last_parameter(spec: ModelSpec
     assert spec.frames == spec.frame_rate == frames and spec.background == "nothing"
 
 
-@pytest.mark.parametrize("spec", [TUBELET, SHIFT], ids=lambda spec: spec.name)
+@pytest.mark.parametrize("spec", [TUBELET, RECURRENT, SHIFT], ids=lambda spec: spec.name)
 def test_weights_are_small(spec: ModelSpec) -> None:
     assert bundled_weights(spec.name).stat().st_size <= 2_000_000
-
-
-def test_a_network_that_is_not_trained_yet_says_how_to_train_it() -> None:
-    with pytest.raises(ModelError, match=rf"vidcam playground train {RECURRENT.name} --out FILE.*--weights FILE"):
-        RECURRENT.published()
-    assert RECURRENT.frames == RECURRENT.frame_rate == 8

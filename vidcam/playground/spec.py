@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
 from torch import nn
 
 from vidcam.cam.layout import CHANNELS_FIRST, Layout
-from vidcam.errors import ModelError
 from vidcam.models.registry import ModelSpec
-from vidcam.models.weights import State, read_state
+from vidcam.models.weights import read_state
 from vidcam.playground.actions import LABELS, NOTHING
 from vidcam.playground.domain import DOMAIN, PREPROCESS, rendered
 from vidcam.playground.scene import FPS
@@ -23,16 +21,6 @@ _SECONDS = 16 / FPS  # of a window
 def bundled_weights(name: str) -> Path:
     """Return the path of the weights of a bundled network inside the package."""
     return Path(str(files("vidcam"))) / "playground" / "bundled" / f"{name}.safetensors"
-
-
-def _published(name: str) -> State:
-    path = bundled_weights(name)
-    if not path.exists():
-        raise ModelError(
-            f"{name} has no weights in this package; train them with `vidcam playground train {name} --out FILE`, and pass "
-            "--weights FILE"
-        )
-    return read_state(path)
 
 
 def bundled_spec(
@@ -64,7 +52,7 @@ def bundled_spec(
         name=name,
         build=build,
         num_classes=len(LABELS),
-        published=partial(_published, name),
+        published=lambda: read_state(bundled_weights(name)),
         labels=lambda: LABELS,
         preprocess=PREPROCESS,
         frames=frames,

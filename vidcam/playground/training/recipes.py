@@ -35,12 +35,12 @@ from vidcam.playground.training.loop import Progress, fit
 from vidcam.playground.tubelet import TubeletTransformer
 
 CAPTIONER = "playground-captioner"
-# network → steps, windows in each, highest learning rate, and windows over which clutter grows
+# network → steps, windows in each, highest learning rate, and windows over which clutter grows (0: there is all from the first)
 RECIPES = {
     "playground-r2plus1d": (1600, 24, 3e-3, 11520),
     "playground-c3d": (1600, 24, 2e-3, 11520),
     "playground-tubelet": (500, 16, 1e-3, 5040),
-    "playground-gru": (1000, 8, 2e-3, 3000),
+    "playground-gru": (1200, 8, 2e-3, 3000),
     "playground-tsm": (400, 16, 3e-3, 0),
     CAPTIONER: (600, 12, 1.5e-3, 2160),
 }
@@ -56,8 +56,9 @@ def train(name: str, out: Path, *, progress: Progress = lambda step, loss, accur
     """Train a bundled network, store its weights as half-precision safetensors and return their path.
 
     R(2+1)D and C3D begin with random weights and learn from labels. The captioner and the transformer begin with the trunk
-    of the bundled R(2+1)D; the transformer learns from its scores, too, and the networks of frames from its scores and
-    features. The state of the training is kept beside `out` in a `.training` file; if interrupted, call it again to resume.
+    of the bundled R(2+1)D, and the networks of frames with the weights of its layers that fit. The transformer learns from
+    its scores, too, the networks of frames from its scores and features. The state of the training is kept beside `out` in
+    a `.training` file; if interrupted, call it again to resume.
 
     Args:
         name: of the network.
