@@ -29,7 +29,8 @@ from vidcam.models.registry import Model, load_model, model_names
 
 IMAGES = ("resnet50", "vgg16", "convnext_tiny", "swin_t")
 POSITIONS, TURNS = 6, 5
-NOT_PIECEWISE_LINEAR = ("mvit", "convnext", "playground-tubelet")  # attention and a layer norm behind the default layer
+# attention and a layer norm, or a recurrent unit, behind the default layer
+NOT_PIECEWISE_LINEAR = ("mvit", "convnext", "playground-tubelet", "playground-gru")
 
 HEAD = """# Models
 

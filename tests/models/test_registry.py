@@ -22,7 +22,9 @@ def test_kinetics_labels() -> None:
     assert len(labels) == 400 and labels[5] == "archery"
 
 
-@pytest.mark.parametrize("name", ["playground-r2plus1d", "playground-c3d", "playground-tubelet"])
+@pytest.mark.parametrize(
+    "name", ["playground-r2plus1d", "playground-c3d", "playground-tubelet", "playground-gru", "playground-tsm"]
+)
 def test_bundled_weights_are_small_and_load(name: str) -> None:
     assert bundled_weights(name).stat().st_size <= 3_000_000
     model = load_model(name)

@@ -39,7 +39,7 @@ def findings() -> Iterator[Finding]:
     yield _tried("torchvision imports", _torchvision)
     yield _tried("device", _device)
     yield _tried("H.264 encoder", _encoder)
-    for name in ("playground-r2plus1d", "playground-c3d", "playground-tubelet"):
+    for name in ("playground-r2plus1d", "playground-c3d", "playground-tubelet", "playground-gru", "playground-tsm"):
         yield _tried(f"weights {name}", partial(_weights, name))
 
 

@@ -26,12 +26,13 @@ class TemporalShift(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the layer's output for (N·T, C, H, W); beyond the first and the last frame there are zeros."""
-        x = rearrange(x, "(n t) c h w -> n t c h w", t=self.frames)
-        fold = x.shape[2] // 8
-        following, before, same = x[:, :, :fold], x[:, :, fold : 2 * fold], x[:, :, 2 * fold :]
+        x = rearrange(x, "(n t) c h w -> n t h w c", t=self.frames)  # so that channels that lie last stay last
+        fold = x.shape[-1] // 8
+        following, before, same = x[..., :fold], x[..., fold : 2 * fold], x[..., 2 * fold :]
         following = torch.cat([following[:, 1:], torch.zeros_like(following[:, :1])], dim=1)
         before = torch.cat([torch.zeros_like(before[:, :1]), before[:, :-1]], dim=1)
-        out: Tensor = self.net(torch.cat([following, before, same], dim=2).flatten(0, 1))
+        shifted = torch.cat([following, before, same], dim=-1)
+        out: Tensor = self.net(rearrange(shifted, "n t h w c -> (n t) c h w"))
         return out
 
 

@@ -15,6 +15,8 @@ from vidcam.playground.actions import LABELS, NOTHING
 from vidcam.playground.domain import DOMAIN, PREPROCESS, rendered
 from vidcam.playground.scene import FPS
 
+_SECONDS = 16 / FPS  # of a window
+
 
 def bundled_weights(name: str) -> Path:
     """Return the path of the weights of a bundled network inside the package."""
@@ -29,8 +31,9 @@ def bundled_spec(
     layout: Layout = CHANNELS_FIRST,
     method: str = "",
     tokens: str = "",
+    frames: int = 16,
 ) -> ModelSpec:
-    """Return the specification of a bundled classifier of windows of 16 frames of 112x112 pixels.
+    """Return the specification of a bundled classifier of windows of a second, of 112x112 pixels.
 
     Args:
         name: for `load_model`, and of the file of its weights.
@@ -38,6 +41,7 @@ def bundled_spec(
         layer: the default target layer.
         layout: order of axes in the outputs of its layers.
         method, tokens: the default method, and the layer of the first tokens, see `ModelSpec`.
+        frames: of a window.
 
     Example:
         >>> from vidcam.playground.networks import SmallR2Plus1D
@@ -51,8 +55,8 @@ def bundled_spec(
         published=lambda: read_state(bundled_weights(name)),
         labels=lambda: LABELS,
         preprocess=PREPROCESS,
-        frames=16,
-        frame_rate=FPS,
+        frames=frames,
+        frame_rate=frames / _SECONDS,
         layer=layer,
         layout=layout,
         method=method,

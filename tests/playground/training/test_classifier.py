@@ -7,10 +7,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from vidcam.playground.networks import small_c3d
+from vidcam.playground.networks import SmallR2Plus1D, small_c3d
+from vidcam.playground.shift import ShiftedFrames
 from vidcam.playground.training.classifier import (
     TrainingWindows,
     start_from_motion,
+    start_from_teacher,
     with_batch_norm,
     without_batch_norm,
 )
@@ -74,3 +76,22 @@ def test_half_of_the_filters_start_as_differences_in_time() -> None:
     still = torch.ones(1, 2, 3, 3, 3) * torch.rand(1, 2, 1, 3, 3)
     response = convolution(still) - convolution.bias.view(1, 4, 1, 1, 1)
     assert response[0, :2].abs().max() < 1e-5 < response[0, 2:].abs().min()
+
+
+def test_a_channel_takes_over_the_weights_of_the_frame_that_it_is_shifted_from() -> None:
+    torch.manual_seed(0)
+    teacher, student = SmallR2Plus1D(5), ShiftedFrames(5, frames=4)
+    start_from_teacher(student.cnn, teacher)
+    for name, channels in (("stem", 24), ("layer2.conv1", 144), ("layer3.conv2", 192)):
+        over_time, shifted = teacher.get_submodule(name)[3], student.cnn.get_submodule(name)[3]
+        x = torch.randn(2, channels, 4, 3, 3)
+        for channel in range(channels):  # each passes on the frame that it is shifted from alone
+            kept = [2 if channel < channels // 8 else 0 if channel < channels // 4 else 1]
+            dropped = [tap for tap in range(3) if tap not in kept]
+            over_time.weight.data[:, channel, dropped] = 0
+        with torch.no_grad():
+            expected = over_time(x)
+            found = shifted(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (2, 4)).transpose(1, 2)
+        torch.testing.assert_close(found, expected)
+    assert torch.equal(student.cnn.layer1.conv2[0].weight, teacher.layer1.conv2[0].weight[:, :, 0])
+    assert torch.equal(student.cnn.layer1.shortcut[0].weight, teacher.layer1.shortcut[0].weight[:, :, 0])

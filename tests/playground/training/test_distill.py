@@ -7,9 +7,12 @@ from torch import Tensor, nn
 from vidcam.cam.attribute import class_activation_map
 from vidcam.errors import LayerError, SettingsError
 from vidcam.playground.domain import PREPROCESS
+from vidcam.playground.networks import SmallR2Plus1D
+from vidcam.playground.shift import ShiftedFrames
 from vidcam.playground.training.distill import (
     DistillationLoss,
     NetworkOutput,
+    hinted_loss,
     interpretation,
     network_output,
     normalized,
@@ -118,6 +121,40 @@ def test_labels_and_soft_labels_of_a_batch_of_frames() -> None:
     assert loss.item() == pytest.approx(expected, rel=1e-4)
     assert accuracy == pytest.approx(float((scores.argmax(1) == TARGET).float().mean()))
     assert teacher[2].weight.grad is None and student[2].weight.grad.abs().max() > 0
+
+
+def test_a_hint_is_the_squared_error_of_features_relative_to_the_teachers() -> None:
+    torch.manual_seed(5)
+    teacher, student = SmallR2Plus1D(4).eval(), ShiftedFrames(4).eval()
+    frames, target = torch.randint(0, 256, (2, 3, 16, 112, 112), dtype=torch.uint8), torch.tensor([1, 3])
+    with torch.no_grad():
+        windows = PREPROCESS.normalized(frames)
+        wanted = teacher.layer3(teacher.layer2(teacher.layer1(teacher.stem(windows))))
+        own = student.cnn(windows[:, :, [0, 2, 4, 6, 8, 10, 12, 14]]).unflatten(0, (2, 8)).transpose(1, 2)
+        theirs, scores = teacher(windows), student(windows[:, :, ::2])
+        plain = DistillationLoss(alpha=0, beta=1)(NetworkOutput(scores, own), NetworkOutput(theirs, wanted), target)
+        found = hinted_loss(teacher, student, (frames, target))
+    expected = plain + 10 * (own - wanted).norm() ** 2 / wanted.norm() ** 2
+    assert found[0].item() == pytest.approx(expected.item(), rel=1e-4)
+    assert found[1] == float((scores.argmax(1) == target).float().mean())
+
+
+def test_the_odd_frames_are_windows_too() -> None:
+    torch.manual_seed(5)
+    teacher, student = SmallR2Plus1D(4).eval(), ShiftedFrames(4).eval()
+    half, target = torch.randint(0, 256, (2, 3, 8, 112, 112), dtype=torch.uint8), torch.tensor([1, 3])
+    mirrored = half.flip(-1)
+    frames = torch.stack([half, mirrored], dim=3).flatten(2, 3)  # even frames, and the same mirrored as odd ones
+    with torch.no_grad():
+        windows = PREPROCESS.normalized(frames)
+        wanted, theirs = teacher.layer3(teacher.layer2(teacher.layer1(teacher.stem(windows)))), teacher(windows)
+        own, scores = student.features(windows[:, :, ::2]), student(windows[:, :, ::2])
+        plain = DistillationLoss(alpha=0, beta=1)(NetworkOutput(scores, own), NetworkOutput(theirs, wanted), target)
+        found = hinted_loss(teacher, student, (frames, target), both_halves=True)
+    errors = (own - wanted).square().sum() + (own - wanted.flip(-1)).square().sum()
+    expected = plain + 10 * errors / (2 * wanted.square().sum())
+    assert found[0].item() == pytest.approx(expected.item(), rel=1e-4)
+    assert found[1] == float((scores.argmax(1) == target).float().mean())
 
 
 def test_a_map_of_another_size_is_interpolated() -> None:

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from vidcam.playground.actions import LABELS
 from vidcam.playground.domain import PREPROCESS
+from vidcam.playground.frame_cnn import FrameCNN
 from vidcam.playground.scene import RAMP, sample_scene
 
 TRAINING_SEED = 0
@@ -137,3 +138,28 @@ def start_from_motion(convolution: nn.Conv3d) -> None:
     with torch.no_grad():
         middle = convolution.weight[:half, :, 1:2].clone()
         convolution.weight[:half] = 1.2 * torch.cat([-middle, torch.zeros_like(middle), middle], dim=2)
+
+
+def start_from_teacher(student: FrameCNN, teacher: nn.Module) -> None:
+    """Copy the weights of an R(2+1)D into a CNN of frames.
+
+    A convolution over time has weights for three frames, the 1x1 convolution in its place for one: of each channel it takes
+    those for the frame that a `TemporalShift` gives it, which are an eighth of the channels of the next frame and an eighth
+    of the one before; without a shift, those for the same frame.
+
+    Args:
+        student: its modules are named as those of the teacher.
+        teacher: a `SmallR2Plus1D`.
+    """
+    for name, module in student.named_modules():
+        source = name.removesuffix(".net")
+        if isinstance(module, nn.BatchNorm2d):
+            module.load_state_dict(teacher.get_submodule(source).state_dict())
+        elif isinstance(module, nn.Conv2d):
+            weight = teacher.get_parameter(f"{source}.weight").detach()
+            taken = weight[:, :, weight.shape[2] // 2].clone()
+            if source != name:
+                fold = weight.shape[1] // 8
+                taken[:, :fold] = weight[:, :fold, 2]
+                taken[:, fold : 2 * fold] = weight[:, fold : 2 * fold, 0]
+            module.weight.data.copy_(taken)

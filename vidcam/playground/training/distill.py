@@ -13,6 +13,8 @@ from vidcam.cam.methods import gradcam_plus_plus
 from vidcam.cam.targets import class_scores
 from vidcam.errors import LayerError, SettingsError
 from vidcam.playground.domain import PREPROCESS
+from vidcam.playground.recurrent import RecurrentFrames
+from vidcam.playground.shift import ShiftedFrames
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,41 @@ def soft_label_loss(teacher: nn.Module, network: nn.Module, given: Any) -> tuple
     windows = PREPROCESS.normalized(frames).contiguous(memory_format=torch.channels_last_3d)
     with torch.no_grad():
         theirs = teacher(windows).float()
-    scores = network(windows).float()
+    return _by_labels(network(windows).float(), theirs, target)
+
+
+def hinted_loss(
+    teacher: nn.Module, network: nn.Module, given: Any, *, both_halves: bool = False
+) -> tuple[Tensor, float]:
+    """Return the loss of `soft_label_loss` and a hint, the relative squared error of the features, and the accuracy.
+
+        L = CE + T² KL + 10 Σ (A_s - A_t)² / Σ A_t²
+
+    After Romero et al. 2015 (arXiv 1412.6550, eq. 3), without a regressor: the student sees the even frames, and its
+    features have the channels and the grid of the teacher's, (N, 128, T/2, 14, 14).
+
+    Args:
+        teacher: a `SmallR2Plus1D` in evaluation mode.
+        network: the student, of frames, with the same classes.
+        given: frames (N, 3, T, 112, 112) uint8 and labels (N,).
+        both_halves: True to add the odd frames, mirrored, as N more windows.
+    """
+    assert isinstance(network, RecurrentFrames | ShiftedFrames)
+    frames, target = given
+    windows = PREPROCESS.normalized(frames).contiguous(memory_format=torch.channels_last_3d)
+    with torch.no_grad():
+        theirs = network_output(teacher, "layer3", windows)
+    seen, wanted, scores = windows[:, :, ::2], theirs.activation.float(), theirs.scores.float()
+    if both_halves:
+        seen = torch.cat([seen, windows[:, :, 1::2].flip(-1)])
+        wanted, scores, target = torch.cat([wanted, wanted.flip(-1)]), scores.repeat(2, 1), target.repeat(2)
+    features = network.features(seen)
+    hint = (features.float() - wanted).square().sum() / wanted.square().sum()
+    loss, accuracy = _by_labels(network.scores(features).float(), scores, target)
+    return 10 * hint + loss, accuracy
+
+
+def _by_labels(scores: Tensor, theirs: Tensor, target: Tensor) -> tuple[Tensor, float]:
     loss = DistillationLoss(alpha=0.0, beta=1.0).from_maps(NetworkOutput(scores, scores), theirs, None, target)
     return loss, float((scores.argmax(1) == target).float().mean())
 

@@ -20,6 +20,7 @@ Progress = Callable[[int, float, float], None]
 """A function that is called after each step with its number, its loss and its accuracy."""
 
 _SAVE_EVERY = 50  # steps
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}  # by axes of the weight
 
 
 def fit(
@@ -54,7 +55,9 @@ def fit(
         RuntimeError: a gradient is not finite; the last checkpoint is kept for inspection.
     """
     keep_freed_memory()
-    network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    for parameter in network.parameters():
+        if parameter.ndim in _CHANNELS_LAST:
+            parameter.data = parameter.data.contiguous(memory_format=_CHANNELS_LAST[parameter.ndim])
     learning = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learning, rate, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.15)
