@@ -20,7 +20,7 @@ from vidcam.temporal.tubes import Tube
 from vidcam.video.windows import Windowing
 
 LABEL = "waving & <bowing>"
-SAFE = "waving & <bowing>\\x01"
+SAFE = LABEL
 SEGMENTS_FOUND = (Segment(2.0, 3.52, LABEL, 0.9), Segment(2.1, 3.4, LABEL, 0.5), Segment(0.4, 1.2, "kicking", 0.75))
 
 
