@@ -410,6 +410,23 @@ def test_a_click_on_the_curve_goes_there(opened: Any, share: float) -> None:
 
 
 @pytest.mark.slow
+def test_it_opens_at_the_frame_with_the_strongest_heat(opened: Any) -> None:
+    assert _frame(opened) % 28 == (FRAMES - 1) % 28
+    assert f"frame {FRAMES - 1}" in opened.locator("#clock").inner_text() and _heat(opened)[..., 3].max() > 100
+
+
+@pytest.mark.slow
+def test_the_heat_is_that_of_the_film_between_the_cells(opened: Any, written: Path) -> None:
+    _click_curve(opened, 0.95)
+    opened.locator("#blend").fill("100")
+    heat = _heat(opened)[..., 3].astype(np.float32) / 255
+    expected = _explanations(written)[0].heatmap(int(0.95 * FRAMES))
+    expected = cv2.resize(expected, heat.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    inside = slice(int(0.14 * heat.shape[1]), int(0.86 * heat.shape[1]))  # the edge of the region is softened by the browser
+    assert np.abs(heat - expected)[:, inside].max() < 0.06 and np.abs(heat - expected)[:, inside].mean() < 0.01
+
+
+@pytest.mark.slow
 def test_the_heat_is_where_it_was_stored_and_follows_the_controls(opened: Any) -> None:
     _click_curve(opened, 0.95)
     heat = _heat(opened)

@@ -20,7 +20,26 @@
   };
   const middleOf = (index) => (data.edges[index] + data.edges[index + 1]) / 2;
 
-  // The heat of a frame between its cells, by bilinear interpolation, then coloured: on a canvas of the region seen.
+  // Positions along an axis of a map: shares of four cells by cubic convolution, and the two cells beside; as in
+  // vidcam/results/upsampling.py.
+  const kernel = (t) => {
+    const s = Math.abs(t);
+    return s < 1 ? (1.5 * s - 2.5) * s * s + 1 : s < 2 ? ((2.5 - 0.5 * s) * s - 4) * s + 2 : 0;
+  };
+  const placed = (pixels, cells) => Array.from({ length: pixels }, (_, k) => {
+    const within = (cell) => Math.min(cells - 1, Math.max(0, cell));
+    const at = within((k + 0.5) / pixels * cells - 0.5), before = Math.min(Math.floor(at), Math.max(0, cells - 2));
+    const around = [-1, 0, 1, 2].map((offset) => before + offset);
+    return { cells: around.map(within), shares: around.map((cell) => kernel(at - cell)) };
+  });
+  // The mean of four cells, limited to the range of the two beside.
+  const between = (cell, { cells: [a, b, c, d], shares }) => {
+    const first = cell(b), second = cell(c);
+    const mean = shares[0] * cell(a) + shares[1] * first + shares[2] * second + shares[3] * cell(d);
+    return Math.min(Math.max(first, second), Math.max(Math.min(first, second), mean));
+  };
+
+  // The heat of a frame, coloured, on a canvas of the region seen.
   function paint(canvas, index, opacity, width) {
     const context = canvas.getContext("2d");
     context.clearRect(0, 0, canvas.width, canvas.height);
@@ -29,14 +48,13 @@
     const w = Math.max(2, Math.round(width * (right - left) / data.size[0]));
     const h = Math.max(2, Math.round(w * (bottom - top) / (right - left)));
     const image = new ImageData(w, h), ramp = ramps[colours.value], base = index * rows * columns;
+    const across = placed(w, columns), down = placed(h, rows), wide = [];
+    for (let row = 0; row < rows; row++) {
+      wide.push(across.map((place) => between((column) => view.maps[base + row * columns + column], place)));
+    }
     for (let y = 0; y < h; y++) {
-      const v = Math.min(rows - 1, Math.max(0, (y + 0.5) / h * rows - 0.5)), y0 = Math.floor(v), fy = v - y0;
-      const upper = base + y0 * columns, lower = base + Math.min(rows - 1, y0 + 1) * columns;
       for (let x = 0; x < w; x++) {
-        const u = Math.min(columns - 1, Math.max(0, (x + 0.5) / w * columns - 0.5)), x0 = Math.floor(u), fx = u - x0;
-        const x1 = Math.min(columns - 1, x0 + 1), m = view.maps;
-        const level = (1 - fy) * ((1 - fx) * m[upper + x0] + fx * m[upper + x1])
-          + fy * ((1 - fx) * m[lower + x0] + fx * m[lower + x1]);
+        const level = between((row) => wide[row][x], down[y]);
         const at = 4 * (y * w + x), colour = 3 * Math.round(level);
         image.data[at] = ramp[colour];
         image.data[at + 1] = ramp[colour + 1];
@@ -225,6 +243,9 @@
       show();
       requestAnimationFrame(follow);
     };
+    const strongest = view.evidence.indexOf(Math.max(...view.evidence));
+    const open = () => { if (view.evidence[strongest] > 0) seek(middleOf(strongest)); };
+    if (film.readyState > 0) open(); else film.addEventListener("loadedmetadata", open, { once: true });
     film.addEventListener("seeked", () => { frame = frameAt(film.currentTime); show(); });
     requestAnimationFrame(follow);
   }
