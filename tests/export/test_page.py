@@ -422,7 +422,9 @@ def test_the_heat_is_that_of_the_film_between_the_cells(opened: Any, written: Pa
     heat = _heat(opened)[..., 3].astype(np.float32) / 255
     expected = _explanations(written)[0].heatmap(int(0.95 * FRAMES))
     expected = cv2.resize(expected, heat.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    inside = slice(int(0.14 * heat.shape[1]), int(0.86 * heat.shape[1]))  # the edge of the region is softened by the browser
+    inside = slice(
+        int(0.14 * heat.shape[1]), int(0.86 * heat.shape[1])
+    )  # the edge of the region is softened by the browser
     assert np.abs(heat - expected)[:, inside].max() < 0.06 and np.abs(heat - expected)[:, inside].mean() < 0.01
 
 
@@ -442,7 +444,9 @@ def test_the_heat_is_where_it_was_stored_and_follows_the_controls(opened: Any) -
     opened.locator("#blend").fill("70")
     opened.locator("#colours").select_option("viridis")
     assert (_heat(opened)[..., :3] != heat[..., :3]).any()
+    assert opened.locator("#scale").is_visible() and opened.locator("#end").inner_text() == "3"
     opened.get_by_role("radio", name="stays").check()
+    assert opened.locator("#end").inner_text() == "1"
     other = _heat(opened)
     y, x = np.unravel_index(other[..., 3].argmax(), (height, width))
     assert x < 0.4 * width and y < 0.3 * height

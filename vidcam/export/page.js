@@ -127,7 +127,7 @@
       const text = document.createElement("span"), picture = new Image();
       button.type = "button";
       button.setAttribute("aria-label", `Go to ${data.edges[index].toFixed(2)} seconds`);
-      text.textContent = `${data.edges[index].toFixed(2)} s · ${amount(index)}`;
+      text.textContent = `${data.edges[index].toFixed(2)} s · ${view.bounded ? "score " : ""}${amount(index)}`;
       picture.onload = () => {
         canvas.width = 240;
         canvas.height = Math.round(240 / data.aspect);
@@ -181,6 +181,7 @@
       const ramp = ramps[colours.value], image = new ImageData(256, 1);
       for (let i = 0; i < 256; i++) image.data.set([ramp[3 * i], ramp[3 * i + 1], ramp[3 * i + 2], 255], 4 * i);
       scale.getContext("2d").putImageData(image, 0, 0);
+      by("end").textContent = view.end;
     }
     show();
   }

@@ -324,6 +324,7 @@ def _packed(view: View, strongest: list[int], first: float) -> dict[str, Any]:
         "unit": view.target.unit,
         "segments": [[round(s.start - first, 4), round(s.end - first, 4), round(s.score, 4)] for s in view.segments],
         "strongest": strongest,
+        "end": f"{view.peak:.3g}" if view.peak else "no heat",
         "grid": list(view.maps.shape[1:]),
         "maps": _coded(np.rint(view.maps / (view.peak or 1.0) * 255).astype(np.uint8)),
     }
