@@ -995,10 +995,7 @@ def _target(target: Any) -> Any:
 
 def layers_of(model: Model) -> dict[str, SpaceTimeLayer]:
     """Return the layers of a network that can be explained by name, in the order they are called."""
-    window = torch.zeros(
-        1, 3, model.spec.frames, *model.spec.preprocess.crop, dtype=model.float_dtype, device=model.device
-    )
-    return space_time_layers(model.network, model.spec.pack(window), model.spec.layout, model.spec.frames)
+    return space_time_layers(model.network, model.spec.pack(model.blank_window), model.spec.layout, model.spec.frames)
 
 
 def versions() -> dict[str, str]:

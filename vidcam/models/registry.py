@@ -174,6 +174,12 @@ class Model:
         return next(self.network.parameters(), torch.zeros(())).dtype
 
     @property
+    def blank_window(self) -> Tensor:
+        """A window of zeros, (1, 3, T, H, W), of its frames and size, on its device and in its dtype."""
+        spec = self.spec
+        return torch.zeros(1, 3, spec.frames, *spec.preprocess.crop, dtype=self.float_dtype, device=self.device)
+
+    @property
     def background(self) -> int | None:
         """Index of the class that means "none of the others", or None."""
         return self.labels.index(self.spec.background) if self.spec.background in self.labels else None

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import torch
 from torch import Tensor, nn
 
 from vidcam.cam.batches import fault_in_batches
@@ -102,7 +101,7 @@ def check_layers(model: Model, layers: Sequence[str]) -> str:
     known = _notes.setdefault(model.network, {})
     if names in known:
         return known[names]
-    window = torch.zeros(1, 3, spec.frames, *spec.preprocess.crop, dtype=model.float_dtype, device=model.device)
+    window = model.blank_window
     if spec.source == OWN or spec.layout != CHANNELS_FIRST:
         check_order(model.network, spec.name, names, window, spec.layout, spec.pack)
     if not spec.unrecognised:
