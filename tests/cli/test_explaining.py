@@ -114,6 +114,15 @@ def test_how_it_is_computed_can_be_said_and_is_told(vidcam: Vidcam, tmp_path: Pa
 
 
 @pytest.mark.slow
+def test_localize_says_which_segments_are_shown(vidcam: Vidcam, tmp_path: Path) -> None:
+    clip = demo_clip()
+    for label, said in (("jumping jack", "; the best"), ("waving", "none with a score of 0.4 or more")):
+        result = vidcam("localize", clip, "--classes", label, "--out", tmp_path / label)
+        assert result.returncode == 0, result.stderr
+        assert said in result.stdout and (label in result.stdout.partition("timeline")[0]) == (label == "jumping jack")
+
+
+@pytest.mark.slow
 def test_compare(vidcam: Vidcam, clip_path: Path, tmp_path: Path) -> None:
     arguments = ("compare", clip_path, "--out", tmp_path / "out", "--target", "waving,bowing", "--method", "gradcam++")
     result = vidcam(*arguments)

@@ -12,11 +12,11 @@ from vidcam.explainer import Explainer, explain, localize
 from vidcam.export.results import write_localization
 from vidcam.models.registry import Model, load_model
 from vidcam.playground.clips import write_clip
-from vidcam.playground.scene import eventful_scene
+from vidcam.playground.scene import eventful_scene, untrimmed_scene
 from vidcam.recipe import Recipe
 from vidcam.results.localization import Localization
 from vidcam.temporal.curves import combined_curve
-from vidcam.temporal.segments import Segment, SegmentParams, segments_of, tiou
+from vidcam.temporal.segments import Segment, SegmentParams, distinct, segments_of, tiou
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,19 @@ def test_the_actions_are_found_where_they_are(found: list[Localization], clip: P
     for truth in truths:
         best = next(s for s in found[0].segments if s.label == truth.label)
         assert tiou(best.start, best.end, np.array([truth.start]), np.array([truth.end]))[0] > 0.3
+
+
+@pytest.mark.slow
+def test_classes_that_are_never_probable_are_not_shown(model: Model, tmp_path: Path) -> None:
+    """The figure squats. A bit of "kicking", with a probability below 0.1, was shown twice beside it."""
+    clip = tmp_path / "901-0001.mp4"
+    write_clip(untrimmed_scene(901, 1, 128), clip)
+    (truth,) = truths_of(untrimmed_scene(901, 1, 128), clip.stem)
+    found = localize(clip, model)
+    assert "kicking" in found.labels
+    (shown,) = distinct(found.segments)
+    assert shown.label == truth.label == "squatting"
+    assert tiou(shown.start, shown.end, truth.start, truth.end) > 0.8
 
 
 @pytest.mark.slow

@@ -34,6 +34,16 @@ def test_score_and_evidence_together_by_hand() -> None:
     scores, evidence = np.array([[0.125, 1.0, 0.5], [0.9, 0.4, 0.1]]), np.array([[8.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
     np.testing.assert_allclose(combined_curve(scores, evidence), [[0.5, 0.5, 0.0], [0, 0, 0]])
     np.testing.assert_allclose(combined_curve(scores[0], 1000 * evidence[0]), [0.5, 0.5, 0.0])
+
+
+def test_a_class_that_is_never_probable_has_a_low_curve() -> None:
+    """At its peak the curve is the geometric mean of p, p and 1, whatever the unit of the evidence."""
+    scores, evidence = np.array([0.001, 0.027, 0.008]), np.array([0.0, 3e-6, 1e-6])
+    np.testing.assert_allclose(combined_curve(scores, evidence), np.cbrt([0.0, 0.027**2, 0.008 * 0.027 / 3]))
+    assert combined_curve(scores, evidence).max() < 0.1  # the least peak of a class that is present
+
+
+def test_the_unit_of_evidence_does_not_matter() -> None:
     np.testing.assert_allclose(combined_curve(np.ones(2), np.array([0.1, 0.8])), [0.5, 1.0])
 
 

@@ -80,8 +80,8 @@ def test_people_are_shown_the_best_of_what_overlaps() -> None:
     best, inside, other, apart = (
         Segment(0, 10, "a", 0.9),
         Segment(2, 5, "a", 0.5),
-        Segment(2, 5, "b", 0.4),
-        Segment(10, 12, "a", 0.35),
+        Segment(2, 5, "b", 0.48),
+        Segment(10, 12, "a", 0.45),
     )
     noise = Segment(20, 25, "c", 0.07)
     assert distinct([apart, noise, other, inside, best]) == [best, other, apart]

@@ -190,7 +190,7 @@ def localize(
     from vidcam.results.localization import CURVES
     from vidcam.results.outputs import LocalizationOutputs
     from vidcam.temporal.curves import Reduction
-    from vidcam.temporal.segments import distinct
+    from vidcam.temporal.segments import LEAST_SHOWN, distinct
 
     cut = None if curve is None else one_of(curve, CURVES, "curve")
     reduction: Reduction = one_of(evidence, get_args(Reduction), "evidence")
@@ -215,8 +215,10 @@ def localize(
         if as_json:
             print_json_file(written.localization.segments_json)
             continue
-        stdout.print(f"{plain(found.clip)}: {counted(len(found.segments), 'proposal')}; the best")
-        for s in distinct(found.segments)[:5]:
+        best = distinct(found.segments)[:5]
+        which = "; the best" if best else f", none with a score of {LEAST_SHOWN} or more"
+        stdout.print(f"{plain(found.clip)}: {counted(len(found.segments), 'proposal')}{which}")
+        for s in best:
             stdout.print(f"  {s.start:7.2f} to {s.end:7.2f} s  [bold]{plain(s.label)}[/] {s.score:.3f}")
         stdout.print(f"  timeline {plain(written.localization.timeline)}")
         _print_exports(files_of(tools, SEGMENTS, place))

@@ -53,18 +53,19 @@ def clip_probabilities(windows: np.ndarray, background: int | None = None) -> np
 
 
 def combined_curve(scores: np.ndarray, evidence: np.ndarray) -> np.ndarray:
-    """Return score and evidence combined: the cube root of their product, the evidence divided by its largest value.
+    """Return score and evidence combined: the cube root of p(t) · max p · e(t) / max e.
 
-    The score says if the class is present, the evidence says more precisely when. The evidence holds the probability of
-    its window already (`vidcam.temporal.factor`), so that this is the geometric mean of the score, that probability and
-    the heat. A class without evidence has a curve of 0.
+    The score p says if the class is present, the evidence e says more precisely when. The evidence holds the probability
+    of its window already (`vidcam.temporal.factor`). Divided by its largest value and times the highest score it has the
+    scale of a probability again, so that this is the geometric mean of the score, that probability and the heat, and a
+    class that is never probable has a low curve.
 
     Args:
         scores: (..., F) probabilities.
         evidence: (..., F) in the unit of the maps.
 
     Returns:
-        (..., F) in [0, 1].
+        (..., F) in [0, 1]. A class without evidence has a curve of 0.
     """
-    peak = evidence.max(axis=-1, keepdims=True, initial=0.0)
-    return np.asarray(np.cbrt(scores * (evidence / np.where(peak > 0, peak, 1))))
+    highest, peak = scores.max(axis=-1, keepdims=True, initial=0.0), evidence.max(axis=-1, keepdims=True, initial=0.0)
+    return np.asarray(np.cbrt(scores * highest * (evidence / np.where(peak > 0, peak, 1))))

@@ -144,7 +144,7 @@ def soft_nms(segments: Sequence[Segment], sigma: float) -> list[Segment]:
     return kept
 
 
-LEAST_SHOWN = 0.3
+LEAST_SHOWN = 0.4
 """Score below which a proposal is not shown to people; files of detections hold all, for evaluation."""
 
 
