@@ -103,6 +103,42 @@ def test_a_break_inside_a_connection_begins_a_stretch(second: list[Given]) -> No
     assert notes == (["camera: pictures are 32x8 from now on"] if second[0][2] == 32 else [])
 
 
+def test_frames_before_the_first_time_do_not_hide_the_clock_of_the_stream() -> None:
+    """A camera of RTSP gives its first picture without a time. Those behind it came in one burst, 1.2 s after they were taken."""
+    clock = ManualClock()
+    given = (
+        [(None, 10.0, 16)]
+        + [(0.1 * i, 10.0, 16) for i in range(5)]
+        + [(0.1 * i, 9.0 + 0.1 * i, 16) for i in range(12, 20)]
+    )
+    frames = list(islice(Reconnecting("camera", _connections(clock, given), clock, print).frames(), len(given)))
+    assert {f.stretch for f in frames} == {0}
+    assert np.allclose(np.diff([f.time for f in frames[1:6]]), 0.1, atol=0.002)
+    assert np.allclose([f.captured for f in frames[6:]], [f.arrived for f in frames[6:]], atol=0.01)
+
+
+def test_times_rise_over_a_break_after_a_burst() -> None:
+    """The first second of a stream came at once, so that its clock is ahead; then the size changes, then the connection."""
+    clock = ManualClock()
+    burst = [(0.1 * i, max(0.0, 0.1 * i - 1.0), 16) for i in range(20)]
+    wider = [(0.1 * i, 0.1 * i - 1.0, 32) for i in range(20, 25)]
+    connect = _connections(clock, burst + wider, [(0.1 * i, 2.0 + 0.1 * i, 32) for i in range(5)])
+    frames = list(islice(Reconnecting("camera", connect, clock, lambda note: None).frames(), 30))
+    assert [f.stretch for f in frames] == [0] * 20 + [1] * 5 + [2] * 5
+    steps = np.diff([f.time for f in frames])
+    assert np.all(steps > 0) and np.allclose(steps[20:24], 0.1) and np.allclose(steps[25:], 0.1)
+    assert frames[21].captured == pytest.approx(frames[21].arrived, abs=0.01)
+
+
+def test_a_frame_without_a_time_is_a_step_behind_the_one_before() -> None:
+    clock, notes = ManualClock(), []
+    given = [(0.1 * i if i != 5 else None, 3.0 if i < 20 else 1.0 + 0.1 * i, 16) for i in range(24)]
+    frames = list(islice(Reconnecting("camera", _connections(clock, given), clock, notes.append).frames(), len(given)))
+    assert {f.stretch for f in frames} == {0} and notes == []
+    assert np.allclose(np.diff([f.time for f in frames]), 0.1)
+    assert frames[-1].captured == pytest.approx(frames[-1].arrived, abs=0.01)
+
+
 def test_equal_and_swapped_times_are_made_to_rise() -> None:
     clock = ManualClock()
     times = [0.0, 0.1, 0.1, 0.09, 0.3]

@@ -136,6 +136,7 @@ class Reconnecting:
         self.name = name
         self._connect, self._clock, self._note, self._ends = connect, clock, note, ends
         self._index, self._stretch = 0, -1  # of the next frame, and of the newest stretch
+        self._time = -math.inf  # of the newest frame
 
     def frames(self) -> Iterator[LiveFrame]:
         """Yield the frames as they come; of all connections.
@@ -174,24 +175,27 @@ class Reconnecting:
         """
         last: LiveFrame | None = None
         shift: float | None = None  # clock of the run minus that of the stream; None if it has none
-        fastest = 0.0  # the same at the frame that came fastest
+        fastest = 0.0  # the same at the frame that came fastest; unused without a shift
         step = 1 / connection.frame_rate  # usual seconds between two frames
         damage, damage_told = 0, -math.inf
         for seconds, pixels in connection.frames:
             now = self._clock.now() - began
+            if seconds is None and shift is not None and last is not None:
+                seconds = last.time + step - shift
             time = now if seconds is None or shift is None else shift + seconds
             if last is None or _breaks(last, time, pixels, step):
                 if last is not None and last.pixels.shape != pixels.shape:
                     self._note(f"{self.name}: pictures are {pixels.shape[1]}x{pixels.shape[0]} from now on")
                 self._stretch += 1
-                shift = None if seconds is None else now - seconds
-                time, fastest = now, shift or 0.0
+                time, shift = max(now, self._time + min(step, 1e-3)), None  # a burst may have put it ahead of the clock
             elif time > last.time + max(_MISSING, _FRAMES * step):
                 self._note(f"{self.name}: there is no picture for {time - last.time:.1f} s; the one before is held")
             elif time > last.time:
                 step += (time - last.time - step) / 8
             else:
                 time = last.time + min(step, 1e-3)
+            if seconds is not None and shift is None:
+                shift, fastest = time - seconds, now - seconds
             if connection.damaged > damage and now - damage_told >= _TELL_EVERY:
                 self._note(f"{self.name}: the stream is damaged in {counted(connection.damaged - damage, 'place')}")
                 damage, damage_told = connection.damaged, now
@@ -202,6 +206,7 @@ class Reconnecting:
             stamps = time, began + now, began + captured
             last = LiveFrame(self._index, self._stretch, *stamps, connection.frame_rate, pixels)
             self._index += 1
+            self._time = time
             yield last
 
 
