@@ -22,7 +22,7 @@ from small_networks import RATE
 
 import vidcam
 from vidcam.errors import VidcamError
-from vidcam.explainer import layers_of
+from vidcam.fit import layers_of
 
 ENOUGH = 0.9
 """Share of the heat that lies on the planted place, and on the planted time, in a row that is right."""

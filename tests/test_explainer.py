@@ -27,8 +27,9 @@ from vidcam.cam.scored import InputParams, ScoredWindows
 from vidcam.engine.agreement import Agreement
 from vidcam.errors import ClipError, LayerError, ModelError, SettingsError, TargetError
 from vidcam.evaluation import inference
-from vidcam.explainer import Explainer, explain, layers_of, localize
+from vidcam.explainer import Explainer, explain, localize
 from vidcam.export.page import write_report
+from vidcam.fit import layers_of
 from vidcam.models.own import own_model
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model, load_model
@@ -362,7 +363,7 @@ def test_notes_of_the_source_and_of_the_model_are_warnings(small: Model, clip_pa
 def test_the_agreement_of_dense_is_a_warning_and_a_figure(
     small: Model, clip_path: Path, monkeypatch: pytest.MonkeyPatch, same_top: bool, said: str
 ) -> None:
-    monkeypatch.setattr("vidcam.explainer.dense_agreement", lambda *_: Agreement(0.4321, same_top))
+    monkeypatch.setattr("vidcam.reading.dense_agreement", lambda *_: Agreement(0.4321, same_top))
     found = explain(clip_path, small, "c", dense=True)
     assert found.computation["dense_agreement"] == 0.4321
     assert f"maps correlate by 0.432 with those window by window, {said}" in found.warnings[-1]

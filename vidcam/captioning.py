@@ -52,7 +52,7 @@ def explain_caption(
         TargetError: a word is not one of the captioner's.
         SettingsError: the sentence is empty or too long, or a setting cannot be used, such as an evidence of motion.
     """
-    if recipe.evidences != ("whole",):
+    if recipe.splits:
         raise SettingsError(
             f"evidence {recipe.evidence} is of classes, and words are explained by the whole evidence; leave it out"
         )

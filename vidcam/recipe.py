@@ -242,6 +242,11 @@ class Recipe(Validated):
         """The kinds of evidence, each once."""
         return tuple(dict.fromkeys(name.strip() for name in self.evidence.split(",")))  # type: ignore[misc]
 
+    @property
+    def splits(self) -> bool:
+        """True if motion or appearance is explained, for which windows are run frozen, too."""
+        return self.evidences != ("whole",)
+
     def changed(self, **settings: Any) -> Self:
         """Return a copy with the given settings changed.
 

@@ -19,7 +19,8 @@ from vidcam import cli
 from vidcam.cam.layout import Layout
 from vidcam.errors import LayerError, ModelError, SettingsError, TargetError
 from vidcam.evaluation.inference import confidences
-from vidcam.explainer import Explainer, layers_of
+from vidcam.explainer import Explainer
+from vidcam.fit import layers_of
 from vidcam.models.own import own_model
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model, softmax

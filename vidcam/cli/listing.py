@@ -61,7 +61,7 @@ def layers(model: Annotated[str, typer.Argument(help="A name from `vidcam models
     """List the layers of a network that can be explained: output, stride and receptive field in its window."""
     from rich.table import Table
 
-    from vidcam.explainer import layers_of
+    from vidcam.fit import layers_of
     from vidcam.models.registry import load_model
 
     loaded = load_model(model, "none")

@@ -17,7 +17,7 @@ Provenance = dict[str, Any]
 
 def provenance(network: nn.Module) -> Provenance:
     """Return the installed versions, and the digest of the weights of a network as it was loaded."""
-    from vidcam.explainer import versions
+    from vidcam.engine.versions import versions
 
     return {"versions": versions(), "weights_sha256": weights_sha256(network)}
 

@@ -31,7 +31,7 @@ def check_recipe(recipe: Recipe, layers: Sequence[str], methods: Sequence[str]) 
         raise SettingsError(
             f"method {methods[0]} explains the network at its input, in hundreds of passes; give a method at a layer for a stream"
         )
-    if recipe.dense or recipe.check or recipe.evidences != ("whole",):
+    if recipe.dense or recipe.check or recipe.splits:
         raise SettingsError("dense, check, motion and appearance are for clips; leave them out for a stream")
     drawing = recipe.drawing
     colours = Drawing(drawing.colormap, drawing.opacity, drawing.opacity_power, drawing.style)
