@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
@@ -367,6 +368,8 @@ class Explainer:
         from vidcam.live.source import live_source
         from vidcam.live.target import check_recipe, live_target
 
+        if seconds is not None and not 0 < seconds < math.inf:
+            raise SettingsError(f"seconds is {seconds}; give a number above 0, or None for the end of the source")
         recipe, spec, clock, note = self.recipe, self.model.spec, Clock(), note or warn
         check_recipe(recipe, self.layers, self.methods)
         key, label = live_target(self._of_values(_target(target)), self.model)

@@ -60,8 +60,11 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
     for pixels in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), "frame.png", np.zeros((0, 4, 3), np.uint8)):
         with pytest.raises(SettingsError, match=r"give \(H, W, 3\) uint8 RGB"):
             found.overlay(0, pixels)  # type: ignore[arg-type]
-    with pytest.raises(IndexError, match="frame 6 of a clip of 6 frames"):
-        found.overlay(6)
+    for frame in (6, -1, 1.5, True, None, "0", np.zeros((4, 4, 3), np.uint8)):
+        for draw in (found.overlay, found.heatmap):
+            with pytest.raises(SettingsError, match="in a clip of 6 frames; give a whole number from 0 to 5"):
+                draw(frame)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found.overlay(np.int64(3)), found.overlay(3))
     with pytest.raises(SettingsError, match="there is no colormap 'jet'"):
         found.overlay(0, cmap="jet")
     with pytest.raises(SettingsError, match="opacity is 2"):

@@ -48,6 +48,12 @@ def test_the_scale_is_never_below_the_heat(explainer: Explainer) -> None:
             assert step.label in explainer.model.labels
 
 
+@pytest.mark.parametrize("seconds", [-1, 0, float("nan"), float("inf")])
+def test_a_time_that_never_comes_or_is_over_is_refused(explainer: Explainer, seconds: float) -> None:
+    with pytest.raises(SettingsError, match="give a number above 0"):
+        explainer.live(np.zeros((4, 8, 8, 3), np.uint8), seconds=seconds)
+
+
 @pytest.mark.slow
 def test_a_file_at_its_own_pace_shows_every_frame(explainer: Explainer, tmp_path: Path) -> None:
     with explainer.live(str(demo_clip())) as live:

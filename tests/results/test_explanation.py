@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vidcam.errors import SettingsError
 from vidcam.results.explanation import ExplainedTarget, Explanation
 
 
@@ -57,7 +58,7 @@ def test_constant_maps_give_flat_finite_heat(value: float) -> None:
 
 
 def test_a_frame_that_is_not_there() -> None:
-    with pytest.raises(IndexError, match="frame 2 of a clip of 2 frames"):
+    with pytest.raises(SettingsError, match="no frame 2 in a clip of 2 frames"):
         explanation(np.ones((2, 3, 3))).heatmap(2)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vidcam.errors import counted
+from vidcam.errors import SettingsError, counted
 from vidcam.results.check import Check
 from vidcam.results.drawing import Drawing
 from vidcam.results.exporter import exporter
@@ -18,6 +19,7 @@ from vidcam.results.outputs import Outputs
 from vidcam.results.result import Result
 from vidcam.results.upsampling import Axis, placed, upsampled
 from vidcam.temporal.motion import Evidence, MotionShare
+from vidcam.untrusted.text import shortened
 from vidcam.video.reader import Frame
 
 if TYPE_CHECKING:
@@ -175,10 +177,9 @@ class Explanation(Result):
             peak: raw heat that becomes 1; this explanation's peak by default. Give one value to compare explanations.
 
         Raises:
-            IndexError: there is no such frame.
+            SettingsError: there is no such frame.
         """
-        if not 0 <= frame < self.frames:
-            raise IndexError(f"frame {frame} of a clip of {counted(self.frames, 'frame')}")
+        frame = self._index(frame)
         (above, rows), (across, columns) = self._placement
         scale = (self.peak if peak is None else peak) or 1.0
         heat = np.zeros(self.size, np.float32)
@@ -203,8 +204,7 @@ class Explanation(Result):
             alpha: opacity at the strongest heat in place of `drawing`'s.
 
         Raises:
-            IndexError: there is no such frame.
-            SettingsError: the pixels are no RGB picture, or cmap or alpha has a wrong value.
+            SettingsError: there is no such frame, the pixels are no RGB picture, or cmap or alpha has a wrong value.
             ClipError: the clip has changed, is gone, or can be read once only.
 
         Example:
@@ -217,9 +217,7 @@ class Explanation(Result):
         if isinstance(frame, Frame):
             pixels = frame.pixels if pixels is None else pixels
             frame = frame.index
-        if not 0 <= frame < self.frames:
-            raise IndexError(f"frame {frame} of a clip of {counted(self.frames, 'frame')}")
-        return exporter().overlay(self._drawn(cmap, alpha), frame, pixels)
+        return exporter().overlay(self._drawn(cmap, alpha), self._index(frame), pixels)
 
     def overlays(self, *, cmap: str | None = None, alpha: float | None = None) -> Iterator[np.ndarray]:
         """Return an iterator over all frames of the clip with their heat, as `overlay` returns them; it decodes them once.
@@ -238,6 +236,19 @@ class Explanation(Result):
             True
         """
         return exporter().overlays(self._drawn(cmap, alpha))
+
+    def _index(self, frame: int) -> int:
+        """Return the index of a frame as Python's int.
+
+        Raises:
+            SettingsError: there is no such frame.
+        """
+        if isinstance(frame, bool) or not isinstance(frame, Integral) or not 0 <= frame < self.frames:
+            raise SettingsError(
+                f"there is no frame {shortened(frame)} in a clip of {counted(self.frames, 'frame')}; give a whole number from 0 "
+                f"to {self.frames - 1}"
+            )
+        return int(frame)
 
     def _drawn(self, cmap: str | None, alpha: float | None) -> Explanation:
         drawing = self.drawing if cmap is None else replace(self.drawing, colormap=cmap)
