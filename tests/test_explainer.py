@@ -516,6 +516,17 @@ def test_a_heat_that_no_hidden_part_gives_is_said(small: Model) -> None:
     ):
         found = explain(frames, small, "c", method=method, passes=20)
         assert found.maps.max() == 0 and f"the heat for c is empty: by {method}, {reason}" in found.warnings[0]
+        by_chance = "does not depend on chance" not in " ".join(found.warnings)
+        assert by_chance == (method == "rise") == (found.computation["converged"] is not None)
+
+
+def test_a_block_as_large_as_the_picture_is_said(small: Model, clip_path: Path) -> None:
+    found = explain(clip_path, small, "c", method="occlusion", passes=2, stride=4, absent="grey")
+    assert found.maps.max() > 0
+    assert found.warnings[0] == (
+        "the heat for c is the same at every place of a frame and does not show where: occlusion hides whole frames; give "
+        "more passes (--passes)"
+    )
 
 
 def test_why_one_class_and_not_another(small: Model, clip_path: Path) -> None:

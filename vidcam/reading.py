@@ -359,8 +359,10 @@ class Reading:
 def _converged(method: str, maps: Sequence[WindowMap], heats: Sequence[np.ndarray]) -> float | None:
     """Return the convergence of a method's maps of windows, their mean by heat, in [0, 1]; None if nothing is sampled."""
     found = [(m.converged[method], float(heat.sum())) for m, heat in zip(maps, heats) if method in m.converged]
-    total = sum(weight for _, weight in found)
-    return sum(value * weight for value, weight in found) / total if total else None
+    if not found:
+        return None
+    values, weights = np.array(found).T
+    return float(np.average(values, weights=weights if weights.sum() else None))
 
 
 def most_probable(probabilities: np.ndarray, count: int) -> list[int]:

@@ -45,8 +45,12 @@ def heat_notes(
         yield f"the heat for {label} shows when, and not where: shapley is of stretches of time"
     elif peak and (np.ptp(heat, axis=(1, 2)) <= _FLAT * peak).all():
         single = heat.shape[1] * heat.shape[2] == 1
-        reason = "has 1 position in space; choose an earlier layer" if single else "gives the same at all of them"
-        yield f"the heat for {label} is the same at every place of a frame and does not show where: layer {layer} {reason}"
+        reason = f"layer {layer} has 1 position in space; choose an earlier layer"
+        if layer == INPUT and single:
+            reason = f"{method} hides whole frames; give more passes (--passes)"
+        elif not single:
+            reason = f"layer {layer} gives the same at all of them"
+        yield f"the heat for {label} is the same at every place of a frame and does not show where: {reason}"
     elif not peak and any(m.heat[place].any() for m in maps):
         yield (
             f"the heat for {label} is empty: its probability, which each map is multiplied by, is 0 in every window; "
