@@ -13,6 +13,7 @@ import srt
 from vidcam.errors import OutputError, SettingsError
 from vidcam.export.exchange import SEGMENTS, TUBES, files_of, tools_named
 from vidcam.export.results import write_localization
+from vidcam.export.tubes import save_tubes
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.results.localization import Localization
 from vidcam.temporal.segments import Segment
@@ -135,6 +136,17 @@ def test_tools_that_do_not_exist_are_refused() -> None:
     with pytest.raises(SettingsError, match=r"there is no tool to export for 'elam'; .*elan"):
         tools_named("srt,elam", SEGMENTS)
     assert tools_named(None, TUBES) == ()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_tool_for_tubes_is_none_for_segments(
+    found: Localization, explained: Explanation, tmp_path: Path, overwrite: bool
+) -> None:
+    with pytest.raises(SettingsError, match="there is no tool to export for 'cvat'"):
+        write_localization(found, tmp_path, tools=("cvat",), overwrite=overwrite)
+    with pytest.raises(SettingsError, match="there is no tool to export for 'elan'"):
+        save_tubes(explained, [], tmp_path, tools=("elan",), overwrite=overwrite)
+    assert not list(tmp_path.iterdir())
 
 
 def test_files_that_are_there_are_not_replaced(found: Localization, tmp_path: Path) -> None:

@@ -52,6 +52,10 @@ def tools_named(names: str | None, known: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def files_of(tools: Sequence[str], known: Mapping[str, tuple[str, Any]], directory: Path) -> list[Path]:
-    """Return the paths of the files for these tools in a directory; Label Studio's interface is a second one."""
-    paths = [directory / known[tool][0] for tool in tools]
+    """Return the paths of the files for these tools in a directory; Label Studio's interface is a second one.
+
+    Raises:
+        SettingsError: there is no such tool.
+    """
+    paths = [directory / known[one_of(tool, tuple(known), "tool to export for")][0] for tool in tools]
     return [*paths, *(path.with_suffix(".xml") for tool, path in zip(tools, paths) if tool == "label-studio")]

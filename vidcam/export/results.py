@@ -206,12 +206,14 @@ def write_localization(
         overwrite: True to replace files that exist.
 
     Raises:
+        SettingsError: there is no such tool.
         OutputError: a file exists and `overwrite` is not set, or the directory cannot be written.
         ClipError: the clip has changed, is gone, or can be read once only, and the page is written.
     """
+    others = files_of(tools, SEGMENTS, directory)
     if not overwrite:
         refuse_existing(directory, LocalizationOutputs, *([PageOutputs] if report else []))
-        refuse(directory, files_of(tools, SEGMENTS, directory))
+        refuse(directory, others)
     clip = found.opened() if report else None
     with all_or_nothing(directory, found.file) as work:
         part = LocalizationOutputs.within(work)

@@ -56,12 +56,14 @@ def save_tubes(
         overwrite: True to replace files that exist.
 
     Raises:
+        SettingsError: there is no such tool.
         OutputError: one of them exists and `overwrite` is not set, or the directory cannot be written.
         ClipError: the clip has changed or is gone.
     """
+    others = files_of(tools, TUBES, directory)
     if not overwrite:
         refuse_existing(directory, TubeOutputs)
-        refuse(directory, files_of(tools, TUBES, directory))
+        refuse(directory, others)
     clip = explanation.opened()
     overlay = Overlay(explanation, float(clip.sample_aspect_ratio))
     shown = tubes[:SHOWN]
