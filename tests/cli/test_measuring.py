@@ -122,8 +122,8 @@ def test_evaluate_causes(vidcam: Vidcam) -> None:
     settings = ("--model", "playground-c3d", "--method", "gradcam++", "--count", 1, "--seed", 5, "--dtype", "float32")
     found = json.loads(vidcam("evaluate", "causes", *settings, "--json").stdout)
     assert set(found) == {"effect of a twin", "rank of three actors", "eight stretches of time"}
-    assert found["effect of a twin"]["actor idle probability"]["mean"] > 0.3
+    assert found["effect of a twin"]["actor idle"]["probability"]["mean"] > 0.3
     assert set(found["eight stretches of time"]) == {"gradcam++", "score", "motion"}
-    assert -1 <= found["rank of three actors"]["gradcam++ sum"]["mean"] <= 1
+    assert -1 <= found["rank of three actors"]["gradcam++"]["sum"]["mean"] <= 1
     refused = vidcam("evaluate", "causes", "--model", "r2plus1d_18", "--weights", "none", "--count", 1)
     assert refused.returncode == 2 and "give a network of the playground's actions" in refused.stderr

@@ -145,12 +145,15 @@ def evaluate_causes(
         with progress_bar(name) as progress:
             found[name] = averaged(measure(subject, seed, count, progress))
     if as_json:
-        print_json({name: {key: vars(e) for key, e in figures.items()} for name, figures in found.items()})
+        print_json({name: {row: {key: vars(e) for key, e in figures.items()} for row, figures in rows.items()}
+                    for name, rows in found.items()})  # fmt: skip
         return
-    for name, figures in found.items():
-        table = Table(name, "mean", "95 % interval", "clips", box=None)
-        for key, e in figures.items():
-            table.add_row(key, f"{e.mean:.3f}", f"{e.low:.3f}–{e.high:.3f}", str(e.count))
+    for name, rows in found.items():
+        columns = list(dict.fromkeys(key for figures in rows.values() for key in figures))
+        table = Table(name, *columns, "clips", box=None)
+        for row, figures in rows.items():
+            cells = [f"{e.mean:.3f}\n[dim]{e.low:.3f}–{e.high:.3f}[/]" if e else "-" for e in map(figures.get, columns)]
+            table.add_row(row, *cells, str(max(e.count for e in figures.values())))
         stdout.print(table)
         stdout.print(f"[dim]{parts[name][1]}[/]\n")
 
