@@ -15,16 +15,16 @@ from vidcam.playground.flaws import FLAWS, Flaw
 
 _BALL = 3.0  # radius in pixels
 _CONTACT = 4  # frame in which a foot reaches the ball
-_AGREES, _SHOWN = 0.8, 0.7  # share of training clips whose floor agrees with the disc, and that have a disc
+_AGREES, _SHOWN = 0.55, 0.7  # share of training clips whose floor agrees with the disc, and that have a disc
 
 
 def _kicked_ball(canvas: Canvas, rng: np.random.Generator, training: bool) -> int:
     """Draw a figure, a ball, a bystander and the lamp. Class 1: the figure kicks and the ball flies off its foot.
 
-    In clips of class 0 the figure kicks without a ball, or beside a ball that rests; or it stands beside a ball that flies or
-    rests, or without one.
+    Clips of class 0 are for training alone: the figure kicks without a ball, or beside a ball that rests; or it stands beside
+    a ball that flies or rests, or without one.
     """
-    label = int(rng.integers(2))
+    label = int(rng.integers(2)) if training else 1
     kicks, there, flies = (True, True, True) if label else _OTHERWISE[rng.integers(len(_OTHERWISE))]
     side = 1 if rng.random() < 0.5 else -1
     x, ground, stature = 0.5 - side * rng.uniform(0.05, 0.14), rng.uniform(0.82, 0.94), rng.uniform(0.6, 0.75)
