@@ -137,7 +137,9 @@ def _on_elements(
 ) -> Estimate | None:
     """Return the share of a method's heat on some elements, or None if it cannot explain the network."""
     heats = clip_heats(model, clips, method, evidence)
-    return heats and estimate(heat_on(heat, clip.mask(names), REACH) for heat, clip in zip(heats, clips))
+    if heats is None:
+        return None
+    return estimate(heat_on(heat, clip.mask(names), REACH) for heat, clip in zip(heats, clips))
 
 
 def clip_heats(
