@@ -55,15 +55,19 @@ def main() -> None:
                     check = explanation.check
                     assert check is not None
                     applies = not check.untested
-                    tally.update({
-                        "passed": float(check.passed), "applies": float(applies), "score": check.score,
-                        "passed_where_it_applies": float(check.passed) if applies else None, "cost": check.cost, "random_cost": float(check.random_costs.mean()),
-                    })  # fmt: skip
-                figures = {
+                    figures = {
+                        "passed": float(check.passed),
+                        "applies": float(applies),
+                        "score": check.score,
+                        "cost": check.cost,
+                    }
+                    figures["random_cost"] = float(check.random_costs.mean())
+                    tally.update({**figures, "passed_where_it_applies": float(check.passed) if applies else None})
+                found = {
                     key: [*(round(v, 3) for v in (e.mean, e.low, e.high)), e.count]
                     for key, e in tally.compute().items()
                 }
-                print(json.dumps({"network": name, "head": head, "clips": len(clips), **figures}), flush=True)
+                print(json.dumps({"network": name, "head": head, "clips": len(clips), **found}), flush=True)
 
 
 if __name__ == "__main__":
