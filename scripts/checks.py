@@ -1,4 +1,4 @@
-"""Share of explanations that pass `--check`, with the networks as they are and with random last layers.
+"""Share of explanations that pass `--check` where it applies, with the networks as they are and with random last layers.
 
     python scripts/checks.py --count 100 --seed 8800
 
@@ -38,7 +38,7 @@ def random_head(model: Model, seed: int) -> Model:
 
 
 def main() -> None:
-    """Print a line of JSON for each network and head."""
+    """Print a line of JSON for each network and head: mean, interval and clips of each figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=8800)
@@ -54,12 +54,20 @@ def main() -> None:
                     (explanation,) = Explainer(of, Recipe(check=True)).explain(clip)
                     check = explanation.check
                     assert check is not None
-                    tally.update({
-                        "passed": float(check.passed), "untested": float(bool(check.untested)), "score": check.score,
-                        "cost": check.cost, "random_cost": float(check.random_costs.mean()),
-                    })  # fmt: skip
-                figures = {key: [round(v, 3) for v in (e.mean, e.low, e.high)] for key, e in tally.compute().items()}
-                print(json.dumps({"network": name, "head": head, "clips": len(clips), **figures}), flush=True)
+                    applies = not check.untested
+                    figures = {
+                        "passed": float(check.passed),
+                        "applies": float(applies),
+                        "score": check.score,
+                        "cost": check.cost,
+                    }
+                    figures["random_cost"] = float(check.random_costs.mean())
+                    tally.update({**figures, "passed_where_it_applies": float(check.passed) if applies else None})
+                found = {
+                    key: [*(round(v, 3) for v in (e.mean, e.low, e.high)), e.count]
+                    for key, e in tally.compute().items()
+                }
+                print(json.dumps({"network": name, "head": head, "clips": len(clips), **found}), flush=True)
 
 
 if __name__ == "__main__":

@@ -37,8 +37,10 @@ ROWS: dict[str, dict[str, Any]] = {
     "gradcam": {"method": "gradcam"},
     "rise": {"method": "rise"},
     "occlusion": {"method": "occlusion", "passes": 65},
+    "occlusion, neighbour": {"method": "occlusion", "passes": 65, "absent": "neighbour"},
     "integrated-gradients": {"method": "integrated-gradients"},
     "smoothgrad": {"method": "smoothgrad", "passes": 25},
+    "extremal": {"method": "extremal"},
     "shapley": {"method": "shapley", "stretches": 6},
 }
 

@@ -18,7 +18,8 @@ from vidcam.evaluation.inference import confidences, pixels
 from vidcam.explainer import Explainer
 from vidcam.metrics.estimate import estimate
 from vidcam.models.registry import Model
-from vidcam.playground.flaws import FLAWS, FRAMES, FlawedClip, render
+from vidcam.playground.canvas import FRAMES
+from vidcam.playground.flaws import FLAWS, FlawedClip, render
 from vidcam.playground.training.flawed import REACH, flawed_model
 from vidcam.recipe import Recipe
 

@@ -39,6 +39,7 @@ from vidcam.recipe import Recipe, Settings
 from vidcam.results.drawing import Drawing
 from vidcam.results.explanation import Explanation
 from vidcam.temporal.curves import clip_probabilities
+from vidcam.temporal.motion import Evidence
 from vidcam.temporal.stitch import stitch
 from vidcam.video.reader import Clip, Frame
 from vidcam.video.source import ArraySource
@@ -397,8 +398,15 @@ def test_every_method_at_the_input_explains_a_clip(small: Model, clip_path: Path
     explainer = Explainer(small, Recipe(method=",".join(INPUT_METHODS), stride=4, stretches=4))
     together = explainer.explain(clip_path, "c")
     assert [e.method for e in together] == [*INPUT_METHODS] and {e.layer for e in together} == {"input"}
-    grids = {"rise": (14, 14), "occlusion": (7, 7), "shapley": (1, 1)}
-    passes = {"rise": 300, "occlusion": 197, "shapley": 16, "integrated-gradients": 52, "smoothgrad": 50}
+    grids = {"rise": (14, 14), "occlusion": (7, 7), "shapley": (1, 1), "extremal": (14, 14)}
+    passes = {
+        "rise": 300,
+        "occlusion": 197,
+        "shapley": 16,
+        "integrated-gradients": 52,
+        "smoothgrad": 50,
+        "extremal": 100,
+    }
     for found in together:
         assert found.maps.shape == (24, *grids.get(found.method, (16, 16))) and np.isfinite(found.maps).all()
         assert found.maps.std() > 0 and found.computation["dtype"] == "float32"
@@ -483,7 +491,10 @@ def test_methods_at_a_layer_and_at_the_input_side_by_side(small: Model, clip_pat
     assert Explainer(small, Recipe(method="smoothgrad")).maps(pixels, 2)["smoothgrad"].shape == (2, 4, 16, 16)
 
 
-def test_progress_of_methods_at_the_input_is_of_what_is_explained(small: Model, clip_path: Path) -> None:
+@pytest.mark.parametrize("evidence", ["whole", "motion"])
+def test_progress_of_methods_at_the_input_is_of_what_is_explained(
+    small: Model, clip_path: Path, evidence: Evidence
+) -> None:
     told: list[tuple[int, int]] = []
     passes = 0
 
@@ -501,7 +512,8 @@ def test_progress_of_methods_at_the_input_is_of_what_is_explained(small: Model, 
         told.append((done, passes))
         assert of == 24
 
-    explain(clip_path, replace(small, network=Counting()), "c", method="rise", passes=50, stride=4, progress=progress)
+    counted = replace(small, network=Counting())
+    explain(clip_path, counted, "c", method="rise", passes=50, stride=4, evidence=evidence, progress=progress)
     done, at = zip(*told)
     assert done[-1] == 24 and list(done) == sorted(set(done)) and len(done) > 10
     ideal = np.array(at) / at[-1] * 24
@@ -513,6 +525,7 @@ def test_a_heat_that_no_hidden_part_gives_is_said(small: Model) -> None:
     for method, reason in (
         ("occlusion", "no part that is hidden lowers its score"),
         ("rise", "no part that is hidden"),
+        ("extremal", "the tenth of the window that it shows does not raise its score"),
     ):
         found = explain(frames, small, "c", method=method, passes=20)
         assert found.maps.max() == 0 and f"the heat for c is empty: by {method}, {reason}" in found.warnings[0]

@@ -148,7 +148,7 @@ def test_the_keywords_are_the_fields_of_a_recipe() -> None:
         ({"layer": ""}, "layer: String should have at least 1 character"),
         (
             {"absent": "black"},
-            "there is no kind of absence 'black'; choose one of auto, frozen, blurred, frozen-blurred, grey",
+            "there is no kind of absence 'black'; choose one of auto, frozen, neighbour, blurred, frozen-blurred, grey",
         ),
         ({"passes": 0}, "passes: Input should be greater than or equal to 1"),
         ({"stretches": 2.5}, r"stretches: .*\(given: 2\.5\)"),

@@ -314,7 +314,8 @@ class Reading:
         )
         if found.passed:
             return replace(explanation, check=found)
-        note = f"the heat for {explanation.target.label} is not confirmed: {found.sentence()}"
+        how = "not tested" if found.untested else "not confirmed"
+        note = f"the heat for {explanation.target.label} is {how}: {found.sentence()}"
         return replace(explanation, check=found, warnings=(note, *explanation.warnings))
 
     def _window(self, start: int) -> Tensor:

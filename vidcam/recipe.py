@@ -97,8 +97,8 @@ class Recipe(Validated):
             as much at random. Runs the network on 23 windows more. Not with `dense`, parts of the evidence and
             `localize`.
         absent: what stands in the place of hidden parts of a window, for the check and for methods that hide parts: "frozen"
-            (the middle frame), "blurred", "frozen-blurred" or "grey", see `vidcam.cam.hiding.absent`; "auto" for each
-            one's own.
+            (the middle frame), "neighbour" (the nearest frame of another quarter of the window), "blurred",
+            "frozen-blurred" or "grey", see `vidcam.cam.hiding.absent`; "auto" for each one's own.
         passes: most forward passes of the network for each window and target, by a method at the input; by default the
             method's own number.
         stretches: number of stretches of a window for `shapley`.
@@ -141,7 +141,8 @@ class Recipe(Validated):
         default=False, description="Test whether hiding the hottest tenth costs more of the score than a random tenth."
     )
     absent: str = Field(
-        default="auto", description="In place of hidden parts: auto, frozen, blurred, frozen-blurred or grey."
+        default="auto",
+        description="In place of hidden parts: auto, frozen, neighbour, blurred, frozen-blurred or grey.",
     )
     passes: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1_000_000)] | None = Field(
         default=None, description="Most network passes for a window, by a method at the input."

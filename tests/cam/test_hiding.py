@@ -69,8 +69,24 @@ def test_the_middle_frame_and_the_mean_colour() -> None:
     for n, c, t in itertools.product(range(2), range(3), range(4)):
         assert torch.equal(frozen[n, c, t], windows[n, c, 2])
         np.testing.assert_allclose(grey[n, c, t], np.full((5, 6), windows[n, c].double().mean()), atol=1e-3)
-    with pytest.raises(SettingsError, match="there is no kind of absence 'black'; choose one of frozen, blurred"):
+    with pytest.raises(
+        SettingsError, match="there is no kind of absence 'black'; choose one of frozen, neighbour, blurred"
+    ):
         absent(windows, "black")
+
+
+@pytest.mark.parametrize(
+    ("frames", "shown"),
+    [
+        (16, [4, 4, 4, 4, 3, 3, 8, 8, 7, 7, 12, 12, 11, 11, 11, 11]),
+        (6, [2, 2, 1, 2, 5, 4]),
+        (3, [1, 0, 1]),
+        (1, [0]),
+    ],
+)
+def test_the_nearest_frame_of_another_quarter(frames: int, shown: list[int]) -> None:
+    windows = torch.rand((2, 3, frames, 2, 3), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(absent(windows, "neighbour"), windows[:, :, shown])
 
 
 @pytest.mark.parametrize(("size", "grid"), [((4, 6, 8), (2, 3, 4)), ((7, 5, 9), (3, 5, 4)), ((1, 1, 1), (1, 1, 1))])

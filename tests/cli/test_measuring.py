@@ -9,6 +9,9 @@ import pytest
 
 from tests.cli.conftest import Vidcam
 from tests.conftest import numbered, write_video
+from vidcam.playground.joint_causes import JOINT_CAUSES
+from vidcam.playground.training.flawed import FlawedNetwork
+from vidcam.playground.training.recipes import store
 
 
 @pytest.mark.slow
@@ -118,12 +121,21 @@ def test_evaluate_tells_what_is_wrong(vidcam: Vidcam, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_evaluate_causes(vidcam: Vidcam) -> None:
+def test_evaluate_causes(vidcam: Vidcam, tmp_path: Path) -> None:
+    for name, kind in JOINT_CAUSES.items():  # networks that are there are not trained
+        store(FlawedNetwork(kind.classes, kind.grid, kind.frames_apart), tmp_path / f"{name}-1.safetensors")
     settings = ("--model", "playground-c3d", "--method", "gradcam++", "--count", 1, "--seed", 5, "--dtype", "float32")
+    settings += ("--networks", str(tmp_path))
     found = json.loads(vidcam("evaluate", "causes", *settings, "--json").stdout)
-    assert set(found) == {"effect of a twin", "rank of three actors", "eight stretches of time"}
-    assert found["effect of a twin"]["actor idle probability"]["mean"] > 0.3
+    assert set(found) == {
+        "effect of a twin",
+        "rank of three actors",
+        "eight stretches of time",
+        *(f"{name}: {table}" for name in JOINT_CAUSES for table in ("effect", "rank")),
+    }
+    assert found["effect of a twin"]["actor idle"]["probability"]["mean"] > 0.3
+    assert found["effect of a twin"]["stretch held"]["probability, size"]["count"] == 1
     assert set(found["eight stretches of time"]) == {"gradcam++", "score", "motion"}
-    assert -1 <= found["rank of three actors"]["gradcam++ sum"]["mean"] <= 1
+    assert -1 <= found["rank of three actors"]["gradcam++"]["sum"]["mean"] <= 1
     refused = vidcam("evaluate", "causes", "--model", "r2plus1d_18", "--weights", "none", "--count", 1)
     assert refused.returncode == 2 and "give a network of the playground's actions" in refused.stderr

@@ -153,7 +153,7 @@ def test_an_explanation_is_checked_where_the_class_is_surest(acting: Path, tmp_p
     found.save(tmp_path / "out")
     assert vidcam.load_explanation(tmp_path / "out").check == found.check
     unlike = vidcam.explain(acting, model, 3, method="gradcam", check=True, context=False)
-    assert unlike.warnings[0].startswith("the heat for class 3 is not confirmed: the check tells nothing: ")
+    assert unlike.warnings[0].startswith("the heat for class 3 is not tested: the check does not apply: ")
 
 
 def test_recipes_that_cannot_be_checked(acting: Path) -> None:

@@ -12,7 +12,7 @@ from vidcam.metrics.baselines import BASELINES
 from vidcam.models.own import own_model
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model
-from vidcam.playground.flaws import FRAMES, SIDE
+from vidcam.playground.canvas import FRAMES, SIDE
 
 
 def test_the_share_of_heat_by_a_slow_loop() -> None:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from vidcam.errors import SettingsError
-from vidcam.playground.flaws import DIRECTIONS, FLAWS, FRAMES, HUES, SIDE, FlawedClip, render
+from vidcam.playground.canvas import DIRECTIONS, FRAMES, HUES, SIDE
+from vidcam.playground.flaws import FLAWS, FlawedClip, render
 
 SEED, COUNT = 31, 12
 

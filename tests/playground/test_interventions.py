@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from vidcam.playground.interventions import idle_between, recoloured, twins, with_acts, without_figure
+from vidcam.playground.interventions import held_between, idle_between, recoloured, twins, with_acts, without_figure
 from vidcam.playground.scene import RAMP, Scene, ranked_crowd_scene, sample_scene, untrimmed_scene
 
 SIZE = 112
@@ -75,6 +77,22 @@ def test_a_pause_does_not_change_the_rhythm() -> None:
         assert vars(after.pose(frame)) == pytest.approx(vars(scene.acts[0].pose(frame)))
 
 
+def test_a_held_actor_keeps_its_pose_and_moves_before_and_after() -> None:
+    scene = sample_scene(np.random.default_rng(5), 60, [("waving", 0, 60)], clutter=0.0)
+    scene = replace(scene, figures=tuple(replace(f, sway_amount=0.0) for f in scene.figures))
+    twin, act = held_between(scene, 20, 40), scene.acts[0]
+    poses = [vars(twin._pose(act.figure, t)) for t in range(60)]
+    for t in range(20 + RAMP, 40 - RAMP):
+        assert poses[t] == pytest.approx(vars(act.pose(20)))
+    for t in (*range(3, 20), *range(40, 57)):
+        assert poses[t] == pytest.approx(vars(act.pose(t)))
+    assert held_between(scene, 60, 80) == scene and held_between(scene, 50, 80).acts[1].end == 60
+    whole = [vars(twins(scene)["actor held"]._pose(act.figure, t)) for t in range(60)]
+    assert all(pose == pytest.approx(vars(act.pose(30))) for pose in whole[RAMP:-RAMP])
+    stretch = twins(scene)["stretch held"].acts[1]
+    assert (stretch.start, stretch.end) == (20, 40)
+
+
 def test_a_removed_figure_is_gone_and_the_others_keep_their_acts() -> None:
     scene = ranked_crowd_scene(3, 0)
     twin = without_figure(scene, 1)
@@ -96,14 +114,16 @@ def test_other_colours_keep_the_shape() -> None:
 def test_twins_differ_in_one_thing() -> None:
     scene = _scene()
     found = twins(scene)
-    names = ["actor idle", "actor removed", "actor recoloured", "background other", "camera still", "noise other"]
+    names = ["actor idle", "actor held", "actor removed", "actor recoloured", "stretch idle", "stretch held"]
+    names += ["background other", "camera still", "noise other"]
     names += [f"{kind} {i} removed" for kind, things in (
         ("passer-by", scene.passers), ("ball", scene.balls), ("lamp", scene.lamps)) for i in range(len(things))]  # fmt: skip
     names += [f"bystander {i} removed" for i in range(2) if i != scene.acts[0].figure]
     assert set(found) == set(names)
     for name, twin in found.items():
         changed = [f for f in scene.__dataclass_fields__ if getattr(twin, f) is not getattr(scene, f)]
-        expected = {"actor removed": ["acts", "figures"], "actor idle": ["acts"], "actor recoloured": ["figures"]}
+        expected = {"actor removed": ["acts", "figures"], "actor recoloured": ["figures"]}
+        expected |= {name: ["acts"] for name in ("actor idle", "actor held", "stretch idle", "stretch held")}
         if not name.startswith("bystander"):
             assert len(changed) == (2 if name == "actor removed" else 1), (name, changed)
             assert sorted(changed) == expected.get(name, changed)

@@ -21,4 +21,4 @@ def test_its_sentence() -> None:
         "hiding its hottest 10 % from 1.00 to 1.90 s lowers the score from 0.97 by 0.62; 10 % at random by 0.033 "
         "(0 to 0.06, 3 times)"
     )
-    assert replace(CHECK, untested="its score is low").sentence() == "the check tells nothing: its score is low"
+    assert replace(CHECK, untested="its score is low").sentence() == "the check does not apply: its score is low"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Literal, get_args
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from vidcam.errors import one_of
 
-Absent = Literal["frozen", "blurred", "frozen-blurred", "grey"]
+Absent = Literal["frozen", "neighbour", "blurred", "frozen-blurred", "grey"]
 ABSENT: tuple[Absent, ...] = get_args(Absent)
 
 _CELLS = (4, 7, 7)  # of a mask in time, height and width
@@ -22,8 +23,9 @@ _BLUR = 0.1  # standard deviation of the blur, as a share of the shorter side
 def absent(windows: Tensor, kind: str) -> Tensor:
     """Return what stands in the place of hidden parts of windows, (N, 3, T, H, W) like the windows.
 
-    "frozen", the window's middle frame: nothing moves; "blurred", every frame blurred: movement stays, and no detail;
-    "frozen-blurred", the middle frame blurred; "grey", the window's mean colour.
+    "frozen", the window's middle frame: nothing moves; "neighbour", for each frame the nearest one of another quarter of the
+    window: what is hidden stands still as it is just before and after; "blurred", every frame blurred: movement stays, and
+    no detail; "frozen-blurred", the middle frame blurred; "grey", the window's mean colour.
 
     The blur is Gaussian, with a deviation of a tenth of the shorter side; at the borders a frame is mirrored.
 
@@ -41,6 +43,8 @@ def absent(windows: Tensor, kind: str) -> Tensor:
     match one_of(kind, ABSENT, "kind of absence"):
         case "frozen":
             return still(windows)
+        case "neighbour":
+            return windows[:, :, _in_other_quarter(windows.shape[2])]
         case "blurred":
             return _blurred(windows)
         case "frozen-blurred":
@@ -53,6 +57,15 @@ def still(windows: Tensor) -> Tensor:
     """Return windows (N, 3, T, H, W) with every frame replaced by the middle one, without a copy."""
     middle = windows.shape[2] // 2
     return windows[:, :, middle : middle + 1].expand_as(windows)
+
+
+def _in_other_quarter(frames: int) -> Tensor:
+    """Return for each frame the nearest one of another quarter of the window, the earlier of two, (T,); or of 1 frame itself."""
+    at = torch.arange(frames)
+    quarter = at * min(_CELLS[0], frames) // frames
+    away = (at[:, None] - at).abs().double()
+    away[quarter[:, None] == quarter] = inf
+    return away.argmin(1) if frames > 1 else at
 
 
 def block_indices(size: tuple[int, ...] | torch.Size, grid: tuple[int, int, int]) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.util import find_spec
 
+from vidcam.cam.extremal import EXTREMAL_PASSES, extremal
 from vidcam.cam.methods import METHODS
 from vidcam.cam.perturbation import OCCLUSION_PASSES, RISE_PASSES, SHAPLEY_PASSES, occlusion, rise, shapley
 from vidcam.cam.pixels import INTEGRATED_PASSES, SMOOTHGRAD_PASSES, integrated_gradients, smoothgrad
@@ -22,6 +23,7 @@ INPUT_METHODS: dict[str, InputMethod] = {
     "shapley": shapley,
     "integrated-gradients": integrated_gradients,
     "smoothgrad": smoothgrad,
+    "extremal": extremal,
 }
 
 PASSES: dict[str, int] = {
@@ -30,6 +32,7 @@ PASSES: dict[str, int] = {
     "shapley": SHAPLEY_PASSES,
     "integrated-gradients": INTEGRATED_PASSES,
     "smoothgrad": SMOOTHGRAD_PASSES,
+    "extremal": EXTREMAL_PASSES,
 }
 """Most passes of each method for a window and target if none are given."""
 

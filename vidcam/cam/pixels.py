@@ -51,7 +51,7 @@ def pixel_shares(scored: ScoredWindows) -> tuple[Tensor, Tensor]:
         SettingsError: captum is not installed.
         ModelError: the score has no gradient by the pixels.
     """
-    _check_gradient(scored)
+    check_gradient(scored)
     windows = scored.windows
     baselines = absent(windows, scored.params.absence("frozen-blurred"))
     shares, delta = captum().IntegratedGradients(scored).attribute(
@@ -81,7 +81,7 @@ def smoothgrad(scored: ScoredWindows) -> InputMap:
     Raises:
         ModelError: the score has no gradient by the pixels.
     """
-    _check_gradient(scored)
+    check_gradient(scored)
     windows = scored.windows
     spread = _NOISE * (
         reduce(windows, "n c t h w -> n 1 1 1 1", "max") - reduce(windows, "n c t h w -> n 1 1 1 1", "min")
@@ -116,7 +116,7 @@ def _gradient(scored: ScoredWindows, windows: Tensor) -> Tensor:
     return found
 
 
-def _check_gradient(scored: ScoredWindows) -> None:
+def check_gradient(scored: ScoredWindows) -> None:
     """Raise a ModelError if the scores have no gradient by the pixels."""
     with torch.enable_grad():
         score = scored.score(scored.windows.detach().requires_grad_(True))

@@ -84,7 +84,8 @@ class InputMap:
         heat: (N, t, h, w) float32, 0 or more.
         converged: (N,) in [0, 1]. Of a method that samples: the correlation with the map of an independent run of as many
             passes, as estimated from the correlation r of the maps of two halves of the passes, 2 r / (1 + r) (Spearman 1910;
-            Brown 1910). Of Integrated Gradients: 1 minus the part of the score that its sum misses. None if it is exact.
+            Brown 1910). Of Integrated Gradients: 1 minus the part of the score that its sum misses. Of extremal perturbation:
+            the correlation with the mask after three quarters of the steps. None if it is exact.
     """
 
     heat: Tensor
@@ -104,11 +105,20 @@ def agreement_of_halves(first: Tensor, second: Tensor) -> Tensor:
         >>> agreement_of_halves(one, 3 * one).tolist(), agreement_of_halves(one, -one).tolist()
         ([1.0], [0.0])
     """
-    x, y = (half.flatten(1).double() for half in (first, second))
+    r = correlation_of_maps(first, second).clamp(min=0)
+    return (2 * r / (1 + r)).float()
+
+
+def correlation_of_maps(first: Tensor, second: Tensor) -> Tensor:
+    """Return Pearson's correlation of the maps of each window, (N,) float64; 0 if a map is constant.
+
+    Args:
+        first, second: (N, ...).
+    """
+    x, y = (maps.flatten(1).double() for maps in (first, second))
     x, y = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
     norm = x.norm(dim=1) * y.norm(dim=1)
-    r = torch.where(norm > 0, (x * y).sum(1) / torch.where(norm > 0, norm, 1.0), 0.0).clamp(0, 1)
-    return (2 * r / (1 + r)).float()
+    return torch.where(norm > 0, (x * y).sum(1) / torch.where(norm > 0, norm, 1.0), 0.0).clamp(-1, 1)
 
 
 def captum() -> Any:

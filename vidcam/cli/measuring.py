@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vidcam.evaluation.inference import Subject
     from vidcam.evaluation.run import Measure
     from vidcam.evaluation.samples import Source
+    from vidcam.metrics.estimate import Estimate
     from vidcam.results.explanation import Explanation
     from vidcam.results.misclassification import Misclassification
 
@@ -125,6 +126,14 @@ def evaluate_causes(
     config: ExplainConfig,
     seed: Annotated[int, typer.Option(min=0, help="0 is what the bundled networks were trained on.")] = 1,
     count: Annotated[int, typer.Option(min=1, help="Clips of each kind.")] = 40,
+    networks: Annotated[
+        Path | None,
+        typer.Option(
+            help="Directory of small networks for clips with joint causes, which are then measured, too; those it lacks are "
+            "trained into it, in a few minutes each.",
+            show_default="clips with joint causes are left out",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare maps with the true effects of what rendered clips show: each is rendered without one thing at a time."""
@@ -144,15 +153,43 @@ def evaluate_causes(
     for name, (measure, _) in parts.items():
         with progress_bar(name) as progress:
             found[name] = averaged(measure(subject, seed, count, progress))
+    notes = {name: note for name, (_, note) in parts.items()}
+    if networks is not None:
+        for name, rows, note in _joint_causes(networks, seed, count, subject.fast.methods):
+            found[name], notes[name] = rows, note
     if as_json:
-        print_json({name: {key: vars(e) for key, e in figures.items()} for name, figures in found.items()})
+        print_json({name: {row: {key: vars(e) for key, e in figures.items()} for row, figures in rows.items()}
+                    for name, rows in found.items()})  # fmt: skip
         return
-    for name, figures in found.items():
-        table = Table(name, "mean", "95 % interval", "clips", box=None)
-        for key, e in figures.items():
-            table.add_row(key, f"{e.mean:.3f}", f"{e.low:.3f}–{e.high:.3f}", str(e.count))
+    for name, rows in found.items():
+        columns = list(dict.fromkeys(key for figures in rows.values() for key in figures))
+        table = Table(name, *columns, "clips", box=None)
+        for row, figures in rows.items():
+            cells = [f"{e.mean:.3f}\n[dim]{e.low:.3f}–{e.high:.3f}[/]" if e else "-" for e in map(figures.get, columns)]
+            table.add_row(row, *cells, str(max(e.count for e in figures.values())))
         stdout.print(table)
-        stdout.print(f"[dim]{parts[name][1]}[/]\n")
+        stdout.print(f"[dim]{notes[name]}[/]\n")
+
+
+def _joint_causes(
+    folder: Path, seed: int, count: int, methods: Sequence[str]
+) -> Iterator[tuple[str, dict[str, dict[str, Estimate]], str]]:
+    """Yield two tables for each kind of clips with joint causes: name, rows, and a note."""
+    from vidcam.evaluation.causes import averaged
+    from vidcam.evaluation.elements import element_figures
+    from vidcam.playground.joint_causes import JOINT_CAUSES
+    from vidcam.playground.training.flawed import STEPS, flawed_model
+
+    for name, kind in JOINT_CAUSES.items():
+        with progress_bar(f"training {name}") as progress:
+            model = flawed_model(name, 1, folder, progress=lambda step, *_: progress(step, STEPS))
+        with progress_bar(name) as progress:
+            figures = element_figures(kind, model, seed, count, methods, progress)
+        of = f"the network {kind.summary}; {len(figures.effects)} of {figures.tried} clips are recognised and counted"
+        falls = "fall of the score: Shapley value, when it alone is left out, and when all elements are"
+        yield f"{name}: effect", averaged(figures.effects), f"{of}; {falls}"
+        ranks = "Spearman's correlation of the heat on the elements with the sizes of their Shapley values"
+        yield f"{name}: rank", averaged(figures.ranks), ranks
 
 
 @commands.command("faithfulness")

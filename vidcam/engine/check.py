@@ -73,7 +73,7 @@ def check(
     if chance and whole * (1 - chance) < _ODDS * chance * (1 - whole):
         untested = f"its probability in its best window, {whole:.2g}, is near that of chance, {chance:.2g}"
     elif whole - empty < most:
-        untested = f"the score in its best window, {whole:.2g}, is {empty:.2g} with the whole window hidden"
+        untested = f"the score in its best window, {whole:.2g}, is still {empty:.2g} with the whole window hidden"
     elif not heat.any():
         untested = "the map of its best window is empty"
     return Check(count / len(blocks), *times, by, whole, hottest, tuple(random), untested)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -27,13 +28,26 @@ def attributed_twice(attributor: Attributor, batch: Batch, choose: Choose) -> At
 
     Arguments and errors as for `Attributor.maps`.
     """
-    found = attributor.maps(batch, choose)
-    of_frozen = attributor.maps(frozen(batch), lambda p: [list(of_window) for of_window in found.maps])
+    with _half_of_progress(attributor, 0):
+        found = attributor.maps(batch, choose)
+    with _half_of_progress(attributor, 1):
+        of_frozen = attributor.maps(frozen(batch), lambda p: [list(of_window) for of_window in found.maps])
     maps = [
         {key: replace(one, frozen=of_still[key]) for key, one in of_window.items()}
         for of_window, of_still in zip(found.maps, of_frozen.maps)
     ]
     return replace(found, maps=maps)
+
+
+@contextmanager
+def _half_of_progress(attributor: Attributor, half: int) -> Iterator[None]:
+    """Report what is done of a run as the first half (0) or the second half (1) of the batch."""
+    report = attributor.on_share
+    attributor.on_share = lambda share: report((half + share) / 2)
+    try:
+        yield
+    finally:
+        attributor.on_share = report
 
 
 def share_of_motion(

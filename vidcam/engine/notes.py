@@ -59,7 +59,9 @@ def heat_notes(
     elif not peak and layer == INPUT:
         pixels = "the gradient of its score by the pixels is 0 everywhere, or speaks against it"
         hidden = "no part that is hidden lowers its score; hide parts by something else (--absent), or smaller ones"
-        reason = pixels if method in ("integrated-gradients", "smoothgrad") else hidden
+        shown = "the tenth of the window that it shows does not raise its score; show it on something else (--absent)"
+        reasons = {"integrated-gradients": pixels, "smoothgrad": pixels, "extremal": shown}
+        reason = reasons.get(method, hidden)
         yield f"the heat for {label} is empty: by {method}, {reason}"
     elif not peak and sloped:
         other = "" if method.startswith("gradcam-") or method == "gradcam" else "try gradcam, or "
@@ -88,4 +90,6 @@ def passes_note(method: str, passes: int, converged: float | None) -> str:
     more = "; give more passes (--passes)" if converged < _CONVERGED else ""
     if method == "integrated-gradients":
         return f"{taken}; its sum misses {1 - converged:.3f} of the change of the score{more}"
+    if method == "extremal":
+        return f"{taken}; its mask correlates by {converged:.2f} with that after three quarters of them{more}"
     return f"{taken}; maps of two such runs with other random numbers would correlate by about {converged:.2f}{more}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from vidcam.metrics.sanity import rank_correlation
 from vidcam.playground.actions import NOTHING
 from vidcam.playground.clips import SIZE
 from vidcam.playground.interventions import idle_between, twins, with_acts
-from vidcam.playground.scene import FPS, Scene, ranked_crowd_scene, untrimmed_scene
+from vidcam.playground.scene import FPS, Scene, ranked_crowd_scene, trimmed_scene, untrimmed_scene
 from vidcam.temporal.curves import evidence_curve
 from vidcam.video.windows import sliding_windows
 
@@ -46,11 +47,13 @@ class Value:
     probability: float
 
     def less(self, other: Value) -> dict[str, float]:
-        """Return by how much each falls from this value to another."""
+        """Return by how much each falls from this value to another, and the size of the probability's change."""
+        fall = self.probability - other.probability
         return {
             "logit": self.logit - other.logit,
-            "log_odds": self.log_odds - other.log_odds,
-            "probability": self.probability - other.probability,
+            "log odds": self.log_odds - other.log_odds,
+            "probability": fall,
+            "probability, size": abs(fall),
         }
 
 
@@ -86,20 +89,28 @@ def rendered(scene: Scene, subject: Subject) -> tuple[np.ndarray, np.ndarray]:
 def effects(
     subject: Subject, seed: int, count: int, progress: Progress = lambda done, of: None
 ) -> list[dict[str, Any]]:
-    """Return the effect of each twin of rendered clips on the value of the clip's action: twin → fall of each value.
+    """Return the effect of each kind of twin on the value of a clip's action, in clips that the action fills.
 
     Args:
         subject: the network.
         seed: of the clips.
-        count: number of clips with an action.
+        count: number of clips with an action, of three seconds.
         progress: called with the number of clips done and of all.
+
+    Returns:
+        For each clip kind of twin → fall of each value, see `Value.less`; of several balls, say, the mean. Clips
+        without a ball have none.
     """
     found = []
-    for done, scene in enumerate(_acting(seed, count), 1):
+    for done, scene in enumerate(_acting(lambda index: trimmed_scene(seed, index, 3 * FPS), count), 1):
         target = _target(subject, scene)
         whole = value(subject, rendered(scene, subject)[0], target)
-        found.append({name: whole.less(value(subject, rendered(twin, subject)[0], target))
-                      for name, twin in twins(scene, seed).items()})  # fmt: skip
+        falls: dict[str, list[dict[str, float]]] = {}
+        for name, twin in twins(scene, seed).items():
+            kind = "".join(c for c in name if not c.isdigit()).replace("  ", " ")
+            falls.setdefault(kind, []).append(whole.less(value(subject, rendered(twin, subject)[0], target)))
+        found.append({kind: {figure: float(np.mean([fall[figure] for fall in some])) for figure in some[0]}
+                      for kind, some in falls.items()})  # fmt: skip
         progress(done, count)
     return found
 
@@ -146,11 +157,11 @@ def stretches(
     """Return how curves over time follow the true drop when the actor idles in one of eight stretches of the clip.
 
     Returns:
-        For each clip method → Pearson's correlation of its evidence curve, averaged in each stretch, with the fall of
-        the action's probability; "score" is the curve of the windows' probability, "motion" that of motion energy.
+        For each clip method → "time" → Pearson's correlation of its evidence curve, averaged in each stretch, with the
+        fall of the action's probability; "score" is the curve of the windows' probability, "motion" that of motion energy.
     """
     found = []
-    for done, scene in enumerate(_acting(seed, count), 1):
+    for done, scene in enumerate(_acting(partial(untrimmed_scene, seed), count), 1):
         target = _target(subject, scene)
         frames, _ = rendered(scene, subject)
         whole = value(subject, frames, target).probability
@@ -164,7 +175,7 @@ def stretches(
         curves["motion"] = motion(frames).mean((1, 2))
         found.append(
             {
-                name: correlation(np.array([curve[a:b].mean() for a, b in spans]), drops)
+                name: {"time": correlation(np.array([curve[a:b].mean() for a, b in spans]), drops)}
                 for name, curve in curves.items()
             }
         )
@@ -180,28 +191,22 @@ def _target(subject: Subject, scene: Scene) -> int:
     return subject.labels.index(scene.label)
 
 
-def _acting(seed: int, count: int) -> Iterator[Scene]:
-    """Yield the first `count` untrimmed scenes of a seed that have an action."""
+def _acting(scene_of: Callable[[int], Scene], count: int) -> Iterator[Scene]:
+    """Yield the first `count` scenes, by index, that have an action."""
     index = 0
     while count:
-        scene = untrimmed_scene(seed, index)
+        scene = scene_of(index)
         index += 1
         if scene.label != NOTHING:
             count -= 1
             yield scene
 
 
-def averaged(clips: list[dict[str, Any]]) -> dict[str, Estimate]:
-    """Return the means over clips with 95 % bootstrap intervals, of figures by name, nested names joined by a space."""
-    tally = Tally()
+def averaged(clips: list[dict[str, Any]]) -> dict[str, dict[str, Estimate]]:
+    """Return the means over clips with 95 % bootstrap intervals: row → figure → its mean over the clips that have the row."""
+    tallies: dict[str, Tally] = {}
     for clip in clips:
-        tally.update(dict(_flat(clip)))
-    return tally.compute()
-
-
-def _flat(figures: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, float]]:
-    for name, found in figures.items():
-        if isinstance(found, Mapping):
-            yield from _flat(found, f"{before}{name} ")
-        elif isinstance(found, float):
-            yield f"{before}{name}", found
+        for row, figures in clip.items():
+            if isinstance(figures, Mapping):
+                tallies.setdefault(row, Tally()).update(figures)
+    return {row: tally.compute() for row, tally in tallies.items()}

@@ -136,16 +136,26 @@ def _on_elements(
     model: Model, clips: Sequence[FlawedClip], names: tuple[str, ...], method: str, evidence: Evidence
 ) -> Estimate | None:
     """Return the share of a method's heat on some elements, or None if it cannot explain the network."""
+    heats = clip_heats(model, clips, method, evidence)
+    if heats is None:
+        return None
+    return estimate(heat_on(heat, clip.mask(names), REACH) for heat, clip in zip(heats, clips))
+
+
+def clip_heats(
+    model: Model, clips: Sequence[FlawedClip], method: str, evidence: Evidence = "whole"
+) -> list[np.ndarray] | None:
+    """Return the map of each clip's class, (t, h, w), or None if the method cannot explain the network."""
     explainer = Explainer(model, Recipe(method=method, evidence=evidence, dtype="float32"))
-    shares = []
+    found: dict[int, np.ndarray] = {}
     try:
-        for label in sorted({clip.label for clip in clips}):
-            of_class = [clip for clip in clips if clip.label == label]
-            heats = explainer.maps(torch.stack([pixels(clip.frames) for clip in of_class]), label)[method]
-            shares += [heat_on(heat, clip.mask(names), REACH) for heat, clip in zip(heats, of_class)]
+        for label in {clip.label for clip in clips}:
+            indices = [index for index, clip in enumerate(clips) if clip.label == label]
+            windows = torch.stack([pixels(clips[index].frames) for index in indices])
+            found |= dict(zip(indices, explainer.maps(windows, label)[method]))
     except LayerError:
         return None
-    return estimate(shares)
+    return [found[index] for index in range(len(clips))]
 
 
 def _predictions(model: Model, clips: Sequence[FlawedClip]) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 
@@ -46,8 +47,26 @@ def idle_between(scene: Scene, start: int, end: int) -> Scene:
     return replace(scene, acts=tuple(acts))
 
 
+def held_between(scene: Scene, start: int, end: int) -> Scene:
+    """Return the scene in which actors stand still in the frames [start, end), in their pose of frame `start`.
+
+    Before and after, acts go on as they were. For acts of full strength: they ease into the pose and out of it.
+    """
+    held = tuple(_held(act, max(act.start, start), min(act.end, end)) for act in scene.acts)
+    return replace(scene, acts=(*scene.acts, *(act for act in held if act.start < act.end)))
+
+
+def _held(act: Act, start: int, end: int) -> Act:
+    """Return an act in the frames [start, end) that keeps the pose of the given act at frame `start`."""
+    phase = (act.phase + (start - act.start) / FPS / act.period) % 1.0
+    return replace(act, start=start, end=end, period=inf, phase=phase)
+
+
 def twins(scene: Scene, seed: int = 0) -> dict[str, Scene]:
-    """Return the twins of a scene by name: what its actors do, and each thing beside them.
+    """Return the twins of a scene by name: what its first actor does, and each thing beside the actors.
+
+    Where the actor is held, it keeps the pose in the middle of its first act. A stretch is the middle third of what is seen of
+    that act. Distractors are removed and not frozen, since one that is frozen in front of the actor hides it for the whole clip.
 
     Args:
         scene: with an act.
@@ -55,15 +74,22 @@ def twins(scene: Scene, seed: int = 0) -> dict[str, Scene]:
 
     Example:
         >>> from vidcam.playground.scene import trimmed_scene
-        >>> list(twins(trimmed_scene(1, 3)))[:3]
-        ['actor idle', 'actor removed', 'actor recoloured']
+        >>> list(twins(trimmed_scene(1, 3)))[:4]
+        ['actor idle', 'actor held', 'actor removed', 'actor recoloured']
     """
-    found: dict[str, Scene] = {}
-    actors = {act.figure for act in scene.acts}
-    for figure in sorted(actors)[:1]:
-        found["actor idle"] = with_acts(scene, [i for i, act in enumerate(scene.acts) if act.figure != figure])
-        found["actor removed"] = without_figure(scene, figure)
-        found["actor recoloured"] = recoloured(scene, figure, seed)
+    first, actors = scene.acts[0], {act.figure for act in scene.acts}
+    middle = (first.start + first.end) // 2
+    pose = replace(_held(first, middle, first.end), start=first.start)
+    start, end = max(0, first.start), min(scene.frames, first.end)
+    stretch = start + (end - start) // 3, end - (end - start) // 3
+    found = {
+        "actor idle": with_acts(scene, [i for i, act in enumerate(scene.acts) if act.figure != first.figure]),
+        "actor held": replace(scene, acts=(pose, *(act for act in scene.acts if act.figure != first.figure))),
+        "actor removed": without_figure(scene, first.figure),
+        "actor recoloured": recoloured(scene, first.figure, seed),
+        "stretch idle": idle_between(scene, *stretch),
+        "stretch held": held_between(scene, *stretch),
+    }
     for index in range(len(scene.figures)):
         if index not in actors:
             found[f"bystander {index} removed"] = without_figure(scene, index)

@@ -55,7 +55,7 @@ class Check:
     def sentence(self) -> str:
         """Return the result in words."""
         if self.untested:
-            return f"the check tells nothing: {self.untested}"
+            return f"the check does not apply: {self.untested}"
         share, costs = f"{100 * self.share:.0f} %", self.random_costs
         return (
             f"hiding its hottest {share} from {self.start:.2f} to {self.end:.2f} s lowers the score from {self.score:.3g} by "

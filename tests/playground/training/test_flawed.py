@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from vidcam.playground.flaws import FLAWS, FRAMES, SIDE, render
+from vidcam.playground.canvas import FRAMES, SIDE
+from vidcam.playground.flaws import FLAWS, render
 from vidcam.playground.training import flawed
 from vidcam.playground.training.flawed import LAYER, REACH, FlawedNetwork, FlawedWindows, flawed_model
 
 
 def test_training_windows_are_the_clips_of_training() -> None:
-    windows = FlawedWindows("background", 1, 5, 3)
+    windows = FlawedWindows(FLAWS["background"], 1, 5, 3)
     frames, label = windows[2]
     clip = render("background", 240_001, 7, training=True)
     assert len(windows) == 3 and label == clip.label

@@ -12,8 +12,10 @@ from vidcam.models.own import own_model
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import Model
 from vidcam.models.weights import load_into, read_state
+from vidcam.playground.canvas import FRAMES, SIDE
 from vidcam.playground.domain import PREPROCESS
-from vidcam.playground.flaws import FLAWS, FRAMES, SIDE, render
+from vidcam.playground.flaws import FLAWS, Flaw
+from vidcam.playground.joint_causes import JOINT_CAUSES
 from vidcam.playground.training.classifier import classification_loss, start_from_motion, with_batch_norm
 from vidcam.playground.training.loop import Progress, fit
 from vidcam.playground.training.recipes import store
@@ -23,6 +25,7 @@ REACH = 8
 """Pixels from the middle of a cell of the target layer to the edge of its receptive field of 17 pixels."""
 STEPS, _BATCH, _RATE = 240, 32, 4e-3
 _TRAINED_ON = 240_000  # + seed: of the rendered clips
+_KINDS = {**FLAWS, **JOINT_CAUSES}
 
 
 class FlawedNetwork(nn.Sequential):
@@ -51,9 +54,9 @@ class FlawedNetwork(nn.Sequential):
 
 
 class FlawedWindows(Dataset[tuple[Tensor, int]]):
-    """Training clips of a flaw, each rendered once: frames (3, T, H, W) uint8 and the label."""
+    """Training clips of a flaw, or of joint causes, each rendered once: frames (3, T, H, W) uint8 and the label."""
 
-    def __init__(self, flaw: str, seed: int, first: int, count: int) -> None:
+    def __init__(self, flaw: Flaw, seed: int, first: int, count: int) -> None:
         self.flaw, self.seed, self.first, self.count = flaw, seed, first, count
 
     def __len__(self) -> int:
@@ -61,17 +64,17 @@ class FlawedWindows(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """Return frames (3, T, H, W) uint8 and the index of the class."""
-        clip = render(self.flaw, _TRAINED_ON + self.seed, self.first + index, training=True)
+        clip = self.flaw.render(_TRAINED_ON + self.seed, self.first + index, training=True)
         return torch.from_numpy(clip.frames).permute(3, 0, 1, 2), clip.label
 
 
 def flawed_model(
     flaw: str, seed: int, folder: Path, *, progress: Progress = lambda step, loss, accuracy: None
 ) -> Model:
-    """Return a network with a known flaw; it is trained if the folder does not hold it, and then kept there.
+    """Return a network with a known flaw, or of clips with joint causes; it is trained if the folder does not hold it, and then kept there.
 
     Args:
-        flaw: a key of `vidcam.playground.flaws.FLAWS`.
+        flaw: a key of `vidcam.playground.flaws.FLAWS` or of `vidcam.playground.joint_causes.JOINT_CAUSES`.
         seed: of the network's first weights and of its training clips.
         folder: made if it does not exist. A training that was interrupted is resumed.
         progress: called with the step, the loss and the accuracy of every step of the training.
@@ -79,7 +82,7 @@ def flawed_model(
     Raises:
         ModelError: a file in the folder is damaged.
     """
-    kind = FLAWS[flaw]
+    kind = _KINDS[flaw]
     path = folder / f"{flaw}-{seed}.safetensors"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,7 +93,7 @@ def flawed_model(
         checkpoint = path.with_suffix(".training")
         fit(
             with_batch_norm(network).train(),
-            lambda first, count: FlawedWindows(flaw, seed, first, count),
+            lambda first, count: FlawedWindows(kind, seed, first, count),
             classification_loss,
             steps=STEPS,
             rate=_RATE,

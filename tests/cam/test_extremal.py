@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from vidcam.cam.extremal import AREA, area_term, extremal, smoothed
+from vidcam.cam.scored import InputParams, ScoredWindows
+from vidcam.errors import ModelError, SettingsError
+
+
+def _scored(windows: Tensor, score: Callable[[Tensor], Tensor], **params: object) -> tuple[ScoredWindows, list[int]]:
+    passes = [0]
+
+    def on_pass() -> None:
+        passes[0] += 1
+
+    return ScoredWindows(windows, score, InputParams(**params), on_pass), passes  # type: ignore[arg-type]
+
+
+def _moving(size: tuple[int, int, int]) -> Tensor:
+    """Windows (2, 3, T, H, W) whose mean colour is 0 and whose pixels are 1 or -1."""
+    signs = torch.ones(size)
+    signs.view(-1)[1::2] = -1
+    return signs.expand(2, 3, *size).clone().double()
+
+
+def test_the_area_term_by_hand() -> None:
+    mask = torch.tensor([[[[0.2, 0.9], [1.0, 0.0]]], [[[0.0, 1.0], [0.0, 0.0]]]]).double()
+    expected = [0.0**2 + 0.2**2 + 0.9**2 + (1 - 1.0) ** 2, 0.0]  # one of four is wanted to be 1
+    np.testing.assert_allclose(area_term(mask, 0.25), expected, atol=1e-7)
+
+
+def test_the_smooth_maximum_by_a_slow_loop() -> None:
+    mask = torch.rand((1, 3, 4, 5), generator=torch.Generator().manual_seed(0)).double()
+    expected = np.zeros(mask.shape[1:])
+    near = list(product((-1, 0, 1), repeat=3))
+    for u in np.ndindex(expected.shape):
+        values = []
+        for d in near:
+            v = np.add(u, d)
+            inside = (v >= 0).all() and (v < expected.shape).all()
+            values.append(np.exp(-np.dot(d, d)) * float(mask[0][tuple(v)]) if inside else 0.0)
+        weights = np.exp(np.array(values) / 0.05)
+        expected[u] = (weights * values).sum() / weights.sum()
+    np.testing.assert_allclose(smoothed(mask)[0], expected, rtol=1e-6)
+
+
+BOX = (slice(2, 5), slice(2, 6), slice(4, 9))  # 60 of 6x10x10 cells, a tenth
+
+
+@pytest.mark.slow
+def test_the_mask_of_a_linear_score_is_where_its_weights_are() -> None:
+    windows = _moving((6, 10, 10))
+    weights = torch.zeros((2, 6, 10, 10)).double()
+    weights[(0, *BOX)], weights[(1, *BOX)] = 1, 1
+    weights[1] = weights[1].flip(2)
+    weights += 0.1 * torch.rand(weights.shape, generator=torch.Generator().manual_seed(1))
+    given, passes = _scored(
+        windows, lambda w: (w.mean(1) * windows.mean(1) * weights).sum((1, 2, 3)), absent="grey", passes=60
+    )
+    found = extremal(given)
+    assert passes == [60] and found.heat.shape == (2, 6, 10, 10)
+    assert found.converged is not None and (found.converged > 0.99).all()
+    for heat, own in zip(found.heat, weights):
+        mask = heat / heat.max()
+        assert float(mask.mean()) == pytest.approx(AREA, abs=0.04)  # its area is held, but for soft edges
+        strongest = mask.flatten().argsort(descending=True)[:60]
+        assert float((own.flatten()[strongest] > 0.5).double().mean()) > 0.85
+        best = own.flatten().sort(descending=True).values[: round(AREA * own.numel())].sum()
+        shown = (mask * own).sum()  # the mask's edges are soft, and the best one's are sharp
+        assert 0.65 * best < shown < best
+    alone, _ = _scored(
+        windows[1:], lambda w: (w.mean(1) * windows[1:].mean(1) * weights[1:]).sum((1, 2, 3)), absent="grey", passes=60
+    )
+    torch.testing.assert_close(extremal(alone).heat[0], found.heat[1], rtol=1e-3, atol=1e-3)
+
+
+def test_the_heat_is_the_mask_times_what_it_gains() -> None:
+    windows = _moving((2, 4, 4))
+    given, passes = _scored(
+        windows, lambda w: 5 + (w * windows)[:, :, :, :2].mean((1, 2, 3, 4)), absent="grey", passes=20
+    )
+    heat = extremal(given).heat
+    assert passes == [20] and heat[:, :, :2].mean() > 3 * heat[:, :, 2:].mean()
+    against, _ = _scored(windows, lambda w: -(w * windows).mean((1, 2, 3, 4)), absent="grey", passes=20)
+    assert not extremal(against).heat.any()
+
+
+def test_rounding_gives_no_heat() -> None:
+    windows, generator = _moving((4, 8, 8)).float(), torch.Generator().manual_seed(0)
+
+    def score(given: Tensor) -> Tensor:
+        return 30 + 1e-5 * torch.rand(len(given), generator=generator) + 0 * given.mean((1, 2, 3, 4))
+
+    assert not extremal(_scored(windows, score, passes=10)[0]).heat.any()
+
+
+def test_what_it_needs() -> None:
+    windows = _moving((2, 4, 4))
+    with pytest.raises(SettingsError, match="extremal takes 5 passes or more, and 4 are given; give more passes"):
+        extremal(_scored(windows, lambda w: w.mean((1, 2, 3, 4)), passes=4)[0])
+    with pytest.raises(ModelError, match="has no gradient by the window's pixels"):
+        extremal(_scored(windows, lambda w: w.detach().mean((1, 2, 3, 4)))[0])
