@@ -29,7 +29,11 @@ commands = typer.Typer(help="Evaluate explanations.", no_args_is_help=True)
 commands.add_typer(flaws.commands)
 _METHODS = "gradcam++,gradcam,gradcam+,gradcam++signed"
 Records = Annotated[
-    Path | None, typer.Option(help="Directory for a record of every clip, the summary and a figure; it can be resumed.")
+    Path | None,
+    typer.Option(
+        help="Directory for records.jsonl, results.json and figure.png; an interrupted run resumes there.",
+        show_default="none: the table is printed only",
+    ),
 ]
 
 
@@ -294,7 +298,7 @@ def errors(
 ) -> None:
     """Understand what a network gets wrong: a ranked page of confusions. If interrupted, run it again to resume.
 
-    The data is a folder of clips with a labels.csv (rows of clip,label), or playground for hard ones.
+    Writes errors.html and its films into --out. The data is a folder of clips with a labels.csv (rows of clip,label), or playground for hard ones.
     """
     from vidcam.evaluation.misclassifications import Misclassifications, errors_of
     from vidcam.evaluation.run import measure_clips
