@@ -69,7 +69,11 @@ def _shared_options(takes: dict[str, Any], shared: dict[str, Any]) -> str:
 def _table(parameters: Any) -> str:
     rows = []
     for p in parameters:
-        names = ", ".join(f"`{name}`" for name in (*p.opts, *p.secondary_opts)) if _is_option(p) else f"`{p.metavar or p.name.upper()}`"
+        names = (
+            ", ".join(f"`{name}`" for name in (*p.opts, *p.secondary_opts))
+            if _is_option(p)
+            else f"`{p.metavar or p.name.upper()}`"
+        )
         default = "required" if p.required else (f"`{default_of(p)}`" if default_of(p) else "")
         rows.append(f"| {names} | {default} | {_text(p.help)} |")
     return "\n".join(["| option | default | |", "|---|---|---|", *rows]) if rows else ""

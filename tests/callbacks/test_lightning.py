@@ -36,7 +36,13 @@ def trained(callback: Any, folder: Path, **given: Any) -> None:
     windows = DataLoader([torch.rand(3, 8, 32, 32) for _ in range(2)], batch_size=2)
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
     trainer = pl.Trainer(
-        max_epochs=3, accelerator="cpu", default_root_dir=str(folder), log_every_n_steps=1, callbacks=[callback], **quiet, **given
+        max_epochs=3,
+        accelerator="cpu",
+        default_root_dir=str(folder),
+        log_every_n_steps=1,
+        callbacks=[callback],
+        **quiet,
+        **given,
     )
     trainer.fit(Module(), windows, windows)
 

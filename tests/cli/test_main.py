@@ -114,8 +114,7 @@ def test_every_option_says_what_it_does_and_its_default() -> None:
         f"{name} {p.name}"
         for name, command in commands()
         for p in command.params
-        if not p.help
-        or not (p.required or p.name == "help" or p.is_flag or "by default" in p.help or default_of(p))
+        if not p.help or not (p.required or p.name == "help" or p.is_flag or "by default" in p.help or default_of(p))
     ]
     assert silent == []
 

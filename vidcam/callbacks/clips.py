@@ -62,7 +62,9 @@ def explain_clips(explainer: Explainer, clips: Sequence[str | Path], target: Tar
     """
     names = [Path(clip).stem for clip in clips]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise SettingsError(f"several clips are named {twice!r}, and a log knows clips by their names; rename one of them")
+        raise SettingsError(
+            f"several clips are named {twice!r}, and a log knows clips by their names; rename one of them"
+        )
     for name, clip in zip(names, clips):
         with _evaluating(explainer.model.network), tempfile.TemporaryDirectory() as folder:
             found = explainer.explain(clip, target)[0]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from vidcam.callbacks.clips import ExplainedClip
 
@@ -29,7 +32,7 @@ def log_to_tensorboard(writer: SummaryWriter, clips: Iterable[ExplainedClip], st
 
     for clip in clips:
         tag = f"explanations/{clip.name}"
-        height, width = clip.explanation.size
+        width, height = Image.open(io.BytesIO(clip.film)).size
         film = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=clip.film)
         summary = Summary(value=[Summary.Value(tag=tag, image=film)])
         writer.file_writer.add_event(Event(step=step, wall_time=time.time(), summary=summary))

@@ -141,7 +141,9 @@ def caption(
     clip: OneClip,
     config: ExplainConfig,
     out: OneOut = None,
-    sentence: Annotated[str | None, typer.Option(help="Explain this sentence.", show_default="the captioner's own")] = None,
+    sentence: Annotated[
+        str | None, typer.Option(help="Explain this sentence.", show_default="the captioner's own")
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:

@@ -47,7 +47,9 @@ def models(as_json: Json = False) -> None:
     stdout.print(table, end="\n\n")
     for source, of_source in groupby(specs, lambda spec: spec.source):
         _print_paragraph(f"{', '.join(s.name for s in of_source)}: {source}")
-    _print_paragraph(f"hf:ORG/NAME, or hf:./FOLDER that save_pretrained wrote (pip install 'vidcam[hf]'): {', '.join(FAMILIES)}")
+    _print_paragraph(
+        f"hf:ORG/NAME, or hf:./FOLDER that save_pretrained wrote (pip install 'vidcam[hf]'): {', '.join(FAMILIES)}"
+    )
     _print_paragraph(f"image classifiers, frame by frame: {', '.join(image_model_names())}")
 
 

@@ -298,7 +298,9 @@ def errors(
 ) -> None:
     """Understand what a network gets wrong: a ranked page of confusions. If interrupted, run it again to resume.
 
-    Writes errors.html and its films into --out. The data is a folder of clips with a labels.csv (rows of clip,label), or playground for hard ones.
+    Writes errors.html and its films into --out.
+
+    The data is a folder of clips with a labels.csv (rows of clip,label), or playground for hard ones.
     """
     from vidcam.evaluation.misclassifications import Misclassifications, errors_of
     from vidcam.evaluation.run import measure_clips

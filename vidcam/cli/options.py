@@ -28,7 +28,9 @@ OF_PICTURES = ("colormap", "opacity", "opacity_power", "style")
 OF_FILMS = ("format", "film_width", "film_rate", "highlights")
 """Fields of `Recipe` that commands without pictures, or without an overlay film, have no option for."""
 
-_ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file with these settings; flags override it.", show_default="none")]
+_ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="YAML file with these settings; flags override it.", show_default="none")
+]
 _TrustConfig = Annotated[bool, typer.Option("--trust-config", help="Allow the file to name code to run.")]
 
 Command = Callable[..., None]
