@@ -157,13 +157,13 @@ GALLERY = (
         "tubes",
         "A box around who acts, in every frame.",
         "vidcam tubes demo_clips/bowing.mp4 --out out/tubes",
-        frame("tubes.mp4", 0.5),
+        frame("tubes.mp4", 0.58),
     ),
     Picture(
         "caption",
         "A sentence, and the heat of each of its words.",
         "vidcam caption demo_clips/waving.mp4 --out out/caption",
-        frame("caption.mp4", 0.55),
+        frame("caption.mp4", 0.6),
     ),
     Picture(
         "random",
