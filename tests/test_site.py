@@ -62,7 +62,7 @@ def test_the_search_works_from_disk(site: Path, page: Any, start: str) -> None:
     page.goto((site / start).as_uri())
     page.fill("input.md-search__input", "occlusion")
     found = "[...document.querySelectorAll('.md-search-result__link')].map(a => a.href)"
-    wait_until(page, f"{found}.length > 2", 30)
+    wait_until(page, f"{found}.length > 2", 60)
     links = page.evaluate(found)
     assert any("reference/tensors.html" in link for link in links)
     page.goto(links[0])
@@ -70,18 +70,29 @@ def test_the_search_works_from_disk(site: Path, page: Any, start: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_has_a_serious_fault_for_screen_readers(site: Path, page: Any, scheme: str) -> None:
+def test_no_page_has_a_serious_fault_for_screen_readers(site: Path, page: Any) -> None:
+    assert [fault for path in pages(site) for fault in serious_faults(page, path)] == []
+
+
+@pytest.mark.slow
+def test_no_page_has_a_serious_fault_in_dark_colours(site: Path, page: Any) -> None:
+    page.emulate_media(color_scheme="dark")
+    for name in ("index.html", "tutorial.html", "how-to/black-box.html", "reference/clips.html"):
+        assert serious_faults(page, site / name) == []
+        assert page.evaluate("document.body.dataset.mdColorScheme") == "slate"
+
+
+def serious_faults(page: Any, path: Path) -> list[tuple[str, str, list[str]]]:
+    """The faults of a page that axe calls serious or critical: the page, the rule and parts that break it."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
-    page.emulate_media(color_scheme=scheme)
-    faults = []
-    for path in pages(site):
-        page.goto(path.as_uri())
-        for fault in axe.Axe().run(page).response["violations"]:
-            if fault["impact"] in ("serious", "critical"):
-                faults.append((path.name, fault["id"], [node["html"][:100] for node in fault["nodes"][:3]]))
-    assert page.evaluate("document.body.dataset.mdColorScheme") == {"light": "default", "dark": "slate"}[scheme]
-    assert faults == []
+    page.goto(path.as_uri())
+    page.wait_for_timeout(400)  # until colours have changed
+    found = axe.Axe().run(page, options={"preload": False})  # from disk it could not read style sheets again
+    return [
+        (path.name, fault["id"], [node["html"][:100] for node in fault["nodes"][:3]])
+        for fault in found.response["violations"]
+        if fault["impact"] in ("serious", "critical")
+    ]
 
 
 @pytest.mark.slow
