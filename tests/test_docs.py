@@ -241,3 +241,15 @@ def test_each_promise_of_security_names_tests_that_exist() -> None:
         assert named, promise
         for file, test in named:
             assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), (file, test)
+
+
+def test_the_gallery_shows_the_commands_that_made_its_pictures() -> None:
+    text = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"\]\((pictures/\w+\.webp)\)", text)
+    assert len(set(pictures)) >= 12
+    total = sum(path.stat().st_size for path in (ROOT / "docs" / "pictures").iterdir())
+    assert total < 600_000
+    commands = re.findall(r"^    vidcam (.+)$", text, re.M)
+    assert len(commands) >= len(pictures)
+    for command in commands:
+        _read(shlex.split(command))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -27,13 +26,13 @@ def log_to_tensorboard(writer: SummaryWriter, clips: Iterable[ExplainedClip], st
         >>> writer = SummaryWriter("runs")  # doctest: +SKIP
         >>> log_to_tensorboard(writer, explain_clips(explainer, ["a.mp4"]), step=100)  # doctest: +SKIP
     """
-    from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
 
+    files = writer._get_file_writer()  # type: ignore[no-untyped-call]  # as add_video, which needs moviepy
     for clip in clips:
         tag = f"explanations/{clip.name}"
         width, height = Image.open(io.BytesIO(clip.film)).size
         film = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=clip.film)
         summary = Summary(value=[Summary.Value(tag=tag, image=film)])
-        writer.file_writer.add_event(Event(step=step, wall_time=time.time(), summary=summary))
+        files.add_summary(summary, step)
         writer.add_scalar(f"{tag}/score", clip.score, step)
