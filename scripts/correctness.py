@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vidcam import class_activation_map
+from vidcam.models.torchvision_import import import_torchvision
 
 WINDOW, CLASSES, TARGET = (4, 5, 5), 4, 2
 
@@ -94,4 +95,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    import_torchvision()  # pytorch-grad-cam imports it
     main()

@@ -130,10 +130,15 @@ class Recipe(Validated):
     context: bool = Field(
         default=True, description="Reflect half a window of frames at both ends of the clip, so that no window is cut."
     )
-    stride: Frames | None = Field(default=None, description="Source frames between windows; half a window by default.")
-    sampling_rate: Frames | None = Field(default=None, description="Source frames between the frames of a window.")
+    stride: Frames | None = Field(
+        default=None, description="Source frames between windows; by default half a window, a quarter to localize."
+    )
+    sampling_rate: Frames | None = Field(
+        default=None,
+        description="Source frames between the frames of a window; by default from the network's frame rate.",
+    )
     frame_rate: Annotated[float, Field(ge=0.01, lt=1e6, allow_inf_nan=False)] | None = Field(
-        default=None, description="Frames per second of pictures in a folder."
+        default=None, description="Frames per second of pictures in a folder; by default the network's, else 25."
     )
     dtype: Dtype = Field(default="auto", description="Of the trunk: auto, float32, bfloat16 or float16.")
     dense: bool = Field(default=False, description="Faster but approximate; prints how closely it agrees.")
@@ -145,13 +150,16 @@ class Recipe(Validated):
         description="In place of hidden parts: auto, frozen, neighbour, blurred, frozen-blurred or grey.",
     )
     passes: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1_000_000)] | None = Field(
-        default=None, description="Most network passes for a window, by a method at the input."
+        default=None,
+        description="Most network passes for a window, by a method at the input; by default its own number.",
     )
     stretches: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1000)] = Field(
         default=8, description="Stretches of a window, for shapley."
     )
     device: str | None = Field(
-        default=None, max_length=64, description="auto (the GPU where there is one), cpu, cuda, mps."
+        default=None,
+        max_length=64,
+        description="auto (the GPU where there is one), cpu, cuda, cuda:1 or mps; by default auto.",
     )
     colormap: str = Field(default="inferno", description=f"Colours of the heat: {', '.join(COLORMAPS)}.")
     opacity: float = Field(default=0.8, description="Of the colours at the strongest heat, 0 to 1.")
@@ -350,7 +358,9 @@ class ExplainConfig(Recipe):
 
     model: str | OwnModelConfig = Field(default="playground-r2plus1d", description="A name from `vidcam models`.")
     weights: str = Field(default="default", description="default, none, or a .pth, .pt or .safetensors file.")
-    labels: str | None = Field(default=None, description="Text file with one class label a line.")
+    labels: str | None = Field(
+        default=None, description="Text file with one class label a line; by default the network's own."
+    )
     target: str | int = Field(default="top", description="top, top5, a label, a class index, or 'A - B'.")
 
     def load(self, *, tested: bool = False) -> Model:

@@ -72,6 +72,8 @@ def test_several_methods_and_layers_have_folders_of_their_own(vidcam: Vidcam, cl
     folders = {p.parent.relative_to(out).as_posix() for p in out.rglob("summary.json")}
     methods = ("gradcam++", "layercam")
     assert folders == {m + part for m in methods for part in ("", "/layer2", "/layer3")}
+    told = [line.split(maxsplit=1)[1] for line in result.stdout.splitlines() if line.startswith("  method ")]
+    assert set(told) == {f"{m} at {layer}" for m in methods for layer in ("layer2", "layer3", "layer2,layer3")}
     fused = load_explanation(out / "layercam")
     assert (fused.layer, fused.method, fused.target.label) == ("layer2,layer3", "layercam", "waving - bowing")
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.command_line import commands, commands_page, default_of
 from tests.cli.conftest import Vidcam
 from vidcam.recipe import Recipe
 from vidcam.results.drawing import Drawing
@@ -105,3 +107,27 @@ def test_each_command_has_the_options_of_a_recipe(
     assert all(f"--{name.replace('_', '-')}" in text for name in [*names, "config", "trust-config"])
     assert not any(f"--{name.replace('_', '-')} " in text for name in without.get(command, ()) if name != "evidence")
     assert "[default: (probability)]" in text and "--no-context" in text
+
+
+def test_every_option_says_what_it_does_and_its_default() -> None:
+    silent = [
+        f"{name} {p.name}"
+        for name, command in commands()
+        for p in command.params
+        if not p.help or not (p.required or p.name == "help" or p.is_flag or "by default" in p.help or default_of(p))
+    ]
+    assert silent == []
+
+
+def test_the_page_of_the_command_line_has_every_command_and_option() -> None:
+    sections = dict(re.findall(r"^## (.+)\n\n((?:(?!## ).*\n)*)", commands_page(), re.M))
+    shared = sections["Options of explanations"]
+    for name, command in commands():
+        section = sections[f"vidcam {name}"]
+        takes_shared = "[options of explanations]" in section
+        left_out = re.findall(r"except ([^;]*)", section)
+        for p in command.params:
+            if p.name != "help" and p.opts[0].startswith("-"):
+                row = f"| `{p.opts[0]}`"
+                assert row in section or (takes_shared and row in shared and f"`{p.opts[0]}`" not in str(left_out))
+    assert "`--method gradcam++,gradcam`" in sections["vidcam compare"]

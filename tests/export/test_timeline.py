@@ -57,6 +57,15 @@ def test_a_row_for_each_class_with_its_curve() -> None:
         np.testing.assert_allclose(line.get_color(), colour)
 
 
+def test_the_scale_of_the_curves_is_at_the_right_and_the_scores_of_segments_above_their_bars() -> None:
+    figure = timeline_figure(_found(), [Truth("clip", "sitting", 0.2, 0.3)])
+    axes = figure.axes[0]
+    (scale,) = axes.child_axes
+    ticks = zip(scale.get_yticks(), (label.get_text() for label in scale.get_yticklabels()), strict=True)
+    assert [(pytest.approx(at), text) for at, text in ticks] == [(2, "0"), (2.62, "0.8"), (1, "0"), (1.62, "0.8")]
+    assert [text.get_text() for text in axes.texts] == ["0.80", "0.60"]
+
+
 def test_segments_are_bars_in_the_row_of_their_class_as_strong_as_their_scores() -> None:
     first, second = _bars(timeline_figure(_found()), outlined=False)
     assert first[:4] == pytest.approx((0, 1, 1.68, 1.82)) and second[:4] == pytest.approx((1, 2, 0.68, 0.82))

@@ -47,6 +47,8 @@ def corpus_run(
 ) -> None:
     """Explain every clip of a manifest, exactly once. If interrupted, run the same command again to resume.
 
+    Writes a directory for each clip and results.parquet into --out.
+
     Exit code 0: every row is explained. 1: the run finished, and some rows failed. 2: it could not run. 130:
     interrupted.
     """

@@ -32,7 +32,11 @@ def explain(
     as_json: Json = False,
     profile: Annotated[bool, typer.Option("--profile", help="Print the seconds of each stage.")] = False,
 ) -> None:
-    """Explain clips: overlay film, temporal curve, heatmaps and summary."""
+    """Explain clips: overlay film, temporal curve, heatmaps, summary and report.
+
+    Writes overlay.mp4, curve.png, curve.csv, explanation.npz, summary.json and report.html into --out; several classes,
+    methods or layers get a directory each inside.
+    """
     from vidcam.cam.targets import top_count
     from vidcam.explainer import Explainer
     from vidcam.export.results import refuse_explanations
@@ -55,9 +59,10 @@ def explain(
 @commands.command()
 @with_config(without=OF_FILMS, method="gradcam++,gradcam")
 def compare(clip: OneClip, config: ExplainConfig, out: OneOut = None, overwrite: Overwrite = False) -> None:
-    """Show methods, classes, layers, models or motion and appearance side by side: a film, a grid of frames, and curves as SVG and PDF.
+    """Show methods, classes, layers, models or motion and appearance side by side: a film, a grid of frames and curves.
 
-    Several models, layers, targets or kinds of evidence are given with commas.
+    Several models, layers, targets or kinds of evidence are given with commas. Writes compare.mp4, grid.png, curves.svg and
+    curves.pdf into --out.
     """
     from vidcam.explainer import Explainer
     from vidcam.export.compare import ComparisonOutputs
@@ -90,11 +95,16 @@ def tubes_(
     config: ExplainConfig,
     out: OneOut = None,
     threshold: Annotated[float, typer.Option(help="Heat of a tube, as a share of the clip's strongest.")] = 0.35,
-    export: Annotated[str | None, typer.Option(help="Also for these tools: cvat, label-studio, with commas.")] = None,
+    export: Annotated[
+        str | None, typer.Option(help="Also for these tools: cvat, label-studio, with commas.", show_default="none")
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Find who or what holds the evidence: a box in every frame around each, as JSON and as a film."""
+    """Find who or what holds the evidence: a box in every frame around each.
+
+    Writes tubes.json and tubes.mp4 into --out.
+    """
     from vidcam.explainer import Explainer
     from vidcam.export.exchange import TUBES, files_of, tools_named
     from vidcam.export.outputs import refuse, refuse_existing
@@ -131,11 +141,16 @@ def caption(
     clip: OneClip,
     config: ExplainConfig,
     out: OneOut = None,
-    sentence: Annotated[str | None, typer.Option(help="Explain this sentence in place of the captioner's own.")] = None,
+    sentence: Annotated[
+        str | None, typer.Option(help="Explain this sentence.", show_default="the captioner's own")
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Describe a clip of the playground in a sentence, and explain every word: a film and a report."""
+    """Describe a clip of the playground in a sentence, and explain every word.
+
+    Writes caption.mp4 and report.html into --out.
+    """
     from vidcam.captioning import explain_caption
     from vidcam.export.caption import CaptionOutputs, save_caption
     from vidcam.export.outputs import refuse_existing
@@ -172,14 +187,20 @@ def localize(
     evidence: Annotated[
         str, typer.Option(help="How a heatmap becomes one number: mean, max, or top (mean of its strongest tenth).")
     ] = "mean",
-    truth: Annotated[Path | None, typer.Option(help="ActivityNet truth file to outline in the timeline.")] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="ActivityNet truth file to outline in the timeline.", show_default="none")
+    ] = None,
     export: Annotated[
-        str | None, typer.Option(help="Also for these tools: elan, fiftyone, label-studio, srt, with commas.")
+        str | None,
+        typer.Option(help="Also for these tools: elan, fiftyone, label-studio, srt, with commas.", show_default="none"),
     ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Find when the classes of clips happen: segments and a timeline. The stride is a quarter of a window."""
+    """Find when the classes of clips happen: segments and a timeline. The stride is a quarter of a window.
+
+    Writes segments.json, segments.csv, segments.vtt, timeline.png and report.html into --out.
+    """
     from vidcam.cam.targets import top_count
     from vidcam.evaluation.activitynet import annotations_of, read_annotations
     from vidcam.explainer import Explainer
@@ -231,7 +252,7 @@ def demo(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Explain a bundled clip with a bundled network."""
+    """Explain a bundled clip with a bundled network. Writes the same files as explain into --out."""
     from vidcam.explainer import explain as run
     from vidcam.export.results import refuse_explanations
     from vidcam.playground.demo import demo_clip
@@ -298,6 +319,7 @@ def _write(explanations: Sequence[Explanation], directory: Path, overwrite: bool
         stdout.print(f"{plain(explanation.clip)}: [bold]{plain(explanation.title)}[/] {plain(target.written())}")
         if explanation.check is not None and explanation.check.passed:
             stdout.print(f"  check    {plain(explanation.check.sentence())}")
+        stdout.print(f"  method   {plain(explanation.method)} at {plain(explanation.layer)}")
         stdout.print(f"  overlay  {plain(outputs.overlay)}")
         image = outputs.overlay.suffix == ".png"
         for name, path in SlideOutputs.within(outputs.overlay.parent).wanted(explanation.drawing, image=image).items():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
+from textwrap import fill
 from typing import Annotated
 
 import typer
@@ -36,14 +38,24 @@ def models(as_json: Json = False) -> None:
         ]
         print_json([*rows, *({"name": name} for name in image_model_names())])
         return
-    table = Table("model", "classes", "frames", "frames/s", "default layer", "method", "weights and source", box=None)
+    table = Table("model", "classes", "frames", "per s", "default layer", "method", box=None)
+    for column, width in zip(table.columns, (22, 7, 6, 5, 19, 9)):
+        column.width, column.overflow = width, "fold"
     for s in specs:
         rate = f"{s.frame_rate:g}" if s.frame_rate else "any"
-        table.add_row(s.name, str(s.num_classes), str(s.frames), rate, s.layer, s.default_method, s.source)
-    stdout.print(table)
-    stdout.print(f"\nimage classifiers, frame by frame: {', '.join(image_model_names())}")
-    transformers = "hf:ORG/NAME, or hf:./FOLDER that save_pretrained wrote (pip install 'vidcam[hf]')"
-    stdout.print(f"\nvideo classifiers of Hugging Face, {', '.join(FAMILIES)}: {plain(transformers)}")
+        table.add_row(s.name, str(s.num_classes), str(s.frames), rate, s.layer.replace(",", ",\n"), s.default_method)
+    stdout.print(table, end="\n\n")
+    for source, of_source in groupby(specs, lambda spec: spec.source):
+        _print_paragraph(f"{', '.join(s.name for s in of_source)}: {source}")
+    _print_paragraph(
+        f"hf:ORG/NAME, or hf:./FOLDER that save_pretrained wrote (pip install 'vidcam[hf]'): {', '.join(FAMILIES)}"
+    )
+    _print_paragraph(f"image classifiers, frame by frame: {', '.join(image_model_names())}")
+
+
+def _print_paragraph(text: str) -> None:
+    """Print a text in lines of 80 characters at most, all but the first indented."""
+    stdout.print(fill(plain(text), 80, subsequent_indent="  ", break_on_hyphens=False))
 
 
 @commands.command()

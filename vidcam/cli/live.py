@@ -28,19 +28,25 @@ _SOURCE = "A camera (0, /dev/video0), rtsp://, http://, hls+http://, tcp://, udp
 def live(
     source: Annotated[str, typer.Argument(help=_SOURCE, metavar="SOURCE")],
     config: ExplainConfig,
-    seconds: Annotated[float | None, typer.Option(min=0.1, help="End after this time.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="End after this time.", show_default="none")] = None,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Show a page at this port; 0 takes one that is free.")
+        int | None,
+        typer.Option(min=0, max=65535, help="Show a page at this port; 0 takes one that is free.", show_default="none"),
     ] = None,
     host: Annotated[
         str, typer.Option(help="Address of the page; at another one than this machine's it needs the printed token.")
     ] = "127.0.0.1",
-    record: Annotated[Path | None, typer.Option(help="Record the overlays in an MP4 that grows.")] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="Record the overlays in this MP4 file, which grows.", show_default="none")
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each window.")] = False,
     window: Annotated[bool, typer.Option("--window", help="Show a window on the desktop, if OpenCV has them.")] = False,
 ) -> None:
-    """Explain a camera or a stream while it runs. Ctrl-C ends it."""
+    """Explain a camera or a stream while it runs. Ctrl-C ends it.
+
+    Prints each segment when it closes; overlays are shown by --port or --window, and written by --record.
+    """
     from vidcam.explainer import Explainer
     from vidcam.live.lines import window_lines
     from vidcam.live.recording import Recording

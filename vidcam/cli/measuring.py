@@ -30,7 +30,11 @@ commands = typer.Typer(help="Evaluate explanations.", no_args_is_help=True)
 commands.add_typer(flaws.commands)
 _METHODS = "gradcam++,gradcam,gradcam+,gradcam++signed"
 Records = Annotated[
-    Path | None, typer.Option(help="Directory for a record of every clip, the summary and a figure; it can be resumed.")
+    Path | None,
+    typer.Option(
+        help="Directory for records.jsonl, results.json and figure.png; an interrupted run resumes there.",
+        show_default="none: the table is printed only",
+    ),
 ]
 
 
@@ -330,6 +334,8 @@ def errors(
     as_json: Json = False,
 ) -> None:
     """Understand what a network gets wrong: a ranked page of confusions. If interrupted, run it again to resume.
+
+    Writes errors.html and its films into --out.
 
     The data is a folder of clips with a labels.csv (rows of clip,label), or playground for hard ones.
     """

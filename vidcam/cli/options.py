@@ -28,8 +28,10 @@ OF_PICTURES = ("colormap", "opacity", "opacity_power", "style")
 OF_FILMS = ("format", "film_width", "film_rate", "highlights")
 """Fields of `Recipe` that commands without pictures, or without an overlay film, have no option for."""
 
-_ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file with these settings; flags go on top.")]
-_TrustConfig = Annotated[bool, typer.Option("--trust-config", help="Let the file name code to run.")]
+_ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="YAML file with these settings; flags override it.", show_default="none")
+]
+_TrustConfig = Annotated[bool, typer.Option("--trust-config", help="Allow the file to name code to run.")]
 
 Command = Callable[..., None]
 
@@ -99,11 +101,12 @@ def _with(
 
 def _option(name: str, field: FieldInfo, default: Any) -> tuple[Any, Any]:
     """Return the annotation and default of the option of a field; None means that the user did not give it."""
-    shown = default is not None and default is not False and str(default)
+    shown = default is not None and str(default)
     flags = ["--method", "--methods"] if name == "method" else []
     kind = _kind(field)
     if kind is bool:
-        flags = [f"--{name.replace('_', '-')}/--no-{name.replace('_', '-')}"]
+        on, off = name.replace("_", "-"), f"no-{name.replace('_', '-')}"
+        flags, shown = [f"--{on}/--{off}"], on if default else off
     return Annotated[kind | None, typer.Option(*flags, help=field.description, show_default=shown)], None
 
 

@@ -20,7 +20,7 @@ commands = typer.Typer(
 def playground_render(
     out: Annotated[Path, typer.Option(help="Directory for the clips.")],
     seed: Annotated[int, typer.Option(min=0, help="0 is what the bundled networks were trained on.")] = 1,
-    count: Annotated[int, typer.Option(min=1)] = 10,
+    count: Annotated[int, typer.Option(min=1, help="Clips.")] = 10,
     frames: Annotated[int, typer.Option(min=16, help="Frames per clip, at 16 frames per second.")] = 80,
     trimmed: Annotated[bool, typer.Option("--trimmed", help="The action fills the whole clip.")] = False,
     overwrite: Overwrite = False,
@@ -67,8 +67,8 @@ def playground_train(
 @commands.command("accuracy")
 def playground_accuracy(
     model: Annotated[str, typer.Argument(help="A bundled classifier, such as playground-r2plus1d.")],
-    seed: Annotated[int, typer.Option(min=0)] = 1,
-    count: Annotated[int, typer.Option(min=1)] = 300,
+    seed: Annotated[int, typer.Option(min=0, help="0 is what the bundled networks were trained on.")] = 1,
+    count: Annotated[int, typer.Option(min=1, help="Windows.")] = 300,
     weights: Annotated[str, typer.Option(help="default, or a file.")] = "default",
 ) -> None:
     """Print the top-1 accuracy of a bundled network on freshly rendered windows."""

@@ -172,7 +172,8 @@ def grid_figure(panes: Sequence[Pane], stills: Mapping[int, np.ndarray], sample_
                 cell.set_title(f"{first.times[index]:.2f} s", fontsize=8)
         target = pane.explanation.target
         score = f"{'score' if target.is_probability else 'value'} {target.written()}"
-        axes[row, 0].set_ylabel(f"{pane.title}\n{score}", fontsize=8, parse_math=False)
+        lines = [*pane.title.split(" · "), score]  # one beside the other they are higher than a row
+        axes[row, 0].set_ylabel("\n".join(lines), fontsize=8, parse_math=False)
     figure.suptitle(_common(panes), fontsize=8, x=0.01, ha="left", parse_math=False)
     return figure
 

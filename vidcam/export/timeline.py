@@ -19,6 +19,8 @@ from vidcam.untrusted.text import fitted
 def timeline_figure(found: Localization, truths: Sequence[Truth] = ()) -> Figure:
     """Return a figure with a row for each class: its curve as an area, distinct segments as bars, truths as outlines.
 
+    All rows share one scale, which is at the right; a bar has the score of its segment above it.
+
     Args:
         found: the localization; the opacity of a segment's bar is its score relative to the highest.
         truths: annotated actions in seconds; those of other clips are left out.
@@ -43,6 +45,7 @@ def timeline_figure(found: Localization, truths: Sequence[Truth] = ()) -> Figure
             axes.broken_barh(
                 [(s.start, s.end - s.start)], (base + 0.68, 0.14), color=colour, alpha=0.15 + 0.85 * s.score / strongest
             )
+            axes.text((s.start + s.end) / 2, base + 0.83, f"{s.score:.2f}", ha="center", fontsize=6, color="#60606c")
         for t in (t for t in truths if t.label == label):
             axes.broken_barh(
                 [(t.start, t.end - t.start)], (base + 0.65, 0.2), facecolor="none", edgecolor="black", lw=1
@@ -51,6 +54,11 @@ def timeline_figure(found: Localization, truths: Sequence[Truth] = ()) -> Figure
     axes.set_yticks([len(labels) - 1 - row + 0.3 for row in range(len(labels))], labels, parse_math=False)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(-0.05, len(labels))
+    rows = [len(labels) - 1 - labels.index(label) for label in found.labels]
+    scale = axes.secondary_yaxis("right")
+    scale.set_yticks([row + top for row in rows for top in (0, 0.62)], ["0", f"{highest:.2g}"] * len(rows), fontsize=7)
+    scale.tick_params(length=2, color="#60606c", labelcolor="#60606c")
+    scale.spines["right"].set_visible(False)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel("time (s)")
     for side in ("top", "right", "left"):
