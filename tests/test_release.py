@@ -127,3 +127,9 @@ def test_the_image_is_run_by_nobody_special() -> None:
     assert lines[user].split()[1] not in ("0", "root")
     assert not any(line.startswith("RUN ") for line in lines[user:])
     assert all("--no-cache-dir" in line for line in lines if line.strip().removeprefix("RUN ").startswith("pip "))
+
+
+def test_the_paper_cites_what_it_lists_and_no_more() -> None:
+    cited = set(re.findall(r"@(\w+)", (ROOT / "paper" / "paper.md").read_text(encoding="utf-8").split("---", 2)[2]))
+    listed = re.findall(r"^@\w+\{(\w+),$", (ROOT / "paper" / "paper.bib").read_text(encoding="utf-8"), re.M)
+    assert sorted(listed) == sorted(cited) and len(cited) > 5
