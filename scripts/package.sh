@@ -24,7 +24,8 @@ if [ "${RESOLUTION:-}" = lowest ]; then
 else
     env/bin/python -m pip install --quiet --constraint "$here/constraints.txt" "$(ls "$here"/out/dist/*.whl)"
 fi
-"$here/.venv/bin/cyclonedx-py" environment --output-reproducible --output-file "$here/out/sbom.json" env/bin/python
+"$here/.venv/bin/cyclonedx-py" environment --pyproject "$here/pyproject.toml" --output-reproducible \
+    --output-file "$here/out/sbom.json" env/bin/python
 env/bin/vidcam doctor
 env/bin/vidcam demo --out demo
 test -s demo/overlay.mp4
