@@ -8,5 +8,6 @@ source "$(dirname "$0")/setup.sh"
 .venv/bin/mypy
 .venv/bin/lint-imports --no-cache
 .venv/bin/bandit --quiet --configfile pyproject.toml --recursive vidcam
+.venv/bin/hadolint Dockerfile
 NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
 .venv/bin/python -m pytest "$@"
