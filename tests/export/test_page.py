@@ -121,7 +121,17 @@ def test_the_strongest_frames_are_a_tenth_of_the_clip_apart_and_have_a_quarter_o
 
 
 def _view(evidence: np.ndarray) -> View:
-    return View(ExplainedTarget(0, "a", 0.5), "how", evidence, evidence, (), np.ones((len(evidence), 1, 1)), 1.0, 1.0)
+    return View(
+        ExplainedTarget(0, "a", 0.5),
+        "probability 0.500",
+        "how",
+        evidence,
+        evidence,
+        (),
+        np.ones((len(evidence), 1, 1)),
+        1.0,
+        1.0,
+    )
 
 
 def test_what_a_browser_does_not_play_is_turned_into_what_it_does(tmp_path: Path) -> None:
@@ -158,7 +168,8 @@ def test_a_localization_has_the_heat_curves_and_segments_of_its_classes(tmp_path
         assert view["evidence"] == pytest.approx((scores / scores.max()).tolist(), abs=1e-4)
         assert view["bounded"] is True and view["grid"] == [3, 4]
     text = page.read_text(encoding="utf-8")
-    assert text.index("probability 0.800") < text.index("probability 0.600") and "gradcam++ at l" in text
+    assert text.index("highest score 0.800") < text.index("highest score 0.600") and "probability 0." not in text
+    assert "gradcam++ at l" in text
 
 
 def test_nothing_is_left_of_a_page_that_cannot_be_written(tmp_path: Path) -> None:
@@ -210,7 +221,8 @@ def test_a_page_tells_its_figures(tmp_path: Path) -> None:
     }  # fmt: skip
     assert [t.split()[-1].rstrip(",") for t in read.texts["span"] if t.startswith(" gradcam++ at l 3")] == ["3"]
     data = _data(page)
-    assert (data["size"], data["aspect"], data["region"]) == ([128, 96], 2.0, [16.0, 0.0, 112.0, 96.0])
+    assert (data["size"], data["aspect"]) == ([128, 96], 2.0)
+    assert [view["region"] for view in data["views"]] == [[16.0, 0.0, 112.0, 96.0]] * 2
     for name in ("inferno", "viridis", "cividis"):
         colours = np.frombuffer(base64.b64decode(data["colours"][name]), np.uint8).reshape(256, 3)
         np.testing.assert_allclose(colours, 255 * matplotlib.colormaps[name](np.arange(256))[:, :3], atol=1)
@@ -450,6 +462,51 @@ def test_the_heat_is_where_it_was_stored_and_follows_the_controls(opened: Any) -
     other = _heat(opened)
     y, x = np.unravel_index(other[..., 3].argmax(), (height, width))
     assert x < 0.4 * width and y < 0.3 * height
+
+
+@pytest.mark.slow
+def test_every_number_has_its_name(opened: Any, written: Path) -> None:
+    """Of the clip a probability, of a frame a score and its evidence, of a segment a confidence."""
+    found = _explanations(written)[0]
+    assert opened.locator(".view").first.inner_text().splitlines()[1].startswith("probability 0.600")
+    _click_curve(opened, 0.7)
+    index = int(0.7 * FRAMES)
+    assert opened.locator("#score").inner_text() == f"score {found.scores[index]:.2f}"
+    assert opened.locator("#evidence").inner_text() == f"evidence {found.evidence[index]:.3g}"
+    strongest = _data(written)["views"][0]["strongest"]
+    assert opened.locator("#strip button").all_inner_texts() == [
+        f"{i / RATE:.2f} s · evidence {found.evidence[i]:.3g}, score {found.scores[i]:.2f}" for i in strongest
+    ]
+    curve = combined_curve(found.scores, found.evidence)
+    assert opened.locator("#segments button").all_inner_texts() == [
+        f"{s.start:.2f} to {s.end:.2f} s · confidence {s.score:.3f}"
+        for s in distinct(segments_of(curve, found.times, HOSTILE))
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("height", "width", "scheme"), [(96, 128, "light"), (256, 96, "dark"), (64, 256, "light")])
+def test_a_report_is_printed_on_one_page(browser: Any, tmp_path: Path, height: int, width: int, scheme: str) -> None:
+    clip = write_video(tmp_path / "clip.mp4", [numbered(i, height, width) for i in range(FRAMES)])
+    found = [replace(e, size=(height, width), region=(0.0, 0.0, width, height)) for e in _explanations(clip)]
+    many = [replace(e, target=ExplainedTarget(k, f"class {k}", 0.1)) for k, e in enumerate(found * 15)]
+    notes = tuple(f"note {k} is long enough to fill a line of the page, or nearly so" for k in range(8))
+    many[0] = replace(many[0], warnings=notes)
+    page = browser.new_context(color_scheme=scheme).new_page()
+    page.goto(write_report(many, tmp_path / "out").as_uri())
+    wait_until(page, "document.getElementById('film').readyState >= 2")
+    for paper in ("A4", "Letter"):
+        assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format=paper))) == 1, paper
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 718, "height": 1046})  # A4 less its margins, in CSS pixels
+    boxes = {name: page.locator(name).bounding_box() for name in ("#picture", "#scale", "#curve", "#strip", "details")}
+    tops = [box["y"] for box in boxes.values()]
+    assert tops == sorted(tops) and boxes["details"]["y"] + boxes["details"]["height"] < 1046
+    assert boxes["#picture"]["width"] / boxes["#picture"]["height"] == pytest.approx(width / height, rel=0.02)
+    assert boxes["#picture"]["height"] > 100 and page.locator(".view:visible").count() == 1
+    assert not page.locator("#play").is_visible() and page.locator(".warning:visible").count() == 9
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.context.close()
 
 
 @pytest.mark.slow

@@ -119,7 +119,7 @@ def tubes_(
         return
     stdout.print(f"{plain(found.clip)}: [bold]{plain(found.target.label)}[/], {counted(len(tubes), 'tube')}")
     for tube in tubes[:5]:
-        stdout.print(f"  frames {tube.start} to {tube.end - 1}  score {tube.score:.3f}")
+        stdout.print(f"  frames {tube.start} to {tube.end - 1}  confidence {tube.score:.3f}")
     stdout.print(f"  tubes    {plain(outputs.tubes)}")
     stdout.print(f"  film     {plain(outputs.film)}")
     _print_exports(files_of(tools, TUBES, place))
@@ -217,7 +217,7 @@ def localize(
             continue
         stdout.print(f"{plain(found.clip)}: {counted(len(found.segments), 'proposal')}; the best")
         for s in distinct(found.segments)[:5]:
-            stdout.print(f"  {s.start:7.2f} to {s.end:7.2f} s  [bold]{plain(s.label)}[/] {s.score:.3f}")
+            stdout.print(f"  {s.start:7.2f} to {s.end:7.2f} s  [bold]{plain(s.label)}[/], confidence {s.score:.3f}")
         stdout.print(f"  timeline {plain(written.localization.timeline)}")
         _print_exports(files_of(tools, SEGMENTS, place))
         _print_report(written.report)
@@ -293,7 +293,7 @@ def _write(explanations: Sequence[Explanation], directory: Path, overwrite: bool
             print_json_file(outputs.summary)
             continue
         target = explanation.target
-        stdout.print(f"{plain(explanation.clip)}: [bold]{plain(explanation.title)}[/] {plain(target.written())}")
+        stdout.print(f"{plain(explanation.clip)}: [bold]{plain(explanation.title)}[/], {plain(target.named())}")
         if explanation.check is not None and explanation.check.passed:
             stdout.print(f"  check    {plain(explanation.check.sentence())}")
         stdout.print(f"  overlay  {plain(outputs.overlay)}")

@@ -147,7 +147,7 @@ class Comparison:
 def grid_figure(panes: Sequence[Pane], stills: Mapping[int, np.ndarray], sample_aspect_ratio: float = 1.0) -> Figure:
     """Return a figure with a row for each pane and a column for each frame, at 300 dots per inch.
 
-    A row is labelled by its title and its score in the clip; above stands what the panes share.
+    A row is labelled by its title and its probability, or value, in the clip; above stands what the panes share.
 
     Args:
         panes: of one clip.
@@ -170,9 +170,7 @@ def grid_figure(panes: Sequence[Pane], stills: Mapping[int, np.ndarray], sample_
                 spine.set_visible(False)
             if row == 0:
                 cell.set_title(f"{first.times[index]:.2f} s", fontsize=8)
-        target = pane.explanation.target
-        score = f"{'score' if target.is_probability else 'value'} {target.written()}"
-        axes[row, 0].set_ylabel(f"{pane.title}\n{score}", fontsize=8, parse_math=False)
+        axes[row, 0].set_ylabel(f"{pane.title}\n{pane.explanation.target.named()}", fontsize=8, parse_math=False)
     figure.suptitle(_common(panes), fontsize=8, x=0.01, ha="left", parse_math=False)
     return figure
 

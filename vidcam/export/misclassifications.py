@@ -12,7 +12,7 @@ import numpy as np
 from vidcam.errors import counted
 from vidcam.export.compare import ComparisonOutputs, compare
 from vidcam.export.outputs import all_or_nothing
-from vidcam.export.page import render_template
+from vidcam.export.template import render_template
 from vidcam.results.explanation import Explanation
 from vidcam.results.misclassification import Misclassification
 

@@ -63,6 +63,15 @@ class ExplainedTarget:
             score = self.value if self.probability is None else self.probability
         return f"{score:.3f}" if self.is_probability else f"{score:.4g} {self.unit}".rstrip()
 
+    def named(self) -> str:
+        """Return the score of the clip with its name, the same in every output.
+
+        Example:
+            >>> ExplainedTarget(3, "waving", 0.9125).named(), ExplainedTarget(None, "age", None, 29.45, "years").named()
+            ('probability 0.912', 'value 29.45 years')
+        """
+        return f"{'probability' if self.is_probability else 'value'} {self.written()}"
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -128,8 +137,7 @@ class Explanation(Result):
     drawing: Drawing = field(default_factory=Drawing)
 
     def __repr__(self) -> str:
-        kind = "probability" if self.target.is_probability else "value"
-        target = f"{self.target.label!r}, {kind} {self.target.written()}"
+        target = f"{self.target.label!r}, {self.target.named()}"
         return (
             f"<Explanation of {self.clip!r}: {target}, {counted(self.frames, 'frame')}, "
             f"by {self.method} at {self.layer} of {self.model}>"
