@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import numbered, wait_until, write_video
-from tests.export.conftest import localization
+from tests.export.conftest import localization, serious
 from tests.results.test_explanation import explanation
 from vidcam.errors import ClipError, OutputError
 from vidcam.explainer import explain
@@ -543,18 +543,7 @@ def test_names_run_nothing(opened: Any) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_stands_in_anyones_way(browser: Any, written: Path, scheme: str, width: int) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    page = context.new_page()
-    page.goto(written.as_uri())
-    page.locator("summary").click()
-    found = Axe().run(page).response["violations"]
-    assert [
-        (v["id"], v["impact"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")
-    ] == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing is wider than the screen"
-    context.close()
+    assert serious(browser, written, scheme, width) == []
 
 
 @pytest.mark.slow

@@ -55,8 +55,9 @@ def explain(
 @commands.command()
 @with_config(without=OF_FILMS, method="gradcam++,gradcam")
 def compare(clip: OneClip, config: ExplainConfig, out: OneOut = None, overwrite: Overwrite = False) -> None:
-    """Show methods, classes, layers, models or motion and appearance side by side: a film, a grid of frames, and curves as SVG and PDF.
+    """Show methods, classes, layers, models or motion and appearance side by side.
 
+    Writes a film, a page with a divider between two of them, a grid of frames, and curves as SVG and PDF.
     Several models, layers, targets or kinds of evidence are given with commas.
     """
     from vidcam.explainer import Explainer
@@ -80,7 +81,8 @@ def compare(clip: OneClip, config: ExplainConfig, out: OneOut = None, overwrite:
     outputs = write(found, place, overwrite=overwrite)
     print_notes(dict.fromkeys(warning for e in found for warning in e.warnings))
     for path in vars(outputs).values():
-        stdout.print(f"  {plain(path)}")
+        if path.exists():
+            stdout.print(f"  {plain(path)}")
 
 
 @commands.command("tubes")
