@@ -119,7 +119,7 @@ def test_compare(vidcam: Vidcam, clip_path: Path, tmp_path: Path) -> None:
     result = vidcam(*arguments)
     assert result.returncode == 0, result.stderr
     names = sorted(p.name for p in (tmp_path / "out").iterdir())
-    assert names == ["compare.mp4", "curves.pdf", "curves.svg", "grid.png"]
+    assert names == ["compare.html", "compare.mp4", "curves.pdf", "curves.svg", "grid.png"]
     assert all(name in result.stdout for name in names)
     again = vidcam(*arguments)
     assert again.returncode == 2 and "already holds" in again.stderr
