@@ -24,6 +24,7 @@ from tests.results.test_explanation import explanation
 from vidcam.errors import ClipError, OutputError
 from vidcam.explainer import explain
 from vidcam.export.page import View, write_report
+from vidcam.results.drawing import Drawing
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.temporal.curves import combined_curve
 from vidcam.temporal.segments import distinct, segments_of
@@ -223,11 +224,17 @@ def test_a_page_tells_its_figures(tmp_path: Path) -> None:
     data = _data(page)
     assert (data["size"], data["aspect"]) == ([128, 96], 2.0)
     assert [view["region"] for view in data["views"]] == [[16.0, 0.0, 112.0, 96.0]] * 2
-    for name in ("inferno", "viridis", "cividis"):
+    for name in ("inferno", "viridis", "cividis", "magma", "plasma"):
         colours = np.frombuffer(base64.b64decode(data["colours"][name]), np.uint8).reshape(256, 3)
         np.testing.assert_allclose(colours, 255 * matplotlib.colormaps[name](np.arange(256))[:, :3], atol=1)
     for view in data["views"]:
         assert view["grid"] == [4, 4] and view["bounded"] is True
+
+
+def test_it_opens_with_the_colours_of_the_film(tmp_path: Path) -> None:
+    found = [replace(e, drawing=Drawing(colormap="cividis")) for e in _explanations(_clip(tmp_path))]
+    page = write_report(found, tmp_path / "out").read_text(encoding="utf-8")
+    assert re.findall(r"<option selected>(\w+)<", page) == ["cividis"] and page.count("<option>") == 4
 
 
 def test_curves_and_segments_are_on_the_clock_of_the_film(tmp_path: Path) -> None:

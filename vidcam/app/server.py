@@ -30,6 +30,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from vidcam.app.choice import samples
 from vidcam.app.events import Events, PassThrough, Sessions, Streams, address_of
 from vidcam.app.explainer import Explainer
 from vidcam.app.gate import Gate, address_with, is_loopback
@@ -98,13 +99,19 @@ def _application(host: str, limits: Limits, uploads: Uploads, results: Results, 
         disposition = f"attachment; filename*=UTF-8''{quote(stored.name, safe='')}"
         return FileResponse(stored.path, media_type=BINARY, headers={"Content-Disposition": disposition})
 
+    async def sample(request: Request) -> Response:
+        path = samples().get(request.path_params["name"])
+        if path is None:
+            return PlainTextResponse("Not here.", 404)
+        return FileResponse(path, media_type="video/mp4")
+
     async def progress(request: Request) -> Response:
         return PlainTextResponse('data: {"msg": "done"}\n\n', media_type="text/event-stream")
 
     async def sweep() -> None:
         while True:
             await asyncio.sleep(_SWEEP)
-            await asyncio.to_thread(uploads.sweep, jobs.clips())
+            await asyncio.to_thread(uploads.sweep, jobs.uploads())
             await asyncio.to_thread(results.sweep)
 
     @asynccontextmanager
@@ -143,6 +150,7 @@ def _application(host: str, limits: Limits, uploads: Uploads, results: Results, 
             Route("/gradio_api/upload", upload, methods=["POST"]),
             Route("/gradio_api/upload_progress", progress, methods=["GET"]),
             Route("/gradio_api/file={key}", uploaded, methods=["GET"]),
+            Route("/samples/{name}.mp4", sample, methods=["GET"]),
             Route("/results/{key}/{name:path}", results.answer, methods=["GET"]),
         ],
         lifespan=lifespan,

@@ -14,12 +14,12 @@ import numpy as np
 from PIL import Image
 
 from vidcam.export.playback import Film, Look, Stills
+from vidcam.results.drawing import COLORMAPS
 from vidcam.video.planes import copied
 from vidcam.video.reader import Clip
 from vidcam.video.source import FrameSource
 from vidcam.video.writer import film_size
 
-COLORMAPS = ("inferno", "viridis", "cividis")
 EMBEDDED = 24 * 2**20  # bytes of a film above which a page refers to it
 _PLAYABLE = {"h264", "vp8", "vp9", "av1"}
 _MIME = {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm"}

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from vidcam.errors import counted
-from vidcam.export.embedded import COLORMAPS, EMBEDDED, EmbeddedClip, coded_colours, coded_maps, jpeg
+from vidcam.export.embedded import EMBEDDED, EmbeddedClip, coded_colours, coded_maps, jpeg
 from vidcam.export.outputs import all_or_nothing
 from vidcam.export.playback import Film, Look, Stills, clip_of, play
 from vidcam.export.template import render_template
+from vidcam.results.drawing import COLORMAPS
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.results.localization import Localization
 from vidcam.temporal.curves import combined_curve
@@ -213,6 +214,7 @@ class Page:
             split=isinstance(self._first, Explanation) and self._first.motion is not None,
             views=views,
             colormaps=COLORMAPS,
+            colormap=self._first.drawing.colormap if isinstance(self._first, Explanation) else COLORMAPS[0],
         )
 
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vidcam.export.embedded import COLORMAPS, EMBEDDED, EmbeddedClip, coded_colours, coded_maps
+from vidcam.export.embedded import EMBEDDED, EmbeddedClip, coded_colours, coded_maps
 from vidcam.export.panes import Pane
 from vidcam.export.template import render_template
+from vidcam.results.drawing import COLORMAPS
 from vidcam.temporal.segments import frame_edges
 from vidcam.video.source import FrameSource
 
@@ -57,6 +58,7 @@ class WipePage:
             panes=self._panes,
             warnings=list(dict.fromkeys(warning for pane in self._panes for warning in pane.explanation.warnings)),
             colormaps=COLORMAPS,
+            colormap=first.drawing.colormap,
         )
 
 
