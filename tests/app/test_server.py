@@ -216,12 +216,15 @@ def test_another_model_has_other_classes(opened: Any) -> None:
 
 
 @pytest.mark.slow
-def test_without_a_clip_or_a_network_there_is_nothing_to_explain(opened: Any) -> None:
-    opened.get_by_role("button", name="Explain").click()
-    opened.get_by_text("Choose a network first.").wait_for()
-    _choose(opened, CHOICE[0])
-    opened.get_by_role("button", name="Explain").click()
-    opened.get_by_text(GONE).wait_for()
+def test_without_a_clip_or_a_network_there_is_nothing_to_explain(browser: Any, address: str) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    page.get_by_role("button", name="Explain").click()
+    page.get_by_text("Choose a network first.").wait_for()
+    _choose(page, CHOICE[0])
+    page.get_by_role("button", name="Explain").click()
+    page.get_by_text(GONE).wait_for()
+    page.close()
 
 
 @pytest.mark.slow

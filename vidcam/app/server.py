@@ -159,9 +159,23 @@ def _application(host: str, limits: Limits, uploads: Uploads, results: Results, 
     return app
 
 
+def _theme() -> gr.themes.Base:
+    """Return the look of the page: fonts of the reader's own machine, and text that stands out from its ground."""
+    theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    return theme.set(
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        block_label_text_color="*neutral_700",
+        block_title_text_color="*neutral_700",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_800",
+    )
+
+
 def _mounted(host: str, limits: Limits, blocks: gr.Blocks) -> fastapi.FastAPI:
     """Return Gradio's own application; visitors reach it through the routes above only."""
-    sans, mono = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
     return gr.mount_gradio_app(
         fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
         blocks,
@@ -171,7 +185,7 @@ def _mounted(host: str, limits: Limits, blocks: gr.Blocks) -> fastapi.FastAPI:
         max_file_size=f"{limits.megabytes}mb",
         ssr_mode=False,
         head=HEAD,
-        theme=gr.themes.Default(font=sans, font_mono=mono),  # fonts of the reader's own machine
+        theme=_theme(),
     )
 
 
