@@ -231,6 +231,15 @@ def test_a_page_tells_its_figures(tmp_path: Path) -> None:
         assert view["grid"] == [4, 4] and view["bounded"] is True
 
 
+def test_a_note_after_which_a_report_means_nothing_comes_first_and_stands_out(tmp_path: Path) -> None:
+    notes = ("the clip is short", "m has random weights: its explanations mean nothing", "another")
+    found = [replace(e, warnings=notes) for e in _explanations(_clip(tmp_path))]
+    page = write_report(found, tmp_path / "out").read_text(encoding="utf-8")
+    shown = re.findall(r'<p class="(warning[^"]*)" dir="auto">(.*?)</p>', page)
+    assert shown == [("warning caution", notes[1]), ("warning", notes[0]), ("warning", notes[2])]
+    assert page.index("warning caution") < page.index("<video")
+
+
 def test_it_opens_with_the_colours_of_the_film(tmp_path: Path) -> None:
     found = [replace(e, drawing=Drawing(colormap="cividis")) for e in _explanations(_clip(tmp_path))]
     page = write_report(found, tmp_path / "out").read_text(encoding="utf-8")

@@ -18,7 +18,7 @@ from vidcam.export.outputs import all_or_nothing
 from vidcam.export.playback import Film, Look, Stills, clip_of, play
 from vidcam.export.template import render_template
 from vidcam.results.drawing import COLORMAPS
-from vidcam.results.explanation import ExplainedTarget, Explanation
+from vidcam.results.explanation import ExplainedTarget, Explanation, means_nothing
 from vidcam.results.localization import Localization
 from vidcam.temporal.curves import combined_curve
 from vidcam.temporal.segments import Segment, distinct, frame_edges, segments_of
@@ -211,6 +211,7 @@ class Page:
             facts={k: f"{v:.5g}" if isinstance(v, float) else v for k, v in self._facts.items() if v is not None},
             top=self._top,
             warnings=self._warnings,
+            means_nothing=means_nothing,
             split=isinstance(self._first, Explanation) and self._first.motion is not None,
             views=views,
             colormaps=COLORMAPS,

@@ -10,6 +10,7 @@ from vidcam.export.embedded import EMBEDDED, EmbeddedClip, coded_colours, coded_
 from vidcam.export.panes import Pane
 from vidcam.export.template import render_template
 from vidcam.results.drawing import COLORMAPS
+from vidcam.results.explanation import means_nothing
 from vidcam.temporal.segments import frame_edges
 from vidcam.video.source import FrameSource
 
@@ -57,6 +58,7 @@ class WipePage:
             frames=first.frames,
             panes=self._panes,
             warnings=list(dict.fromkeys(warning for pane in self._panes for warning in pane.explanation.warnings)),
+            means_nothing=means_nothing,
             colormaps=COLORMAPS,
             colormap=first.drawing.colormap,
         )

@@ -30,6 +30,16 @@ _MEANINGLESS = {
 """Words of a warning, and what an overlay says of it."""
 
 
+def means_nothing(warning: str) -> str:
+    """Return what an overlay says of a warning after which an explanation means nothing; "" for other warnings.
+
+    Example:
+        >>> means_nothing("r3d_18 has random weights: its explanations mean nothing"), means_nothing("the clip is short")
+        ('random weights: this means nothing', '')
+    """
+    return next((text for words, text in _MEANINGLESS.items() if words in warning), "")
+
+
 @dataclass(frozen=True)
 class ExplainedTarget:
     """The explained target.
@@ -170,7 +180,7 @@ class Explanation(Result):
     @property
     def meaningless(self) -> str:
         """The reason why the explanation means nothing, as an overlay says it; "" if the warnings give none."""
-        return next((text for words, text in _MEANINGLESS.items() if any(words in w for w in self.warnings)), "")
+        return next(filter(None, map(means_nothing, self.warnings)), "")
 
     def heatmap(self, frame: int, peak: float | None = None) -> np.ndarray:
         """Return the heatmap of a source frame on the whole upright picture: (H, W) float32 in [0, 1].
