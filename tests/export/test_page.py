@@ -438,6 +438,18 @@ def test_a_click_on_the_curve_goes_there(opened: Any, share: float) -> None:
 
 
 @pytest.mark.slow
+def test_a_film_that_is_loaded_before_the_script_runs(browser: Any, written: Path) -> None:
+    page = browser.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.add_init_script("Object.defineProperty(HTMLMediaElement.prototype, 'readyState', { get: () => 4 })")
+    page.goto(written.as_uri())
+    page.wait_for_timeout(500)
+    assert complaints == [] and page.locator("#strip button").count() > 0
+    page.close()
+
+
+@pytest.mark.slow
 def test_it_opens_at_the_frame_with_the_strongest_heat(opened: Any) -> None:
     assert _frame(opened) % 28 == (FRAMES - 1) % 28
     assert f"frame {FRAMES - 1}" in opened.locator("#clock").inner_text() and _heat(opened)[..., 3].max() > 100

@@ -111,6 +111,18 @@ def test_it_opens_at_the_strongest_heat_with_each_side_on_its_own_half(opened: A
 
 
 @pytest.mark.slow
+def test_a_film_that_is_loaded_before_the_script_runs(browser: Any, written: Path) -> None:
+    page = browser.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.add_init_script("Object.defineProperty(HTMLMediaElement.prototype, 'readyState', { get: () => 4 })")
+    page.goto(written.as_uri())
+    page.wait_for_timeout(500)
+    assert complaints == [] and page.locator("#wipe").count() > 0
+    page.close()
+
+
+@pytest.mark.slow
 def test_the_divider_is_a_slider_for_keys(opened: Any) -> None:
     wipe = opened.get_by_role("slider", name="Divider between left and right")
     wipe.focus()

@@ -125,6 +125,7 @@
   }
 
   fitPicture(by("picture"), data.aspect, [heat], () => { drawn = ""; show(); });
+  repaint();
   for (const radio of document.querySelectorAll("input[name=view]")) radio.addEventListener("change", choose);
   blend.addEventListener("input", () => { show(); if (curve) filmstrip(); });
   colours.addEventListener("change", repaint);
@@ -177,7 +178,6 @@
     film.addEventListener("seeked", () => { frame = frameAt(data.edges, film.currentTime); show(); });
     requestAnimationFrame(follow);
   }
-  repaint();
   // In a frame that may not look into this page, such as the one of `vidcam app`, the page says how high it is.
   const root = document.documentElement;
   if (parent !== window) new ResizeObserver(() => parent.postMessage({ height: root.offsetHeight }, "*")).observe(root);
