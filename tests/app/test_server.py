@@ -18,6 +18,7 @@ from tests.app.server import CHOICE, Visitor, running
 from tests.conftest import numbered, wait_until, write_video
 from vidcam.app import Limits
 from vidcam.app.explainer import GONE
+from vidcam.app.progress import STEPS
 from vidcam.errors import SettingsError
 from vidcam.playground.demo import demo_clip
 
@@ -243,7 +244,7 @@ def test_a_sample_is_shown_and_explained_by_the_network_that_knows_it(opened: An
             break
         opened.wait_for_timeout(20)
     words = {text.split(" - ")[0] for text in seen}
-    assert "Loading the network" in words and any(text.startswith("Step 1 of 2: explaining") for text in words)
+    assert words and all(text.startswith(tuple(STEPS.values())) for text in words), words
     report = opened.get_by_title("vidcam report").element_handle().content_frame()
     wait_until(report, "document.getElementById('film').readyState >= 2")
     assert report.locator("h1").inner_text() == "waving.mp4" and opened.get_by_role("note").count() == 0
