@@ -21,7 +21,7 @@ from vidcam.app.listening import configuration
 
 EXPLAIN = 2
 _CLIENTS: list[httpx.Client] = []
-CHOICE = ["playground-r2plus1d", "top", "gradcam++"]
+CHOICE = ["playground-r2plus1d", "top", "gradcam++", "auto", "inferno"]
 
 
 @contextmanager
@@ -76,10 +76,12 @@ class Visitor:
                     found.append(json.loads(line[6:]))
         return found
 
-    def explain(self, key: Any, choice: list[str] = CHOICE) -> tuple[str, str]:
+    def explain(
+        self, key: Any, choice: list[str] = CHOICE, *, sample: str | None = None, weights: Any = None
+    ) -> tuple[str, str]:
         """The place of the result and the error; one of them is empty."""
         named = {"path": key, "meta": {"_type": "gradio.FileData"}, "orig_name": "x"} if isinstance(key, str) else key
-        self.join([named, *choice]).raise_for_status()
+        self.join([named, sample, weights, *choice]).raise_for_status()
         (last,) = [m for m in self.messages() if m["msg"] == "process_completed"]
         if not last["success"]:
             return "", last["output"]["error"] or "?"

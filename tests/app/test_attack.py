@@ -22,6 +22,7 @@ import pytest
 
 from tests.app.server import CHOICE, EXPLAIN, Visitor, running
 from vidcam.app import Limits
+from vidcam.app.explainer import GONE
 from vidcam.playground.demo import demo_clip
 
 REQUESTS = 1000
@@ -107,20 +108,25 @@ class Attacker:
         pick = self._random.choice
         data = pick(
             [
-                [self.payload(), *CHOICE],
+                [self.payload(), None, None, *CHOICE],
+                [None, self.payload(), None, *CHOICE],
+                [None, self._files[0], None, *CHOICE],
+                [None, "bowing", self.payload(), *CHOICE],
+                [self.payload(), None, self.payload(), *CHOICE],
+                [self.payload(), "../bowing", None, *CHOICE],
                 [self.payload()],
                 [self.payload() for _ in range(4)],
                 [None, self.payload(), "top", "gradcam++"],
-                [self.payload(), str(self._files[1]), "top", "gradcam++"],
-                [self.payload(), "playground-r2plus1d", self._files[1], "gradcam++"],
-                [self.payload(), "playground-r2plus1d", "top", self._files[1]],
+                *([None, "bowing", None, *CHOICE[:k], self._files[1], *CHOICE[k + 1 :]] for k in range(len(CHOICE))),
+                [self._files[1]],
+                [self.payload(), "playground-r2plus1d"],
                 self.payload(),
                 [],
             ]
         )
         body: dict[str, Any] = {
             "data": data,
-            "fn_index": pick([0, 1, EXPLAIN, EXPLAIN, EXPLAIN, 3, -1, 99, "2", None, [2], True, 2.0]),
+            "fn_index": pick([0, 1, EXPLAIN, EXPLAIN, EXPLAIN, 3, 4, 5, -1, 99, "2", None, [2], True, 2.0]),
             "session_hash": pick(
                 ["attacker", "other", self._victim, [self._victim], {"a": 1}, None, "a/../b", "x" * 99]
             ),
@@ -153,6 +159,8 @@ class Attacker:
                     f"/assets/{path}",
                     f"/svelte/{path}",
                     f"/results/{path}",
+                    f"/samples/{path}.mp4",
+                    f"/samples/{path}",
                     f"/results/{self._victim}/{path}",
                     f"/gradio_api/stream/a/b/c/playlist-file?path={path}",
                     f"/?deep_link={path}",
@@ -235,10 +243,10 @@ def test_an_upload_of_somebody_else_is_not_explained(tmp_path: Path) -> None:
     with running(Limits(megabytes=1)) as address:
         victim, attacker = Visitor(address), Visitor(address)
         key = victim.brought(canaries.clip)
-        event = {"data": [{"path": key}], "fn_index": 1, "session_hash": victim.session}
+        event = {"data": [{"path": key}, None], "fn_index": 1, "session_hash": victim.session}
         victim.http.post("/gradio_api/run/predict", json=event).raise_for_status()
         for payload in (key, {"path": key}, {"path": f"./{key}"}, {"path": [key]}, [{"path": key}]):
-            assert attacker.explain(payload) == ("", "Drop a clip first.")
+            assert attacker.explain(payload) == ("", GONE)
 
 
 @pytest.mark.slow

@@ -10,13 +10,15 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from vidcam.app.events import Events, PassThrough, Sessions, Streams, address_of
+from vidcam.app.choice import samples
+from vidcam.app.events import CLIP, Events, PassThrough, Sessions, Streams, address_of
 from vidcam.app.gate import VISITOR
 from vidcam.app.jobs import Jobs
 from vidcam.app.limits import Limits
 from vidcam.app.uploads import Uploads
 
-EXPLAIN = {"session_hash": "abc", "fn_index": 2, "data": [None, "model", "top", "method"]}
+CHOSEN = ["model", "top", "method", "auto", "inferno"]
+EXPLAIN = {"session_hash": "abc", "fn_index": 2, "data": [None, None, None, *CHOSEN]}
 
 
 @pytest.fixture
@@ -26,11 +28,18 @@ def seen() -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def client(seen: list[dict[str, Any]], tmp_path: Path) -> TestClient:
+def clips() -> list[Any]:
+    """The clips in the requests that reach Gradio."""
+    return []
+
+
+@pytest.fixture
+def client(seen: list[dict[str, Any]], clips: list[Any], tmp_path: Path) -> TestClient:
     async def gradio(scope: Any, receive: Any, send: Any) -> None:
         body = (await receive())["body"]
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         seen.append({"path": scope["path"], "query": scope["query_string"].decode(), "headers": headers, "body": body})
+        clips.append(scope.get(CLIP))
         await JSONResponse({})(scope, receive, send)
 
     limits, sessions = Limits(), Sessions(b"secret")
@@ -48,12 +57,16 @@ def client(seen: list[dict[str, Any]], tmp_path: Path) -> TestClient:
 
 
 def test_an_event_is_written_anew(client: TestClient, seen: list[dict[str, Any]]) -> None:
-    sent = {**EXPLAIN, "data": [{"path": "/etc/passwd"}, "model", "A - B", "method"], "trigger_id": 7}
+    sent = {
+        **EXPLAIN,
+        "data": [{"path": "/etc/passwd"}, "bowing", None, "model", "A - B", *CHOSEN[2:]],
+        "trigger_id": 7,
+    }
     answer = client.post("/join?x=1", json=sent, headers={"cookie": "a=b", "x-evil": "1", "user-agent": "me"})
     assert answer.status_code == 200
     (found,) = seen
     assert json.loads(found["body"]) == {
-        "data": [None, "model", "A - B", "method"], "fn_index": 2, "session_hash": Sessions(b"secret").name({}, "abc"),
+        "data": [None, "bowing", None, "model", "A - B", *CHOSEN[2:]], "fn_index": 2, "session_hash": Sessions(b"secret").name({}, "abc"),
     }  # fmt: skip
     assert found["query"] == "" and "x-evil" not in found["headers"] and "cookie" not in found["headers"]
     assert found["headers"]["user-agent"] == "me" and found["headers"]["content-length"] == str(len(found["body"]))
@@ -67,16 +80,23 @@ def test_an_event_is_written_anew(client: TestClient, seen: list[dict[str, Any]]
         ({"fn_index": "2"}, 400),
         ({"session_hash": "a b"}, 400),
         ({"session_hash": "a" * 65}, 400),
-        ({"data": [None, "other", "top", "method"]}, 400),
-        ({"data": [None, "model", "top", "other"]}, 400),
-        ({"data": [None, "model", "", "method"]}, 400),
-        ({"data": [None, "model", "x" * 201, "method"]}, 400),
-        ({"data": [None, "model", "a\nb", "method"]}, 400),
+        ({"data": [None, None, None, "other", "top", "method", "auto", "inferno"]}, 400),
+        ({"data": [None, None, None, "model", "top", "other", "auto", "inferno"]}, 400),
+        ({"data": [None, None, None, "model", "", "method", "auto", "inferno"]}, 400),
+        ({"data": [None, None, None, "model", "x" * 201, "method", "auto", "inferno"]}, 400),
+        ({"data": [None, None, None, "model", "a\nb", "method", "auto", "inferno"]}, 400),
+        ({"data": [None, None, None, "model", "top", "method", "x" * 201, "inferno"]}, 400),
+        ({"data": [None, None, None, "model", "top", "method", "auto", "jet"]}, 400),
+        ({"data": [None, None, None, None, *CHOSEN[1:]]}, 400),
+        ({"data": [None, "../bowing", None, *CHOSEN]}, 400),
+        ({"data": [None, "/etc/passwd", None, *CHOSEN]}, 400),
+        ({"data": [None, None, {"path": "/etc/passwd"}, *CHOSEN]}, 410),
+        ({"data": [None, None, {"path": "A" * 22}, *CHOSEN]}, 410),
         ({"data": [None, "model", "top"]}, 400),
         ({"data": "x"}, 400),
         ({"more": "x" * 70_000}, 413),
     ],
-    ids=range(13),
+    ids=range(20),
 )
 def test_nothing_else_reaches_gradio(
     client: TestClient, seen: list[dict[str, Any]], changes: dict[str, Any], status: int
@@ -85,6 +105,34 @@ def test_nothing_else_reaches_gradio(
     assert client.post("/join", content=json.dumps(EXPLAIN), headers={"content-type": "text/plain"}).status_code == 415
     assert client.post("/run", json=EXPLAIN).status_code == 400
     assert seen == []
+
+
+@pytest.mark.parametrize(
+    ("number", "data", "passed"),
+    [
+        (0, ["model", None], ["model", None]),
+        (0, ["model", "bowing"], ["model", "bowing"]),
+        (0, ["other", None], None),
+        (1, [{"path": "/etc/passwd"}, "model"], [None, "model"]),
+        (1, [None, "other"], None),
+        (3, ["bowing"], ["bowing"]),
+        (3, ["/etc/passwd"], None),
+        (3, [None], None),
+        (4, [{"path": "/etc/passwd"}], [None]),
+    ],
+)
+def test_other_events_hold_what_the_page_offers(
+    client: TestClient, seen: list[dict[str, Any]], number: int, data: list[Any], passed: list[Any] | None
+) -> None:
+    status = client.post("/run", json={**EXPLAIN, "fn_index": number, "data": data}).status_code
+    assert status == (400 if passed is None else 200)
+    assert [json.loads(s["body"])["data"] for s in seen] == ([] if passed is None else [passed])
+
+
+def test_a_sample_is_the_clip_of_its_name(client: TestClient, clips: list[Any]) -> None:
+    client.post("/join", json={**EXPLAIN, "data": [{"path": "/etc/passwd"}, "bowing", None, *CHOSEN]})
+    (clip,) = clips
+    assert clip.path == samples()["bowing"] and clip.name == "bowing.mp4" and clip.address != ""
 
 
 def test_streams_are_those_of_sessions_that_have_messages(client: TestClient, seen: list[dict[str, Any]]) -> None:

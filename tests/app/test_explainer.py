@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from vidcam.app.explainer import GONE, UNEXPECTED, Explainer
+from vidcam.app.choice import Choice
+from vidcam.app.explainer import GONE, UNEXPECTED, WEIGHTS_GONE, Explainer
 from vidcam.app.limits import Limits
 from vidcam.app.results import Results
 from vidcam.app.uploads import Upload
@@ -32,12 +33,15 @@ def upload(tmp_path: Path) -> Upload:
     return Upload("key", tmp_path / "upload", "here", "clip.mp4")
 
 
-def _error(place: Path, upload: Upload, answer: Any, limits: Limits = Limits()) -> str:
+CHOICE = Choice("model", "top", "gradcam++", "auto", "inferno")
+
+
+def _error(place: Path, upload: Upload, answer: Any, limits: Limits = Limits(), weights: Upload | None = None) -> str:
     results = Results(place / "results", limits)
     explainer = Explainer(results, limits)
     explainer._process = _Answering(answer)
     with pytest.raises(VidcamError) as caught:
-        explainer.explain("session", upload, "model", "top", "gradcam++", lambda share, step: None)
+        explainer.explain("session", upload, CHOICE, weights, lambda step, done, of: None)
     assert not results.place.exists() or list(results.place.iterdir()) == []
     return str(caught.value)
 
@@ -65,6 +69,10 @@ def test_what_is_for_the_visitor_is_said(tmp_path: Path, upload: Upload) -> None
 
 def test_without_room_or_upload_nothing_is_begun(tmp_path: Path, upload: Upload) -> None:
     assert "too many results" in _error(tmp_path, upload, {}, Limits(results=0))
+    weights = Upload("w", tmp_path / "weights", "here", "mine.safetensors", kind="weights")
+    assert _error(tmp_path, upload, {}, weights=weights) == WEIGHTS_GONE
+    weights.name = "mine.pth"
+    assert "mine.pth is no .safetensors file" in _error(tmp_path, upload, {}, weights=weights)
     upload.path.unlink()
     assert _error(tmp_path, upload, {}) == GONE
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.app.server import Visitor, running
 from vidcam.app import Limits
+from vidcam.app.explainer import GONE
 from vidcam.app.gate import address_with
 from vidcam.app.listening import listening_at
 
@@ -147,10 +148,10 @@ def test_the_session_of_another_browser_is_another_session(address: str) -> None
     with httpx.Client(base_url=address, trust_env=False) as browser:
         browser.get("/")
         key = browser.post("/gradio_api/upload", files={"files": ("a.mp4", b"no video")}).json()[0]
-        event = {"data": [{"path": key}], "fn_index": 1, "session_hash": "known"}
+        event = {"data": [{"path": key}, None], "fn_index": 1, "session_hash": "known"}
         assert browser.post("/gradio_api/run/predict", json=event).status_code == 200
         other = Visitor(address, session="known")
-        assert other.explain(key) == ("", "Drop a clip first.")
+        assert other.explain(key) == ("", GONE)
 
 
 @pytest.mark.parametrize(

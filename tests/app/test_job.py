@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 
 from vidcam.app import job as module
 from vidcam.app.job import explain
+from vidcam.models.registry import load_model
 from vidcam.playground.demo import demo_clip
 from vidcam.results.stored import load_explanation
 
@@ -22,6 +24,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     shutil.copyfile(demo_clip(), tmp_path / "work" / "clip" / "a.mp4")
     limits = {"frames": 7200, "seconds": 120, "pixels": 10**6}
     asked = {"clip": "a.mp4", "archive": "vidcam.zip", "model": "playground-c3d", "target": "top2", "method": "gradcam"}
+    asked |= {"layer": "auto", "colormap": "viridis", "weights": "default"}
     return {"folder": str(tmp_path / "work"), **asked, **limits}
 
 
@@ -33,11 +36,29 @@ def test_a_clip_is_explained_into_its_folder(job: dict[str, Any]) -> None:
     with zipfile.ZipFile(folder / "vidcam.zip") as archive:
         names = set(archive.namelist())
     assert {"report.html", "clip/a.mp4"} <= names and sum(name.endswith("summary.json") for name in names) == 2
-    assert all(load_explanation(folder / Path(n).parent).clip == "clip/a.mp4" for n in names if n.endswith("y.json"))
-    shares = [step["share"] for step in told]
-    assert shares == sorted(shares) and shares[0] == 0 and 0.8 <= shares[-1] <= 1
-    assert [step["step"] for step in told][-2:] == ["drawing", "drawing"] and told[10]["step"] == "watching"
+    stored = [load_explanation(folder / Path(n).parent) for n in names if n.endswith("y.json")]
+    assert all(e.clip == "clip/a.mp4" and e.drawing.colormap == "viridis" for e in stored)
+    assert list(dict.fromkeys(now["step"] for now in told)) == ["loading", "explaining", "drawing"]
+    for step in ("explaining", "drawing"):
+        done = [now["done"] for now in told if now["step"] == step]
+        assert done == sorted(done) and done[-1] <= told[-1]["of"] == stored[0].frames
     assert Path.cwd() == Path(os.sep)
+
+
+@pytest.mark.slow
+def test_weights_of_ones_own_are_used_and_not_in_the_archive(job: dict[str, Any]) -> None:
+    folder = Path(job["folder"])
+    state = load_model("playground-c3d", "none").network.state_dict()
+    save_file({name: value.contiguous() for name, value in state.items()}, folder / "weights.safetensors")
+    assert explain({**job, "weights": "weights.safetensors", "target": "waving"}, lambda step: None) == {}
+    with zipfile.ZipFile(folder / "vidcam.zip") as archive:
+        assert "weights.safetensors" not in archive.namelist()
+    found = load_explanation(folder)
+    assert found.weights == "weights.safetensors"
+    assert found.target.probability == pytest.approx(1 / 11, abs=0.05), "random weights know nothing"
+    (folder / "weights.safetensors").write_bytes(b"no weights")
+    answer = explain({**job, "weights": "weights.safetensors"}, lambda step: None)
+    assert "weights file weights.safetensors cannot be read" in answer["error"] and str(folder) not in answer["error"]
 
 
 @pytest.mark.parametrize(
@@ -46,6 +67,8 @@ def test_a_clip_is_explained_into_its_folder(job: dict[str, Any]) -> None:
         ({"clip": "gone.mp4"}, "^gone.mp4 does not exist"),
         ({"target": "zumba"}, "is not one of the model's 11 classes"),
         ({"method": "magic"}, "there is no method 'magic'"),
+        ({"layer": "/etc/passwd"}, "has no layer '/etc/passwd'; its space-time layers are conv1"),
+        ({"colormap": "jet"}, "there is no colormap 'jet'"),
         ({"frames": 10, "seconds": 1}, r"a.mp4 has more than 10 frames \(1 s at 60 a second\)"),
         ({"pixels": 100}, "pixels"),
     ],

@@ -34,12 +34,12 @@ def test_an_address_has_half_of_the_places() -> None:
 def test_a_session_has_one_place_also_on_its_way() -> None:
     jobs = Jobs(lambda: [Job("a", "here", Upload("k", Path(), "here"))], Limits())
     with jobs.joining("b", "here") as job:
-        job.clip = Upload("l", Path(), "here")
-        assert jobs.clips() == {"k", "l"}
+        job.clip, job.weights = Upload("l", Path(), "here"), Upload("w", Path(), "here", kind="weights")
+        assert jobs.uploads() == {"k", "l", "w"}
         for session in ("a", "b"):
             with pytest.raises(Refused, match="wait for it"), jobs.joining(session, "there"):
                 pass
-    assert jobs.clips() == {"k"}
+    assert jobs.uploads() == {"k"}
     with jobs.joining("b", "here"):
         pass
 
@@ -47,7 +47,11 @@ def test_a_session_has_one_place_also_on_its_way() -> None:
 async def _post(events: Events, key: str, number: int) -> int:
     """The status of an answer."""
     body = json.dumps(
-        {"data": [key, *CHOICE][: 4 if number == EXPLAIN else 1], "fn_index": number, "session_hash": "s"}
+        {
+            "data": [key, None, None, *CHOICE] if number == EXPLAIN else [key, None],
+            "fn_index": number,
+            "session_hash": "s",
+        }
     )
     scope = {
         "type": "http",
@@ -127,20 +131,22 @@ def test_what_waits_is_explained_whatever_comes_later() -> None:
         first, second = Visitor(address), Visitor(address)
         for visitor in (first, second):
             held.enter_context(visitor.http.stream("GET", f"/gradio_api/heartbeat/{visitor.session}"))
-        first.join([{"path": first.brought(demo_clip())}, CHOICE[0], "top5", CHOICE[2]]).raise_for_status()
+        first.join(
+            [{"path": first.brought(demo_clip())}, None, None, CHOICE[0], "top5", *CHOICE[2:]]
+        ).raise_for_status()
         keys = [second.brought(demo_clip()) for _ in range(6)]
         with ThreadPoolExecutor(6) as pool:
-            joined = list(pool.map(lambda key: second.join([{"path": key}, *CHOICE]).status_code, keys))
+            joined = list(pool.map(lambda key: second.join([{"path": key}, None, None, *CHOICE]).status_code, keys))
         assert sorted(joined) == [200, 429, 429, 429, 429, 429]
-        many = [Visitor(address).join([None, *CHOICE]).status_code for _ in range(12)]
+        many = [Visitor(address).join([None, None, None, *CHOICE]).status_code for _ in range(12)]
         assert many == [200] * 2 + [429] * 10  # half of the eight places
         other = Visitor(address)
         other.http = held.enter_context(
             httpx.Client(base_url=address, transport=httpx.HTTPTransport(local_address="127.0.0.2"))
         )
-        assert other.join([None, *CHOICE]).status_code == 200
+        assert other.join([None, None, None, *CHOICE]).status_code == 200
         newer = second.brought(demo_clip())
-        event = {"data": [{"path": newer}], "fn_index": 1, "session_hash": second.session}
+        event = {"data": [{"path": newer}, None], "fn_index": 1, "session_hash": second.session}
         second.http.post("/gradio_api/run/predict", json=event).raise_for_status()
         (last,) = [m for m in second.messages() if m["msg"] == "process_completed"]
         assert last["success"], last

@@ -12,6 +12,8 @@ from vidcam.app.names import content_type, safe_name
         ("/etc/passwd", "passwd"),
         ("..\\..\\Ä b.MOV", "Ä b.mov"),
         ("evil.html", "evil"),
+        ("mine.SAFETENSORS", "mine.safetensors"),
+        ("mine.pth", "mine"),
         ("evil.svg.mp4", "evil.svg.mp4"),
         ("..", "clip"),
         ("", "clip"),
@@ -28,3 +30,4 @@ def test_names_are_made_safe(given: str, expected: str) -> None:
 
 def test_content_types_are_ours() -> None:
     assert content_type("a.mp4") == "video/mp4" and content_type("a.html") == "application/octet-stream"
+    assert content_type("a.safetensors") == "application/octet-stream"

@@ -8,10 +8,19 @@ import pytest
 
 gr = pytest.importorskip("gradio")
 
-from vidcam.app.events import CLIP, CLIP_DROPPED, EXPLAIN, MODEL_CHOSEN  # noqa: E402
+from vidcam.app.choice import BUNDLED, Choice, samples  # noqa: E402
+from vidcam.app.events import (  # noqa: E402
+    CLIP,
+    CLIP_DROPPED,
+    EXPLAIN,
+    MODEL_CHOSEN,
+    SAMPLE_CHOSEN,
+    WEIGHTS,
+    WEIGHTS_DROPPED,
+)
 from vidcam.app.explainer import GONE, UNEXPECTED  # noqa: E402
 from vidcam.app.limits import Limits  # noqa: E402
-from vidcam.app.page import _targets, has_messages, page, queued_jobs  # noqa: E402
+from vidcam.app.page import _of_clip, _of_sample, _targets, has_messages, page, queued_jobs  # noqa: E402
 from vidcam.app.results import Result  # noqa: E402
 from vidcam.app.uploads import Upload  # noqa: E402
 from vidcam.errors import ClipError  # noqa: E402
@@ -27,9 +36,9 @@ class Explaining:
         self.asked: list[Any] = []
         self.fails: Exception | None = None
 
-    def explain(self, session: str, upload: Upload, model: str, target: str, method: str, progress: Any) -> Result:
-        self.asked.append((session, upload, model, target, method))
-        progress(0.5, "watching")
+    def explain(self, session: str, upload: Upload, choice: Choice, weights: Any, progress: Any) -> Result:
+        self.asked.append((session, upload, choice, weights))
+        progress("explaining", 5, 10)
         if self.fails:
             raise self.fails
         return Result('k"<ey', Path("folder"), session, "here", upload.name)
@@ -45,21 +54,40 @@ def blocks(explaining: Explaining) -> Any:
     return page(explaining, Limits(waiting=3), lambda session: None)  # type: ignore[arg-type]
 
 
-def _click(blocks: Any, scope: dict[str, Any]) -> str:
+VALUES = ("playground-c3d", "top", "gradcam", "layer2", "viridis")
+
+
+def _click(blocks: Any, scope: dict[str, Any], sample: str | None = None) -> str:
     request: Any = SimpleNamespace(request=SimpleNamespace(scope=scope), session_hash="session")
     told: list[Any] = []
-    found = blocks.fns[EXPLAIN].fn(
-        None, "playground-c3d", "top", "gradcam", request, lambda share, desc: told.append((share, desc))
-    )
-    assert told == [(0.5, "watching")]
+    found = blocks.fns[EXPLAIN].fn(None, sample, None, *VALUES, request, lambda share, desc: told.append((share, desc)))
+    assert told == [(0.0, "Loading the network"), (0.5, "Step 1 of 2: explaining the clip")]
     return str(found)
 
 
 def test_a_click_explains_the_clip_of_the_request_and_shows_its_report(explaining: Explaining, blocks: Any) -> None:
     shown = _click(blocks, {CLIP: UPLOAD})
-    assert explaining.asked == [("session", UPLOAD, "playground-c3d", "top", "gradcam")]
+    assert explaining.asked == [("session", UPLOAD, Choice(*VALUES), None)]
     assert 'src="results/k&#34;&lt;ey/report.html"' in shown and 'sandbox="allow-scripts allow-downloads"' in shown
     assert 'href="results/k&#34;&lt;ey/vidcam.zip"' in shown
+
+
+def test_a_result_of_a_bundled_network_says_what_the_network_is(explaining: Explaining, blocks: Any) -> None:
+    note = "playground-c3d was trained on rendered figures, such as the samples, and not on real video."
+    assert note in _click(blocks, {CLIP: UPLOAD})
+    assert note not in _click(blocks, {CLIP: UPLOAD}, "bowing")
+    weights = Upload("w", Path("weights"), "here", "mine.safetensors", kind="weights")
+    assert note not in _click(blocks, {CLIP: UPLOAD, WEIGHTS: weights}), "its own weights know other clips"
+    assert explaining.asked[-1][3] is weights
+
+
+def test_a_bundled_network_is_chosen_for_samples_and_for_no_other_clip(blocks: Any) -> None:
+    assert list(samples()) == ["bowing", "jumping-jack", "kicking", "squatting", "waving", "windmill"]
+    assert _of_sample("bowing")[:2] == (None, BUNDLED)
+    assert _of_clip(BUNDLED)[:2] == (None, None), "the network of a sample is not kept for a clip"
+    assert _of_clip("r3d_18")[:2] == (None, "r3d_18") and _of_clip(None)[:2] == (None, None)
+    labelled = {b.label: b.value for b in blocks.blocks.values() if isinstance(b, gr.Dropdown)}
+    assert labelled["Network"] is None
 
 
 def test_what_cannot_be_explained_is_said_and_what_is_unexpected_is_not(explaining: Explaining, blocks: Any) -> None:
@@ -76,8 +104,9 @@ def test_what_cannot_be_explained_is_said_and_what_is_unexpected_is_not(explaini
 
 
 def test_the_events_have_the_numbers_that_requests_are_checked_by(blocks: Any) -> None:
-    assert (MODEL_CHOSEN, CLIP_DROPPED, EXPLAIN) == (0, 1, 2)
-    assert not blocks.fns[MODEL_CHOSEN].queue and not blocks.fns[CLIP_DROPPED].queue and blocks.fns[EXPLAIN].queue
+    direct = (MODEL_CHOSEN, CLIP_DROPPED, SAMPLE_CHOSEN, WEIGHTS_DROPPED)
+    assert (*direct[:2], EXPLAIN, *direct[2:]) == (0, 1, 2, 3, 4)
+    assert not any(blocks.fns[number].queue for number in direct) and blocks.fns[EXPLAIN].queue
     assert queued_jobs(blocks) == [] and not has_messages(blocks, "session")
 
 

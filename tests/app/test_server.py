@@ -17,6 +17,8 @@ import pytest
 from tests.app.server import CHOICE, Visitor, running
 from tests.conftest import numbered, wait_until, write_video
 from vidcam.app import Limits
+from vidcam.app.explainer import GONE
+from vidcam.app.progress import STEPS
 from vidcam.errors import SettingsError
 from vidcam.playground.demo import demo_clip
 
@@ -47,7 +49,7 @@ def test_a_visitor_has_one_result_until_leaving(address: str) -> None:
         names = {"curve.csv", "curve.png", "explanation.npz", "overlay.mp4", "report.html", "summary.json"}
         assert set(archive.namelist()) == names | {"clip/a clip's & name.mp4"}
         assert archive.read("clip/a clip's & name.mp4") == demo_clip().read_bytes()
-        other, error = visitor.explain(key, ["playground-r2plus1d", "jumping - waving", "gradcam++"])
+        other, error = visitor.explain(key, ["playground-r2plus1d", "jumping - waving", *CHOICE[2:]])
         assert error == "" and visitor.http.get(f"{place}/report.html").status_code == 404
         assert visitor.http.get(f"{other}/report.html").status_code == 200
         newer = visitor.brought(demo_clip())
@@ -72,7 +74,7 @@ def test_an_upload_belongs_to_the_session_that_names_it_first(address: str) -> N
     owner, other = Visitor(address), Visitor(address)
     key = owner.brought(b"no video")
     assert "is not a video" in owner.explain(key)[1]
-    assert other.explain(key) == ("", "Drop a clip first.")
+    assert other.explain(key) == ("", GONE)
     assert "is not a video" in owner.explain(key)[1]
 
 
@@ -115,8 +117,8 @@ def test_who_leaves_ends_the_work_and_leaves_nothing(address: str) -> None:
     long, next_one = Visitor(address), Visitor(address)
     with long.http.stream("GET", f"/gradio_api/heartbeat/{long.session}"):
         key = long.brought(demo_clip())
-        long.join([{"path": key}, "playground-r2plus1d", "top5", "gradcam++"]).raise_for_status()
-        busy = long.join([{"path": key}, *CHOICE])
+        long.join([{"path": key}, None, None, CHOICE[0], "top5", *CHOICE[2:]]).raise_for_status()
+        busy = long.join([{"path": key}, None, None, *CHOICE])
         assert busy.status_code == 429 and busy.json() == {"detail": "A clip of yours is being explained; wait for it."}
     assert _gone(long, f"/gradio_api/file={key}")
     assert next_one.explain(next_one.brought(b""))[1].startswith("clip.mp4 is empty")
@@ -140,6 +142,14 @@ def opened(browser: Any, address: str) -> Iterator[Any]:
     assert [c for c in complaints if not c.startswith(("data:", "blob:", address))] == []
 
 
+DROP = "#vidcam-clip input[type=file]"
+
+
+def _choose(page: Any, network: str) -> None:
+    page.get_by_label("Network").click()
+    page.get_by_role("option", name=network, exact=True).click()
+
+
 def _arrived(page: Any) -> None:
     """Until an upload is complete: a link to it appears."""
     page.locator("a[download]").wait_for()
@@ -147,8 +157,9 @@ def _arrived(page: Any) -> None:
 
 @pytest.mark.slow
 def test_a_clip_is_dropped_and_its_overlay_plays(opened: Any) -> None:
-    opened.locator("input[type=file]").set_input_files(demo_clip())
+    opened.locator(DROP).set_input_files(demo_clip())
     _arrived(opened)
+    _choose(opened, CHOICE[0])
     opened.get_by_role("button", name="Explain").click()
     opened.get_by_title("vidcam report").wait_for(timeout=60_000)
     report = opened.get_by_title("vidcam report").element_handle().content_frame()
@@ -199,25 +210,128 @@ def test_a_film_too_large_for_the_report_plays_from_beside_it(browser: Any) -> N
 
 @pytest.mark.slow
 def test_another_model_has_other_classes(opened: Any) -> None:
-    opened.get_by_label("Model").click()
-    opened.get_by_role("option", name="r2plus1d_18", exact=True).click()
+    _choose(opened, "r2plus1d_18")
     opened.wait_for_timeout(500)
     opened.get_by_label("Class").click()
     opened.get_by_role("option", name="abseiling", exact=True).wait_for()
 
 
 @pytest.mark.slow
-def test_without_a_clip_there_is_nothing_to_explain(opened: Any) -> None:
+def test_without_a_clip_or_a_network_there_is_nothing_to_explain(browser: Any, address: str) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    page.get_by_role("button", name="Explain").click()
+    page.get_by_text("Choose a network first.").wait_for()
+    _choose(page, CHOICE[0])
+    page.get_by_role("button", name="Explain").click()
+    page.get_by_text(GONE).wait_for()
+    page.close()
+
+
+@pytest.mark.slow
+def test_a_sample_is_shown_and_explained_by_the_network_that_knows_it(opened: Any) -> None:
+    assert opened.get_by_label("Network").input_value() == ""
+    opened.get_by_label("waving").check()
+    wait_until(opened, "document.querySelector('#vidcam-preview video').readyState >= 2")
+    assert opened.locator("#vidcam-preview video").evaluate("v => v.currentSrc").endswith("/samples/waving.mp4")
+    wait_until(opened, "document.querySelector('input[aria-label=Network]').value === 'playground-r2plus1d'")
+    assert opened.get_by_role("note").count() == 0
     opened.get_by_role("button", name="Explain").click()
-    opened.get_by_text("Drop a clip first.").wait_for()
+    seen: set[str] = set()
+    for _ in range(600):
+        seen |= set(opened.locator(".progress-level-inner").all_inner_texts())
+        if opened.get_by_title("vidcam report").count():
+            break
+        opened.wait_for_timeout(20)
+    words = {text.split(" - ")[0] for text in seen}
+    assert words and all(text.startswith(tuple(STEPS.values())) for text in words), words
+    report = opened.get_by_title("vidcam report").element_handle().content_frame()
+    wait_until(report, "document.getElementById('film').readyState >= 2")
+    assert report.locator("h1").inner_text() == "waving.mp4" and opened.get_by_role("note").count() == 0
+
+
+@pytest.mark.slow
+def test_a_bundled_network_says_what_it_is_before_it_explains_another_clip(opened: Any) -> None:
+    opened.get_by_label("bowing").check()
+    wait_until(opened, "document.querySelector('input[aria-label=Network]').value === 'playground-r2plus1d'")
+    opened.locator(DROP).set_input_files(demo_clip())
+    _arrived(opened)
+    wait_until(opened, "document.querySelector('input[aria-label=Network]').value === ''")
+    assert not opened.get_by_label("bowing").is_checked(), "the sample is explained in place of the clip"
+    _choose(opened, "playground-c3d")
+    note = opened.get_by_role("note")
+    note.wait_for()
+    assert "playground-c3d was trained on rendered figures" in note.inner_text()
+    _choose(opened, "r3d_18")
+    note.wait_for(state="detached")
+
+
+@pytest.mark.slow
+def test_the_preview_of_a_file_stays_on_the_visitors_machine(opened: Any, tmp_path: Path) -> None:
+    opened.locator(DROP).set_input_files(demo_clip())
+    wait_until(opened, "document.querySelector('#vidcam-preview video').readyState >= 2")
+    assert opened.locator("#vidcam-preview video").evaluate("v => v.currentSrc").startswith("blob:")
+    _arrived(opened)
+    opened.get_by_label("kicking").check()
+    wait_until(opened, "document.querySelector('#vidcam-preview video').currentSrc.endsWith('/samples/kicking.mp4')")
+    opened.locator("a[download]").wait_for(state="detached")
+    page = tmp_path / "page.mp4"
+    page.write_text("<script>document.title = 'owned'</script>")
+    opened.locator(DROP).set_input_files(page)
+    opened.get_by_text("This browser does not play the file").wait_for()
+    assert opened.title() == "vidcam"
+    opened.get_by_label("Clear").first.click()
+    wait_until(opened, "document.getElementById('vidcam-preview').children.length === 0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_is_accessible(browser: Any, address: str, scheme: str, width: int) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(address)
+    page.get_by_label("squatting").check()
+    page.get_by_role("button", name="More settings").click()
+    wait_until(page, "document.querySelector('#vidcam-preview video').readyState >= 2")
+    _choose(page, "playground-gru")
+    found = Axe().run(page).response["violations"]
+    assert [
+        (v["id"], n["html"][:200], n["failureSummary"][:300])
+        for v in found
+        if v["impact"] in ("serious", "critical")
+        for n in v["nodes"]
+    ] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
+
+
+@pytest.mark.slow
+def test_weights_of_a_visitor_and_those_that_are_gone(address: str, tmp_path: Path) -> None:
+    visitor, other = Visitor(address), Visitor(address)
+    key = visitor.brought(demo_clip())
+    weights = visitor.brought(b"no weights", "mine.safetensors")
+    visitor.http.post(
+        "/gradio_api/run/predict", json={"data": [{"path": weights}], "fn_index": 4, "session_hash": visitor.session}
+    )
+    said = visitor.explain(key, weights={"path": weights})[1]
+    assert said.startswith("weights file weights.safetensors cannot be read as plain parameters")
+    answer = other.join([{"path": other.brought(demo_clip())}, None, {"path": weights}, *CHOICE])
+    assert answer.status_code == 410 and "drop them again" in answer.text, "the weights of somebody else"
+    assert visitor.explain(key)[1] == ""
+    assert visitor.http.get("/samples/..%2f..%2fREADME.mp4").status_code == 404
+    assert visitor.http.get("/samples/bowing.mp4").headers["content-type"] == "video/mp4"
 
 
 @pytest.mark.slow
 def test_what_cannot_be_explained_is_said(opened: Any, tmp_path: Path) -> None:
     broken = tmp_path / "<img src=x onerror=alert(1)>.mp4"
     broken.write_bytes(b"no video")
-    opened.locator("input[type=file]").set_input_files(broken)
+    opened.locator(DROP).set_input_files(broken)
     _arrived(opened)
+    _choose(opened, CHOICE[0])
     opened.get_by_role("button", name="Explain").click()
     opened.get_by_text("is not a video that can be read").wait_for(timeout=30_000)
     assert opened.locator("img[src=x]").count() == 0
@@ -227,7 +341,7 @@ def test_what_cannot_be_explained_is_said(opened: Any, tmp_path: Path) -> None:
 def test_a_file_that_is_too_large_does_not_arrive(opened: Any, tmp_path: Path) -> None:
     large = tmp_path / "large.mp4"
     large.write_bytes(bytes(2 * 2**20))
-    opened.locator("input[type=file]").set_input_files(large)
+    opened.locator(DROP).set_input_files(large)
     opened.get_by_text("maximum").first.wait_for()
 
 
@@ -236,12 +350,13 @@ def test_a_refusal_is_shown_as_it_is_written(browser: Any) -> None:
     with running(Limits(megabytes=1, uploads=1)) as address:
         page = browser.new_page()
         page.goto(address)
+        _choose(page, CHOICE[0])
         page.get_by_label("Class").fill("x" * 300)
         page.keyboard.press("Enter")
         page.get_by_role("button", name="Explain").click()
         page.get_by_text("A class has 1 to 200 characters.").wait_for()
         Visitor(address).brought(b"")
-        page.locator("input[type=file]").set_input_files(demo_clip())
+        page.locator(DROP).set_input_files(demo_clip())
         page.get_by_text("There is no room for another clip now").first.wait_for()
         page.close()
 

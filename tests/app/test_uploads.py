@@ -50,6 +50,15 @@ def test_an_upload_is_stored_under_a_random_name(uploads: Uploads) -> None:
     assert one.name == "evil" and two.name == "clip.mp4" and one.size == len(content)
 
 
+def test_a_session_has_one_upload_of_each_kind(uploads: Uploads) -> None:
+    clip, weights, newer = (_receive(uploads, _form(b"x", name)) for name in ("a.mp4", "a.safetensors", "b.mp4"))
+    assert uploads.claim(clip.key, "s") is clip and uploads.claim(weights.key, "s", kind="weights") is weights
+    assert uploads.claim(newer.key, "s") is newer
+    assert [u.path.exists() for u in (clip, weights, newer)] == [False, True, True]
+    assert uploads.claim(weights.key, "s") is None, "a checkpoint is claimed as a clip"
+    assert uploads.claim(weights.key, "other", kind="weights") is None
+
+
 def test_malformed_uploads_are_refused(uploads: Uploads) -> None:
     assert _refused(uploads, b"") == 400
     assert _refused(uploads, b"no form") == 400

@@ -118,7 +118,7 @@ def test_how_it_is_computed_can_be_said_and_is_told(vidcam: Vidcam, tmp_path: Pa
 @pytest.mark.slow
 def test_localize_says_which_segments_are_shown(vidcam: Vidcam, tmp_path: Path) -> None:
     clip = demo_clip()
-    for label, said in (("jumping jack", "; the best"), ("waving", "none with a score of 0.4 or more")):
+    for label, said in (("jumping jack", "; the best"), ("waving", "none with a confidence of 0.4 or more")):
         result = vidcam("localize", clip, "--classes", label, "--out", tmp_path / label)
         assert result.returncode == 0, result.stderr
         assert said in result.stdout and (label in result.stdout.partition("timeline")[0]) == (label == "jumping jack")
@@ -130,7 +130,7 @@ def test_compare(vidcam: Vidcam, clip_path: Path, tmp_path: Path) -> None:
     result = vidcam(*arguments)
     assert result.returncode == 0, result.stderr
     names = sorted(p.name for p in (tmp_path / "out").iterdir())
-    assert names == ["compare.mp4", "curves.pdf", "curves.svg", "grid.png"]
+    assert names == ["compare.html", "compare.mp4", "curves.pdf", "curves.svg", "grid.png"]
     assert all(name in result.stdout for name in names)
     again = vidcam(*arguments)
     assert again.returncode == 2 and "already holds" in again.stderr

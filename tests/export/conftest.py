@@ -50,3 +50,22 @@ def localization(clip: Path, frames: int, size: tuple[int, int], **changes: Any)
         **changes,
     }
     return Localization(**values)
+
+
+def serious(browser: Any, written: Path, scheme: str, width: int) -> list[Any]:
+    """The serious findings of axe on a page, and the page's width if it is wider than the screen."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(written.as_uri())
+    for summary in page.locator("summary").all():
+        summary.click()
+    found: list[Any] = [
+        (v["id"], v["impact"], v["nodes"][0]["html"])
+        for v in Axe().run(page).response["violations"]
+        if v["impact"] in ("serious", "critical")
+    ]
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    context.close()
+    return found if wide <= width else [*found, wide]

@@ -30,12 +30,12 @@ def test_a_table_of_segments(tmp_path: Path) -> None:
 def test_chapters_for_a_player(tmp_path: Path) -> None:
     write_chapters(SEGMENTS, tmp_path / "c.vtt")
     assert (tmp_path / "c.vtt").read_text() == (
-        "WEBVTT\n\n00:00:01.000 --> 00:00:02.000\njump (0.50)\n\n"
-        "00:01:01.250 --> 01:02:05.500\nwave &amp; &lt;b&gt;bow&lt;/b&gt; (0.75)\n"
+        "WEBVTT\n\n00:00:01.000 --> 00:00:02.000\njump (confidence 0.50)\n\n"
+        "00:01:01.250 --> 01:02:05.500\nwave &amp; &lt;b&gt;bow&lt;/b&gt; (confidence 0.75)\n"
     )
 
 
 def test_clocks_at_nought_and_at_an_hour(tmp_path: Path) -> None:
     write_chapters([Segment(0, 3600, "ä", 0.5)], tmp_path / "c.vtt")
     text = (tmp_path / "c.vtt").read_text(encoding="utf-8")
-    assert "00:00:00.000 --> 01:00:00.000" in text and "ä (0.50)" in text
+    assert "00:00:00.000 --> 01:00:00.000" in text and "ä (confidence 0.50)" in text

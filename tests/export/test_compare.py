@@ -15,8 +15,9 @@ from tests.conftest import numbered, write_video
 from tests.results.test_explanation import explanation
 from vidcam.errors import ClipError, OutputError, SettingsError
 from vidcam.export.blend import blend
-from vidcam.export.compare import Comparison, compare, curves_figure, frames_of_grid, grid_figure, panes_of
+from vidcam.export.compare import Comparison, compare, curves_figure, frames_of_grid, grid_figure
 from vidcam.export.overlay import Overlay
+from vidcam.export.panes import panes_of
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.video.reader import Clip
 
@@ -71,6 +72,7 @@ def test_a_film_a_grid_and_vectors_in_one_decoding(clip: Path, tmp_path: Path, d
     outputs = compare(_explanations(clip), tmp_path / "out")
     assert decoded() == FRAMES
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "compare.html",
         "compare.mp4",
         "curves.pdf",
         "curves.svg",
@@ -97,7 +99,7 @@ def test_a_grid_has_the_frames_of_the_clip_with_the_heat_of_their_panes(clip: Pa
     grid = grid_figure(panes, stills)
     assert len(grid.axes) == 3 * 6 and len(chosen) == 6
     assert [axes.get_ylabel() for axes in grid.axes[::6]] == [
-        f"{p.title}\nscore {p.explanation.target.written()}" for p in panes
+        f"{p.title}\n{p.explanation.target.named()}" for p in panes
     ]
     assert grid.get_suptitle() == "m · l · clip.mp4", "what all panes share"
     marked = [replace(p, explanation=replace(p.explanation, warnings=("m has random weights: ",))) for p in panes[:2]]

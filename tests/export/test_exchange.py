@@ -68,7 +68,7 @@ def test_subtitles_are_read(found: Localization, tmp_path: Path) -> None:
     SEGMENTS["srt"][1](found, tmp_path / "s.srt")
     read = list(srt.parse((tmp_path / "s.srt").read_text(encoding="utf-8")))
     spans = [(s.index, s.start.total_seconds(), s.end.total_seconds(), s.content) for s in read]
-    assert spans == [(1, 0.4, 1.2, "kicking (0.75)"), (2, 2.0, 3.52, f"{SAFE} (0.90)")]
+    assert spans == [(1, 0.4, 1.2, "kicking (confidence 0.75)"), (2, 2.0, 3.52, f"{SAFE} (confidence 0.90)")]
 
 
 def test_segments_for_fiftyone_are_frames_of_the_file(found: Localization, tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
 
-from tests.conftest import numbered, write_video
+from tests.conftest import numbered, wait_until, write_video
+from tests.export.conftest import serious
 from tests.results.test_explanation import explanation
 from vidcam.export.misclassifications import confusions, errors_page, save_errors, summarize
 from vidcam.results.explanation import ExplainedTarget, Explanation
@@ -35,7 +38,7 @@ def test_the_most_frequent_confusion_comes_first_and_in_it_the_surest() -> None:
         ("x", "y", ["a"]),
         ("z", "x", ["d"]),
     ]
-    assert found[0].confidence == pytest.approx(0.7)
+    assert found[0].probability == pytest.approx(0.7)
 
 
 def test_what_it_sums_up_to() -> None:
@@ -55,14 +58,24 @@ def test_what_it_sums_up_to() -> None:
 
 def test_a_page_tells_its_figures() -> None:
     errors = [_error("a", "x", "y", 0.9), replace(_error("b", "x", "y", 0.7), kept=None, removed=0.48)]
-    page = errors_page(errors, {"b": "films/b 1/compare.mp4"}, clips=8, model="m", how="gradcam at l")
+    page = errors_page(
+        errors, {"b": "films/b 1/compare.mp4"}, {"b": "films/b 1/compare.html"}, clips=8, model="m", how="gradcam at l"
+    )
     text = " ".join(re.sub("<[^>]*>", " ", page.split("<body>")[1]).split())
-    assert "2 of 8 clips · gradcam at l" in text and "x y 2 0.80" in text
-    first, second = text.split("probability")[-2:]
+    assert "2 of 8 clips · gradcam at l" in text and "x y 2 0.800" in text
+    first, second = text.split(" probability ")[-2:]
     assert "0.100 0.900 insertion 0.200 0.400 highest 0.300 0.500" in first
-    assert "Restored by showing 20 %, by hiding no part of the window." in first
-    assert "0.100 0.700" in second and "Restored by showing no part, by hiding 48 % of the window." in second
+    assert "Showing 20 % of the window alone corrects the prediction; hiding a part does not." in first
+    assert (
+        "0.100 0.700" in second
+        and "Hiding 48 % of the window corrects the prediction; showing a part alone does not." in second
+    )
     assert page.count("Its film is not among") == 1 and 'src="films/b%201/compare.mp4"' in page
+    assert page.count('href="films/b%201/compare.html"') == 1
+    neither = errors_page([replace(errors[0], kept=None)], {}, {}, clips=8, model="m", how="h")
+    assert "Neither showing nor hiding a part corrects the prediction." in neither
+    both = errors_page([replace(errors[0], removed=0.48)], {}, {}, clips=8, model="m", how="h")
+    assert "Showing 20 % of the window alone corrects the prediction; so does hiding 48 %." in both
 
 
 @pytest.mark.slow
@@ -86,8 +99,8 @@ def test_clips_of_one_stem_have_films_of_their_own(tmp_path: Path) -> None:
 
 
 def test_names_are_text() -> None:
-    page = errors_page([_error(HOSTILE, HOSTILE, "y", 0.9)], {}, clips=3, model=HOSTILE, how="m at l")
-    assert "<script" not in page and page.count("&lt;script&gt;") >= 3
+    page = errors_page([_error(HOSTILE, HOSTILE, "y", 0.9)], {}, {}, clips=3, model=HOSTILE, how="m at l")
+    assert page.count("<script>") == 1 and "<script>alert" not in page and page.count("&lt;script&gt;") >= 3
 
 
 @pytest.mark.slow
@@ -108,3 +121,54 @@ def test_a_page_with_films_of_the_worst_errors(tmp_path: Path) -> None:
         (film,) = re.findall(r'<video src="([^"]*)"', page.read_text(encoding="utf-8"))
         assert film == "films/3%20a.mp4/compare.mp4" and asked == ["3 a.mp4"]
     assert len(list(Clip(page.parent / unquote(film)))) == 6
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("errors")
+    clip = write_video(folder / "clip.mp4", [numbered(i, 96, 128) for i in range(20)])
+    shown = [explanation(np.ones((20, 2, 2)), clip=clip, size=(96, 128), method=method) for method in ("a", "b")]
+    errors = [_error("clip.mp4", "waving", "bowing", 0.9)]
+    return save_errors(errors, 4, folder / "out", lambda error: shown, "m", "gradcam++ at l", 1)
+
+
+@pytest.fixture
+def opened(browser: Any, written: Path) -> Iterator[Any]:
+    page = browser.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(written.as_uri())
+    wait_until(page, "document.querySelector('video').readyState >= 2")
+    yield page
+    page.close()
+    assert complaints == []
+
+
+@pytest.mark.slow
+def test_a_film_has_its_controls_below_it(opened: Any) -> None:
+    """The strip of the film, with names and curves, is not covered."""
+    film, controls = opened.locator("video"), opened.locator(".film .bar")
+    assert film.get_attribute("controls") is None
+    box = film.bounding_box()
+    assert controls.bounding_box()["y"] >= box["y"] + box["height"]
+    opened.get_by_role("slider", name="time").fill("0.5")
+    wait_until(opened, "Math.abs(document.querySelector('video').currentTime - 1) < 0.1")
+    assert opened.get_by_role("slider").get_attribute("aria-valuetext") == "1.00 s"
+    opened.get_by_role("button", name="Play").click()
+    wait_until(opened, "document.querySelector('video').currentTime > 1.3")
+    opened.get_by_role("button", name="Pause").click()
+    assert opened.evaluate("document.querySelector('video').paused")
+
+
+@pytest.mark.slow
+def test_a_link_opens_both_maps_with_a_divider(opened: Any) -> None:
+    opened.get_by_role("link", name="Both maps over one frame").click()
+    opened.get_by_role("slider", name="Divider between left and right").wait_for()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_errors_page_is_accessible(browser: Any, written: Path, scheme: str, width: int) -> None:
+    assert serious(browser, written, scheme, width) == []

@@ -19,11 +19,12 @@ import pytest
 from PIL import Image
 
 from tests.conftest import numbered, wait_until, write_video
-from tests.export.conftest import localization
+from tests.export.conftest import localization, serious
 from tests.results.test_explanation import explanation
 from vidcam.errors import ClipError, OutputError
 from vidcam.explainer import explain
 from vidcam.export.page import View, write_report
+from vidcam.results.drawing import Drawing
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.temporal.curves import combined_curve
 from vidcam.temporal.segments import distinct, segments_of
@@ -121,7 +122,17 @@ def test_the_strongest_frames_are_a_tenth_of_the_clip_apart_and_have_a_quarter_o
 
 
 def _view(evidence: np.ndarray) -> View:
-    return View(ExplainedTarget(0, "a", 0.5), "how", evidence, evidence, (), np.ones((len(evidence), 1, 1)), 1.0, 1.0)
+    return View(
+        ExplainedTarget(0, "a", 0.5),
+        "probability 0.500",
+        "how",
+        evidence,
+        evidence,
+        (),
+        np.ones((len(evidence), 1, 1)),
+        1.0,
+        1.0,
+    )
 
 
 def test_what_a_browser_does_not_play_is_turned_into_what_it_does(tmp_path: Path) -> None:
@@ -158,7 +169,8 @@ def test_a_localization_has_the_heat_curves_and_segments_of_its_classes(tmp_path
         assert view["evidence"] == pytest.approx((scores / scores.max()).tolist(), abs=1e-4)
         assert view["bounded"] is True and view["grid"] == [3, 4]
     text = page.read_text(encoding="utf-8")
-    assert text.index("probability 0.800") < text.index("probability 0.600") and "gradcam++ at l" in text
+    assert text.index("highest score 0.800") < text.index("highest score 0.600") and "probability 0." not in text
+    assert "gradcam++ at l" in text
 
 
 def test_nothing_is_left_of_a_page_that_cannot_be_written(tmp_path: Path) -> None:
@@ -210,12 +222,28 @@ def test_a_page_tells_its_figures(tmp_path: Path) -> None:
     }  # fmt: skip
     assert [t.split()[-1].rstrip(",") for t in read.texts["span"] if t.startswith(" gradcam++ at l 3")] == ["3"]
     data = _data(page)
-    assert (data["size"], data["aspect"], data["region"]) == ([128, 96], 2.0, [16.0, 0.0, 112.0, 96.0])
-    for name in ("inferno", "viridis", "cividis"):
+    assert (data["size"], data["aspect"]) == ([128, 96], 2.0)
+    assert [view["region"] for view in data["views"]] == [[16.0, 0.0, 112.0, 96.0]] * 2
+    for name in ("inferno", "viridis", "cividis", "magma", "plasma"):
         colours = np.frombuffer(base64.b64decode(data["colours"][name]), np.uint8).reshape(256, 3)
         np.testing.assert_allclose(colours, 255 * matplotlib.colormaps[name](np.arange(256))[:, :3], atol=1)
     for view in data["views"]:
         assert view["grid"] == [4, 4] and view["bounded"] is True
+
+
+def test_a_note_after_which_a_report_means_nothing_comes_first_and_stands_out(tmp_path: Path) -> None:
+    notes = ("the clip is short", "m has random weights: its explanations mean nothing", "another")
+    found = [replace(e, warnings=notes) for e in _explanations(_clip(tmp_path))]
+    page = write_report(found, tmp_path / "out").read_text(encoding="utf-8")
+    shown = re.findall(r'<p class="(warning[^"]*)" dir="auto">(.*?)</p>', page)
+    assert shown == [("warning caution", notes[1]), ("warning", notes[0]), ("warning", notes[2])]
+    assert page.index("warning caution") < page.index("<video")
+
+
+def test_it_opens_with_the_colours_of_the_film(tmp_path: Path) -> None:
+    found = [replace(e, drawing=Drawing(colormap="cividis")) for e in _explanations(_clip(tmp_path))]
+    page = write_report(found, tmp_path / "out").read_text(encoding="utf-8")
+    assert re.findall(r"<option selected>(\w+)<", page) == ["cividis"] and page.count("<option>") == 4
 
 
 def test_curves_and_segments_are_on_the_clock_of_the_film(tmp_path: Path) -> None:
@@ -410,6 +438,18 @@ def test_a_click_on_the_curve_goes_there(opened: Any, share: float) -> None:
 
 
 @pytest.mark.slow
+def test_a_film_that_is_loaded_before_the_script_runs(browser: Any, written: Path) -> None:
+    page = browser.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.add_init_script("Object.defineProperty(HTMLMediaElement.prototype, 'readyState', { get: () => 4 })")
+    page.goto(written.as_uri())
+    page.wait_for_timeout(500)
+    assert complaints == [] and page.locator("#strip button").count() > 0
+    page.close()
+
+
+@pytest.mark.slow
 def test_it_opens_at_the_frame_with_the_strongest_heat(opened: Any) -> None:
     assert _frame(opened) % 28 == (FRAMES - 1) % 28
     assert f"frame {FRAMES - 1}" in opened.locator("#clock").inner_text() and _heat(opened)[..., 3].max() > 100
@@ -453,6 +493,51 @@ def test_the_heat_is_where_it_was_stored_and_follows_the_controls(opened: Any) -
 
 
 @pytest.mark.slow
+def test_every_number_has_its_name(opened: Any, written: Path) -> None:
+    """Of the clip a probability, of a frame a score and its evidence, of a segment a confidence."""
+    found = _explanations(written)[0]
+    assert opened.locator(".view").first.inner_text().splitlines()[1].startswith("probability 0.600")
+    _click_curve(opened, 0.7)
+    index = int(0.7 * FRAMES)
+    assert opened.locator("#score").inner_text() == f"score {found.scores[index]:.2f}"
+    assert opened.locator("#evidence").inner_text() == f"evidence {found.evidence[index]:.3g}"
+    strongest = _data(written)["views"][0]["strongest"]
+    assert opened.locator("#strip button").all_inner_texts() == [
+        f"{i / RATE:.2f} s · evidence {found.evidence[i]:.3g}, score {found.scores[i]:.2f}" for i in strongest
+    ]
+    curve = combined_curve(found.scores, found.evidence)
+    assert opened.locator("#segments button").all_inner_texts() == [
+        f"{s.start:.2f} to {s.end:.2f} s · confidence {s.score:.3f}"
+        for s in distinct(segments_of(curve, found.times, HOSTILE))
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("height", "width", "scheme"), [(96, 128, "light"), (256, 96, "dark"), (64, 256, "light")])
+def test_a_report_is_printed_on_one_page(browser: Any, tmp_path: Path, height: int, width: int, scheme: str) -> None:
+    clip = write_video(tmp_path / "clip.mp4", [numbered(i, height, width) for i in range(FRAMES)])
+    found = [replace(e, size=(height, width), region=(0.0, 0.0, width, height)) for e in _explanations(clip)]
+    many = [replace(e, target=ExplainedTarget(k, f"class {k}", 0.1)) for k, e in enumerate(found * 15)]
+    notes = tuple(f"note {k} is long enough to fill a line of the page, or nearly so" for k in range(8))
+    many[0] = replace(many[0], warnings=notes)
+    page = browser.new_context(color_scheme=scheme).new_page()
+    page.goto(write_report(many, tmp_path / "out").as_uri())
+    wait_until(page, "document.getElementById('film').readyState >= 2")
+    for paper in ("A4", "Letter"):
+        assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format=paper))) == 1, paper
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 718, "height": 1046})  # A4 less its margins, in CSS pixels
+    boxes = {name: page.locator(name).bounding_box() for name in ("#picture", "#scale", "#curve", "#strip", "details")}
+    tops = [box["y"] for box in boxes.values()]
+    assert tops == sorted(tops) and boxes["details"]["y"] + boxes["details"]["height"] < 1046
+    assert boxes["#picture"]["width"] / boxes["#picture"]["height"] == pytest.approx(width / height, rel=0.02)
+    assert boxes["#picture"]["height"] > 100 and page.locator(".view:visible").count() == 1
+    assert not page.locator("#play").is_visible() and page.locator(".warning:visible").count() == 9
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.context.close()
+
+
+@pytest.mark.slow
 def test_keys_and_a_stretch_that_is_repeated(opened: Any) -> None:
     _click_curve(opened, 0.5)
     opened.keyboard.press("ArrowRight")
@@ -486,18 +571,7 @@ def test_names_run_nothing(opened: Any) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_stands_in_anyones_way(browser: Any, written: Path, scheme: str, width: int) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    page = context.new_page()
-    page.goto(written.as_uri())
-    page.locator("summary").click()
-    found = Axe().run(page).response["violations"]
-    assert [
-        (v["id"], v["impact"], v["nodes"][0]["html"]) for v in found if v["impact"] in ("serious", "critical")
-    ] == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing is wider than the screen"
-    context.close()
+    assert serious(browser, written, scheme, width) == []
 
 
 @pytest.mark.slow

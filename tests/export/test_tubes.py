@@ -77,9 +77,9 @@ def test_a_box_has_its_number_and_score_within_its_corner(size: tuple[int, int],
     colour = tuple(int(c) for c in matplotlib.colormaps["Set2"](1, bytes=True)[:3])
     cv2.rectangle(expected, (192, 96), (287, 191), colour, line, cv2.LINE_AA)
     margin = round(text / 4)
-    last = 192 + text_width("2  0.26", text) + 2 * margin - 1, 96 + text + 2 * margin - 1
+    last = 192 + text_width("2  confidence 0.26", text) + 2 * margin - 1, 96 + text + 2 * margin - 1
     cv2.rectangle(expected, (192, 96), last, colour, -1)
-    write_text(expected, "2  0.26", (192 + margin, 96 + margin + text // 2), text, GROUND, anchor="lm")
+    write_text(expected, "2  confidence 0.26", (192 + margin, 96 + margin + text // 2), text, GROUND, anchor="lm")
     np.testing.assert_array_equal(picture, expected)
 
 
@@ -90,7 +90,7 @@ def test_a_label_is_dark_on_light_and_whole_wherever_its_box_begins(place: tuple
     tube = Tube("a", 0.5, 0, np.array([[left, top, left + 20, top + 30]]))
     picture = with_boxes(overlay.draw(np.full((288, 384, 3), 250, np.uint8), 0), overlay, [tube], 0)
     colour = np.array(matplotlib.colormaps["Set2"](0, bytes=True)[:3], int)
-    width, height, margin = text_width("1  0.50", 12) + 6, 18, 3
+    width, height, margin = text_width("1  confidence 0.50", 12) + 6, 18, 3
     x, y = max(0, min(int(left), 384 - width)), max(0, int(top))
     label = picture[y : y + height, x : x + width].astype(int)
     assert (np.abs(label[:margin] - colour).max(), np.abs(label[:, :margin] - colour).max()) == (0, 0)

@@ -13,7 +13,7 @@ import re
 import secrets
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from typing import Annotated, Any
 
 import anyio
@@ -22,15 +22,18 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from vidcam.app.choice import Choice, checked_choice, samples
 from vidcam.app.connections import network
 from vidcam.app.gate import VISITOR
 from vidcam.app.jobs import Jobs
-from vidcam.app.uploads import Refused, Upload, Uploads
+from vidcam.app.uploads import Kind, Refused, Upload, Uploads
 
-CLIP = "vidcam.clip"  # in the scope: the upload that a request names and its session owns, or None
-MODEL_CHOSEN, CLIP_DROPPED, EXPLAIN = range(3)  # the events' numbers
+CLIP = "vidcam.clip"  # in the scope: the upload that a request names and its session owns, or the sample, or None
+WEIGHTS = (
+    "vidcam.weights"  # in the scope: the upload of a checkpoint that a request names and its session owns, or None
+)
+MODEL_CHOSEN, CLIP_DROPPED, EXPLAIN, SAMPLE_CHOSEN, WEIGHTS_DROPPED = range(5)  # the events' numbers
 _LONGEST_BODY = 65536
-_LONGEST_TARGET = 200
 _TO_ARRIVE = 20  # seconds
 _KEY = re.compile(r"[A-Za-z0-9_-]{22}")
 _SESSION = r"^[A-Za-z0-9_-]{1,64}$"
@@ -41,7 +44,7 @@ class _Event(BaseModel):
     model_config = ConfigDict(strict=True)
 
     session_hash: Annotated[str, Field(pattern=_SESSION)]
-    fn_index: Annotated[int, Field(ge=MODEL_CHOSEN, le=EXPLAIN)]
+    fn_index: Annotated[int, Field(ge=MODEL_CHOSEN, le=WEIGHTS_DROPPED)]
     data: Annotated[list[Any], Field(max_length=8)]
 
 
@@ -150,37 +153,61 @@ class Events:
             data = self._checked(event)
             body = json.dumps({"data": data, "fn_index": event.fn_index, "session_hash": session}).encode()
             with ExitStack() as held:
-                job = held.enter_context(self._jobs.joining(session, address_of(scope))) if self._queued else None
-                clip = self._clip(event, session)
+                address = address_of(scope)
+                job = held.enter_context(self._jobs.joining(session, address)) if self._queued else None
+                clip, weights = self._files(event, session, address)
                 if job is not None:
-                    job.clip = clip
-                await pass_on(self._gradio, {**scope, CLIP: clip}, receive, send, body=body)
+                    job.clip, job.weights = clip, weights
+                await pass_on(self._gradio, {**scope, CLIP: clip, WEIGHTS: weights}, receive, send, body=body)
         except Refused as refused:
             await JSONResponse({"detail": refused.text}, refused.status)(scope, receive, send)
 
     def _checked(self, event: _Event) -> list[str | None]:
-        """Return the event's data: strings that the page offers, and None for the clip."""
+        """Return the event's data: strings that the page offers, and None for files."""
         match event.fn_index, event.data:
-            case 0, [str(model)] if model in self._models:
-                return [model]
-            case 1, [_]:
+            case 0, [str(model), None | str() as sample] if model in self._models:
+                return [model, _sample(sample)]
+            case 1, [_, None | str() as model] if model is None or model in self._models:
+                return [None, model]
+            case 2, [_, None | str() as sample, _, *values] if len(values) == len(fields(Choice)):
+                return [None, _sample(sample), None, *astuple(checked_choice(values, self._models, self._methods))]
+            case 3, [str(sample)]:
+                return [_sample(sample)]
+            case 4, [_]:
                 return [None]
-            case 2, [_, str(model), str(target), str(method)]:
-                if model not in self._models:
-                    raise Refused(400, "Choose a model of the list.")
-                if method not in self._methods:
-                    raise Refused(400, "Choose a method of the list.")
-                if not 0 < len(target) <= _LONGEST_TARGET or not target.isprintable():
-                    raise Refused(400, f"A class has 1 to {_LONGEST_TARGET} characters.")
-                return [None, model, target, method]
         raise Refused(400, "This event has other data.")
 
-    def _clip(self, event: _Event, session: str) -> Upload | None:
-        given = event.data[0]
+    def _files(self, event: _Event, session: str, address: str) -> tuple[Upload | None, Upload | None]:
+        """Return the clip and the checkpoint of an event."""
+        match event.fn_index, event.data:
+            case 1, [clip, *_]:
+                return self._claimed(clip, session, "clip"), None
+            case 2, [_, str(sample), weights, *_]:
+                clip = Upload(f"sample {sample}", samples()[sample], address, samples()[sample].name, session=session)
+                return clip, self._weights(weights, session)
+            case 2, [clip, None, weights, *_]:
+                return self._claimed(clip, session, "clip"), self._weights(weights, session)
+            case 4, [weights]:
+                return None, self._claimed(weights, session, "weights")
+        return None, None
+
+    def _claimed(self, given: Any, session: str, kind: Kind) -> Upload | None:
         key = given.get("path") if isinstance(given, dict) else given
-        if event.fn_index == MODEL_CHOSEN or not isinstance(key, str) or _KEY.fullmatch(key) is None:
+        if not isinstance(key, str) or _KEY.fullmatch(key) is None:
             return None
-        return self._uploads.claim(key, session, self._jobs.clips())
+        return self._uploads.claim(key, session, self._jobs.uploads(), kind)
+
+    def _weights(self, given: Any, session: str) -> Upload | None:
+        weights = self._claimed(given, session, "weights")
+        if given is not None and weights is None:  # in place of these, the network's own would be taken
+            raise Refused(410, "The weights are not here any more; drop them again.")
+        return weights
+
+
+def _sample(name: str | None) -> str | None:
+    if name is not None and name not in samples():
+        raise Refused(400, "Choose a sample of the list.")
+    return name
 
 
 async def pass_on(
@@ -209,7 +236,7 @@ async def pass_on(
         headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     kept = {
         k: scope[k]
-        for k in ("type", "asgi", "http_version", "method", "scheme", "client", "server", CLIP)
+        for k in ("type", "asgi", "http_version", "method", "scheme", "client", "server", CLIP, WEIGHTS)
         if k in scope
     }
     ours = {**kept, "path": path, "raw_path": path.encode(), "query_string": query.encode(), "headers": headers}

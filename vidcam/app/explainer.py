@@ -7,16 +7,21 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
 from threading import Event, Lock
 
+from vidcam.app.choice import Choice
 from vidcam.app.limits import Limits
+from vidcam.app.names import CHECKPOINT, WEIGHTS
 from vidcam.app.results import ARCHIVE, Result, Results
 from vidcam.app.uploads import Upload
 from vidcam.errors import VidcamError
 from vidcam.process import Ended, Process
 
 UNEXPECTED = "This clip could not be explained (unexpected error); the server's log has more."
-GONE = "Drop a clip first."
+GONE = "Drop a clip or choose a sample first."
+WEIGHTS_GONE = "The weights are not here any more; drop them again."
 _ABSOLUTE = re.compile(r"(?<![\w./:<])/\w|\b[A-Za-z]:\\")  # a path of this machine
 log = logging.getLogger("vidcam.app")
 
@@ -39,18 +44,19 @@ class Explainer:
         self,
         session: str,
         upload: Upload,
-        model: str,
-        target: str,
-        method: str,
-        progress: Callable[[float, str], None],
+        choice: Choice,
+        weights: Upload | None,
+        progress: Callable[[str, int, int], None],
     ) -> Result:
         """Explain a clip and return the new result, which replaces the session's former one.
 
         Args:
             session: the internal name of the visitor's session.
             upload: the clip.
-            model, target, method: as for `vidcam.explain`; the target may also be "top5".
-            progress: called with the share that is done, in [0, 1], and the name of the step.
+            choice: how it is explained.
+            weights: a checkpoint in place of the network's own weights, or None.
+            progress: called with the name of the step, a key of `vidcam.app.progress.STEPS`, the number of its frames that
+                are done, and of all of them.
 
         Raises:
             VidcamError: the clip could not be explained; the message is for the visitor.
@@ -60,8 +66,15 @@ class Explainer:
             result = self._results.new(session, upload.address, upload.name)
             self._running = session, stopping
             try:
-                _take(upload, result)
-                error = self._ask(result, model, target, method, progress, stopping)
+                _take(upload, result.folder / "clip" / result.clip, GONE)
+                if weights is not None and not weights.name.endswith(WEIGHTS):
+                    raise VidcamError(
+                        f"{weights.name} is no {WEIGHTS} file, the one kind of weights that this page reads; save them with "
+                        "safetensors, or use the command line"
+                    )
+                if weights is not None:
+                    _take(weights, result.folder / CHECKPOINT, WEIGHTS_GONE)
+                error = self._ask(result, choice, CHECKPOINT if weights is not None else "default", progress, stopping)
                 if error or stopping.is_set():
                     raise VidcamError(error or UNEXPECTED)
             except BaseException:
@@ -88,10 +101,9 @@ class Explainer:
     def _ask(
         self,
         result: Result,
-        model: str,
-        target: str,
-        method: str,
-        progress: Callable[[float, str], None],
+        choice: Choice,
+        weights: str,
+        progress: Callable[[str, int, int], None],
         stopping: Event,
     ) -> str:
         """Return the error for the visitor, or "" if the clip was explained."""
@@ -100,9 +112,8 @@ class Explainer:
             "folder": str(result.folder),
             "clip": result.clip,
             "archive": ARCHIVE,
-            "model": model,
-            "target": target,
-            "method": method,
+            **asdict(choice),
+            "weights": weights,
             "frames": limits.frames,
             "seconds": limits.seconds,
             "pixels": limits.pixels,
@@ -113,7 +124,7 @@ class Explainer:
                 seconds=limits.work_seconds,
                 memory=limits.memory,
                 stopping=stopping,
-                progress=lambda done: progress(done["share"], done["step"]),
+                progress=lambda now: progress(now["step"], now["done"], now["of"]),
             )
         except Ended as ended:
             match ended.reason:
@@ -135,15 +146,18 @@ class Explainer:
         return error
 
 
-def _take(upload: Upload, result: Result) -> None:
-    """Return the clip in the folder of the result, as a hard link if the file system can, else as a copy."""
-    clip = result.folder / "clip" / result.clip
+def _take(upload: Upload, path: Path, gone: str) -> None:
+    """Make a file of an upload available at a path, as a hard link if the file system can, else as a copy.
+
+    Raises:
+        VidcamError: the upload was deleted; the message is `gone`.
+    """
     try:
         try:
-            os.link(upload.path, clip)
+            os.link(upload.path, path)
         except FileNotFoundError:
             raise
         except OSError:
-            shutil.copyfile(upload.path, clip)
+            shutil.copyfile(upload.path, path)
     except FileNotFoundError as error:
-        raise VidcamError(GONE) from error
+        raise VidcamError(gone) from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vidcam.app.limits import FRAME_RATE
+from vidcam.app.names import CHECKPOINT
 from vidcam.engine.memory import keep_freed_memory
 from vidcam.errors import SettingsError, VidcamError
 from vidcam.explainer import Explainer
@@ -29,9 +30,10 @@ def explain(job: dict[str, Any], report: Report) -> dict[str, Any]:
     The process works in that folder, and all names are relative to it: no message and no file shows its absolute path.
 
     Args:
-        job: `folder`, `clip` (a name in its folder "clip"), `archive`, `model`, `target`, `method`, `frames`, `seconds`
-            and `pixels` (limits of the clip).
-        report: called with `share`, in [0, 1], and `step`, a word.
+        job: `folder`, `clip` (a name in its folder "clip"), `archive`, `weights` ("default", or `CHECKPOINT`), the fields
+            of `vidcam.app.choice.Choice`, `frames`, `seconds` and `pixels` (limits of the clip).
+        report: called with `step`, a key of `vidcam.app.progress.STEPS`, `done`, the frames of it that are done, and
+            `of`, their number, 0 if it is not known.
 
     Returns:
         An empty dict; or `error`, a message for the visitor; or `unexpected`, a traceback for the log.
@@ -49,21 +51,26 @@ def explain(job: dict[str, Any], report: Report) -> dict[str, Any]:
 
 
 def _explain(job: dict[str, Any], report: Report) -> None:
-    def reading(done: int, announced: int) -> None:
-        if max(done, announced) > job["frames"]:
+    def limit(frames: int) -> None:
+        if frames > job["frames"]:
             raise SettingsError(
                 f"{clip.path.name} has more than {job['frames']} frames ({job['seconds']} s at {FRAME_RATE} a second), "
                 "which is as much as this page explains; cut it, or use the command line"
             )
-        report({"share": 0.8 * done / announced if announced else 0.0, "step": "watching"})
+
+    def explaining(done: int, announced: int) -> None:
+        limit(max(done, announced))
+        report({"step": "explaining", "done": done, "of": announced})
 
     def drawing(done: int, of: int) -> None:
-        report({"share": 0.8 + 0.2 * done / of, "step": "drawing"})
+        report({"step": "drawing", "done": done, "of": of})
 
+    recipe = Recipe(method=job["method"], layer=job["layer"], colormap=job["colormap"])
     clip = Clip(Path("clip", job["clip"]), max_pixels=job["pixels"])
-    reading(0, clip.frames_announced)
-    explainer = Explainer(_model(job["model"]), Recipe(method=job["method"]))
-    explanations = explainer.explain(clip, job["target"], progress=reading)
+    limit(clip.frames_announced)
+    report({"step": "loading", "done": 0, "of": 0})
+    explainer = Explainer(_model_of(job), recipe)
+    explanations = explainer.explain(clip, job["target"], progress=explaining)
     write_explanations(explanations, Path(), progress=drawing)
     _archive(Path(job["archive"]))
 
@@ -74,6 +81,15 @@ def _archive(archive: Path) -> None:
     with zipfile.ZipFile(archive, "x", zipfile.ZIP_DEFLATED) as out:
         for path in everything:
             out.write(path)
+
+
+def _model_of(job: dict[str, Any]) -> Model:
+    if job["weights"] == "default":
+        return _model(job["model"])
+    try:
+        return load_model(job["model"], CHECKPOINT)
+    finally:
+        Path(CHECKPOINT).unlink()  # the archive holds results
 
 
 @lru_cache(2)

@@ -17,12 +17,14 @@ class Job:
     Attributes:
         session: the internal name of the visitor's session.
         address: the visitor's network address.
-        clip: the upload, or None if there is none.
+        clip: the upload or sample, or None if there is none.
+        weights: the upload of a checkpoint, or None.
     """
 
     session: str
     address: str
     clip: Upload | None = None
+    weights: Upload | None = None
 
 
 class Jobs:
@@ -61,9 +63,9 @@ class Jobs:
         finally:
             self._joining.remove(job)
 
-    def clips(self) -> set[str]:
+    def uploads(self) -> set[str]:
         """Return the keys of the uploads that jobs need."""
-        return {job.clip.key for job in self._all() if job.clip is not None}
+        return {upload.key for job in self._all() for upload in (job.clip, job.weights) if upload is not None}
 
     def _all(self) -> list[Job]:
         return self._joining + self._queued()

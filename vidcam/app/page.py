@@ -4,34 +4,48 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
+from dataclasses import fields
+from importlib.resources import files
 from typing import Any
 
 import gradio as gr
 import jinja2
+from markupsafe import Markup
 
-from vidcam.app.events import CLIP, CLIP_DROPPED, EXPLAIN, MODEL_CHOSEN, address_of
+from vidcam.app.choice import BUNDLED, Choice, samples
+from vidcam.app.events import (
+    CLIP,
+    CLIP_DROPPED,
+    EXPLAIN,
+    MODEL_CHOSEN,
+    SAMPLE_CHOSEN,
+    WEIGHTS,
+    WEIGHTS_DROPPED,
+    address_of,
+)
 from vidcam.app.explainer import GONE, UNEXPECTED, Explainer, log
 from vidcam.app.jobs import Job
 from vidcam.app.limits import Limits
+from vidcam.app.names import WEIGHTS as WEIGHTS_SUFFIX
+from vidcam.app.progress import Progress
 from vidcam.app.results import ARCHIVE
 from vidcam.cam.input_methods import METHOD_NAMES
 from vidcam.errors import VidcamError
 from vidcam.models.registry import model_names, spec_named
+from vidcam.results.drawing import COLORMAPS
 
-_DEFAULT_MODEL = "playground-r2plus1d"
+_NOTE = jinja2.Environment(autoescape=True).from_string("""
+<p role="note" class="vidcam-note">{{ name }} was trained on {{ domain }}, such as the samples, and not on real video. Its answer
+about any other clip means nothing.</p>
+""")
 _RESULT = jinja2.Environment(autoescape=True).from_string("""
+{{ note }}
 <p><a download href="{{ place }}/{{ archive }}">Download everything</a></p>
 <iframe title="vidcam report" src="{{ place }}/report.html" sandbox="allow-scripts allow-downloads"
 style="width: 100%; height: 62rem; border: 0"></iframe>
 """)
-# The report is of an origin of its own: it tells its height, and nobody else's message counts.
-HEAD = """<script>
-addEventListener("message", ({ source, data }) => {
-  const frame = document.querySelector("iframe[title='vidcam report']");
-  if (!frame || source !== frame.contentWindow || !(data && data.height > 0)) return;
-  frame.style.height = `${Math.min(data.height, 20000)}px`;
-});
-</script>"""
+HEAD = (files("vidcam.app") / "head.html").read_text(encoding="utf-8")
+"""The script and the style of the page: the preview of a clip, and the height of a report."""
 
 
 def page(explainer: Explainer, limits: Limits, left: Callable[[str], None]) -> gr.Blocks:
@@ -43,22 +57,38 @@ def page(explainer: Explainer, limits: Limits, left: Callable[[str], None]) -> g
         left: called with the internal name of a session that has ended.
     """
 
-    def explained(_: None, model: str, target: str, method: str, request: gr.Request, bar: Any = gr.Progress()) -> str:
-        upload = request.request.scope.get(CLIP) if request.request is not None else None
-        if upload is None:
+    def explained(
+        _: None,
+        sample: str | None,
+        __: None,
+        model: str,
+        target: str,
+        method: str,
+        layer: str,
+        colormap: str,
+        request: gr.Request,
+        bar: Any = gr.Progress(),
+    ) -> str:
+        scope = request.request.scope if request.request is not None else {}
+        clip, weights = scope.get(CLIP), scope.get(WEIGHTS)
+        if clip is None:
             raise gr.Error(GONE, print_exception=False)
+        words = Progress()
 
-        def progress(share: float, step: str) -> None:
-            bar(share, desc=step)
+        def progress(step: str, done: int, of: int) -> None:
+            bar(done / of if of else 0.0, desc=words.text(step, done, of))
 
+        choice = Choice(model, target, method, layer, colormap)
+        progress("loading", 0, 0)
         try:
-            result = explainer.explain(str(request.session_hash), upload, model, target, method, progress)
+            result = explainer.explain(str(request.session_hash), clip, choice, weights, progress)
         except VidcamError as error:
             raise gr.Error(html.escape(str(error)), duration=None, print_exception=False) from None
         except Exception:
             log.exception("a clip could not be explained")
             raise gr.Error(UNEXPECTED, duration=None, print_exception=False) from None
-        return _RESULT.render(archive=ARCHIVE, place=f"results/{result.key}")
+        note = "" if weights is not None else _note(model, sample)
+        return _RESULT.render(archive=ARCHIVE, place=f"results/{result.key}", note=Markup(note))
 
     def ended(request: gr.Request) -> None:
         left(str(request.session_hash))
@@ -66,29 +96,66 @@ def page(explainer: Explainer, limits: Limits, left: Callable[[str], None]) -> g
     with gr.Blocks(title="vidcam", analytics_enabled=False) as blocks:
         gr.Markdown("# vidcam\nWhy did the network see this action, where in the picture and when?")
         with gr.Row():
-            clip = gr.File(label=f"Clip (at most {limits.megabytes} MB and {limits.seconds} s)", height=190)
             with gr.Column():
-                model = gr.Dropdown(choices=model_names(), value=_DEFAULT_MODEL, label="Model")
+                label = f"Clip (at most {limits.megabytes} MB and {limits.seconds} s)"
+                clip = gr.File(label=label, height=150, elem_id="vidcam-clip")
+                names = [(name.replace("-", " "), name) for name in samples()]
+                sample = gr.Radio(names, value=None, label="or a sample: rendered clips for the bundled networks")
+                gr.HTML('<div id="vidcam-preview"></div>')
+            with gr.Column():
+                model = gr.Dropdown(
+                    choices=model_names(),
+                    value=None,
+                    label="Network",
+                    info="For a clip of a camera one that was trained on real video, such as r3d_18; its weights are downloaded.",
+                )
+                note = gr.HTML()
                 target = gr.Dropdown(
-                    choices=_targets(_DEFAULT_MODEL),
+                    choices=_targets(None),
                     value="top",
                     label="Class",
                     info="top, top5, one of the list, or 'A - B' for why A and not B",
                     allow_custom_value=True,
                 )
-                method = gr.Dropdown(
-                    choices=["auto", *METHOD_NAMES], value="auto", label="Method", info="auto: the model's default"
-                )
+                with gr.Accordion("More settings", open=False):
+                    method = gr.Dropdown(
+                        choices=["auto", *METHOD_NAMES],
+                        value="auto",
+                        label="Method",
+                        info="auto: the network's default",
+                    )
+                    layer = gr.Dropdown(
+                        choices=["auto"],
+                        value="auto",
+                        label="Layer",
+                        info="auto: the network's default; or a name that `vidcam layers` lists, several with commas",
+                        allow_custom_value=True,
+                    )
+                    colormap = gr.Dropdown(choices=list(COLORMAPS), value=COLORMAPS[0], label="Colours")
+                    weights = gr.File(
+                        label=f"Weights of your own for this network ({WEIGHTS_SUFFIX})",
+                        height=120,
+                        elem_id="vidcam-weights",
+                    )
                 button = gr.Button("Explain", variant="primary")
         report = gr.HTML()
         # Not through the queue: its stream, about to end after one of these, would lose a click that comes right then.
-        choices = model.change(_choices, model, target, queue=False, api_visibility="private")
+        direct: Any = {"queue": False, "api_visibility": "private"}
+        chosen = model.input(_of_model, [model, sample], [target, layer, note], **direct)
         # The request alone makes the clip the session's.
-        dropped = clip.upload(lambda _: None, clip, None, queue=False, api_visibility="private")
-        inputs = [clip, model, target, method]
+        of_clip = [sample, model, target, layer, note]
+        dropped = clip.upload(lambda _, model: _of_clip(model), [clip, model], of_clip, **direct)
+        inputs = [clip, sample, weights, model, target, method, layer, colormap]
+        assert len(inputs) == 3 + len(fields(Choice))
         click = button.click(explained, inputs, report, api_visibility="private", concurrency_limit=1)
+        of_sample = [clip, model, target, layer, note]
+        sampled = sample.input(_of_sample, sample, of_sample, js="(name) => vidcamSample(name)", **direct)
+        weighed = weights.upload(lambda _: None, weights, None, **direct)
+        clip.clear(None, None, None, js="() => vidcamPreview()", api_visibility="private")
         blocks.unload(ended)
-    assert [event["id"] for event in (choices, dropped, click)] == [MODEL_CHOSEN, CLIP_DROPPED, EXPLAIN]
+    events = (chosen, dropped, click, sampled, weighed)
+    numbers = [MODEL_CHOSEN, CLIP_DROPPED, EXPLAIN, SAMPLE_CHOSEN, WEIGHTS_DROPPED]
+    assert [event["id"] for event in events] == numbers
     blocks.state_session_capacity = 200
     return blocks.queue(max_size=limits.waiting)
 
@@ -99,7 +166,7 @@ def queued_jobs(blocks: gr.Blocks) -> list[Job]:
     waiting = [event for each in queue.event_queue_per_concurrency_id.values() for event in each.queue]
     running = [event for job in queue.active_jobs if job is not None for event in job]
     requests = [(event.session_hash, event.request.scope) for event in waiting + running]
-    return [Job(session, address_of(scope), scope.get(CLIP)) for session, scope in requests]
+    return [Job(session, address_of(scope), scope.get(CLIP), scope.get(WEIGHTS)) for session, scope in requests]
 
 
 def has_messages(blocks: gr.Blocks, session: str) -> bool:
@@ -112,9 +179,28 @@ def has_messages(blocks: gr.Blocks, session: str) -> bool:
     return session in blocks._queue.pending_messages_per_session
 
 
-def _choices(model: str) -> Any:
-    return gr.Dropdown(choices=_targets(model), value="top")
+def _of_model(model: str, sample: str | None) -> tuple[Any, ...]:
+    """Return the classes, the layer and the note of a network that was chosen."""
+    return gr.Dropdown(choices=_targets(model), value="top"), "auto", _note(model, sample)
 
 
-def _targets(model: str) -> list[str]:
-    return ["top", "top5", *spec_named(model).labels()]
+def _of_clip(model: str | None) -> tuple[Any, ...]:
+    """Return no sample, and a network for a clip that was dropped: no bundled one, which was chosen for a sample."""
+    if model is not None and spec_named(model).domain:
+        model = None
+    return None, model, gr.Dropdown(choices=_targets(model), value="top"), "auto", ""
+
+
+def _of_sample(sample: str) -> tuple[Any, ...]:
+    """Return no file, and the network that knows the samples."""
+    return None, BUNDLED, gr.Dropdown(choices=_targets(BUNDLED), value="top"), "auto", ""
+
+
+def _note(model: str, sample: str | None) -> str:
+    """Return the note, as HTML, on a network that knows one kind of clips and gets another; "" if there is none."""
+    domain = spec_named(model).domain
+    return _NOTE.render(name=model, domain=domain) if domain and sample is None else ""
+
+
+def _targets(model: str | None) -> list[str]:
+    return ["top", "top5", *(spec_named(model).labels() if model is not None else ())]

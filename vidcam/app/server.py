@@ -30,6 +30,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from vidcam.app.choice import samples
 from vidcam.app.events import Events, PassThrough, Sessions, Streams, address_of
 from vidcam.app.explainer import Explainer
 from vidcam.app.gate import Gate, address_with, is_loopback
@@ -98,13 +99,19 @@ def _application(host: str, limits: Limits, uploads: Uploads, results: Results, 
         disposition = f"attachment; filename*=UTF-8''{quote(stored.name, safe='')}"
         return FileResponse(stored.path, media_type=BINARY, headers={"Content-Disposition": disposition})
 
+    async def sample(request: Request) -> Response:
+        path = samples().get(request.path_params["name"])
+        if path is None:
+            return PlainTextResponse("Not here.", 404)
+        return FileResponse(path, media_type="video/mp4")
+
     async def progress(request: Request) -> Response:
         return PlainTextResponse('data: {"msg": "done"}\n\n', media_type="text/event-stream")
 
     async def sweep() -> None:
         while True:
             await asyncio.sleep(_SWEEP)
-            await asyncio.to_thread(uploads.sweep, jobs.clips())
+            await asyncio.to_thread(uploads.sweep, jobs.uploads())
             await asyncio.to_thread(results.sweep)
 
     @asynccontextmanager
@@ -143,6 +150,7 @@ def _application(host: str, limits: Limits, uploads: Uploads, results: Results, 
             Route("/gradio_api/upload", upload, methods=["POST"]),
             Route("/gradio_api/upload_progress", progress, methods=["GET"]),
             Route("/gradio_api/file={key}", uploaded, methods=["GET"]),
+            Route("/samples/{name}.mp4", sample, methods=["GET"]),
             Route("/results/{key}/{name:path}", results.answer, methods=["GET"]),
         ],
         lifespan=lifespan,
@@ -151,9 +159,23 @@ def _application(host: str, limits: Limits, uploads: Uploads, results: Results, 
     return app
 
 
+def _theme() -> gr.themes.Base:
+    """Return the look of the page: fonts of the reader's own machine, and text that stands out from its ground."""
+    theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    return theme.set(
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        block_label_text_color="*neutral_700",
+        block_title_text_color="*neutral_700",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_800",
+    )
+
+
 def _mounted(host: str, limits: Limits, blocks: gr.Blocks) -> fastapi.FastAPI:
     """Return Gradio's own application; visitors reach it through the routes above only."""
-    sans, mono = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
     return gr.mount_gradio_app(
         fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
         blocks,
@@ -163,7 +185,7 @@ def _mounted(host: str, limits: Limits, blocks: gr.Blocks) -> fastapi.FastAPI:
         max_file_size=f"{limits.megabytes}mb",
         ssr_mode=False,
         head=HEAD,
-        theme=gr.themes.Default(font=sans, font_mono=mono),  # fonts of the reader's own machine
+        theme=_theme(),
     )
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from typing import Literal
 
 import anyio
 from python_multipart.exceptions import FormParserError
@@ -27,6 +28,9 @@ _BEGINNING = 10  # seconds in which an upload may be slow
 _RATE = 16384  # bytes a second that it has to bring on average from then on
 _HEADER = 8192  # bytes of a part's header
 _OVERHEAD = 65536  # bytes of a request that are not of the file
+
+
+Kind = Literal["clip", "weights"]
 
 
 class Refused(Exception):
@@ -53,6 +57,7 @@ class Upload:
         name: the visitor's file name, made safe.
         size: bytes received so far.
         session: internal name of the session that owns it, "" until a session claims it.
+        kind: what its session claimed it as: a session has one upload of each kind.
         used: time of the last use, in seconds of a monotonic clock.
         complete: True once all of it is received.
     """
@@ -63,6 +68,7 @@ class Upload:
     name: str = "clip"
     size: int = 0
     session: str = ""
+    kind: Kind = "clip"
     used: float = field(default_factory=time.monotonic)
     complete: bool = False
 
@@ -110,22 +116,24 @@ class Uploads:
         upload = self._uploads.get(key)
         return upload if upload is not None and upload.complete else None
 
-    def claim(self, key: str, session: str, kept: Collection[str] = ()) -> Upload | None:
-        """Return the upload of that key if this session owns it or no session does, else None.
+    def claim(self, key: str, session: str, kept: Collection[str] = (), kind: Kind = "clip") -> Upload | None:
+        """Return the upload of that key if no session owns it, or this one as what it claims it now; else None.
 
-        The session's other uploads are deleted.
+        The session's other uploads of this kind are deleted.
 
         Args:
             key: of the upload.
             session: the internal name of the session that claims it.
+            kind: what the upload is claimed as.
             kept: keys of the uploads that jobs need, which are not deleted.
         """
         with self._lock:
             upload = self.named(key)
-            if upload is None or upload.session not in ("", session):
+            if upload is None or (upload.session, upload.kind) not in (("", upload.kind), (session, kind)):
                 return None
-            upload.session, upload.used = session, time.monotonic()
-            former = [u for u in self._all() if u.session == session and u is not upload and u.key not in kept]
+            upload.session, upload.kind, upload.used = session, kind, time.monotonic()
+            others = [u for u in self._all() if (u.session, u.kind) == (session, kind) and u is not upload]
+            former = [u for u in others if u.key not in kept]
         for other in former:
             self._delete(other)
         return upload

@@ -59,10 +59,10 @@ def explain(
 @commands.command()
 @with_config(without=OF_FILMS, method="gradcam++,gradcam")
 def compare(clip: OneClip, config: ExplainConfig, out: OneOut = None, overwrite: Overwrite = False) -> None:
-    """Show methods, classes, layers, models or motion and appearance side by side: a film, a grid of frames and curves.
+    """Show methods, classes, layers, models or motion and appearance side by side: a film, a page, a grid and curves.
 
-    Several models, layers, targets or kinds of evidence are given with commas. Writes compare.mp4, grid.png, curves.svg and
-    curves.pdf into --out.
+    Several models, layers, targets or kinds of evidence are given with commas. Writes compare.mp4, compare.html (a divider
+    between two of them), grid.png, curves.svg and curves.pdf into --out.
     """
     from vidcam.explainer import Explainer
     from vidcam.export.compare import ComparisonOutputs
@@ -85,7 +85,8 @@ def compare(clip: OneClip, config: ExplainConfig, out: OneOut = None, overwrite:
     outputs = write(found, place, overwrite=overwrite)
     print_notes(dict.fromkeys(warning for e in found for warning in e.warnings))
     for path in vars(outputs).values():
-        stdout.print(f"  {plain(path)}")
+        if path.exists():
+            stdout.print(f"  {plain(path)}")
 
 
 @commands.command("tubes")
@@ -129,7 +130,7 @@ def tubes_(
         return
     stdout.print(f"{plain(found.clip)}: [bold]{plain(found.target.label)}[/], {counted(len(tubes), 'tube')}")
     for tube in tubes[:5]:
-        stdout.print(f"  frames {tube.start} to {tube.end - 1}  score {tube.score:.3f}")
+        stdout.print(f"  frames {tube.start} to {tube.end - 1}  confidence {tube.score:.3f}")
     stdout.print(f"  tubes    {plain(outputs.tubes)}")
     stdout.print(f"  film     {plain(outputs.film)}")
     _print_exports(files_of(tools, TUBES, place))
@@ -237,10 +238,10 @@ def localize(
             print_json_file(written.localization.segments_json)
             continue
         best = distinct(found.segments)[:5]
-        which = "; the best" if best else f", none with a score of {LEAST_SHOWN} or more"
+        which = "; the best" if best else f", none with a confidence of {LEAST_SHOWN} or more"
         stdout.print(f"{plain(found.clip)}: {counted(len(found.segments), 'proposal')}{which}")
         for s in best:
-            stdout.print(f"  {s.start:7.2f} to {s.end:7.2f} s  [bold]{plain(s.label)}[/] {s.score:.3f}")
+            stdout.print(f"  {s.start:7.2f} to {s.end:7.2f} s  [bold]{plain(s.label)}[/], confidence {s.score:.3f}")
         stdout.print(f"  timeline {plain(written.localization.timeline)}")
         _print_exports(files_of(tools, SEGMENTS, place))
         _print_report(written.report)
@@ -316,7 +317,7 @@ def _write(explanations: Sequence[Explanation], directory: Path, overwrite: bool
             print_json_file(outputs.summary)
             continue
         target = explanation.target
-        stdout.print(f"{plain(explanation.clip)}: [bold]{plain(explanation.title)}[/] {plain(target.written())}")
+        stdout.print(f"{plain(explanation.clip)}: [bold]{plain(explanation.title)}[/], {plain(target.named())}")
         if explanation.check is not None and explanation.check.passed:
             stdout.print(f"  check    {plain(explanation.check.sentence())}")
         stdout.print(f"  method   {plain(explanation.method)} at {plain(explanation.layer)}")

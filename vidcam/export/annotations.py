@@ -50,7 +50,7 @@ def write_chapters(segments: Iterable[Segment], path: Path) -> None:
     lines = ["WEBVTT", ""]
     for s in sorted(distinct(segments), key=lambda s: (s.start, s.end)):
         label = printable(s.label.replace("\n", " ")).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        lines += [f"{_clock(s.start)} --> {_clock(s.end)}", f"{label} ({s.score:.2f})", ""]
+        lines += [f"{_clock(s.start)} --> {_clock(s.end)}", f"{label} (confidence {s.score:.2f})", ""]
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
@@ -59,7 +59,7 @@ def write_subtitles(segments: Iterable[Segment], path: Path) -> None:
     lines = []
     for number, s in enumerate(sorted(distinct(segments), key=lambda s: (s.start, s.end)), 1):
         span = f"{_clock(s.start)} --> {_clock(s.end)}".replace(".", ",")
-        lines += [str(number), span, f"{printable(s.label)} ({s.score:.2f})", ""]
+        lines += [str(number), span, f"{printable(s.label)} (confidence {s.score:.2f})", ""]
     path.write_text("\n".join(lines), encoding="utf-8")
 
 

@@ -16,7 +16,9 @@ from matplotlib.figure import Figure
 from vidcam.errors import SettingsError
 from vidcam.export.outputs import all_or_nothing, refuse_existing
 from vidcam.export.overlay import Overlay, draw_heat
+from vidcam.export.panes import Pane, panes_of
 from vidcam.export.playback import Film, Stills, clip_of, play
+from vidcam.export.wipe import WipePage
 from vidcam.results.explanation import Explanation
 from vidcam.untrusted.text import fitted
 
@@ -27,9 +29,11 @@ _IN_GRID = 6  # frames
 
 @dataclass(frozen=True)
 class ComparisonOutputs:
-    """The paths of the files of a comparison."""
+    """The paths of the files of a comparison, and of the clip beside its page if that is too large to be part of it."""
 
     film: Path
+    page: Path
+    clip: Path
     grid: Path
     curves_svg: Path
     curves_pdf: Path
@@ -37,7 +41,12 @@ class ComparisonOutputs:
     @classmethod
     def within(cls, directory: Path) -> ComparisonOutputs:
         """Return the paths in a directory."""
-        return cls(*(directory / name for name in ("compare.mp4", "grid.png", "curves.svg", "curves.pdf")))
+        return cls(
+            *(
+                directory / name
+                for name in ("compare.mp4", "compare.html", "compare-clip.mp4", "grid.png", "curves.svg", "curves.pdf")
+            )
+        )
 
 
 def compare(explanations: Sequence[Explanation], directory: Path, *, overwrite: bool = False) -> ComparisonOutputs:
@@ -48,7 +57,7 @@ def compare(explanations: Sequence[Explanation], directory: Path, *, overwrite: 
 
     Args:
         explanations: two or more, of the same clip.
-        directory: for compare.mp4, grid.png, curves.svg and curves.pdf.
+        directory: for compare.mp4, compare.html, grid.png, curves.svg and curves.pdf.
         overwrite: True to replace files that exist.
 
     Raises:
@@ -68,48 +77,14 @@ def compare(explanations: Sequence[Explanation], directory: Path, *, overwrite: 
     with all_or_nothing(directory, explanations[0].file) as work:
         part = ComparisonOutputs.within(work)
         film = Film(part.film, comparison.size, comparison.draw, clip.start or 0.0)
-        play(explanations[0], clip, [film], [stills])
+        wipe = WipePage(panes, clip, part.clip, directory)
+        play(explanations[0], clip, [film, *wipe.films], [stills, *wipe.looks])
+        part.page.write_text(wipe.html(), encoding="utf-8")
         grid_figure(panes, stills.found, ratio).savefig(part.grid)
         curves = curves_figure(panes)
         curves.savefig(part.curves_svg)
         curves.savefig(part.curves_pdf)
     return ComparisonOutputs.within(directory)
-
-
-@dataclass(frozen=True)
-class Pane:
-    """One explanation of a comparison.
-
-    Attributes:
-        explanation: of the clip.
-        title: the settings that differ from the other panes'.
-        peak: raw heat at which the scale of colours ends.
-        highest: evidence at which the scale of the curve ends.
-    """
-
-    explanation: Explanation
-    title: str
-    peak: float
-    highest: float
-
-    @property
-    def heading(self) -> str:
-        """The title, with the class if that is the same in all panes."""
-        label = self.explanation.target.label
-        return self.title if label in self.title.split(" · ") else f"{self.title} · {label}"
-
-
-def panes_of(explanations: Sequence[Explanation]) -> list[Pane]:
-    """Return the panes of explanations, titled by the settings that differ between them."""
-    described = [(e.target.label, e.method, e.layer, e.model, e.kind) for e in explanations]
-    differing = [k for k in range(5) if len({d[k] for d in described}) > 1] or [0]
-    panes = []
-    for e, words in zip(explanations, described):
-        alike = [o for o in explanations if (o.model, o.layer, o.method) == (e.model, e.layer, e.method)]
-        title = " · ".join(words[k] for k in differing)
-        highest = max(o.highest for o in alike)
-        panes.append(Pane(e, title, max(o.peak for o in alike), highest))
-    return panes
 
 
 class Comparison:
@@ -147,7 +122,7 @@ class Comparison:
 def grid_figure(panes: Sequence[Pane], stills: Mapping[int, np.ndarray], sample_aspect_ratio: float = 1.0) -> Figure:
     """Return a figure with a row for each pane and a column for each frame, at 300 dots per inch.
 
-    A row is labelled by its title and its score in the clip; above stands what the panes share.
+    A row is labelled by its title and its probability, or value, in the clip; above stands what the panes share.
 
     Args:
         panes: of one clip.
@@ -170,9 +145,10 @@ def grid_figure(panes: Sequence[Pane], stills: Mapping[int, np.ndarray], sample_
                 spine.set_visible(False)
             if row == 0:
                 cell.set_title(f"{first.times[index]:.2f} s", fontsize=8)
-        target = pane.explanation.target
-        score = f"{'score' if target.is_probability else 'value'} {target.written()}"
-        lines = [*pane.title.split(" · "), score]  # one beside the other they are higher than a row
+        lines = [
+            *pane.title.split(" · "),
+            pane.explanation.target.named(),
+        ]  # one beside the other they are higher than a row
         axes[row, 0].set_ylabel("\n".join(lines), fontsize=8, parse_math=False)
     figure.suptitle(_common(panes), fontsize=8, x=0.01, ha="left", parse_math=False)
     return figure

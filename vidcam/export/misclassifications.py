@@ -12,7 +12,7 @@ import numpy as np
 from vidcam.errors import counted
 from vidcam.export.compare import ComparisonOutputs, compare
 from vidcam.export.outputs import all_or_nothing
-from vidcam.export.page import render_template
+from vidcam.export.template import render_template
 from vidcam.results.explanation import Explanation
 from vidcam.results.misclassification import Misclassification
 
@@ -33,7 +33,7 @@ class Confusion:
     errors: Sequence[Misclassification]
 
     @property
-    def confidence(self) -> float:
+    def probability(self) -> float:
         """Mean probability of the predicted class in the explained windows."""
         return float(np.mean([e.predicted.probability for e in self.errors]))
 
@@ -45,7 +45,7 @@ def confusions(errors: Sequence[Misclassification]) -> list[Confusion]:
     for true, predicted in pairs:
         alike = [e for e in errors if (e.true.label, e.predicted.label) == (true, predicted)]
         found.append(Confusion(true, predicted, sorted(alike, key=lambda e: -e.predicted.probability)))
-    return sorted(found, key=lambda c: (-len(c.errors), -c.confidence))
+    return sorted(found, key=lambda c: (-len(c.errors), -c.probability))
 
 
 def summarize(errors: Sequence[Misclassification], clips: int) -> dict[str, float]:
@@ -96,26 +96,37 @@ def save_errors(
     """
     ranked = [error for confusion in confusions(errors) for error in confusion.errors]
     film_paths: dict[str, str] = {}
+    pages: dict[str, str] = {}
     for number, error in enumerate(ranked[:films]):
         progress(number, min(films, len(ranked)))
         place = directory / "films" / Path(error.clip).name
-        film = ComparisonOutputs.within(place).film
-        if not film.exists():
+        names = ComparisonOutputs.within(place)
+        if not names.film.exists():
             compare(explained(error), place, overwrite=True)
-        film_paths[error.clip] = film.relative_to(directory).as_posix()
+        film_paths[error.clip] = names.film.relative_to(directory).as_posix()
+        if names.page.exists():  # an earlier version wrote none
+            pages[error.clip] = names.page.relative_to(directory).as_posix()
     with all_or_nothing(directory) as work:
-        (work / NAME).write_text(errors_page(errors, film_paths, clips=clips, model=model, how=how), encoding="utf-8")
+        page = errors_page(errors, film_paths, pages, clips=clips, model=model, how=how)
+        (work / NAME).write_text(page, encoding="utf-8")
     return directory / NAME
 
 
 def errors_page(
-    errors: Sequence[Misclassification], films: Mapping[str, str], *, clips: int, model: str, how: str
+    errors: Sequence[Misclassification],
+    films: Mapping[str, str],
+    pages: Mapping[str, str],
+    *,
+    clips: int,
+    model: str,
+    how: str,
 ) -> str:
     """Return the page as HTML.
 
     Args:
         errors: of the clips.
         films: clip → its film, a path relative to the page with "/" between its parts.
+        pages: clip → the page that compares both maps, a path like that of its film.
         clips: number of all clips.
         model: name of the network.
         how: the method and the layers.
@@ -126,12 +137,14 @@ def errors_page(
             {
                 "true": c.true,
                 "predicted": c.predicted,
-                "confidence": c.confidence,
+                "probability": c.probability,
                 "errors": [asdict(e) for e in c.errors],
             }
             for c in confusions(errors)
         ],
+        scripts=("heat.js", "films.js"),
         films={clip: quote(Path(film).as_posix()) for clip, film in films.items()},
+        pages={clip: quote(Path(page).as_posix()) for clip, page in pages.items()},
         wrong=len(errors),
         clips=counted(clips, "clip"),
         model=model,

@@ -1,85 +1,28 @@
-"use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
-  const by = (id) => document.getElementById(id);
   const film = by("film"), heat = by("heat"), blend = by("blend"), colours = by("colours"), curve = by("curve");
   const frames = data.edges.length - 1, duration = data.edges[frames];
-  const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  const ramps = Object.fromEntries(Object.entries(data.colours).map(([name, text]) => [name, bytes(text)]));
-  for (const view of data.views) view.maps = bytes(view.maps);
+  const ramps = Object.fromEntries(Object.entries(data.colours).map(([name, text]) => [name, bytesOf(text)]));
+  for (const view of data.views) view.maps = bytesOf(view.maps);
   let view = data.views[0], frame = 0, stretch = null, drawn = "";
 
-  // Where the film is: the last frame that has begun.
-  const frameAt = (seconds) => {
-    let low = 0, high = frames - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (data.edges[middle] <= seconds + 1e-4) low = middle; else high = middle - 1;
-    }
-    return low;
-  };
   const middleOf = (index) => (data.edges[index] + data.edges[index + 1]) / 2;
 
-  // Positions along an axis of a map: shares of four cells by cubic convolution, and the two cells beside; as in
-  // vidcam/results/upsampling.py.
-  const kernel = (t) => {
-    const s = Math.abs(t);
-    return s < 1 ? (1.5 * s - 2.5) * s * s + 1 : s < 2 ? ((2.5 - 0.5 * s) * s - 4) * s + 2 : 0;
-  };
-  const placed = (pixels, cells) => Array.from({ length: pixels }, (_, k) => {
-    const within = (cell) => Math.min(cells - 1, Math.max(0, cell));
-    const at = within((k + 0.5) / pixels * cells - 0.5), before = Math.min(Math.floor(at), Math.max(0, cells - 2));
-    const around = [-1, 0, 1, 2].map((offset) => before + offset);
-    return { cells: around.map(within), shares: around.map((cell) => kernel(at - cell)) };
-  });
-  // The mean of four cells, limited to the range of the two beside.
-  const between = (cell, { cells: [a, b, c, d], shares }) => {
-    const first = cell(b), second = cell(c);
-    const mean = shares[0] * cell(a) + shares[1] * first + shares[2] * second + shares[3] * cell(d);
-    return Math.min(Math.max(first, second), Math.max(Math.min(first, second), mean));
-  };
-
-  // The heat of a frame, coloured, on a canvas of the region seen.
-  function paint(canvas, index, opacity, width) {
-    const context = canvas.getContext("2d");
-    context.clearRect(0, 0, canvas.width, canvas.height);
-    if (opacity === 0) return;
-    const [rows, columns] = view.grid, [left, top, right, bottom] = data.region;
-    const w = Math.max(2, Math.round(width * (right - left) / data.size[0]));
-    const h = Math.max(2, Math.round(w * (bottom - top) / (right - left)));
-    const image = new ImageData(w, h), ramp = ramps[colours.value], base = index * rows * columns;
-    const across = placed(w, columns), down = placed(h, rows), wide = [];
-    for (let row = 0; row < rows; row++) {
-      wide.push(across.map((place) => between((column) => view.maps[base + row * columns + column], place)));
-    }
-    for (let y = 0; y < h; y++) {
-      for (let x = 0; x < w; x++) {
-        const level = between((row) => wide[row][x], down[y]);
-        const at = 4 * (y * w + x), colour = 3 * Math.round(level);
-        image.data[at] = ramp[colour];
-        image.data[at + 1] = ramp[colour + 1];
-        image.data[at + 2] = ramp[colour + 2];
-        image.data[at + 3] = level * opacity;
-      }
-    }
-    const small = new OffscreenCanvas(w, h);
-    small.getContext("2d").putImageData(image, 0, 0);
-    const sx = canvas.width / data.size[0], sy = canvas.height / data.size[1];
-    context.imageSmoothingQuality = "high";
-    context.drawImage(small, left * sx, top * sy, (right - left) * sx, (bottom - top) * sy);
-  }
   const opacity = () => blend.value / 100;
-  const amount = (index) => view.bounded ? view.scores[index].toFixed(2) : `${Number(view.scores[index].toPrecision(4))} ${view.unit}`.trim();
+  const paint = (canvas, index, width) =>
+    paintHeat(canvas, view, data.size, index, ramps[colours.value], opacity(), width);
 
   function show() {
     const state = [data.views.indexOf(view), frame, opacity(), colours.value, heat.width].join();
     if (state === drawn) return;
     drawn = state;
-    paint(heat, frame, opacity(), 192);
+    paint(heat, frame, 192);
     if (!curve) return;
     by("clock").textContent = `${data.edges[frame].toFixed(2)} s, frame ${frame}`;
+    by("score").textContent = `${scoreName(view)} ${written(view, frame)}`;
+    by("evidence").textContent = `evidence ${evidenceOf(view, frame)}`;
     curve.setAttribute("aria-valuenow", data.edges[frame].toFixed(3));
-    curve.setAttribute("aria-valuetext", `${data.edges[frame].toFixed(2)} seconds, score ${amount(frame)}`);
+    curve.setAttribute("aria-valuetext", `${data.edges[frame].toFixed(2)} seconds, ${scoreName(view)} ${written(view, frame)}, evidence ${evidenceOf(view, frame)}`);
     const head = curve.querySelector(".head");
     const x = 1000 * middleOf(frame) / duration;
     head.setAttribute("x1", x);
@@ -114,7 +57,7 @@
     by("segments").replaceChildren(...view.segments.map(([start, end, score]) => {
       const item = document.createElement("li"), button = document.createElement("button");
       button.type = "button";
-      button.textContent = `${start.toFixed(2)} to ${end.toFixed(2)} s (score ${score.toFixed(3)})`;
+      button.textContent = `${start.toFixed(2)} to ${end.toFixed(2)} s · confidence ${score.toFixed(3)}`;
       button.addEventListener("click", () => repeat(start, end));
       item.append(button);
       return item;
@@ -127,13 +70,13 @@
       const text = document.createElement("span"), picture = new Image();
       button.type = "button";
       button.setAttribute("aria-label", `Go to ${data.edges[index].toFixed(2)} seconds`);
-      text.textContent = `${data.edges[index].toFixed(2)} s · ${view.bounded ? "score " : ""}${amount(index)}`;
+      text.textContent = `${data.edges[index].toFixed(2)} s · evidence ${evidenceOf(view, index)}, ${scoreName(view)} ${written(view, index)}`;
       picture.onload = () => {
         canvas.width = 240;
         canvas.height = Math.round(240 / data.aspect);
         const layer = document.createElement("canvas");
         [layer.width, layer.height] = [canvas.width, canvas.height];
-        paint(layer, index, opacity(), 96);
+        paint(layer, index, 96);
         const context = canvas.getContext("2d");
         context.drawImage(picture, 0, 0, canvas.width, canvas.height);
         context.drawImage(layer, 0, 0);
@@ -147,15 +90,12 @@
 
   function seek(seconds) {
     film.currentTime = Math.min(Math.max(0, seconds), duration - 1e-3);
-    frame = frameAt(film.currentTime);
+    frame = frameAt(data.edges, film.currentTime);
     show();
   }
   function step(count) {
     film.pause();
     seek(middleOf(Math.min(frames - 1, Math.max(0, frame + count))));
-  }
-  function toggle() {
-    if (film.paused) film.play(); else film.pause();
   }
   function repeat(from, to) {
     stretch = from === null ? null : [from, to];
@@ -178,34 +118,22 @@
     }
     const scale = by("scale");
     if (scale) {
-      const ramp = ramps[colours.value], image = new ImageData(256, 1);
-      for (let i = 0; i < 256; i++) image.data.set([ramp[3 * i], ramp[3 * i + 1], ramp[3 * i + 2], 255], 4 * i);
-      scale.getContext("2d").putImageData(image, 0, 0);
+      paintScale(scale, ramps[colours.value]);
       by("end").textContent = view.end;
     }
     show();
   }
 
-  by("picture").style.aspectRatio = String(data.aspect);
-  // In a frame as high as the page, the picture must not grow with the frame.
-  const high = parent === window ? "70vh" : `${0.7 * innerHeight}px`;
-  by("picture").style.maxWidth = `calc(${high} * ${data.aspect})`;
-  new ResizeObserver(() => {
-    heat.width = Math.max(2, Math.round(heat.clientWidth * devicePixelRatio));
-    heat.height = Math.max(2, Math.round(heat.clientHeight * devicePixelRatio));
-    drawn = "";
-    show();
-  }).observe(heat);
+  fitPicture(by("picture"), data.aspect, [heat], () => { drawn = ""; show(); });
+  repaint();
   for (const radio of document.querySelectorAll("input[name=view]")) radio.addEventListener("change", choose);
   blend.addEventListener("input", () => { show(); if (curve) filmstrip(); });
   colours.addEventListener("change", repaint);
   if (curve) {
-    by("play").addEventListener("click", toggle);
+    const toggle = playable(film, by("play"));
     by("back").addEventListener("click", () => step(-1));
     by("on").addEventListener("click", () => step(1));
     by("whole").addEventListener("click", () => repeat(null, null));
-    film.addEventListener("play", () => { by("play").textContent = "❚❚"; by("play").setAttribute("aria-label", "Pause"); });
-    film.addEventListener("pause", () => { by("play").textContent = "▶"; by("play").setAttribute("aria-label", "Play"); });
     let from = null;
     const timeOf = (event) => {
       const box = curve.getBoundingClientRect();
@@ -225,7 +153,7 @@
     curve.addEventListener("pointerup", (event) => {
       if (from === null) return;
       const to = timeOf(event), dragged = Math.abs(to - from) > 0.02 * duration;
-      if (dragged) repeat(Math.min(from, to), Math.max(from, to)); else seek(middleOf(frameAt(to)));
+      if (dragged) repeat(Math.min(from, to), Math.max(from, to)); else seek(middleOf(frameAt(data.edges, to)));
       from = null;
     });
     document.addEventListener("keydown", (event) => {
@@ -240,17 +168,16 @@
     });
     const follow = () => {
       if (stretch && !film.paused && (film.currentTime >= stretch[1] || film.currentTime < stretch[0] - 0.05)) film.currentTime = stretch[0];
-      frame = frameAt(film.currentTime);
+      frame = frameAt(data.edges, film.currentTime);
       show();
       requestAnimationFrame(follow);
     };
     const strongest = view.evidence.indexOf(Math.max(...view.evidence));
     const open = () => { if (view.evidence[strongest] > 0) seek(middleOf(strongest)); };
     if (film.readyState > 0) open(); else film.addEventListener("loadedmetadata", open, { once: true });
-    film.addEventListener("seeked", () => { frame = frameAt(film.currentTime); show(); });
+    film.addEventListener("seeked", () => { frame = frameAt(data.edges, film.currentTime); show(); });
     requestAnimationFrame(follow);
   }
-  repaint();
   // In a frame that may not look into this page, such as the one of `vidcam app`, the page says how high it is.
   const root = document.documentElement;
   if (parent !== window) new ResizeObserver(() => parent.postMessage({ height: root.offsetHeight }, "*")).observe(root);

@@ -117,7 +117,7 @@ def with_boxes(picture: np.ndarray, overlay: Overlay, tubes: Sequence[Tube], fra
             red, green, blue = (round(255 * c) for c in matplotlib.colormaps["Set2"](number % 8)[:3])
             first, last = overlay.corners(tube.boxes[frame - tube.start])
             cv2.rectangle(picture, first, last, (red, green, blue), line, cv2.LINE_AA)
-            _write_label(picture, f"{number + 1}  {tube.score:.2f}", first, text, (red, green, blue))
+            _write_label(picture, f"{number + 1}  confidence {tube.score:.2f}", first, text, (red, green, blue))
     return picture
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+from threading import Lock
 from types import ModuleType
 
 import torch
@@ -19,6 +20,7 @@ _SCHEMAS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
+_importing = Lock()  # a thread that fails takes the modules of another away
 _declared: dict[str, torch.library.Library] = {}  # a library's schemas live as long as the object
 
 
@@ -28,6 +30,11 @@ def import_torchvision() -> ModuleType:
     Raises:
         ModelError: it is not installed, or its import fails for another reason.
     """
+    with _importing:
+        return _imported()
+
+
+def _imported() -> ModuleType:
     while True:  # once more for each schema that was missing
         try:
             import torchvision
@@ -38,7 +45,7 @@ def import_torchvision() -> ModuleType:
                 f"torchvision cannot be imported ({error}); install it beside torch {torch.__version__}"
             ) from error
         except (RuntimeError, AttributeError) as error:
-            for name in [n for n in sys.modules if n.split(".")[0] == "torchvision"]:
+            for name in [n for n in sys.modules.copy() if n.split(".")[0] == "torchvision"]:
                 del sys.modules[name]
             missing = re.search(r"torchvision::(\w+)", str(error))
             if missing is None or missing[1] not in _SCHEMAS or missing[1] in _declared:

@@ -32,6 +32,16 @@ _MEANINGLESS = {
 """Words of a warning, and what an overlay says of it."""
 
 
+def means_nothing(warning: str) -> str:
+    """Return what an overlay says of a warning after which an explanation means nothing; "" for other warnings.
+
+    Example:
+        >>> means_nothing("r3d_18 has random weights: its explanations mean nothing"), means_nothing("the clip is short")
+        ('random weights: this means nothing', '')
+    """
+    return next((text for words, text in _MEANINGLESS.items() if words in warning), "")
+
+
 @dataclass(frozen=True)
 class ExplainedTarget:
     """The explained target.
@@ -64,6 +74,15 @@ class ExplainedTarget:
         if score is None:
             score = self.value if self.probability is None else self.probability
         return f"{score:.3f}" if self.is_probability else f"{score:.4g} {self.unit}".rstrip()
+
+    def named(self) -> str:
+        """Return the score of the clip with its name, the same in every output.
+
+        Example:
+            >>> ExplainedTarget(3, "waving", 0.9125).named(), ExplainedTarget(None, "age", None, 29.45, "years").named()
+            ('probability 0.912', 'value 29.45 years')
+        """
+        return f"{'probability' if self.is_probability else 'value'} {self.written()}"
 
 
 @dataclass(frozen=True)
@@ -130,8 +149,7 @@ class Explanation(Result):
     drawing: Drawing = field(default_factory=Drawing)
 
     def __repr__(self) -> str:
-        kind = "probability" if self.target.is_probability else "value"
-        target = f"{self.target.label!r}, {kind} {self.target.written()}"
+        target = f"{self.target.label!r}, {self.target.named()}"
         return (
             f"<Explanation of {self.clip!r}: {target}, {counted(self.frames, 'frame')}, "
             f"by {self.method} at {self.layer} of {self.model}>"
@@ -164,7 +182,7 @@ class Explanation(Result):
     @property
     def meaningless(self) -> str:
         """The reason why the explanation means nothing, as an overlay says it; "" if the warnings give none."""
-        return next((text for words, text in _MEANINGLESS.items() if any(words in w for w in self.warnings)), "")
+        return next(filter(None, map(means_nothing, self.warnings)), "")
 
     def heatmap(self, frame: int, peak: float | None = None) -> np.ndarray:
         """Return the heatmap of a source frame on the whole upright picture: (H, W) float32 in [0, 1].
