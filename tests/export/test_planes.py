@@ -90,10 +90,9 @@ def test_pixels_are_nearer_to_the_formula_than_by_way_of_rgb(
         theirs = planes_of(film_frame(overlay.draw(frame.pixels, frame.index), clip.colour))
         for mine, other, wanted in zip(ours, theirs, exact):
             mine, other = (np.abs(plane[: len(wanted)] - wanted) for plane in (mine, other))
-            # Between two nodes lie places where the interpolation begins to be limited: few pixels, and a few levels.
-            assert mine.max() <= max(6, other.max()) and (mine > 3).mean() <= max(0.0005, (other > 3).mean())
+            assert mine.max() <= min(2.1, other.max())
             # In another format each sample is rounded once more, to that of the film.
-            assert mine.mean() <= other.mean() + (0 if pixel_format == "yuv420p" else 0.13)
+            assert mine.mean() <= (min(0.3, other.mean()) if pixel_format == "yuv420p" else other.mean() + 0.09)
 
 
 def test_the_strip_is_that_of_the_other_way(tmp_path: Path) -> None:
