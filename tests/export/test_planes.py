@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,16 +10,18 @@ import matplotlib
 import numpy as np
 import pytest
 
-from tests.conftest import plane_values, write_video
+from tests.conftest import numbered, plane_values, write_video
 from tests.results.test_explanation import explanation
+from vidcam.export import playback
 from vidcam.export.overlay import OUTLINE, Overlay
 from vidcam.export.planes import drawn_in_planes
+from vidcam.export.playback import Film
 from vidcam.results.drawing import Drawing
 from vidcam.results.explanation import Explanation
 from vidcam.video.colour import BT709
 from vidcam.video.planes import from_rgb, matrix_of, planes_of
 from vidcam.video.reader import Clip
-from vidcam.video.writer import film_frame
+from vidcam.video.writer import FilmWriter, film_frame
 
 FRAMES, SIZE = 3, (416, 640)
 WHOLE, PART = (0.0, 0.0, 640.0, 416.0), (101.3, 20.6, 517.8, 399.2)
@@ -90,10 +93,9 @@ def test_pixels_are_nearer_to_the_formula_than_by_way_of_rgb(
         theirs = planes_of(film_frame(overlay.draw(frame.pixels, frame.index), clip.colour))
         for mine, other, wanted in zip(ours, theirs, exact):
             mine, other = (np.abs(plane[: len(wanted)] - wanted) for plane in (mine, other))
-            # Between two nodes lie places where the interpolation begins to be limited: few pixels, and a few levels.
-            assert mine.max() <= max(6, other.max()) and (mine > 3).mean() <= max(0.0005, (other > 3).mean())
+            assert mine.max() <= min(2.1, other.max())
             # In another format each sample is rounded once more, to that of the film.
-            assert mine.mean() <= other.mean() + (0 if pixel_format == "yuv420p" else 0.13)
+            assert mine.mean() <= (min(0.3, other.mean()) if pixel_format == "yuv420p" else other.mean() + 0.09)
 
 
 def test_the_strip_is_that_of_the_other_way(tmp_path: Path) -> None:
@@ -167,3 +169,40 @@ def test_a_film_is_drawn_without_rgb_where_its_clip_has_planes(tmp_path: Path, m
     monkeypatch.setattr(Clip, "_upright_rgb", lambda self, image: rgb.append(1) or upright(self, image))
     outputs = _found(clip, WHOLE).save(tmp_path / "out")
     assert not rgb and len(list(Clip(outputs.overlay))) == FRAMES
+
+
+def test_several_threads_draw_the_same_pictures_in_the_same_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(
+        tmp_path / "clip.mkv", [numbered(i, *SIZE) for i in range(20)], codec="ffv1", pixel_format="yuv420p"
+    )
+    rng = np.random.default_rng(2)
+    found = explanation(rng.random((20, 7, 7)), clip=path, size=SIZE, scores=rng.random(20).astype(np.float32))
+    overlay = Overlay(found)
+    draw = drawn_in_planes(overlay, Clip(path).colour)
+    assert draw is not None
+    films: list[list[np.ndarray]] = []
+    for threads in (1, 3):
+        drew: set[str] = set()
+
+        def drawn(image: av.VideoFrame, frame: int, drew: set[str] = drew) -> av.VideoFrame:
+            drew.add(threading.current_thread().name)
+            return draw(image, frame)
+
+        pictures: list[np.ndarray] = []
+        monkeypatch.setattr(playback, "_drawing_threads", lambda threads=threads: threads)
+        monkeypatch.setattr(
+            FilmWriter,
+            "encode",
+            lambda self, image, pts, into=pictures: into.append(np.concatenate(planes_of(image), None)),
+        )
+        stages = playback.play(
+            found, Clip(path), [Film(tmp_path / "film.mp4", overlay.size, overlay.draw, draw_in_planes=drawn)]
+        )
+        assert len(drew) == threads and stages.seconds["draw_s"] > 0
+        films.append(pictures)
+    assert len(films[0]) == len(films[1]) == 20
+    for one, three in zip(*films):
+        assert np.array_equal(one, three)
+    assert not np.array_equal(films[0][0], films[0][1])

@@ -85,3 +85,23 @@ def test_a_single_frame_without_evidence() -> None:
     figure = curve_figure(explanation(np.zeros((1, 2, 2))))
     figure.canvas.draw()
     assert figure.axes[0].get_xlim() == (0, 1) and figure.axes[1].get_ylim() == pytest.approx((0, 1.05))
+
+
+@pytest.mark.parametrize("evidence", [1e-9, 1.5e-4, 0.00234, 1.0, 7.0, 65432.1, 1e8])
+@pytest.mark.parametrize("value", [0.0, -43210.5, 0.000321])
+def test_labels_lie_beside_their_numbers_and_inside_the_figure(evidence: float, value: float) -> None:
+    found = explanation(evidence * np.random.default_rng(0).random((5, 2, 2)))
+    if value:
+        target = ExplainedTarget(0, "age", None, value, "years")
+        found = replace(found, target=target, scores=np.linspace(0, value, 5))
+    figure = curve_figure(found)
+    figure.canvas.draw()
+    width, height = figure.bbox.size
+    for axes, sign in zip(figure.axes, (-1, 1)):
+        label, (low, high) = axes.yaxis.label.get_window_extent(), axes.get_ylim()
+        numbers = [t.get_window_extent() for t in axes.yaxis.get_ticklabels() if low <= t.get_position()[1] <= high]
+        assert label.x0 >= 0 and label.x1 <= width and label.y0 >= 0 and label.y1 <= height
+        assert (label.x0 if sign < 0 else width - label.x1) <= 0.03 * width
+        assert all(label.x1 < n.x0 for n in numbers) if sign < 0 else all(n.x1 < label.x0 for n in numbers)
+    assert figure.axes[0].xaxis.label.get_window_extent().y0 >= 0
+    assert figure.axes[0].title.get_window_extent().y1 <= height

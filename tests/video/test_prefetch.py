@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidcam.video.prefetch import prefetch
+from vidcam.video.prefetch import in_order, prefetch
 
 
 def _threads() -> int:
@@ -74,3 +74,45 @@ def test_stopping_early_closes_what_was_being_read() -> None:
     with pytest.raises(KeyboardInterrupt):
         user()
     assert closed.is_set() and _threads() == 0
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_what_a_function_returns_has_the_order_of_the_items(threads: int) -> None:
+    second = threading.Event()
+    ran: set[str] = set()
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(40):
+            taken.append(item)
+            yield item
+
+    def slow(item: int) -> int:
+        ran.add(threading.current_thread().name)
+        if threads > 1 and item == 0:
+            assert second.wait(5), "the second item is begun before the first one is done"
+        if item == 1:
+            second.set()
+        return item * item
+
+    found = in_order(slow, items(), threads)
+    assert next(found) == 0 and len(taken) <= threads + 1
+    assert list(found) == [item * item for item in range(1, 40)]
+    assert (threading.current_thread().name in ran) == (threads == 1) and len(ran) <= threads
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_exception_comes_in_the_place_of_its_item_and_no_thread_is_left(threads: int) -> None:
+    def fails(item: int) -> int:
+        if item == 2:
+            raise ValueError("no")
+        return item
+
+    found = in_order(fails, range(9), threads)
+    assert [next(found), next(found)] == [0, 1]
+    with pytest.raises(ValueError, match="no"):
+        next(found)
+    unfinished = in_order(fails, range(9), threads)
+    next(unfinished)
+    unfinished.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("vidcam-in-order")]

@@ -20,6 +20,7 @@ from vidcam.corpus.manifest import Entry
 from vidcam.corpus.results import Results
 from vidcam.corpus.worker import Worker
 from vidcam.errors import SettingsError, VidcamError
+from vidcam.video.cores import cores
 
 _MEMORY = 2 << 30  # bytes of a machine's memory for each of its workers
 _GPU_MEMORY = 4 << 30  # bytes of a GPU's for each of its workers
@@ -98,8 +99,7 @@ def local(workers: int | None = None) -> Engine:
 def _default_workers() -> int:
     import torch
 
-    cores = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else psutil.cpu_count() or 1
-    possible = [cores, psutil.virtual_memory().total // _MEMORY]
+    possible = [cores(), psutil.virtual_memory().total // _MEMORY]
     if gpus := torch.cuda.device_count():
         smallest = min(torch.cuda.get_device_properties(index).total_memory for index in range(gpus))
         possible.append(gpus * (smallest // _GPU_MEMORY))

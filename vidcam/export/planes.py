@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import ceil
+from threading import local
 from typing import NamedTuple
 
 import cv2
@@ -16,13 +17,10 @@ from av.video.frame import VideoFrame
 
 from vidcam.export.blend import colours, opacity
 from vidcam.export.contours import EDGE, LEVELS, draw_lines, line_colour, lines_of
+from vidcam.export.levels import Levels
 from vidcam.export.overlay import OUTLINE, Overlay
-from vidcam.results.upsampling import Axis, axis_of, upsampled
 from vidcam.video.colour import Colour
 from vidcam.video.planes import FORMAT, from_rgb, matrix_of, planes_of
-
-_NODES = 15  # for each cell of a map, along an axis, at most
-_AT_ONCE = 1 << 18  # pixels that are blended at once, which stay in a processor's cache
 
 
 def drawn_in_planes(overlay: Overlay, colour: Colour) -> Callable[[VideoFrame, int], VideoFrame] | None:
@@ -39,9 +37,7 @@ def drawn_in_planes(overlay: Overlay, colour: Colour) -> Callable[[VideoFrame, i
     if (height, width) != overlay.explanation.size or overlay.size[1] != overlay.beside + width:
         return None
     matrix = matrix_of(colour)
-    tables = colours(drawing.colormap) @ matrix[:, :3].T + matrix[:, 3]  # (256, 3)
-    luma, chroma = _Blend(overlay, tables[:, :1], 1), _Blend(overlay, tables[:, 1:], 2)
-    alike = luma.has_nodes_of(chroma)
+    blend = _Blend(overlay, colours(drawing.colormap) @ matrix[:, :3].T + matrix[:, 3])
     passed, coming = from_rgb(strip.passed, colour), from_rgb(strip.coming, colour)
     outlines = _outlines(overlay, colour)
     inks = (
@@ -55,9 +51,7 @@ def drawn_in_planes(overlay: Overlay, colour: Colour) -> Callable[[VideoFrame, i
         if overlay.beside:
             for target, plane in zip(targets, planes):
                 np.copyto(target[: len(plane), : plane.shape[1]], plane)
-        levels = luma.levels(frame)
-        luma.draw(planes[:1], levels, above[:1])
-        chroma.draw(planes[1:], levels if alike else chroma.levels(frame), above[1:])
+        blend.draw(planes, frame, above)
         if drawing.style == "contours":
             lines = lines_of(overlay.explanation, frame, overlay.peak)
             for target, values, sampling in zip(above, inks.T, (1, 2, 2)):
@@ -108,69 +102,46 @@ def _outlines(overlay: Overlay, colour: Colour) -> list[_Outline]:
 
 
 class _Blend:
-    """The blend of planes of one size with the colours of the heat.
+    """The blend of planes with the colours of the heat.
 
-    The weights of picture and colours vary slowly: they are computed at `_NODES` places for each cell of a map, along
-    both axes, and interpolated between these.
+    A table for each plane holds the blend of each of its values with the colour of each level of heat. A sample of U and
+    V has the mean level of its four pixels.
 
     Args:
         overlay: of the clip.
-        tables: (256, planes) values of the colour map in each plane, by level of heat.
-        scale: pixels of the picture for one sample, along an axis.
+        colours: (256, 3) of the colour map in Y, U and V, by level of heat.
     """
 
-    def __init__(self, overlay: Overlay, tables: np.ndarray, scale: int) -> None:
-        explanation = overlay.explanation
-        (height, width), (_, h, w) = explanation.size, explanation.maps.shape
-        left, top, right, bottom = explanation.region
-        self._maps, self._peak = explanation.maps, overlay.peak or 1.0
-        self._rows, above = _nodes(height, top, bottom, h, scale)
-        self._columns, across = _nodes(width, left, right, w, scale)
-        self._part = above, across
-        shares = opacity(explanation.drawing)
-        self._kept = np.rint(255 * (1 - shares)).astype(np.uint8)
-        self._laid = [np.rint(255 * shares * table).astype(np.uint16) for table in tables.T]
-        size = above.stop - above.start, across.stop - across.start
-        self._share, self._colour = np.empty(size, np.uint8), np.empty(size, np.uint16)
-        self._mixed = np.empty((max(1, _AT_ONCE // size[1]), size[1]), np.uint16)
+    def __init__(self, overlay: Overlay, colours: np.ndarray) -> None:
+        self._levels = Levels(overlay.explanation, overlay.peak)
+        shares = opacity(overlay.explanation.drawing)
+        seen = np.flatnonzero(shares)
+        self._least = seen[0] - 0.5 if len(seen) else np.inf  # heat that rounds to the first level with a colour
+        blends = (1 - shares[:, None]) * np.arange(256) + (shares * colours.T)[..., None]
+        self._tables = np.rint(blends).astype(np.uint8).reshape(3, -1)  # by 256 * level + value
+        self._of_thread = _Index(self._levels.most)
 
-    def has_nodes_of(self, other: _Blend) -> bool:
-        """Return True if another blend has its nodes at the same places of the map."""
-        pairs = (self._rows, other._rows), (self._columns, other._columns)
-        return all(np.array_equal(a.shares, b.shares) for a, b in pairs)
-
-    def levels(self, frame: int) -> np.ndarray:
-        """Return the heat of a frame, by its index, at the nodes, in levels from 0 to 255, uint8."""
-        return cv2.convertScaleAbs(upsampled(self._maps[frame] / self._peak, self._rows, self._columns), alpha=255)
-
-    def draw(self, planes: Sequence[np.ndarray], levels: np.ndarray, targets: Sequence[np.ndarray]) -> None:
-        """Write the blend of planes with heat, given its levels at the nodes, into targets of the planes' shapes."""
-        size = self._share.shape[::-1]
-        cv2.resize(cv2.LUT(levels, self._kept), size, self._share, interpolation=cv2.INTER_LINEAR)
-        for plane, laid, target in zip(planes, self._laid, targets):
-            if self._share.shape != target.shape:
-                np.multiply(plane, self._kept[0] // 255, out=target)  # where there is no heat
-                np.add(target, np.uint8(round(laid[0] / 255)), out=target)
-            cv2.resize(cv2.LUT(levels, laid), size, self._colour, interpolation=cv2.INTER_LINEAR)
-            given, drawn = plane[self._part], target[self._part]
-            for top in range(0, len(drawn), len(self._mixed)):
-                rows = slice(top, min(top + len(self._mixed), len(drawn)))
-                mixed = self._mixed[: rows.stop - rows.start]  # in 255ths
-                np.multiply(given[rows], self._share[rows], out=mixed, dtype=np.uint16)
-                np.add(mixed, self._colour[rows], out=mixed)
-                cv2.convertScaleAbs(mixed, drawn[rows], 1 / 255)
+    def draw(self, planes: Sequence[np.ndarray], frame: int, targets: Sequence[np.ndarray]) -> None:
+        """Write the blend of Y, U and V with the heat of a frame, by its index, into targets of the planes' shapes."""
+        for rows, columns, levels in self._levels.bands(frame, self._least):
+            halved = cv2.resize(levels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) if levels.size else levels
+            for k, (plane, target, table) in enumerate(zip(planes, targets, self._tables)):
+                scale, heat = (2, halved) if k else (1, levels)
+                down, across = (slice(part.start // scale, part.stop // scale) for part in (rows, columns))
+                np.copyto(target[down], plane[down])
+                if heat.size:
+                    index = self._of_thread.index[: heat.size].reshape(heat.shape)
+                    np.left_shift(heat, 8, out=index, dtype=np.uint16)
+                    np.add(index, plane[down, across], out=index)
+                    cv2.LUT(index, table, target[down, across])
 
 
-def _nodes(pixels: int, start: float, end: float, cells: int, scale: int) -> tuple[Axis, slice]:
-    """Return the nodes along an axis, as positions in a map, and the samples that they cover.
+class _Index(local):
+    """Indices into a table, of a band's pixels, which each thread has for itself.
 
     Args:
-        pixels: of the picture along this axis.
-        start, end: pixels over which the map is stretched.
-        cells: of the map.
-        scale: pixels for one sample.
+        pixels: of a band, at most.
     """
-    first, last = max(0, ceil(start - 0.5)) // scale, ceil(min(pixels, ceil(end - 0.5)) / scale)
-    nodes = max(1, min((last - first) * scale // 2, _NODES * cells))
-    at = scale * (first + (np.arange(nodes) + 0.5) * (last - first) / nodes)
-    return axis_of(at, start, end, cells), slice(first, last)
+
+    def __init__(self, pixels: int) -> None:
+        self.index = np.empty(pixels, np.uint16)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -17,13 +17,15 @@ from vidcam.errors import ClipError, SettingsError, counted
 from vidcam.results.explanation import Explanation
 from vidcam.results.result import Result
 from vidcam.video.colour import Colour
-from vidcam.video.prefetch import prefetch
+from vidcam.video.cores import cores
+from vidcam.video.prefetch import in_order, prefetch
 from vidcam.video.reader import Frame
 from vidcam.video.source import FrameSource
 from vidcam.video.stages import Stages
 from vidcam.video.writer import FilmWriter, film_frame
 
 _AHEAD = 4  # items that wait between two stages
+_MOST_DRAWING = 4  # threads
 
 T = TypeVar("T")
 Look = Callable[[Frame], None]
@@ -59,7 +61,7 @@ class Film:
         draw: returns a picture (H, W, 3) uint8 RGB, given a frame's upright pixels, which it must not change, and
             index.
         draw_in_planes: returns a picture in the format of a film, given a frame in it, which it must not change, and
-            index; None if `draw` draws all pictures, and not only those of frames that have no such format.
+            index, on any thread; None if `draw` draws all pictures, and not only those of frames that have no such format.
         begins: seconds on the clip's clock at which the film begins.
         sound: True to copy the clip's sound.
         crf: H.264's constant rate factor.
@@ -103,6 +105,20 @@ class Stills(Generic[T]):
             self.found[frame.index] = self._made(frame.pixels)
 
 
+class _Picture(NamedTuple):
+    """A picture of a film.
+
+    Attributes:
+        film: of the picture.
+        image: the picture in the format of a film; before it is drawn, the frame of the clip.
+        at: the files that it is written to, and its times in them.
+    """
+
+    film: Film
+    image: Frame | VideoFrame
+    at: list[tuple[FilmWriter, int]]
+
+
 def clip_of(explanations: Sequence[Explanation]) -> FrameSource:
     """Return the frames of the clip that all of these explanations are of, ready to be read.
 
@@ -139,23 +155,31 @@ def play(result: Result, clip: FrameSource, films: Sequence[Film] = (), looks: S
         writers = [stack.enter_context(_writer(film, clip)) for film in films]
         copying = [[(copy.pts, stack.enter_context(_copying(copy, clip))) for copy in film.copies] for film in films]
 
-        def drawn() -> Iterator[tuple[FilmWriter, VideoFrame, int]]:
+        def waiting() -> Generator[_Picture]:
             with closing(explained_frames(result, clip, stages)) as frames:
                 for frame in frames:
                     with stages.busy("draw_s"):
                         for look in looks:
                             look(frame)
                     for film, writer, copies in zip(films, writers, copying):
-                        with stages.busy("draw_s"):
-                            picture = film.picture(frame, clip.colour)
-                        yield writer, picture, frame.pts - round(film.begins / clip.time_base)
-                        for pts, copy in copies:
-                            if frame.index in pts:
-                                yield copy, picture, pts[frame.index]
+                        at = [(writer, frame.pts - round(film.begins / clip.time_base))]
+                        at += [(copy, pts[frame.index]) for pts, copy in copies if frame.index in pts]
+                        picture = _Picture(film, frame, at)
+                        in_planes = film.draw_in_planes is not None and frame.planes is not None
+                        yield picture if in_planes else drawn(picture)
 
-        for writer, picture, pts in stack.enter_context(closing(prefetch(drawn(), _AHEAD))):
-            with stages.busy("encode_s"):
-                writer.encode(picture, pts)
+        def drawn(picture: _Picture) -> _Picture:
+            if isinstance(picture.image, VideoFrame):
+                return picture
+            with stages.busy("draw_s"):
+                return picture._replace(image=picture.film.picture(picture.image, clip.colour))
+
+        pictures = in_order(drawn, stack.enter_context(closing(waiting())), _drawing_threads())
+        for picture in stack.enter_context(closing(prefetch(pictures, _AHEAD))):
+            assert isinstance(picture.image, VideoFrame)
+            for writer, pts in picture.at:
+                with stages.busy("encode_s"):
+                    writer.encode(picture.image, pts)
     return stages
 
 
@@ -180,6 +204,11 @@ def explained_frames(result: Result, clip: FrameSource, stages: Stages) -> Gener
         if more:
             matching = f"it has more than {counted(found, 'frame')}"
         raise ClipError(f"{clip.name} has changed since it was explained: {matching}; explain it again")
+
+
+def _drawing_threads() -> int:
+    """Return the number of threads that draw in planes; the other cores decode and encode."""
+    return min(_MOST_DRAWING, max(1, cores() // 4))
 
 
 def _writer(film: Film, clip: FrameSource) -> FilmWriter:

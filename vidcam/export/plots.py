@@ -13,6 +13,10 @@ from matplotlib.figure import Figure
 
 from vidcam.results.explanation import Explanation
 
+_SIZE = (8.0, 3.0)  # of the figure, in inches
+_BELOW, _ABOVE = 0.158, 0.92  # where axes begin and end, as shares of the figure's height
+_BESIDE, _DIGIT = 25 / 72, 6.4 / 72  # inches beside axes, and for each character of the longest number of their ticks
+
 
 def write_curve_csv(explanation: Explanation, path: Path) -> None:
     """Write the curve as CSV, a row per source frame: frame, time_s, score, evidence (raw, in the unit of the maps).
@@ -30,10 +34,20 @@ def write_curve_csv(explanation: Explanation, path: Path) -> None:
 
 def curve_figure(explanation: Explanation) -> Figure:
     """Return a figure of `plot_curve`."""
-    figure = Figure(figsize=(8, 3), dpi=150, layout="constrained")
+    figure = Figure(figsize=_SIZE, dpi=150)
     FigureCanvasAgg(figure)
     plot_curve(explanation, figure.add_subplot())
+    # A constrained layout finds these margins by drawing everything twice.
+    left, right = ((_BESIDE + _DIGIT * _longest_number(axes)) / _SIZE[0] for axes in figure.axes)
+    figure.subplots_adjust(left=left, right=1 - right, bottom=_BELOW, top=_ABOVE)
     return figure
+
+
+def _longest_number(axes: Axes) -> int:
+    """Return the characters of the longest number beside the ticks of a vertical axis."""
+    low, high = axes.get_ylim()
+    ticks = [tick for tick in axes.get_yticks() if low <= tick <= high]
+    return max(map(len, axes.yaxis.get_major_formatter().format_ticks(ticks)), default=0)
 
 
 def plot(explanation: Explanation, axes: Axes | None) -> Axes:
@@ -41,7 +55,7 @@ def plot(explanation: Explanation, axes: Axes | None) -> Axes:
     if axes is None:
         from matplotlib import pyplot  # which looks for a screen
 
-        _, axes = pyplot.subplots(figsize=(8, 3), layout="constrained")
+        _, axes = pyplot.subplots(figsize=_SIZE, layout="constrained")
     plot_curve(explanation, axes)
     return axes
 

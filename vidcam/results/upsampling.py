@@ -64,8 +64,13 @@ def placed(pixels: int, start: float, end: float, cells: int) -> tuple[slice, Ax
 
 def upsampled(cells: np.ndarray, rows: Axis, columns: Axis) -> np.ndarray:
     """Return the heat at positions, (H, W) float32, given a map (h, w) and its axes of H and W positions."""
-    wide = _limited(cells @ columns.shares.T, cells, columns.before, 1)
+    wide = across(cells, columns)
     return _limited(rows.shares @ wide, wide, rows.before, 0)  # the large one: whole rows are taken faster than columns
+
+
+def across(cells: np.ndarray, columns: Axis) -> np.ndarray:
+    """Return the heat at positions of each row of cells, (h, W) float32, given a map (h, w) and its axis of W positions."""
+    return _limited(cells @ columns.shares.T, cells, columns.before, 1)
 
 
 def _kernel(distance: np.ndarray) -> np.ndarray:

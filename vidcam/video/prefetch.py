@@ -1,8 +1,10 @@
-"""Prefetching: an iterator that runs ahead on its own thread."""
+"""Prefetching: an iterator that runs ahead on its own thread, and a function called on several threads, in order."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from queue import Empty, Queue
@@ -10,6 +12,7 @@ from threading import Event, Thread
 from typing import TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -56,3 +59,34 @@ def prefetch(items: Iterable[T], most: int) -> Generator[T]:
             with suppress(Empty):
                 waiting.get(timeout=0.02)
         thread.join()
+
+
+def in_order(function: Callable[[T], R], items: Iterable[T], threads: int) -> Generator[R]:
+    """Yield what a function returns for each item, in the order of the items, called on several threads at once.
+
+    An exception of the function is raised here in place of what it returns. The items are made on the thread of the caller.
+
+    Args:
+        function: called with an item.
+        items: taken one by one, as many ahead as there are threads.
+        threads: number of threads; with 1 the function is called on the thread of the caller.
+
+    Example:
+        >>> list(in_order(abs, [-1, 2, -3], 2))
+        [1, 2, 3]
+    """
+    if threads == 1:
+        yield from map(function, items)
+        return
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(threads, "vidcam-in-order") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -26,15 +27,17 @@ class Stages:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._lock = Lock()
 
     @contextmanager
     def busy(self, name: str) -> Iterator[None]:
-        """Count the time inside the `with` for a stage; one thread at a time for each stage."""
+        """Count the time inside the `with` for a stage; the times of several threads are added."""
         began = time.perf_counter()
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+            with self._lock:
+                self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
     def timed(self, name: str, items: Iterable[T]) -> Iterator[T]:
         """Yield the items, and count the time in which they are made for a stage."""

@@ -21,9 +21,11 @@ from PIL import Image
 from vidcam.errors import OutputError
 from vidcam.video.colour import BT709, Colour
 from vidcam.video.container import audio_stream, open_media
+from vidcam.video.cores import cores
 from vidcam.video.planes import FORMAT
 from vidcam.video.reader import LONGEST_GAP, SHOWN_GAP
 
+_MOST_THREADS = 8  # of an encoder, each of which holds pictures of its own
 _LONGER_SOUND = 1.0  # seconds that sound may last longer than the frames
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 _MP4_AUDIO = {"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus"}
@@ -120,6 +122,8 @@ class FilmWriter:
             context.width, context.height, context.pix_fmt = width, height, self._codec.pixel_format
             context.time_base = time_base
             context.max_b_frames = 0
+            if not fragmented:  # a film that grows is encoded without delay, its pictures in slices
+                context.thread_type, context.thread_count = "FRAME", min(_MOST_THREADS, cores())
             context.colorspace = colour.matrix
             context.color_primaries, context.color_trc = colour.primaries, colour.transfer
             context.color_range = ColorRange.MPEG
