@@ -160,12 +160,6 @@ GALLERY = (
         frame("tubes.mp4", 0.58),
     ),
     Picture(
-        "caption",
-        "A sentence, and the heat of each of its words.",
-        "vidcam caption demo_clips/waving.mp4 --out out/caption",
-        frame("caption.mp4", 0.6),
-    ),
-    Picture(
         "random",
         "Random weights: a mark across the strip says that such a film means nothing.",
         "vidcam explain demo_clips/kicking.mp4 --weights none --out out/random",

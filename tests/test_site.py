@@ -60,9 +60,9 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
 @pytest.mark.parametrize("start", ["index.html", "reference/clips.html"])
 def test_the_search_works_from_disk(site: Path, page: Any, start: str) -> None:
     page.goto((site / start).as_uri())
-    page.fill("input.md-search__input", "occlusion")
     found = "[...document.querySelectorAll('.md-search-result__link')].map(a => a.href)"
-    wait_until(page, f"{found}.length > 2", 60)
+    page.locator("input.md-search__input").press_sequentially("occlusion", delay=20)
+    wait_until(page, f"{found}.length > 2", 30)
     links = page.evaluate(found)
     assert any("reference/tensors.html" in link for link in links)
     page.goto(links[0])

@@ -52,7 +52,11 @@ class ExplainValidation(Callback):
         self._validations = 0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse a trainer without a logger that shows films."""
+        """Refuse a trainer without a logger that shows films.
+
+        Raises:
+            SettingsError: the trainer has no TensorBoardLogger or WandbLogger.
+        """
         if not any(isinstance(logger, (TensorBoardLogger, WandbLogger)) for logger in trainer.loggers):
             raise SettingsError("the trainer has no TensorBoardLogger or WandbLogger; give it one of them as logger")
 
