@@ -6,6 +6,7 @@ import re
 import runpy
 import shutil
 import subprocess
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import nbformat
 import pytest
 import yaml
 from IPython.core.inputtransformer2 import TransformerManager
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 from starlette.testclient import TestClient
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +34,19 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert _first(r"^version: ([\d.]+)$", "CITATION.cff") == version
     assert _first(r"^## (\d[\d.]*)$", "CHANGELOG.md") == version
     assert _first(r"^vidcam\[app\]==([\d.]+)$", "space/requirements.txt") == version
+
+
+def test_pins_that_the_oldest_python_cannot_have_are_not_asked_of_it() -> None:
+    oldest = _first(r'^requires-python = ">=([\d.]+)"$', "pyproject.toml")
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if not line.startswith("#")]
+    asked = [p.name for p in pins if p.marker is None or p.marker.evaluate({"python_version": oldest})]
+    needs = {canonicalize_name(d.metadata["Name"]): d.metadata["Requires-Python"] or "" for d in distributions()}
+    looked_at = [name for name in asked if canonicalize_name(name) in needs]
+    assert len(looked_at) > 50
+    assert [
+        name for name in looked_at if not SpecifierSet(needs[canonicalize_name(name)]).contains(f"{oldest}.99")
+    ] == []
 
 
 def test_the_changelog_has_a_place_for_what_comes() -> None:
