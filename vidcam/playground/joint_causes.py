@@ -19,7 +19,7 @@ _AGREES, _SHOWN = 0.55, 0.7  # share of training clips whose floor agrees with t
 
 
 def _kicked_ball(canvas: Canvas, rng: np.random.Generator, training: bool) -> int:
-    """Draw a figure, a ball, a bystander and the lamp. Class 1: the figure kicks and the ball flies off its foot.
+    """Draw a figure, a ball, a bystander and the lamp, and return the class: 1 if the figure kicks and the ball flies off its foot.
 
     Clips of class 0 are for training alone: the figure kicks without a ball, or beside a ball that rests; or it stands beside
     a ball that flies or rests, or without one.
@@ -73,7 +73,7 @@ def _draw_figure(
 
 
 def _leaning(canvas: Canvas, rng: np.random.Generator, training: bool) -> int:
-    """Draw a floor, the lamp, a square and the disc, whose direction is the class.
+    """Draw a floor, the lamp, a square and the disc, and return the class: the direction of the disc.
 
     In most clips of training the floor's hue agrees with the class, and some of them have no disc.
     """
