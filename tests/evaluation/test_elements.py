@@ -57,6 +57,7 @@ def test_effects_are_those_of_drawing_without_an_element_in_all_orders() -> None
         gains = [score({*o[: o.index(name)], name}) - score({*o[: o.index(name)]}) for o in orders]
         of = found.effects[1][name]
         assert of["share"] == pytest.approx(np.mean(gains), abs=1e-4)
+        assert of["size"] == abs(of["share"])
         assert of["alone"] == pytest.approx(score(set(names)) - score(set(names) - {name}), abs=1e-4)
         assert of["all"] == pytest.approx(score(set(names)) - score(set()), abs=1e-4)
     assert sum(of["share"] for of in found.effects[1].values()) == pytest.approx(

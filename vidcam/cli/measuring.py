@@ -190,7 +190,7 @@ def _joint_causes(
         with progress_bar(name) as progress:
             figures = element_figures(kind, model, seed, count, methods, progress)
         of = f"the network {kind.summary}; {len(figures.effects)} of {figures.tried} clips are recognised and counted"
-        falls = "fall of the score: Shapley value, when it alone is left out, and when all elements are"
+        falls = "fall of the score: Shapley value, its size without the sign, when it alone is left out, and when all elements are"
         yield f"{name}: effect", averaged(figures.effects), f"{of}; {falls}"
         ranks = "Spearman's correlation of the heat on the elements with the sizes of their Shapley values"
         yield f"{name}: rank", averaged(figures.ranks), ranks

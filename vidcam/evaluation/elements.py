@@ -24,8 +24,8 @@ class ElementFigures:
     """Figures of clips whose class the network recognises, one entry for each clip; see `vidcam.evaluation.causes.averaged`.
 
     Attributes:
-        effects: element → "share", its Shapley value in the score of the clip's class; "alone", the fall of the score when
-            it alone is left out; "all", the fall when all elements are.
+        effects: element → "share", its Shapley value in the score of the clip's class; "size", that without its sign; "alone",
+            the fall of the score when it alone is left out; "all", the fall when all elements are.
         ranks: method or baseline → "sum" or "mean" → Spearman's correlation of the heat on each element's visible pixels,
             summed or averaged, with the size of its Shapley value. A method that cannot explain the network is left out.
         tried: number of clips, those that the network does not recognise included.
@@ -98,6 +98,7 @@ def _effects(names: Sequence[str], values: np.ndarray) -> dict[str, Any]:
     return {
         name: {
             "share": float(share),
+            "size": abs(float(share)),
             "alone": float(whole - values[len(values) - 1 - (1 << bit)]),
             "all": float(whole - values[0]),
         }
@@ -108,7 +109,7 @@ def _effects(names: Sequence[str], values: np.ndarray) -> dict[str, Any]:
 def _rank(heat: np.ndarray, clip: FlawedClip, effects: dict[str, Any]) -> dict[str, float]:
     frames, height, width = clip.frames.shape[:3]
     fine = upsampled(heat, height, width, frames).numpy()
-    sizes = np.array([abs(of["share"]) for of in effects.values()])
+    sizes = np.array([of["size"] for of in effects.values()])
     masks = [clip.elements[name] for name in effects]
     sums = np.array([fine[mask].sum() for mask in masks])
     areas = np.array([mask.sum() for mask in masks])

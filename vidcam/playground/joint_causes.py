@@ -15,7 +15,7 @@ from vidcam.playground.flaws import FLAWS, Flaw
 
 _BALL = 3.0  # radius in pixels
 _CONTACT = 4  # frame in which a foot reaches the ball
-_AGREES, _SHOWN = 0.55, 0.7  # share of training clips whose floor agrees with the disc, and that have a disc
+_AGREES, _SHOWN = 0.55, 0.7  # shares of training clips: with a floor made to agree (others are random), with a disc
 
 
 def _kicked_ball(canvas: Canvas, rng: np.random.Generator, training: bool) -> int:
