@@ -9,7 +9,7 @@ from subprocess import run
 from typing import Any, TypeVar
 
 import av
-import hypothesis  # noqa: F401  # its pytest plugin would load it at the very end, which fails behind some tests
+import hypothesis  # its pytest plugin would load it at the very end, which fails behind some tests
 import numpy as np
 import pytest
 import torch
@@ -19,6 +19,9 @@ REAL_CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
 SHARED_CASES = REAL_CLIPS.with_name("cases")
 
 T = TypeVar("T")
+
+hypothesis.settings.register_profile("vidcam", deadline=None)  # a busy machine is no fault
+hypothesis.settings.load_profile("vidcam")
 
 
 @pytest.fixture(scope="session", autouse=True)

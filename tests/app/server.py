@@ -7,6 +7,7 @@ import re
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -81,7 +82,12 @@ class Visitor:
     ) -> tuple[str, str]:
         """The place of the result and the error; one of them is empty."""
         named = {"path": key, "meta": {"_type": "gradio.FileData"}, "orig_name": "x"} if isinstance(key, str) else key
-        self.join([named, sample, weights, *choice]).raise_for_status()
+        for _ in range(50):  # the queue forgets an event a moment after it says that it is over
+            answer = self.join([named, sample, weights, *choice])
+            if answer.status_code != 429:
+                break
+            time.sleep(0.1)
+        answer.raise_for_status()
         (last,) = [m for m in self.messages() if m["msg"] == "process_completed"]
         if not last["success"]:
             return "", last["output"]["error"] or "?"

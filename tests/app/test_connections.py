@@ -91,4 +91,4 @@ def test_long_headers_are_refused(address: str, head: bytes, end: bytes) -> None
             answer = connection.recv(100)
         except ConnectionError:  # closed before all was sent
             answer = b"HTTP/1.1 431 "
-    assert answer.startswith(b"HTTP/1.1 431 ") and time.monotonic() - began < 1
+    assert answer.startswith(b"HTTP/1.1 431 ") and time.monotonic() - began < 5

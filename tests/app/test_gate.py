@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -157,10 +156,9 @@ def test_the_session_of_another_browser_is_another_session(address: str) -> None
 @pytest.mark.parametrize(
     "cookie", ['a="' + "\\a" * 7000 + '"', "a=b;" * 4000, 'a="' + "\\" * 60_000 + '"', "x" * 60_000]
 )
-def test_a_long_cookie_takes_no_time(address: str, cookie: str) -> None:
-    began = time.monotonic()
+def test_a_long_cookie_is_answered(address: str, cookie: str) -> None:
+    """A cookie that took time in the square of its length would take minutes, and the client gives up after seconds."""
     assert _status(address, "GET", "/favicon.ico", Cookie=cookie) == (431 if len(cookie) > 16384 else 200)
-    assert time.monotonic() - began < 0.2
 
 
 def test_a_cookie_among_others_is_found(address: str) -> None:

@@ -147,7 +147,9 @@ DROP = "#vidcam-clip input[type=file]"
 
 def _choose(page: Any, network: str) -> None:
     page.get_by_label("Network").click()
-    page.get_by_role("option", name=network, exact=True).click()
+    with page.expect_response(lambda answer: "run/predict" in answer.url):  # which sets the class to "top"
+        page.get_by_role("option", name=network, exact=True).click()
+    page.wait_for_timeout(200)
 
 
 def _arrived(page: Any) -> None:

@@ -99,7 +99,7 @@ def test_a_grid_has_the_frames_of_the_clip_with_the_heat_of_their_panes(clip: Pa
     grid = grid_figure(panes, stills)
     assert len(grid.axes) == 3 * 6 and len(chosen) == 6
     assert [axes.get_ylabel() for axes in grid.axes[::6]] == [
-        f"{p.title}\n{p.explanation.target.named()}" for p in panes
+        "\n".join([*p.title.split(" · "), p.explanation.target.named()]) for p in panes
     ]
     assert grid.get_suptitle() == "m · l · clip.mp4", "what all panes share"
     marked = [replace(p, explanation=replace(p.explanation, warnings=("m has random weights: ",))) for p in panes[:2]]
