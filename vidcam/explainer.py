@@ -404,7 +404,7 @@ class Explainer:
         check_recipe(recipe, self.layers, self.methods)
         key, label = live_target(self._of_values(_target(target)), self.model)
         (layer,), (method,), factor = self.layers, self.methods, recipe.factor
-        network = LiveNetwork(self.model, layer, method, factor, recipe.dtype, key)  # type: ignore[arg-type]
+        network = LiveNetwork(self.evaluated(), layer, method, factor, recipe.dtype, key)  # type: ignore[arg-type]
         return Live(
             live_source(source, clock, note, recipe.frame_rate, spec.frame_rate),
             clock,
@@ -470,7 +470,7 @@ class Explainer:
         if len(self.recipe.evidences) > 1:
             raise SettingsError(f"{self.recipe.evidence} are several kinds of evidence; give one for maps of windows")
         (evidence,) = self.recipe.evidences
-        attributor = Attributor(self.model, self.layers, self.methods, self.recipe.input_params)
+        attributor = Attributor(self.evaluated(), self.layers, self.methods, self.recipe.input_params)
         run = attributor.maps if not self._split else partial(attributed_twice, attributor)
         found = run(batch, lambda p: [[target]] * len(p))
         return {
@@ -488,6 +488,11 @@ class Explainer:
         if self._in_float32:
             return "float32"
         return shortest_dtype(self.model, self.layers, self.opened(clip))
+
+    def evaluated(self) -> Model:
+        """Return the model, with its network in evaluation mode: it may have been trained since."""
+        self.model.network.eval()
+        return self.model
 
     def on(self, model: Model) -> Explainer:
         """Return an explainer of another model, such as a copy with random weights, at the same layers."""
@@ -636,7 +641,7 @@ class _Run:
         self._loader = loader
         self._fingerprint = fingerprint_of(loader.source)
         with loader.stages.busy("prepare_s"):
-            self._model = optimized(explainer.model, explainer.layers, explainer.dtype, loader)
+            self._model = optimized(explainer.evaluated(), explainer.layers, explainer.dtype, loader)
         self._attributor = Attributor(self._model, explainer.layers, explainer.methods, recipe.input_params)
         split = recipe.evidences != ("whole",)
         self._attributed = partial(attributed_twice, self._attributor) if split else self._attributor.maps
