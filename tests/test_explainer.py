@@ -308,7 +308,7 @@ def test_a_loader_may_be_explained_several_times(small: Model, clip_path: Path) 
     np.testing.assert_allclose(localized.evidence[0], found.evidence, rtol=1e-4, atol=1e-6)
 
 
-def test_a_network_that_was_trained_since_is_explained_in_evaluation_mode(clip_path: Path) -> None:
+def test_an_explainer_whose_network_was_trained_since_puts_it_into_evaluation_mode(clip_path: Path) -> None:
     torch.manual_seed(0)
     body = nn.Sequential(nn.Conv3d(3, 4, 3, 2, 1), nn.BatchNorm3d(4), nn.ReLU(), nn.Dropout(0.5))
     network = nn.Sequential(body, nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 3))
