@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import vidcam
-from tests.conftest import numbered, write_video
+from tests.conftest import numbered, only, write_video
 from tests.corpus.conftest import serving
 from vidcam.cam.fusion import fuse
 from vidcam.cam.input_methods import INPUT_METHODS
@@ -308,6 +308,26 @@ def test_a_loader_may_be_explained_several_times(small: Model, clip_path: Path) 
         np.testing.assert_array_equal(found.maps, explain(clip_path, small, "c", stride=3).maps)
     (localized,) = explainer.localize(opened, ["c"])
     np.testing.assert_allclose(localized.evidence[0], found.evidence, rtol=1e-4, atol=1e-6)
+
+
+def test_an_explainer_whose_network_was_trained_since_puts_it_into_evaluation_mode(clip_path: Path) -> None:
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Conv3d(3, 4, 3, 2, 1), nn.BatchNorm3d(4), nn.ReLU(), nn.Dropout(0.5))
+    network = nn.Sequential(body, nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 3))
+    model = own_model(network, frames=8, preprocess=Preprocess(32, (32, 32), (0.4,) * 3, (0.2,) * 3))
+    explainer = Explainer(model, Recipe(dtype="float32"))
+    windows = torch.rand(1, 3, 8, 32, 32) * 255
+    explainer.explain(clip_path, 1)
+    with torch.no_grad():
+        network[-1].bias[1] += 1
+    network.train()
+    statistics = body[1].running_mean.clone()
+    explained, maps = explainer.explain(clip_path, 1)[0], explainer.maps(windows, 1)
+    assert torch.equal(body[1].running_mean, statistics)
+    again = Explainer(explainer.model, explainer.recipe)
+    assert explained.target.probability == again.explain(clip_path, 1)[0].target.probability
+    np.testing.assert_array_equal(explained.maps, again.explain(clip_path, 1)[0].maps)
+    np.testing.assert_array_equal(only(maps), only(again.maps(windows, 1)))
 
 
 @pytest.mark.slow

@@ -374,7 +374,7 @@ class Explainer:
         check_recipe(recipe, self.layers, self.methods)
         key, label = live_target(self._of_values(_target(target)), self.model)
         (layer,), (method,), factor = self.layers, self.methods, recipe.factor
-        network = LiveNetwork(self.model, layer, method, factor, recipe.dtype, key)  # type: ignore[arg-type]
+        network = LiveNetwork(self.evaluated(), layer, method, factor, recipe.dtype, key)  # type: ignore[arg-type]
         return Live(
             live_source(source, clock, note, recipe.frame_rate, spec.frame_rate),
             clock,
@@ -440,7 +440,7 @@ class Explainer:
         if len(self.recipe.evidences) > 1:
             raise SettingsError(f"{self.recipe.evidence} are several kinds of evidence; give one for maps of windows")
         (evidence,) = self.recipe.evidences
-        attributor = Attributor(self.model, self.layers, self.methods, self.recipe.input_params)
+        attributor = Attributor(self.evaluated(), self.layers, self.methods, self.recipe.input_params)
         run = attributor.maps if not self.recipe.splits else partial(attributed_twice, attributor)
         found = run(batch, lambda p: [[target]] * len(p))
         return {
@@ -457,7 +457,12 @@ class Explainer:
         """Return the dtype that "auto" computes in for a clip, also for a short one."""
         if self._in_float32:
             return "float32"
-        return shortest_dtype(self.model, self.layers, self.opened(clip))
+        return shortest_dtype(self.evaluated(), self.layers, self.opened(clip))
+
+    def evaluated(self) -> Model:
+        """Return the model, with its network in evaluation mode: it may have been trained since."""
+        self.model.network.eval()
+        return self.model
 
     def on(self, model: Model) -> Explainer:
         """Return an explainer of another model, such as a copy with random weights, at the same layers."""
@@ -508,7 +513,7 @@ class Explainer:
         return fuse([p[np.arange(steps) * len(p) // steps] for p in parts], self.recipe.fusion)  # type: ignore[arg-type]
 
     def _reading(self, loader: WindowLoader) -> Reading:
-        return Reading(loader, self.model, self.recipe, self.layers, self.methods, self.dtype)
+        return Reading(loader, self.evaluated(), self.recipe, self.layers, self.methods, self.dtype)
 
     @cached_property
     def _steps(self) -> int:

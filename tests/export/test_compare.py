@@ -116,6 +116,15 @@ def test_a_grid_has_the_frames_of_the_clip_with_the_heat_of_their_panes(clip: Pa
     assert (hot[0] == hot[2]).all() and np.abs(hot[0] - hot[1]).max() > 30, "the second class is half as strong"
 
 
+def test_the_labels_of_the_rows_of_a_grid_do_not_overlap() -> None:
+    names = [("gradcam++", "layer3", "playground-r2plus1d"), ("gradcam", "relu4b", "playground-c3d")]
+    found = [explanation(np.ones((2, 2, 2)), method=m, layer=at, model=model) for m, at, model in names]
+    grid = grid_figure(panes_of(found), {0: np.zeros((64, 64, 3), np.uint8), 1: np.zeros((64, 64, 3), np.uint8)})
+    grid.canvas.draw()
+    upper, lower = (axes.yaxis.label.get_window_extent() for axes in grid.axes[::2])
+    assert upper.y0 > lower.y1
+
+
 def test_the_frames_of_a_grid_follow_the_evidence() -> None:
     evidence = np.zeros(100, np.float32)
     evidence[40:60] = 1
