@@ -161,7 +161,7 @@ def store(explanation: Explanation, folder: Path, facts: Mapping[str, Any] | Non
     """
     names = Outputs.within(folder)
     write_curve_csv(explanation, names.curve_csv)
-    np.savez_compressed(names.explanation, **explanation.arrays())  # type: ignore[arg-type]  # numpy 1 takes no allow_pickle
+    np.savez_compressed(names.explanation, **explanation.arrays())  # type: ignore[arg-type]  # NumPy 2.0 takes no allow_pickle
     summary = {**explanation.summary(), **(facts or {})}
     names.summary.write_text(as_json(summary, indent=2) + "\n", encoding="utf-8")
 
