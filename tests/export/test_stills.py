@@ -44,7 +44,7 @@ def test_the_figure_shows_frames_times_scores_and_the_raw_end_of_the_colours() -
     bar = figure.axes[-1]
     assert bar.get_ylabel() == "heat (raw)" and bar.get_ylim() == (0, 4)
     title = figure.get_suptitle()
-    for text in ("RANDOM WEIGHTS", "a <b>, score of the clip 0.500", "m · gradcam++ · l · clip.mp4"):
+    for text in ("RANDOM WEIGHTS", "a <b>, probability 0.500", "m · gradcam++ · l · clip.mp4"):
         assert text in title
     with BytesIO() as file:
         figure.savefig(file)

@@ -49,7 +49,7 @@ def test_a_row_for_each_class_with_its_curve() -> None:
     assert axes.get_title("left") == "clip.mp4"
     assert axes.get_title("right") == "m · l · gradcam++ · score curve, at most 0.8"
     assert axes.get_xlim() == pytest.approx((0, 2)) and axes.get_xlabel() == "time (s)"
-    assert list(axes.get_yticks()) == pytest.approx([1.3, 0.3]) and axes.get_ylim() == pytest.approx((-0.05, 2))
+    assert list(axes.get_yticks()) == pytest.approx([1.3, 0.3]) and axes.get_ylim() == pytest.approx((-0.05, 2.15))
     grounds = [float(line.get_ydata()[0]) for line in axes.lines if len(line.get_xdata()) == 2]
     assert grounds == [1, 0]
     colours = matplotlib.colormaps["viridis"]([0.1, 0.8])

@@ -71,8 +71,7 @@ def stills_figure(
     bar = figure.colorbar(colours, ax=axes, shrink=0.8, aspect=30, pad=0.01)
     bar.set_label("heat (raw)", fontsize=7)
     bar.ax.tick_params(labelsize=7)
-    kind = "score" if target.is_probability else "value"
-    title = f"{fitted(explanation.title, 80)}, {kind} of the clip {target.written()}"
+    title = f"{fitted(explanation.title, 80)}, {target.named()}"
     facts = (
         f"{explanation.model} · {explanation.method} · {explanation.layer} · {fitted(Path(explanation.clip).name, 60)}"
     )

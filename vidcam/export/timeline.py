@@ -45,7 +45,7 @@ def timeline_figure(found: Localization, truths: Sequence[Truth] = ()) -> Figure
             axes.broken_barh(
                 [(s.start, s.end - s.start)], (base + 0.68, 0.14), color=colour, alpha=0.15 + 0.85 * s.score / strongest
             )
-            axes.text((s.start + s.end) / 2, base + 0.83, f"{s.score:.2f}", ha="center", fontsize=6, color="#60606c")
+            axes.text((s.start + s.end) / 2, base + 0.84, f"{s.score:.2f}", ha="center", fontsize=6.5, color="#40404c")
         for t in (t for t in truths if t.label == label):
             axes.broken_barh(
                 [(t.start, t.end - t.start)], (base + 0.65, 0.2), facecolor="none", edgecolor="black", lw=1
@@ -53,7 +53,7 @@ def timeline_figure(found: Localization, truths: Sequence[Truth] = ()) -> Figure
         axes.axhline(base, color="#d0d0d8", lw=0.6, zorder=0)
     axes.set_yticks([len(labels) - 1 - row + 0.3 for row in range(len(labels))], labels, parse_math=False)
     axes.tick_params(axis="y", length=0)
-    axes.set_ylim(-0.05, len(labels))
+    axes.set_ylim(-0.05, len(labels) + 0.15)  # with room for the confidence above the first row
     rows = [len(labels) - 1 - labels.index(label) for label in found.labels]
     scale = axes.secondary_yaxis("right")
     scale.set_yticks([row + top for row in rows for top in (0, 0.62)], ["0", f"{highest:.2g}"] * len(rows), fontsize=7)
