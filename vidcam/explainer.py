@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property, partial, wraps
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from vidcam.engine.spans import SpanLoader
 from vidcam.errors import LayerError, ModelError, SettingsError, TargetError, one_of
 from vidcam.fit import check_fit, chosen_layers, chosen_methods
 from vidcam.models.device import device_named
+from vidcam.models.evaluating import evaluating
 from vidcam.models.inference import steps_of
 from vidcam.models.own import own_model
 from vidcam.models.registry import Model, load_model
@@ -49,6 +50,20 @@ if TYPE_CHECKING:
 
 _EXPLAINED, _LOCALIZED = 2, 4  # windows that each frame is in if no stride is given
 _PER_WINDOW = 3  # classes localized in a window, its own most probable ones
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _in_evaluation(method: Callable[Concatenate[Explainer, P], R]) -> Callable[Concatenate[Explainer, P], R]:
+    """Return a method of an explainer that runs its network, which may be in training, in evaluation mode."""
+
+    @wraps(method)
+    def run(self: Explainer, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with evaluating(self.model.network):
+            return method(self, *args, **kwargs)
+
+    return run
 
 
 def explain(
@@ -171,6 +186,7 @@ class Explainer:
             if note and note not in self.model.note:
                 self.model = replace(self.model, note="; ".join(filter(None, [self.model.note, note])))
 
+    @_in_evaluation
     def explain(
         self,
         clip: Source | WindowLoader,
@@ -252,6 +268,7 @@ class Explainer:
         give_back_freed_memory()
         return explanations
 
+    @_in_evaluation
     def localize(
         self,
         clip: Source | WindowLoader,
@@ -422,6 +439,7 @@ class Explainer:
         recipe = self.recipe
         return windowing_of(frame_rate, self.model.spec, recipe.stride, recipe.sampling_rate, overlap=overlap)
 
+    @_in_evaluation
     def maps(self, windows: Tensor, target: int | Key) -> dict[str, np.ndarray]:
         """Explain a target in windows that are in memory.
 
@@ -453,6 +471,7 @@ class Explainer:
             for method in self.methods
         }
 
+    @_in_evaluation
     def shortest_dtype(self, clip: Source) -> str:
         """Return the dtype that "auto" computes in for a clip, also for a short one."""
         if self._in_float32:
@@ -511,6 +530,7 @@ class Explainer:
         return Reading(loader, self.model, self.recipe, self.layers, self.methods, self.dtype)
 
     @cached_property
+    @_in_evaluation
     def _steps(self) -> int:
         return steps_of(self.model, self.layers[0])
 

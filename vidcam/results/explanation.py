@@ -29,7 +29,7 @@ _MEANINGLESS = {
     "has random weights": "random weights: this means nothing",
     "its answer about other clips means nothing": "not a clip of this network's kind: this means nothing",
 }
-"""Words of a warning, and what an overlay says of it."""
+"""Words of a warning, and what an overlay says of it; the first of them counts."""
 
 
 def means_nothing(warning: str) -> str:
@@ -182,7 +182,8 @@ class Explanation(Result):
     @property
     def meaningless(self) -> str:
         """The reason why the explanation means nothing, as an overlay says it; "" if the warnings give none."""
-        return next(filter(None, map(means_nothing, self.warnings)), "")
+        reasons = [means_nothing(warning) for warning in self.warnings]
+        return next((reason for reason in _MEANINGLESS.values() if reason in reasons), "")
 
     def heatmap(self, frame: int, peak: float | None = None) -> np.ndarray:
         """Return the heatmap of a source frame on the whole upright picture: (H, W) float32 in [0, 1].
