@@ -249,5 +249,5 @@ class Change(Small):
 
 @pytest.mark.parametrize("method", ["shapley", "extremal", "integrated-gradients"])
 def test_scores_that_are_not_finite_where_parts_are_hidden_are_refused(windows: Tensor, method: str) -> None:
-    with pytest.raises(ModelError, match="not finite .* hide parts by something else"):
+    with pytest.raises(ModelError, match=r"not finite .* hide parts by something else"):
         class_activation_map(Change(), windows, layer=None, target=0, method=method)
