@@ -1169,3 +1169,49 @@ def test_the_default_method_is_that_of_the_network(small: Model) -> None:
     model = replace(small, spec=replace(small.spec, method="hirescam"))
     assert Explainer(model).methods == ("hirescam",)
     assert Explainer(model, Recipe(method="gradcam, auto")).methods == ("gradcam", "hirescam")
+
+
+class _Trained(nn.Module):
+    """A network whose answers while it is trained are random, and change its running statistics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv3d(3, 6, 3, stride=2, padding=1), nn.BatchNorm3d(6), nn.ReLU(), nn.Dropout())
+        self.fc = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.body(x).mean((2, 3, 4)))
+
+
+@pytest.mark.parametrize("dtype", ["auto", "float32"])
+@pytest.mark.parametrize("call", ["explain", "localize", "maps", "shortest_dtype", "live"])
+def test_a_network_in_training_answers_as_in_evaluation_mode_and_goes_on_training(call: str, dtype: Any) -> None:
+    torch.manual_seed(0)
+    network = _Trained()
+    model = own_model(network, frames=8, preprocess=Preprocess(32, (32, 32), (0.5,) * 3, (0.2,) * 3))
+    explainer = Explainer(model, Recipe(method="gradcam", dtype=dtype))
+    frames = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+
+    def answer() -> np.ndarray:
+        match call:
+            case "explain":
+                return explainer.explain(frames, 1)[0].maps
+            case "localize":
+                return explainer.localize(frames, "1")[0].scores
+            case "maps":
+                return explainer.maps(torch.from_numpy(frames).permute(3, 0, 1, 2)[None].float(), 1)["gradcam"]
+            case "live":
+                with explainer.live(frames, note=lambda text: None) as live:
+                    return np.array([step.scores for step in live])
+        return np.array(explainer.shortest_dtype(frames) == "float32")
+
+    expected = answer()
+    network.train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    state = torch.get_rng_state()
+    with torch.autocast("cpu", dtype=torch.float16):
+        found = answer()
+    assert np.array_equal(found, expected)
+    assert all(module.training for module in network.modules())
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)

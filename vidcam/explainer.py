@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property, partial, wraps
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from vidcam.engine.spans import SpanLoader
 from vidcam.errors import LayerError, ModelError, SettingsError, TargetError, one_of
 from vidcam.fit import check_fit, chosen_layers, chosen_methods
 from vidcam.models.device import device_named
+from vidcam.models.evaluating import evaluating
 from vidcam.models.inference import steps_of
 from vidcam.models.own import own_model
 from vidcam.models.registry import Model, load_model
@@ -49,6 +50,20 @@ if TYPE_CHECKING:
 
 _EXPLAINED, _LOCALIZED = 2, 4  # windows that each frame is in if no stride is given
 _PER_WINDOW = 3  # classes localized in a window, its own most probable ones
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _in_evaluation(method: Callable[Concatenate[Explainer, P], R]) -> Callable[Concatenate[Explainer, P], R]:
+    """Return a method of an explainer that runs its network, which may be in training, in evaluation mode."""
+
+    @wraps(method)
+    def run(self: Explainer, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with evaluating(self.model.network):
+            return method(self, *args, **kwargs)
+
+    return run
 
 
 def explain(
@@ -171,6 +186,7 @@ class Explainer:
             if note and note not in self.model.note:
                 self.model = replace(self.model, note="; ".join(filter(None, [self.model.note, note])))
 
+    @_in_evaluation
     def explain(
         self,
         clip: Source | WindowLoader,
@@ -252,6 +268,7 @@ class Explainer:
         give_back_freed_memory()
         return explanations
 
+    @_in_evaluation
     def localize(
         self,
         clip: Source | WindowLoader,
@@ -374,7 +391,7 @@ class Explainer:
         check_recipe(recipe, self.layers, self.methods)
         key, label = live_target(self._of_values(_target(target)), self.model)
         (layer,), (method,), factor = self.layers, self.methods, recipe.factor
-        network = LiveNetwork(self.evaluated(), layer, method, factor, recipe.dtype, key)  # type: ignore[arg-type]
+        network = LiveNetwork(self.model, layer, method, factor, recipe.dtype, key)  # type: ignore[arg-type]
         return Live(
             live_source(source, clock, note, recipe.frame_rate, spec.frame_rate),
             clock,
@@ -422,6 +439,7 @@ class Explainer:
         recipe = self.recipe
         return windowing_of(frame_rate, self.model.spec, recipe.stride, recipe.sampling_rate, overlap=overlap)
 
+    @_in_evaluation
     def maps(self, windows: Tensor, target: int | Key) -> dict[str, np.ndarray]:
         """Explain a target in windows that are in memory.
 
@@ -440,7 +458,7 @@ class Explainer:
         if len(self.recipe.evidences) > 1:
             raise SettingsError(f"{self.recipe.evidence} are several kinds of evidence; give one for maps of windows")
         (evidence,) = self.recipe.evidences
-        attributor = Attributor(self.evaluated(), self.layers, self.methods, self.recipe.input_params)
+        attributor = Attributor(self.model, self.layers, self.methods, self.recipe.input_params)
         run = attributor.maps if not self.recipe.splits else partial(attributed_twice, attributor)
         found = run(batch, lambda p: [[target]] * len(p))
         return {
@@ -453,16 +471,12 @@ class Explainer:
             for method in self.methods
         }
 
+    @_in_evaluation
     def shortest_dtype(self, clip: Source) -> str:
         """Return the dtype that "auto" computes in for a clip, also for a short one."""
         if self._in_float32:
             return "float32"
-        return shortest_dtype(self.evaluated(), self.layers, self.opened(clip))
-
-    def evaluated(self) -> Model:
-        """Return the model, with its network in evaluation mode: it may have been trained since."""
-        self.model.network.eval()
-        return self.model
+        return shortest_dtype(self.model, self.layers, self.opened(clip))
 
     def on(self, model: Model) -> Explainer:
         """Return an explainer of another model, such as a copy with random weights, at the same layers."""
@@ -513,9 +527,10 @@ class Explainer:
         return fuse([p[np.arange(steps) * len(p) // steps] for p in parts], self.recipe.fusion)  # type: ignore[arg-type]
 
     def _reading(self, loader: WindowLoader) -> Reading:
-        return Reading(loader, self.evaluated(), self.recipe, self.layers, self.methods, self.dtype)
+        return Reading(loader, self.model, self.recipe, self.layers, self.methods, self.dtype)
 
     @cached_property
+    @_in_evaluation
     def _steps(self) -> int:
         return steps_of(self.model, self.layers[0])
 

@@ -32,11 +32,11 @@ class Module(pl.LightningModule):  # type: ignore[misc]
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
-def trained(callback: Any, folder: Path, **given: Any) -> None:
+def trained(callback: Any, folder: Path, *, epochs: int = 3, bias: float = 0.0, **given: Any) -> Module:
     windows = DataLoader([torch.rand(3, 8, 32, 32) for _ in range(2)], batch_size=2)
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
     trainer = pl.Trainer(
-        max_epochs=3,
+        max_epochs=epochs,
         accelerator="cpu",
         default_root_dir=str(folder),
         log_every_n_steps=1,
@@ -44,7 +44,10 @@ def trained(callback: Any, folder: Path, **given: Any) -> None:
         **quiet,
         **given,
     )
-    trainer.fit(Module(), windows, windows)
+    module = Module()
+    module.network.head.bias.data[2] += bias
+    trainer.fit(module, windows, windows)
+    return module
 
 
 def explained(module: Module) -> Any:
@@ -74,3 +77,19 @@ def test_a_trainer_without_a_logger_for_films_is_refused(clips: list[Path], tmp_
         trained(ExplainValidation(explained, clips), tmp_path, logger=False)
     with pytest.raises(SettingsError, match="every is 0"):
         ExplainValidation(explained, clips, every=0)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_another_training_with_the_same_callback_is_explained_by_its_own_network(
+    clips: list[Path], tmp_path: Path
+) -> None:
+    from vidcam.callbacks.lightning import ExplainValidation
+
+    callback = ExplainValidation(explained, clips[:1], "wave", every=2)
+    for run, bias in enumerate([0.0, 10.0]):
+        logger = pl.loggers.TensorBoardLogger(str(tmp_path / str(run)))
+        module = trained(callback, tmp_path, epochs=1, bias=bias, logger=logger)
+        (score,) = logged(Path(logger.log_dir)).Scalars("explanations/a/score")
+        expected = explained(module).explain(clips[0], "wave")[0].target.probability
+        assert score.value == pytest.approx(expected, abs=1e-5)

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from vidcam.cam.attribute import class_activation_map, class_activation_maps
 from vidcam.cam.capture import captured
+from vidcam.cam.input_methods import INPUT_METHODS
 from vidcam.cam.layout import Layout
 from vidcam.cam.methods import METHODS
-from vidcam.errors import LayerError, SettingsError, TargetError
+from vidcam.errors import LayerError, ModelError, SettingsError, TargetError
 
 
 class Small(nn.Module):
@@ -208,3 +209,45 @@ def test_the_token_that_the_score_reads_has_the_heat(
         heat = class_activation_maps(capture, lambda scores: scores[:, 1], ["hirescam"])["hirescam", "block"]
     assert heat.shape == (2, 2, 3, 4)
     assert (heat[(slice(None), *place)] >= 0.9 * heat.sum((1, 2, 3))).all() and (heat.sum((1, 2, 3)) > 0).all()
+
+
+class Deviation(nn.Module):
+    """Scores the deviation of each channel, one of which is constant: the derivative of sqrt at 0 is not finite."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.body = nn.Conv3d(3, 5, 3, padding=1)
+        self.fc = nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = self.body(x) * torch.tensor([1.0, 1, 1, 1, 0]).view(-1, 1, 1, 1)
+        return self.fc(seen.flatten(2).var(2, unbiased=False).sqrt())
+
+
+@pytest.mark.parametrize(
+    "method", ["gradcam", "gradcam++", "layercam", "integrated-gradients", "smoothgrad", "extremal"]
+)
+def test_a_gradient_that_is_not_finite_is_refused(windows: Tensor, method: str) -> None:
+    at_input = method in INPUT_METHODS
+    with pytest.raises(ModelError, match="not finite"):
+        class_activation_map(Deviation(), windows, layer=None if at_input else "body", target=0, method=method)
+
+
+def test_a_method_without_gradients_explains_a_network_whose_gradient_is_not_finite(windows: Tensor) -> None:
+    found = class_activation_map(Deviation(), windows, layer="body", target=0, method="scorecam")
+    assert found.isfinite().all() and found.any()
+
+
+class Change(Small):
+    """Scores the change between frames as a share of all of it, which is not a number for a window that stands still."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        change = x - x.roll(1, 2)
+        return super().forward(change / change.abs().mean((1, 2, 3, 4), keepdim=True))
+
+
+@pytest.mark.parametrize("method", ["shapley", "extremal", "integrated-gradients"])
+def test_scores_that_are_not_finite_where_parts_are_hidden_are_refused(windows: Tensor, method: str) -> None:
+    with pytest.raises(ModelError, match=r"not finite .* hide parts by something else"):
+        class_activation_map(Change(), windows, layer=None, target=0, method=method)

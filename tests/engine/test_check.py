@@ -102,7 +102,7 @@ def test_the_hottest_blocks_are_hidden_by_the_middle_frame() -> None:
         changed = (hidden != window).any(0)
         assert torch.equal(hidden, torch.where(changed, middle, window)) and 10 * 32 <= changed.sum() <= 20 * 32
     hottest = (seen[3] != window).any(0)
-    assert hottest[2:4, 8:16, 4:12].all() and hottest.sum() == 20 * 32
+    assert hottest[2:4, 8:16, 4:12].all()
 
 
 @pytest.mark.parametrize(
@@ -165,3 +165,24 @@ def test_recipes_that_cannot_be_checked(acting: Path) -> None:
     with pytest.raises(TargetError, match="is at one time; leave check out"):
         vidcam.explain(acting, model, "class 0 @ 0.5", check=True)
     assert module.SHARE == 0.1
+
+
+class ShareOfMovement(Movement):
+    """The score is the share of the change that is inside `PLACE`: not a number for a window that stands still."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = (x - x.roll(1, 2)).abs()
+        score = seen[(slice(None), *self.part)].sum((1, 2, 3, 4)) / seen.sum((1, 2, 3, 4))
+        return torch.stack([400 * score, 0 * score], 1)
+
+
+@pytest.mark.parametrize("absence", ["frozen", "grey", "auto"])
+def test_a_score_that_is_not_finite_with_the_window_hidden_tests_nothing(absence: str) -> None:
+    found = check(_model(ShareOfMovement()), _window(), _heat(True), _probability, TIMES, 0.5, absence)
+    assert not found.passed and "with parts hidden its score is not a finite number" in found.untested
+
+
+def test_blocks_of_the_same_heat_are_chosen_at_random() -> None:
+    first = (slice(None), slice(0, 2), slice(0, 12), slice(0, 28))  # the blocks of the lowest indices
+    found = check(_model(Movement(first)), _window(), np.ones(SIZE, np.float32), _probability, TIMES, 0.5)
+    assert not found.untested and not found.passed

@@ -90,3 +90,13 @@ def test_a_frame_without_a_window_has_no_score_and_says_so(model: Model) -> None
 def test_each_window_is_given_once(model: Model) -> None:
     steps = _steps(model, [{_WAVING: 0.9}] * 3)
     assert [len(step.windows) for step in steps] == [3, 0, 0, 0, 0, 0]
+
+
+def test_a_segment_has_the_same_score_whether_its_class_was_asked_for_or_not(model: Model) -> None:
+    scores = [{_WAVING: 0.9}] * 4 + [{_WAVING: 0.2}] * 2 + [{_WAVING: 0.9}] * 4 + [{_NOTHING: 0.9}] * 4
+    of_top, of_target = (
+        [s for step in _steps(model, scores, target) for s in step.closed]
+        for target in (None, model.labels.index(_WAVING))
+    )
+    (one,) = of_top
+    assert of_target == of_top and one.score < 0.89

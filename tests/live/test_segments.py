@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,7 +38,7 @@ def test_short_gaps_are_bridged_and_short_stretches_are_dropped() -> None:
     params = OnlineParams(gap=0.25, shortest=0.25)
     curve = np.array([0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0.0])
     (one,) = _read(curve, 0.1, params)
-    assert np.allclose([one.start, one.end, one.score], [0.1, 0.7, 1.0])
+    assert np.allclose([one.start, one.end, one.score], [0.1, 0.7, 4 / 6])
 
 
 def test_a_class_that_is_not_given_counts_as_absent() -> None:
@@ -47,3 +48,16 @@ def test_a_class_that_is_not_given_counts_as_absent() -> None:
     segments.update({}, 0.1, 0.0)
     (closed,) = segments.update({}, 0.2, 0.0)
     assert closed.end == 0.1 and not segments.open
+
+
+@given(st.lists(st.sampled_from([0.0, 0.2, 0.4, 0.7, 1.0]), max_size=40))
+def test_the_score_is_the_mean_of_the_curve_over_the_segment_gaps_included(values: list[float]) -> None:
+    segments = OnlineSegments(OnlineParams(gap=3, shortest=1))
+    closed = []
+    for second, value in enumerate(values):
+        closed += segments.update({"wave": value}, float(second), 0.0)
+        for found in segments.open:
+            assert found.score == pytest.approx(np.mean(values[int(found.start) : second + 1]))
+    for found in [*closed, *segments.end(float(len(values)))]:
+        assert found.end is not None
+        assert found.score == pytest.approx(np.mean(values[int(found.start) : int(found.end)]))

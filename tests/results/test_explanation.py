@@ -67,6 +67,12 @@ def test_several_explanations_share_a_scale() -> None:
     np.testing.assert_allclose(found.heatmap(0, peak=8.0), 0.25)
 
 
+@pytest.mark.parametrize("peak", [-1.0, float("nan"), float("inf")])
+def test_a_peak_that_is_none(peak: float) -> None:
+    with pytest.raises(SettingsError, match="peak is"):
+        explanation(np.ones((2, 2, 2))).heatmap(0, peak)
+
+
 def test_the_curve_is_four_columns_of_all_frames() -> None:
     found = explanation(np.arange(12.0).reshape(3, 2, 2))
     curve = found.curve

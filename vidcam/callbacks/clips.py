@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import torch
-from torch import nn
 
 from vidcam.cam.targets import Target
 from vidcam.errors import SettingsError
@@ -66,22 +62,9 @@ def explain_clips(explainer: Explainer, clips: Sequence[str | Path], target: Tar
             f"several clips are named {twice!r}, and a log knows clips by their names; rename one of them"
         )
     for name, clip in zip(names, clips):
-        with _evaluating(explainer.model.network), tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder:
             found = explainer.explain(clip, target)[0]
             found = replace(found, drawing=replace(found.drawing, format="gif", highlights=False))
             found.save(folder)
             film = (Path(folder) / "overlay.gif").read_bytes()
         yield ExplainedClip(name, found, film)
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Put a network into evaluation mode with gradients enabled, and restore the mode of each of its modules."""
-    modes = {module: module.training for module in network.modules()}
-    try:
-        with torch.inference_mode(False), torch.enable_grad():
-            network.eval()
-            yield
-    finally:
-        for module, training in modes.items():
-            module.training = training

@@ -24,8 +24,8 @@ class ExplainValidation(Callback):
 
     Args:
         explainer: makes the explainer of a module, such as
-            `lambda module: Explainer(own_model(module.network, frames=16, labels=NAMES))`. It is called once, when the first
-            validation ends.
+            `lambda module: Explainer(own_model(module.network, frames=16, labels=NAMES))`. It is called once for a module, when
+            its first validation ends.
         clips: video files of different names.
         target: of all clips, as for `vidcam.explain`.
         every: number of validations between two logs.
@@ -48,17 +48,18 @@ class ExplainValidation(Callback):
         if every < 1:
             raise SettingsError(f"every is {every}; give the number of validations between two logs, at least 1")
         self._make, self.clips, self.target, self.every = explainer, clips, target, every
-        self._explainer: Explainer | None = None
+        self._made: tuple[LightningModule, Explainer] | None = None
         self._validations = 0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse a trainer without a logger that shows films.
+        """Refuse a trainer without a logger that shows films, and count validations from here on.
 
         Raises:
             SettingsError: the trainer has no TensorBoardLogger or WandbLogger.
         """
         if not any(isinstance(logger, (TensorBoardLogger, WandbLogger)) for logger in trainer.loggers):
             raise SettingsError("the trainer has no TensorBoardLogger or WandbLogger; give it one of them as logger")
+        self._validations = 0
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Explain the clips and log them, on the first process only."""
@@ -67,9 +68,9 @@ class ExplainValidation(Callback):
         self._validations += 1
         if (self._validations - 1) % self.every:
             return
-        if self._explainer is None:
-            self._explainer = self._make(pl_module)
-        explained = list(explain_clips(self._explainer, self.clips, self.target))
+        if self._made is None or self._made[0] is not pl_module:
+            self._made = pl_module, self._make(pl_module)
+        explained = list(explain_clips(self._made[1], self.clips, self.target))
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 log_to_tensorboard(logger.experiment, explained, trainer.global_step)

@@ -15,7 +15,7 @@ from vidcam.cam.layout import CHANNELS_FIRST, Layout
 from vidcam.cam.methods import method_named, needs
 from vidcam.cam.scored import InputMap, InputParams
 from vidcam.cam.targets import ScoreFunction, class_scores, classes
-from vidcam.errors import LayerError, TargetError, VidcamError, counted
+from vidcam.errors import LayerError, ModelError, TargetError, VidcamError, counted
 
 
 def class_activation_map(
@@ -101,6 +101,7 @@ def class_activation_maps(
 
     Raises:
         LayerError: the score does not depend on a layer, or a method cannot explain it.
+        ModelError: a gradient is not finite.
         TargetError: the function fails, or does not return (N,) scores.
     """
     scores = _checked_scores(capture, score)
@@ -125,7 +126,18 @@ def class_activation_maps(
         for name in methods:
             method = method_named(name)
             maps[name, layer] = method(**{need: given[need] for need in needs(method)})
+            parts = [tensor for need in needs(method) for tensor in _tensors(given[need])]
+            if not all(tensor.isfinite().all() for tensor in (*parts, maps[name, layer])):
+                raise ModelError(
+                    f"the gradient of the score is not finite at layer {layer}, where {name} explains it: the network computes "
+                    "something without a derivative, such as the square root of 0; add a small number to it "
+                    "(sqrt(x + 1e-6)), or choose a method without gradients: scorecam or rise"
+                )
     return maps
+
+
+def _tensors(given: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (given,) if isinstance(given, Tensor) else given
 
 
 def input_map(
@@ -146,11 +158,19 @@ def input_map(
 
     Raises:
         SettingsError: captum is needed and not installed, or the passes do not suffice.
-        ModelError: the method needs the score's gradient by the pixels, and there is none.
+        ModelError: the method needs the score's gradient by the pixels, and there is none, or it is not finite; or a score is
+            not finite where parts are hidden.
         TargetError: the function fails, or does not return (N,) scores.
     """
     _checked_scores(capture, score)
-    return INPUT_METHODS[method](capture.scored(score, params, on_pass))
+    found = INPUT_METHODS[method](capture.scored(score, params, on_pass))
+    if not found.heat.isfinite().all():
+        raise ModelError(
+            f"the gradient of the score by the pixels is not finite, which {method} needs: the network computes something "
+            "without a derivative, such as the square root of 0; add a small number to it (sqrt(x + 1e-6)), or choose a "
+            "method that hides parts: rise, occlusion or shapley"
+        )
+    return found
 
 
 def _checked_scores(capture: Capture, score: ScoreFunction) -> Tensor:

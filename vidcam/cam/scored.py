@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vidcam.errors import SettingsError
+from vidcam.errors import ModelError, SettingsError
 
 _ROUNDINGS = 100
 
@@ -60,9 +60,18 @@ class ScoredWindows:
     _largest: Tensor | None = field(default=None, init=False, repr=False)  # size of each window's scores so far, (N,)
 
     def __call__(self, windows: Tensor) -> Tensor:
-        """Return the scores of windows, (N,), in float32 or the network's own longer dtype."""
+        """Return the scores of windows, (N,), in float32 or the network's own longer dtype.
+
+        Raises:
+            ModelError: they are not finite.
+        """
         scores = self.score(windows)
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        if not scores.isfinite().all():
+            raise ModelError(
+                f"the score is not finite for a window that the method has changed (absent: {self.params.absent}); hide parts "
+                "by something else (--absent), or choose a method at a layer"
+            )
         size = scores.detach().abs()
         self._largest = size if self._largest is None else torch.maximum(self._largest, size)
         self.on_pass()

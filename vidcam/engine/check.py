@@ -65,13 +65,15 @@ def check(
     )
     count = max(1, round(SHARE * len(blocks)))
     generator = np.random.default_rng(0)
-    chosen = [np.argsort(-blocks, kind="stable")[:count]]
-    chosen += [generator.permutation(len(blocks))[:count] for _ in range(RANDOM)]
-    hidden = [torch.where(_mask(picked, block_of).to(window.device), fills[by], window) for picked in chosen]
+    *chosen, order = (generator.permutation(len(blocks)) for _ in range(RANDOM + 1))
+    chosen.insert(0, order[np.argsort(-blocks[order], kind="stable")])  # blocks of the same heat at random
+    hidden = [torch.where(_mask(picked[:count], block_of).to(window.device), fills[by], window) for picked in chosen]
     hottest, *random = _scores(model, torch.stack(hidden), score)
     untested = ""
     if chance and whole * (1 - chance) < _ODDS * chance * (1 - whole):
         untested = f"its probability in its best window, {whole:.2g}, is near that of chance, {chance:.2g}"
+    elif not np.isfinite([empty, hottest, *random]).all():
+        untested = "with parts hidden its score is not a finite number"
     elif whole - empty < most:
         untested = f"the score in its best window, {whole:.2g}, is still {empty:.2g} with the whole window hidden"
     elif not heat.any():

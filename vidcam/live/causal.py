@@ -106,10 +106,9 @@ class CausalExplanation:
         return None if found is None else float(found)
 
     def _curves(self, scores: np.ndarray) -> dict[str, float]:
-        """Return the score of each class whose segments are found, if it is high enough for one."""
+        """Return the score of each class whose segments are found."""
         model = self._model
         if model.spec.probabilities is None or (self._target is not None and not isinstance(self._target, int)):
             return {}
-        least = self._segments.params.hold * self._segments.params.level
-        found = [self._target] if isinstance(self._target, int) else np.flatnonzero(scores >= least).tolist()
+        found = [self._target] if isinstance(self._target, int) else range(len(scores))
         return {model.labels[k]: float(scores[k]) for k in found if k != model.background or k == self._target}

@@ -15,6 +15,7 @@ from vidcam.engine.memory import give_back_freed_memory
 from vidcam.engine.notes import domain_note, softmax_note
 from vidcam.engine.precision import optimized
 from vidcam.live.window import ExplainedWindow, LiveWindow
+from vidcam.models.evaluating import evaluating
 from vidcam.models.registry import Model
 from vidcam.temporal.factor import Factor, window_factors
 from vidcam.video.source import OnceSource
@@ -71,6 +72,10 @@ class LiveNetwork:
             ModelError: its scores are not finite.
             VidcamError: the layer or target cannot be explained.
         """
+        with evaluating(self._model.network):
+            return self._explained_window(window)
+
+    def _explained_window(self, window: LiveWindow) -> ExplainedWindow:
         if self._attributor is None:
             self._attributor = Attributor(self._optimized(window), [self._layer], [self._method])
         began = time.perf_counter()

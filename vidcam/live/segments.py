@@ -53,9 +53,16 @@ class _Track:
     run: float | None  # seconds at which the current run began
     reached: bool = False  # by the current run
     fell: float | None = None  # seconds at which the last run that reached it ended
-    total: float = 0.0
+    total: float = 0.0  # of the curve at all frames from the start on
     count: int = 0
+    until_fell: tuple[float, int] = 0.0, 0  # total and count of the frames before `fell`
     opened_after: float | None = None
+
+    def add(self, value: float) -> None:
+        self.total, self.count = self.total + value, self.count + 1
+
+    def fall(self, seconds: float) -> None:
+        self.fell, self.until_fell = seconds, (self.total, self.count)
 
     def segment(self, label: str) -> OnlineSegment:
         assert self.opened_after is not None
@@ -99,7 +106,7 @@ class OnlineSegments:
         for label in {*curves, *self._tracks}:
             value, track = curves.get(label, 0.0), self._tracks.get(label)
             if value < self.params.hold * self.params.level:
-                closed += [] if track is None else self._below(label, track, seconds, delay)
+                closed += [] if track is None else self._below(label, track, value, seconds, delay)
                 continue
             if track is not None and track.run is None and self._is_over(track, seconds):
                 closed += self._closed(label, seconds, delay)
@@ -112,14 +119,15 @@ class OnlineSegments:
     def _above(self, track: _Track, value: float, seconds: float, delay: float) -> None:
         track.run = seconds if track.run is None else track.run
         track.reached |= value >= self.params.level
-        track.total, track.count = track.total + value, track.count + 1
+        track.add(value)
         if (track.reached or track.fell is not None) and track.opened_after is None:
             self._open(track, seconds, seconds + delay)
 
-    def _below(self, label: str, track: _Track, seconds: float, delay: float) -> list[OnlineSegment]:
-        if track.run is not None:
-            track.fell = seconds if track.reached else track.fell
-            track.run, track.reached = None, False
+    def _below(self, label: str, track: _Track, value: float, seconds: float, delay: float) -> list[OnlineSegment]:
+        if track.reached:
+            track.fall(seconds)
+        track.run, track.reached = None, False
+        track.add(value)
         if track.fell is None:  # its only run did not reach the level
             del self._tracks[label]
             return []
@@ -137,7 +145,7 @@ class OnlineSegments:
         """Close all segments where the stretch ends, in seconds, and return those that were open."""
         for label, track in [*self._tracks.items()]:
             if track.reached:
-                track.fell = seconds
+                track.fall(seconds)
             elif track.fell is None:
                 del self._tracks[label]
         return [segment for label in [*self._tracks] for segment in self._closed(label, seconds, 0.0)]
@@ -146,4 +154,5 @@ class OnlineSegments:
         track = self._tracks.pop(label)
         assert track.fell is not None
         self._open(track, track.fell, seconds + delay)
+        track.total, track.count = track.until_fell
         return [] if track.opened_after is None else [replace(track.segment(label), end=track.fell)]

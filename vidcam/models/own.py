@@ -48,7 +48,9 @@ def own_model(
 ) -> Model:
     """Return a model that can be explained, made of an `nn.Module`, or of a network that is seen from outside.
 
-    Runs it on a window of zeros, and on noise to test the layout, batches, and the output if it could be probabilities.
+    Runs it on a window of zeros, and on noise to test the layout, batches, and the output if it could be probabilities. The
+    network is in evaluation mode afterwards (call `network.train()` to go on with a training), and its five-dimensional
+    parameters are in the memory format `torch.channels_last_3d`.
 
     Args:
         network: takes windows (N, 3, T, H, W), or the output of `pack`, and returns class scores before softmax. Other

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from math import inf
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -193,12 +194,14 @@ class Explanation(Result):
 
         Args:
             frame: index of the frame.
-            peak: raw heat that becomes 1; this explanation's peak by default. Give one value to compare explanations.
+            peak: raw heat that becomes 1, 0 or more; this explanation's peak by default. Give one value to compare explanations.
 
         Raises:
-            SettingsError: there is no such frame.
+            SettingsError: there is no such frame, or the peak is none.
         """
         frame = self._index(frame)
+        if peak is not None and not 0 <= peak < inf:
+            raise SettingsError(f"peak is {peak}; give a raw heat of 0 or more, or None for that of the explanation")
         (above, rows), (across, columns) = self._placement
         scale = (self.peak if peak is None else peak) or 1.0
         heat = np.zeros(self.size, np.float32)
