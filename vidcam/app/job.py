@@ -29,8 +29,8 @@ def explain(job: dict[str, Any], report: Report) -> dict[str, Any]:
     The process works in that folder, and all names are relative to it: no message and no file shows its absolute path.
 
     Args:
-        job: `folder`, `clip` (a name in its folder "clip"), `archive`, `weights` ("default", or the name of a checkpoint in the folder), the
-            fields of `vidcam.app.choice.Choice`, `frames`, `seconds` and `pixels` (limits of the clip).
+        job: `folder`, `clip` (a name in its folder "clip"), `archive`, `weights` ("default", or the name of a checkpoint in
+            the folder), the fields of `vidcam.app.choice.Choice`, `frames`, `seconds` and `pixels` (limits of the clip).
         report: called with `step`, a key of `vidcam.app.progress.STEPS`, `done`, the frames of it that are done, and
             `of`, their number, 0 if it is not known.
 
