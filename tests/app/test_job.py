@@ -49,16 +49,16 @@ def test_a_clip_is_explained_into_its_folder(job: dict[str, Any]) -> None:
 def test_weights_of_ones_own_are_used_and_not_in_the_archive(job: dict[str, Any]) -> None:
     folder = Path(job["folder"])
     state = load_model("playground-c3d", "none").network.state_dict()
-    save_file({name: value.contiguous() for name, value in state.items()}, folder / "weights.safetensors")
-    assert explain({**job, "weights": "weights.safetensors", "target": "waving"}, lambda step: None) == {}
+    save_file({name: value.contiguous() for name, value in state.items()}, folder / "mine.safetensors")
+    assert explain({**job, "weights": "mine.safetensors", "target": "waving"}, lambda step: None) == {}
     with zipfile.ZipFile(folder / "vidcam.zip") as archive:
-        assert "weights.safetensors" not in archive.namelist()
+        assert "mine.safetensors" not in archive.namelist()
     found = load_explanation(folder)
-    assert found.weights == "weights.safetensors"
+    assert found.weights == "mine.safetensors"
     assert found.target.probability == pytest.approx(1 / 11, abs=0.05), "random weights know nothing"
-    (folder / "weights.safetensors").write_bytes(b"no weights")
-    answer = explain({**job, "weights": "weights.safetensors"}, lambda step: None)
-    assert "weights file weights.safetensors cannot be read" in answer["error"] and str(folder) not in answer["error"]
+    (folder / "mine.safetensors").write_bytes(b"no weights")
+    answer = explain({**job, "weights": "mine.safetensors"}, lambda step: None)
+    assert "weights file mine.safetensors cannot be read" in answer["error"] and str(folder) not in answer["error"]
 
 
 @pytest.mark.parametrize(

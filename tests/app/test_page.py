@@ -81,6 +81,13 @@ def test_a_result_of_a_bundled_network_says_what_the_network_is(explaining: Expl
     assert explaining.asked[-1][3] is weights
 
 
+def test_class_names_of_weights_of_ones_own_are_said_to_be_the_published_ones(blocks: Any) -> None:
+    weights = Upload("w", Path("weights"), "here", "<b>.safetensors", kind="weights")
+    shown = _click(blocks, {CLIP: UPLOAD, WEIGHTS: weights}, "bowing")
+    assert "&lt;b&gt;.safetensors holds no class names" in shown and "playground-c3d was published with" in shown
+    assert "class names" not in _click(blocks, {CLIP: UPLOAD}, "bowing")
+
+
 def test_a_bundled_network_is_chosen_for_samples_and_for_no_other_clip(blocks: Any) -> None:
     assert list(samples()) == ["bowing", "jumping-jack", "kicking", "squatting", "waving", "windmill"]
     assert _of_sample("bowing")[:2] == (None, BUNDLED)

@@ -20,7 +20,15 @@ def results(tmp_path: Path) -> Results:
 @pytest.fixture
 def result(results: Results) -> Result:
     found = results.new("session", "here", "my clip.mp4")
-    for name in ("report.html", "overlay.mp4", "vidcam.zip", "summary.json", "secret.txt", "clip/my clip.mp4"):
+    for name in (
+        "report.html",
+        "overlay.mp4",
+        "vidcam.zip",
+        "summary.json",
+        "secret.txt",
+        "report.mp4",
+        "clip/my clip.mp4",
+    ):
         (found.folder / name).write_text(name)
     return found
 
@@ -31,7 +39,7 @@ def client(results: Results) -> TestClient:
 
 
 def test_a_fixed_set_of_files_is_served(client: TestClient, result: Result) -> None:
-    for name in ("report.html", "overlay.mp4", "vidcam.zip", "summary.json", "clip/my clip.mp4"):
+    for name in ("report.html", "overlay.mp4", "vidcam.zip", "summary.json", "report.mp4", "clip/my clip.mp4"):
         answer = client.get(f"/results/{result.key}/{name}")
         assert (answer.status_code, answer.text) == (200, name)
     for path in (

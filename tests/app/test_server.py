@@ -271,9 +271,9 @@ def test_a_bundled_network_says_what_it_is_before_it_explains_another_clip(opene
 @pytest.mark.slow
 def test_the_preview_of_a_file_stays_on_the_visitors_machine(opened: Any, tmp_path: Path) -> None:
     opened.locator(DROP).set_input_files(demo_clip())
-    wait_until(opened, "document.querySelector('#vidcam-preview video').readyState >= 2")
-    assert opened.locator("#vidcam-preview video").evaluate("v => v.currentSrc").startswith("blob:")
     _arrived(opened)
+    wait_until(opened, "document.querySelector('#vidcam-preview video')?.readyState >= 2")
+    assert opened.locator("#vidcam-preview video").evaluate("v => v.currentSrc").startswith("blob:")
     opened.get_by_label("kicking").check()
     wait_until(opened, "document.querySelector('#vidcam-preview video').currentSrc.endsWith('/samples/kicking.mp4')")
     opened.locator("a[download]").wait_for(state="detached")
@@ -284,6 +284,30 @@ def test_the_preview_of_a_file_stays_on_the_visitors_machine(opened: Any, tmp_pa
     assert opened.title() == "vidcam"
     opened.get_by_label("Clear").first.click()
     wait_until(opened, "document.getElementById('vidcam-preview').children.length === 0")
+
+
+@pytest.mark.slow
+def test_the_preview_and_the_report_are_of_the_clip_that_is_chosen(opened: Any, tmp_path: Path) -> None:
+    explain, report = opened.get_by_role("button", name="Explain"), opened.get_by_title("vidcam report")
+    preview = opened.locator("#vidcam-preview video")
+    opened.get_by_label("waving").check()
+    wait_until(opened, "document.querySelector('input[aria-label=Network]').value === 'playground-r2plus1d'")
+    (tmp_path / "large.mp4").write_bytes(bytes(257 << 20))
+    opened.locator(DROP).set_input_files(tmp_path / "large.mp4")
+    opened.get_by_text("exceed the maximum allowed size").first.wait_for()
+    opened.wait_for_timeout(500)
+    assert opened.get_by_label("waving").is_checked()
+    assert preview.get_attribute("src") == "samples/waving.mp4", "the file was refused; the sample would be explained"
+    explain.click()
+    report.wait_for(timeout=60_000)
+    opened.get_by_label("bowing").check()
+    report.wait_for(state="detached", timeout=5000)
+    explain.click()
+    report.wait_for(timeout=60_000)
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    opened.locator(DROP).set_input_files(tmp_path / "broken.mp4")
+    _arrived(opened)
+    report.wait_for(state="detached", timeout=5000)
 
 
 @pytest.mark.slow
@@ -319,7 +343,7 @@ def test_weights_of_a_visitor_and_those_that_are_gone(address: str, tmp_path: Pa
         "/gradio_api/run/predict", json={"data": [{"path": weights}], "fn_index": 4, "session_hash": visitor.session}
     )
     said = visitor.explain(key, weights={"path": weights})[1]
-    assert said.startswith("weights file weights.safetensors cannot be read as plain parameters")
+    assert said.startswith("weights file mine.safetensors cannot be read as plain parameters")
     answer = other.join([{"path": other.brought(demo_clip())}, None, {"path": weights}, *CHOICE])
     assert answer.status_code == 410 and "drop them again" in answer.text, "the weights of somebody else"
     assert visitor.explain(key)[1] == ""

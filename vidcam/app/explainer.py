@@ -13,7 +13,7 @@ from threading import Event, Lock
 
 from vidcam.app.choice import Choice
 from vidcam.app.limits import Limits
-from vidcam.app.names import CHECKPOINT, WEIGHTS
+from vidcam.app.names import WEIGHTS
 from vidcam.app.results import ARCHIVE, Result, Results
 from vidcam.app.uploads import Upload
 from vidcam.errors import VidcamError
@@ -73,8 +73,10 @@ class Explainer:
                         "safetensors, or use the command line"
                     )
                 if weights is not None:
-                    _take(weights, result.folder / CHECKPOINT, WEIGHTS_GONE)
-                error = self._ask(result, choice, CHECKPOINT if weights is not None else "default", progress, stopping)
+                    _take(weights, result.folder / weights.name, WEIGHTS_GONE)
+                error = self._ask(
+                    result, choice, weights.name if weights is not None else "default", progress, stopping
+                )
                 if error or stopping.is_set():
                     raise VidcamError(error or UNEXPECTED)
             except BaseException:

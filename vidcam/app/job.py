@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from vidcam.app.limits import FRAME_RATE
-from vidcam.app.names import CHECKPOINT
 from vidcam.engine.memory import keep_freed_memory
 from vidcam.errors import SettingsError, VidcamError
 from vidcam.explainer import Explainer
@@ -30,8 +29,8 @@ def explain(job: dict[str, Any], report: Report) -> dict[str, Any]:
     The process works in that folder, and all names are relative to it: no message and no file shows its absolute path.
 
     Args:
-        job: `folder`, `clip` (a name in its folder "clip"), `archive`, `weights` ("default", or `CHECKPOINT`), the fields
-            of `vidcam.app.choice.Choice`, `frames`, `seconds` and `pixels` (limits of the clip).
+        job: `folder`, `clip` (a name in its folder "clip"), `archive`, `weights` ("default", or the name of a checkpoint in
+            the folder), the fields of `vidcam.app.choice.Choice`, `frames`, `seconds` and `pixels` (limits of the clip).
         report: called with `step`, a key of `vidcam.app.progress.STEPS`, `done`, the frames of it that are done, and
             `of`, their number, 0 if it is not known.
 
@@ -87,9 +86,9 @@ def _model_of(job: dict[str, Any]) -> Model:
     if job["weights"] == "default":
         return _model(job["model"])
     try:
-        return load_model(job["model"], CHECKPOINT)
+        return load_model(job["model"], job["weights"])
     finally:
-        Path(CHECKPOINT).unlink()  # the archive holds results
+        Path(job["weights"]).unlink()  # the archive holds results
 
 
 @lru_cache(2)

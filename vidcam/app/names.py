@@ -34,8 +34,6 @@ _CLIPS = {
 }
 WEIGHTS = ".safetensors"
 """The suffix of a checkpoint: the one format that is no program."""
-CHECKPOINT = "weights" + WEIGHTS
-"""The name of a visitor's checkpoint in the folder of a job."""
 _CONTENT_TYPES = {
     ".csv": "text/csv; charset=utf-8",
     ".json": "application/json",

@@ -38,6 +38,11 @@ _NOTE = jinja2.Environment(autoescape=True).from_string("""
 <p role="note" class="vidcam-note">{{ name }} was trained on {{ domain }}, such as the samples, and not on real video. Its answer
 about any other clip means nothing.</p>
 """)
+_WEIGHTS = jinja2.Environment(autoescape=True).from_string("""
+<p role="note" class="vidcam-note">{{ weights }} holds no class names. If it has as many classes as {{ name }}, the names shown are
+those that {{ name }} was published with: they are wrong if yours was trained on other classes, or on these in another order. The
+command line takes the names with --labels.</p>
+""")
 _RESULT = jinja2.Environment(autoescape=True).from_string("""
 {{ note }}
 <p><a download href="{{ place }}/{{ archive }}">Download everything</a></p>
@@ -87,7 +92,7 @@ def page(explainer: Explainer, limits: Limits, left: Callable[[str], None]) -> g
         except Exception:
             log.exception("a clip could not be explained")
             raise gr.Error(UNEXPECTED, duration=None, print_exception=False) from None
-        note = "" if weights is not None else _note(model, sample)
+        note = _note(model, sample) if weights is None else _WEIGHTS.render(weights=weights.name, name=model)
         return _RESULT.render(archive=ARCHIVE, place=f"results/{result.key}", note=Markup(note))
 
     def ended(request: gr.Request) -> None:
@@ -143,15 +148,17 @@ def page(explainer: Explainer, limits: Limits, left: Callable[[str], None]) -> g
         direct: Any = {"queue": False, "api_visibility": "private"}
         chosen = model.input(_of_model, [model, sample], [target, layer, note], **direct)
         # The request alone makes the clip the session's.
-        of_clip = [sample, model, target, layer, note]
-        dropped = clip.upload(lambda _, model: _of_clip(model), [clip, model], of_clip, **direct)
+        of_clip = [sample, model, target, layer, note, report]
+        arrived = "(...values) => vidcamArrived(...values)"
+        dropped = clip.upload(lambda _, model: _of_clip(model), [clip, model], of_clip, js=arrived, **direct)
         inputs = [clip, sample, weights, model, target, method, layer, colormap]
         assert len(inputs) == 3 + len(fields(Choice))
         click = button.click(explained, inputs, report, api_visibility="private", concurrency_limit=1)
-        of_sample = [clip, model, target, layer, note]
+        of_sample = [clip, model, target, layer, note, report]
         sampled = sample.input(_of_sample, sample, of_sample, js="(name) => vidcamSample(name)", **direct)
         weighed = weights.upload(lambda _: None, weights, None, **direct)
-        clip.clear(None, None, None, js="() => vidcamPreview()", api_visibility="private")
+        # The report of a former clip is not shown for another one.
+        clip.clear(None, None, report, js="() => { vidcamPreview(); return ''; }", api_visibility="private")
         blocks.unload(ended)
     events = (chosen, dropped, click, sampled, weighed)
     numbers = [MODEL_CHOSEN, CLIP_DROPPED, EXPLAIN, SAMPLE_CHOSEN, WEIGHTS_DROPPED]
@@ -185,15 +192,15 @@ def _of_model(model: str, sample: str | None) -> tuple[Any, ...]:
 
 
 def _of_clip(model: str | None) -> tuple[Any, ...]:
-    """Return no sample, and a network for a clip that was dropped: no bundled one, which was chosen for a sample."""
+    """Return no sample, a network for a clip that was dropped (no bundled one: it was chosen for a sample), and no report."""
     if model is not None and spec_named(model).domain:
         model = None
-    return None, model, gr.Dropdown(choices=_targets(model), value="top"), "auto", ""
+    return None, model, gr.Dropdown(choices=_targets(model), value="top"), "auto", "", ""
 
 
 def _of_sample(sample: str) -> tuple[Any, ...]:
-    """Return no file, and the network that knows the samples."""
-    return None, BUNDLED, gr.Dropdown(choices=_targets(BUNDLED), value="top"), "auto", ""
+    """Return no file, the network that knows the samples, and no report."""
+    return None, BUNDLED, gr.Dropdown(choices=_targets(BUNDLED), value="top"), "auto", "", ""
 
 
 def _note(model: str, sample: str | None) -> str:

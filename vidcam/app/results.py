@@ -15,11 +15,13 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from vidcam.app.limits import Limits, share
 from vidcam.app.names import content_type
 from vidcam.errors import VidcamError
+from vidcam.export.page import PageOutputs
 
 UNUSED = 1800  # seconds until a result is deleted that is not fetched
 ARCHIVE = "vidcam.zip"
-_REPORT = "report.html"
-_SHOWN = {"overlay.mp4", "overlay.png", "curve.png", "clip.mp4"}
+_PAGE = PageOutputs.within(Path())
+_REPORT = _PAGE.page.name
+_SHOWN = {"overlay.mp4", "overlay.png", "curve.png", _PAGE.film.name}
 _SAVED = {ARCHIVE, "curve.csv", "explanation.npz", "summary.json"}
 # A page of its own origin that may run its own script, show its film and do nothing else.
 _SANDBOX = (
