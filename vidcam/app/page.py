@@ -10,7 +10,6 @@ from typing import Any
 
 import gradio as gr
 import jinja2
-from markupsafe import Markup
 
 from vidcam.app.choice import BUNDLED, Choice, samples
 from vidcam.app.events import (
@@ -44,7 +43,6 @@ those that {{ name }} was published with: they are wrong if yours was trained on
 command line takes the names with --labels.</p>
 """)
 _RESULT = jinja2.Environment(autoescape=True).from_string("""
-{{ note }}
 <p><a download href="{{ place }}/{{ archive }}">Download everything</a></p>
 <iframe title="vidcam report" src="{{ place }}/report.html" sandbox="allow-scripts allow-downloads"
 style="width: 100%; height: 62rem; border: 0"></iframe>
@@ -93,7 +91,7 @@ def page(explainer: Explainer, limits: Limits, left: Callable[[str], None]) -> g
             log.exception("a clip could not be explained")
             raise gr.Error(UNEXPECTED, duration=None, print_exception=False) from None
         note = _note(model, sample) if weights is None else _WEIGHTS.render(weights=weights.name, name=model)
-        return _RESULT.render(archive=ARCHIVE, place=f"results/{result.key}", note=Markup(note))
+        return note + _RESULT.render(archive=ARCHIVE, place=f"results/{result.key}")
 
     def ended(request: gr.Request) -> None:
         left(str(request.session_hash))
