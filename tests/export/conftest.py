@@ -69,3 +69,15 @@ def serious(browser: Any, written: Path, scheme: str, width: int) -> list[Any]:
     wide = page.evaluate("document.documentElement.scrollWidth")
     context.close()
     return found if wide <= width else [*found, wide]
+
+
+def assert_opens_with_a_loaded_film(browser: Any, path: Path, shown: str) -> None:
+    """A page whose film is loaded before its script runs has no error, and elements of the selector `shown`."""
+    page = browser.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.add_init_script("Object.defineProperty(HTMLMediaElement.prototype, 'readyState', { get: () => 4 })")
+    page.goto(path.as_uri())
+    page.wait_for_timeout(500)
+    assert complaints == [] and page.locator(shown).count() > 0
+    page.close()

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import numbered, wait_until, write_video
-from tests.export.conftest import localization, serious
+from tests.export.conftest import assert_opens_with_a_loaded_film, localization, serious
 from tests.results.test_explanation import explanation
 from vidcam.errors import ClipError, OutputError
 from vidcam.explainer import explain
@@ -439,14 +439,7 @@ def test_a_click_on_the_curve_goes_there(opened: Any, share: float) -> None:
 
 @pytest.mark.slow
 def test_a_film_that_is_loaded_before_the_script_runs(browser: Any, written: Path) -> None:
-    page = browser.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.add_init_script("Object.defineProperty(HTMLMediaElement.prototype, 'readyState', { get: () => 4 })")
-    page.goto(written.as_uri())
-    page.wait_for_timeout(500)
-    assert complaints == [] and page.locator("#strip button").count() > 0
-    page.close()
+    assert_opens_with_a_loaded_film(browser, written, "#strip button")
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import numbered, wait_until, write_video
-from tests.export.conftest import serious
+from tests.export.conftest import assert_opens_with_a_loaded_film, serious
 from tests.results.test_explanation import explanation
 from vidcam.export.compare import compare
 from vidcam.results.explanation import ExplainedTarget, Explanation
@@ -112,14 +112,7 @@ def test_it_opens_at_the_strongest_heat_with_each_side_on_its_own_half(opened: A
 
 @pytest.mark.slow
 def test_a_film_that_is_loaded_before_the_script_runs(browser: Any, written: Path) -> None:
-    page = browser.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.add_init_script("Object.defineProperty(HTMLMediaElement.prototype, 'readyState', { get: () => 4 })")
-    page.goto(written.as_uri())
-    page.wait_for_timeout(500)
-    assert complaints == [] and page.locator("#wipe").count() > 0
-    page.close()
+    assert_opens_with_a_loaded_film(browser, written, "#wipe")
 
 
 @pytest.mark.slow
