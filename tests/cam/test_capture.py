@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -52,6 +54,19 @@ def test_the_trunk_records_no_graph_and_parameters_get_no_gradient() -> None:
         only(capture.gradients(capture.output[:, 0]))
     assert seen == [False]
     assert all(p.grad is None for p in network.parameters())
+
+
+def test_its_tensors_are_freed_with_it() -> None:
+    network, x = _network(), torch.randn(1, 3, 4, 6, 6)
+    gc.disable()  # what refers to itself stays until Python looks for it
+    try:
+        with captured(network, ["3"], x) as capture:
+            output = weakref.ref(capture.output)
+            only(capture.gradients(capture.output[:, 0]))
+        del capture
+        assert output() is None
+    finally:
+        gc.enable()
 
 
 def test_several_classes_from_one_pass() -> None:

@@ -63,6 +63,17 @@ def test_a_file_with_other_classes_and_labels(tmp_path: Path) -> None:
         load_model(spec.name, tmp_path / "mine.pth", tmp_path / "labels.txt")
 
 
+def test_a_file_with_as_many_classes_has_the_published_labels_and_a_note(tmp_path: Path) -> None:
+    spec = spec_named("playground-r2plus1d")
+    torch.save(spec.build(spec.num_classes).state_dict(), tmp_path / "mine.pth")
+    model = load_model(spec.name, tmp_path / "mine.pth")
+    assert model.labels == spec.labels()
+    assert "the weights hold no class labels, and those of the published playground-r2plus1d are shown" in model.note
+    (tmp_path / "labels.txt").write_text("\n".join(spec.labels()), encoding="utf-8")
+    assert load_model(spec.name, tmp_path / "mine.pth", tmp_path / "labels.txt").note == ""
+    assert load_model(spec.name).note == ""
+
+
 def test_an_image_classifier_is_known_by_its_name() -> None:
     spec = spec_named("resnet18")
     assert (spec.frames, spec.layer, spec.preprocess.resize, spec.preprocess.crop) == (1, "layer4", 256, (224, 224))

@@ -284,6 +284,8 @@ def captured(
             restored.enter_context(torch.autograd.graph.allow_mutation_on_saved_tensors())
             run()
 
+        # Restored, too: the capture would refer to itself, and keep its windows until Python looks for such cycles.
+        restored.callback(setattr, capture, "run_with_copies", capture.run_with_copies)
         capture.run_with_copies = run_with_copies
         run()
         yield capture

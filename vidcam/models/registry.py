@@ -226,9 +226,19 @@ def load_model(
         load_into(network, state, f"weights {weights!s} for {name}")
     prepare(network).to(place)
     names, numbers = labels_of(labels, classes, spec.labels)
-    if origin not in ("none", "default") and labels is None and len(spec.labels()) != classes:
-        numbers = f"the weights have {counted(classes, 'class')}, whose labels are not known; give --labels FILE"
+    if origin not in ("none", "default") and labels is None:
+        numbers = _unnamed_classes(spec, classes)
     return Model(network, spec, names, origin, "; ".join(filter(None, [note, spec.note, numbers])))
+
+
+def _unnamed_classes(spec: ModelSpec, classes: int) -> str:
+    """Return the note on weights from a file, which holds no labels."""
+    if len(spec.labels()) != classes:
+        return f"the weights have {counted(classes, 'class')}, whose labels are not known; give --labels FILE"
+    return (
+        f"the weights hold no class labels, and those of the published {spec.name} are shown, which are wrong if these "
+        "weights were trained on other classes or in another order; give --labels FILE"
+    )
 
 
 def prepare(network: nn.Module) -> nn.Module:
