@@ -20,7 +20,7 @@ from vidcam.app.events import (  # noqa: E402
 )
 from vidcam.app.explainer import GONE, UNEXPECTED  # noqa: E402
 from vidcam.app.limits import Limits  # noqa: E402
-from vidcam.app.page import _of_clip, _of_sample, _targets, has_messages, page, queued_jobs  # noqa: E402
+from vidcam.app.page import _note, _of_clip, _of_sample, _targets, has_messages, page, queued_jobs  # noqa: E402
 from vidcam.app.results import Result  # noqa: E402
 from vidcam.app.uploads import Upload  # noqa: E402
 from vidcam.errors import ClipError  # noqa: E402
@@ -79,6 +79,12 @@ def test_a_result_of_a_bundled_network_says_what_the_network_is(explaining: Expl
     weights = Upload("w", Path("weights"), "here", "mine.safetensors", kind="weights")
     assert note not in _click(blocks, {CLIP: UPLOAD, WEIGHTS: weights}), "its own weights know other clips"
     assert explaining.asked[-1][3] is weights
+
+
+def test_a_network_of_real_video_says_that_a_sample_is_none() -> None:
+    note = "r3d_18 was trained on real video, and the samples are rendered figures. Its answer about one means nothing."
+    assert note in _note("r3d_18", "bowing") and _note("r3d_18", None) == ""
+    assert _note("playground-c3d", "bowing") == ""
 
 
 def test_class_names_of_weights_of_ones_own_are_said_to_be_the_published_ones(blocks: Any) -> None:

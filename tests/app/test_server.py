@@ -364,6 +364,20 @@ def test_what_cannot_be_explained_is_said(opened: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_report_before_is_not_shown_beside_an_error(opened: Any) -> None:
+    explain, report = opened.get_by_role("button", name="Explain"), opened.get_by_title("vidcam report")
+    opened.get_by_label("waving").check()
+    wait_until(opened, "document.querySelector('input[aria-label=Network]').value === 'playground-r2plus1d'")
+    explain.click()
+    report.wait_for(timeout=60_000)
+    opened.get_by_label("Class").fill("flying")
+    opened.get_by_label("Class").press("Enter")
+    explain.click()
+    opened.get_by_text("is not one of the model's").wait_for(timeout=30_000)
+    report.wait_for(state="detached", timeout=5000)
+
+
+@pytest.mark.slow
 def test_a_file_that_is_too_large_does_not_arrive(opened: Any, tmp_path: Path) -> None:
     large = tmp_path / "large.mp4"
     large.write_bytes(bytes(2 * 2**20))

@@ -34,8 +34,11 @@ from vidcam.models.registry import model_names, spec_named
 from vidcam.results.drawing import COLORMAPS
 
 _NOTE = jinja2.Environment(autoescape=True).from_string("""
-<p role="note" class="vidcam-note">{{ name }} was trained on {{ domain }}, such as the samples, and not on real video. Its answer
-about any other clip means nothing.</p>
+<p role="note" class="vidcam-note">
+{%- if domain %}{{ name }} was trained on {{ domain }}, such as the samples, and not on real video. Its answer
+about any other clip means nothing.
+{%- else %}{{ name }} was trained on real video, and the samples are rendered figures. Its answer about one means nothing.
+{%- endif %}</p>
 """)
 _WEIGHTS = jinja2.Environment(autoescape=True).from_string("""
 <p role="note" class="vidcam-note">{{ weights }} holds no class names. If it has as many classes as {{ name }}, the names shown are
@@ -155,8 +158,9 @@ def page(explainer: Explainer, limits: Limits, left: Callable[[str], None]) -> g
         of_sample = [clip, model, target, layer, note, report]
         sampled = sample.input(_of_sample, sample, of_sample, js="(name) => vidcamSample(name)", **direct)
         weighed = weights.upload(lambda _: None, weights, None, **direct)
-        # The report of a former clip is not shown for another one.
+        # The report of a former clip is not shown for another one, nor beside an error.
         clip.clear(None, None, report, js="() => { vidcamPreview(); return ''; }", api_visibility="private")
+        click.failure(None, None, report, js="() => ''", api_visibility="private")
         blocks.unload(ended)
     events = (chosen, dropped, click, sampled, weighed)
     numbers = [MODEL_CHOSEN, CLIP_DROPPED, EXPLAIN, SAMPLE_CHOSEN, WEIGHTS_DROPPED]
@@ -202,9 +206,9 @@ def _of_sample(sample: str) -> tuple[Any, ...]:
 
 
 def _note(model: str, sample: str | None) -> str:
-    """Return the note, as HTML, on a network that knows one kind of clips and gets another; "" if there is none."""
+    """Return the note, as HTML, on a network that gets another kind of clip than it knows; "" if there is none."""
     domain = spec_named(model).domain
-    return _NOTE.render(name=model, domain=domain) if domain and sample is None else ""
+    return "" if bool(domain) == (sample is not None) else _NOTE.render(name=model, domain=domain)
 
 
 def _targets(model: str | None) -> list[str]:

@@ -122,7 +122,7 @@ def _print_segments(segments: tuple[OnlineSegment, ...], as_json: bool) -> None:
         return
     for s in segments:
         stdout.print(
-            f"{plain(s.label)}  {s.start:.2f} to {s.end:.2f} s  score {s.score:.2f}, opened after {s.opened_after:.1f} s"
+            f"{plain(s.label)}  {s.start:.2f} to {s.end:.2f} s, confidence {s.score:.2f}, opened after {s.opened_after:.1f} s"
         )
 
 
