@@ -61,6 +61,15 @@ def test_weights_of_ones_own_are_used_and_not_in_the_archive(job: dict[str, Any]
     assert "weights file mine.safetensors cannot be read" in answer["error"] and str(folder) not in answer["error"]
 
 
+@pytest.mark.usefixtures("refused")
+def test_weights_that_cannot_be_fetched_are_said_without_the_place_of_the_cache(
+    job: dict[str, Any], tmp_path: Path
+) -> None:
+    error = explain({**job, "model": "r3d_18"}, lambda step: None)["error"]
+    assert "the weights of r3d_18 cannot be downloaded" in error
+    assert "put it at checkpoints/r3d_18-b3b3357e.pth" in error and str(tmp_path) not in error
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -67,7 +67,15 @@ WRAPPERS: dict[str, tuple[Callable[[State], object], str]] = {
     ),
     "with a copy": (
         lambda s: {**_prefixed(s, "model."), **_prefixed(_other(s), "ema_model.")},
-        "left out: ema_model.0.weight",
+        "the network is there 2 times, under model. and ema_model.; that under model. is used",
+    ),
+    "a backbone and a head": (
+        lambda s: {("head." + n[2:] if n.startswith("2.") else f"backbone.{n}"): value for n, value in s.items()},
+        "head is taken for the classifier 2",
+    ),
+    "with a copy of a shorter name": (
+        lambda s: {**_prefixed(s, "model."), **_prefixed(_other(s), "ema.")},
+        "the network is there 2 times, under model. and ema.; that under model. is used",
     ),
 }
 WRAPPERS |= {

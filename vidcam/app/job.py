@@ -10,6 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vidcam.app.limits import FRAME_RATE
 from vidcam.engine.memory import keep_freed_memory
 from vidcam.errors import SettingsError, VidcamError
@@ -41,7 +43,8 @@ def explain(job: dict[str, Any], report: Report) -> dict[str, Any]:
     try:
         _explain(job, report)
     except VidcamError as error:
-        return {"error": str(error).replace(f"clip{os.sep}", "")}
+        cache = os.path.join(torch.hub.get_dir(), "")  # where published weights would be
+        return {"error": str(error).replace(cache, "").replace(f"clip{os.sep}", "")}
     except Exception:
         return {"unexpected": traceback.format_exc()}
     finally:

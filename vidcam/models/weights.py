@@ -169,8 +169,8 @@ def fitted_to(
     """Return a checkpoint under the names of a network: without the prefix under which most of its tensors fit.
 
     A prefix comes from a wrapper of training code, such as "module." or "model."; tensors without it belong to others
-    (a loss, a counter of averaged epochs, a second network). A classifier under another name is taken if it is the only
-    tensor that is left.
+    (a loss, a counter of averaged epochs, a second network). Of several copies the first in the file is taken. A classifier
+    under another name is taken if it is the only tensor that is left, with the prefix or without it.
 
     Args:
         network: may be on the meta device.
@@ -184,11 +184,22 @@ def fitted_to(
         return sum(name in own and own[name].shape == value.shape for name, value in candidate[1].items())
 
     parts = [(p, {k.removeprefix(p): v for k, v in state.items() if k.startswith(p)}) for p in _prefixes(state)]
-    prefix, found = max(((p, dict(renamed(part))) for p, part in parts), key=fitting)
+    candidates = [(p, dict(renamed(part))) for p, part in parts]
+    prefix, found = best = max(candidates, key=fitting)
+    copies = [p for p, part in candidates if fitting((p, part)) == fitting(best)]
+    if len(copies) > 1 and fitting(best):
+        under = " and ".join(fitted(p, 60) for p in copies)
+        notes.append(
+            f"of the weights, the network is there {len(copies)} times, under {under}; that under {fitted(prefix, 60)} is used"
+        )
     _join_norms(found, own)
-    others = [name for name in state if not name.startswith(prefix)]
+    others = {name: value for name, value in state.items() if not name.startswith(prefix)}
+    if _head({**found, **others}, network):
+        found, others = {**found, **others}, {}
     if others:
-        notes.append(f"of the weights, {counted(len(others), 'tensor')} outside the network left out: {_few(others)}")
+        notes.append(
+            f"of the weights, {counted(len(others), 'tensor')} outside the network left out: {_few(list(others))}"
+        )
     classifier, head = _classifier(network), _head(found, network)
     if head:
         for parameter in ("weight", "bias"):
@@ -214,10 +225,10 @@ def _join_norms(state: dict[str, Tensor], own: State) -> None:
 
 
 def _prefixes(state: State) -> list[str]:
-    """Return the empty prefix, and those of at least a quarter of the names, shortest first."""
+    """Return the empty prefix, and those of at least a quarter of the names, in the order of the file."""
     dots = ((name, dot) for name in state for dot in islice(re.finditer(r"\.", name), _MOST_WRAPPERS))
     counts = Counter(name[: dot.end()] for name, dot in dots)
-    return ["", *sorted((p for p, count in counts.items() if 4 * count >= len(state)), key=len)]
+    return ["", *(p for p, count in counts.items() if 4 * count >= len(state))]
 
 
 def _classifier(network: nn.Module) -> str:
