@@ -121,7 +121,14 @@ def test_the_agreement_of_halves_is_the_correlation_of_whole_runs() -> None:
 
 @pytest.mark.parametrize(
     ("size", "passes", "grid", "kind"),
-    [((4, 7, 7), None, (4, 7, 7), "auto"), ((5, 9, 10), 30, (4, 2, 2), "grey"), ((2, 3, 3), 3, (2, 1, 1), "blurred")],
+    [
+        ((4, 7, 7), None, (4, 7, 7), "auto"),
+        ((5, 9, 10), 30, (4, 2, 2), "grey"),
+        ((2, 3, 3), 3, (2, 1, 1), "blurred"),
+        ((5, 4, 4), 36, (4, 2, 2), "auto"),  # 9 blocks in each step take one pass more
+        ((5, 4, 4), 37, (4, 3, 3), "auto"),
+        ((5, 3, 3), 4, (3, 1, 1), "auto"),  # 4 steps take one pass more
+    ],
 )
 def test_occlusion_is_the_fall_of_the_score_without_each_block(
     size: tuple[int, int, int], passes: int | None, grid: tuple[int, int, int], kind: str
