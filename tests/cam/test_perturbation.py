@@ -215,6 +215,7 @@ def test_rounding_gives_no_heat(method: Callable[[ScoredWindows], InputMap]) -> 
 @pytest.mark.parametrize(
     ("method", "params", "message"),
     [
+        (rise, {"passes": 1}, "rise takes 2 passes or more, and 1 is given; give more passes"),
         (occlusion, {"passes": 1}, "occlusion of a block takes 2 passes, and 1 is given; give more passes"),
         (shapley, {"passes": 21, "stretches": 10}, "two orders of 10 stretches take 22 passes, and 21 are given"),
     ],
