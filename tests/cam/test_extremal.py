@@ -130,6 +130,12 @@ def test_the_steps_by_a_slow_loop_with_differences_in_place_of_gradients() -> No
         assert found.converged is not None and float(found.converged[n]) == pytest.approx(r, abs=1e-4) and 0 < r < 1
 
 
+def test_the_mask_has_no_more_cells_than_the_window() -> None:
+    for size, cells in (((9, 15, 16), (8, 14, 14)), ((3, 5, 7), (3, 5, 7))):
+        given, _ = _scored(_moving(size), lambda w: w.mean((1, 2, 3, 4)), absent="grey", passes=5)
+        assert extremal(given).heat.shape == (2, *cells)
+
+
 def test_rounding_gives_no_heat() -> None:
     windows, generator = _moving((4, 8, 8)).float(), torch.Generator().manual_seed(0)
 

@@ -61,3 +61,10 @@ def test_the_score_is_the_mean_of_the_curve_over_the_segment_gaps_included(value
     for found in [*closed, *segments.end(float(len(values)))]:
         assert found.end is not None
         assert found.score == pytest.approx(np.mean(values[int(found.start) : int(found.end)]))
+
+
+def test_a_stretch_that_never_reaches_the_level_is_not_opened() -> None:
+    segments = OnlineSegments(OnlineParams(level=0.5, hold=0.7, gap=0.2, shortest=0.2))
+    for tenth in range(10):
+        assert segments.update({"wave": 0.4}, tenth / 10, 0.0) == [] and segments.open == ()
+    assert segments.end(1.0) == []
