@@ -287,5 +287,5 @@ def test_vectors_of_frames_are_no_picture_and_two_for_each_no_tokens(grid: tuple
 
 
 def test_more_than_two_positions_for_each_frame_may_be_tokens() -> None:
-    with pytest.raises(LayerError, match="'norm' gives what may be tokens .* L = 17,"):
+    with pytest.raises(LayerError, match=r"'norm' gives what may be tokens .* L = 17,"):
         _last(Few((1, 17, 1)), Layout())
