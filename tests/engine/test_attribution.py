@@ -255,3 +255,16 @@ def test_a_contrast_has_the_probability_of_the_class_that_it_speaks_for(framed: 
         assert maps[0].probability == pytest.approx(found.probabilities[i, 0])
         scores = windows[i, :2].mean((2, 3)).logsumexp(1)
         assert maps[contrast].raw == pytest.approx((scores[1] - scores[0]).item(), abs=1e-5)
+
+
+def test_an_output_without_class_scores_has_maps_of_functions_and_no_class(model: Model) -> None:
+    def first(output: Tensor) -> Tensor:
+        return output[:, 0]
+
+    other = replace(model, spec=replace(model.spec, unrecognised="it holds no class scores"))
+    found = Attributor(other, ["body"], ["gradcam"]).maps(Batch([0, 2, 4], WINDOWS), lambda p: [[first]] * len(p))
+    assert found.probabilities.shape == (3, 0) and found.curves.shape == (3, 1, 0)
+    for window, maps in enumerate(found.maps):
+        one, expected = maps[first], model.network(WINDOWS)[window, 0].item()
+        assert (one.top, one.probability) == (None, None) and one.raw == pytest.approx(expected, rel=1e-5)
+        assert one.curve.tolist() == pytest.approx([expected], rel=1e-5) and one.heat["gradcam", "body"].any()
