@@ -92,6 +92,8 @@ def test_a_share_beyond_its_ends_is_cut_and_said() -> None:
     below = _share([0.5], [0.9])
     assert below.share == 0 and below.unclamped is not None and below.unclamped < 0
     assert "because frozen windows have more of it" in below.notes("waving")[0]
+    for found, cut in ((above, 1), (below, 0)):  # those of a window, too
+        assert found.windows.tolist() == [cut] and found.window_range.tolist() == [[cut, cut]]
     inside = _share([0.9], [0.5])
     assert "cut" not in inside.notes("waving")[0]
     assert (
