@@ -110,6 +110,7 @@ class Behind(nn.Module):
         (lambda x: torch.cat([x[:, :, ::2], x[:, :, 1::2]], 2), "has other places in the order of its time"),
         (lambda x: x.roll(2, 2), "has other places in the order of its time"),
         (lambda x: x.roll(2, 2) + 1e-5 * x.mean(), "has other places in the order of its time"),  # little of everywhere
+        (lambda x: 1e-3 * x.roll(2, 2), "has other places in the order of its time"),
         (lambda x: x * 0, ""),
     ],
 )
