@@ -92,6 +92,8 @@ def test_functions_that_give_no_score_for_each_window(
 def test_names_that_are_none(windows: Tensor) -> None:
     with pytest.raises(SettingsError, match="there is no method 'cam'"):
         class_activation_map(Small().eval(), windows, layer="body", target=0, method="cam")
+    with pytest.raises(SettingsError, match=r"there is no method 'cam'.* rise"):  # those at the input, too
+        class_activation_map(Small().eval(), windows, target=0, method="cam")
     with pytest.raises(LayerError, match="tail"):
         class_activation_map(Small().eval(), windows, layer="tail", target=0)
 

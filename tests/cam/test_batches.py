@@ -56,3 +56,14 @@ def test_dropout_that_is_never_off_is_found() -> None:
 def test_rounding_is_no_difference(dtype: torch.dtype) -> None:
     network, window = Frames("n t").to(dtype), torch.zeros(1, 3, FRAMES, 6, 6, dtype=dtype)
     assert fault_in_batches(network, "conv", window, Layout("(n t) c h w"), lambda w: w, lambda output: output) == ""
+
+
+def test_the_windows_of_noise_do_not_depend_on_the_generator_outside() -> None:
+    network, seen = Frames("n t").eval(), []
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        state = torch.get_rng_state()
+        assert _fault(network, "(n t) c h w") == "" and torch.equal(torch.get_rng_state(), state)
+    half = len(seen) // 2
+    assert half == 3 and all(torch.equal(a, b) for a, b in zip(seen[:half], seen[half:]))

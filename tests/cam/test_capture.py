@@ -394,6 +394,10 @@ def test_a_head_that_works_in_place_has_the_gradients_of_one_that_does_not() -> 
             for _ in range(2):  # the second time without an error
                 maps.append(class_activation_maps(capture, lambda scores: scores[:, 1], ["gradcam"])["gradcam", "conv"])
     assert all(torch.equal(heat, maps[-1]) for heat in maps) and maps[0].std() > 0
+    with captured(network, ["conv"], x) as capture:  # after a method at the input
+        capture.scored(lambda scores: scores[:, 1])(x)
+        found = class_activation_maps(capture, lambda scores: scores[:, 1], ["gradcam"])["gradcam", "conv"]
+    assert torch.equal(found, maps[0])
     with (
         captured(network, ["conv"], x) as capture,
         pytest.raises(LayerError, match="changes in place what its gradient"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vidcam.cam.extremal import AREA, area_term, extremal, smoothed
+from vidcam.cam.hiding import absent
 from vidcam.cam.scored import InputParams, ScoredWindows
 from vidcam.errors import ModelError, SettingsError
 
@@ -89,6 +91,49 @@ def test_the_heat_is_the_mask_times_what_it_gains() -> None:
     assert passes == [20] and heat[:, :, :2].mean() > 3 * heat[:, :, 2:].mean()
     against, _ = _scored(windows, lambda w: -(w * windows).mean((1, 2, 3, 4)), absent="grey", passes=20)
     assert not extremal(against).heat.any()
+
+
+def _curved(weights: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda windows: (4 * (windows * weights).mean((1, 2, 3, 4))).tanh()
+
+
+def test_the_steps_by_a_slow_loop_with_differences_in_place_of_gradients() -> None:
+    size, steps = (8, 1, 2), 9  # of the mask
+    windows, weights = torch.rand((2, 2, 3, 10, 1, 2), generator=torch.Generator().manual_seed(0)).double()
+    at = (np.arange(10) + 0.5) * 8 / 10 - 0.5  # centres of the window's frames in steps of the mask
+    found = extremal(_scored(windows, _curved(weights), absent="grey", passes=steps + 3)[0])
+    for n in range(2):
+        window, hidden, score = windows[n : n + 1], absent(windows[n : n + 1], "grey"), _curved(weights[n])
+
+        def gained(mask: Tensor, window: Tensor = window, hidden: Tensor = hidden, score: Any = score) -> float:
+            shown = torch.from_numpy(np.apply_along_axis(lambda row: np.interp(at, range(8), row), 1, mask.numpy()))
+            return float(score(shown * window + (1 - shown) * hidden) - score(hidden))
+
+        def value(logits: Tensor, step: int, gained: Callable[[Tensor], float] = gained) -> float:
+            mask = smoothed(logits.sigmoid())
+            cells = sorted(mask.flatten().tolist())
+            area = sum(cell**2 for cell in cells[:14]) + sum((1 - cell) ** 2 for cell in cells[14:])  # a tenth of 16
+            return 16 * gained(mask) / abs(gained(torch.ones_like(mask))) - 300 * step / steps * area
+
+        logits, velocity, masks = torch.zeros(1, *size).double(), torch.zeros(1, *size).double(), []
+        for step in range(steps):
+            gradient = torch.zeros_like(logits)
+            for cell in product(*map(range, size)):
+                nudge = torch.zeros_like(logits)
+                nudge[(0, *cell)] = 1e-6
+                gradient[(0, *cell)] = (value(logits + nudge, step) - value(logits - nudge, step)) / 2e-6
+            velocity = 0.9 * velocity + gradient
+            logits = logits + 0.03 * velocity
+            masks.append(smoothed(logits.sigmoid()))
+        np.testing.assert_allclose(found.heat[n], masks[-1][0] * gained(masks[-1]), rtol=1e-4)
+        r = np.corrcoef(masks[-1].flatten(), masks[6].flatten())[0, 1]  # three quarters of the steps
+        assert found.converged is not None and float(found.converged[n]) == pytest.approx(r, abs=1e-4) and 0 < r < 1
+
+
+def test_the_mask_has_no_more_cells_than_the_window() -> None:
+    for size, cells in (((9, 15, 16), (8, 14, 14)), ((3, 5, 7), (3, 5, 7))):
+        given, _ = _scored(_moving(size), lambda w: w.mean((1, 2, 3, 4)), absent="grey", passes=5)
+        assert extremal(given).heat.shape == (2, *cells)
 
 
 def test_rounding_gives_no_heat() -> None:

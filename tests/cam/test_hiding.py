@@ -49,6 +49,18 @@ def test_masks_have_the_expectation_and_the_covariance_of_the_paper() -> None:
         )
 
 
+@pytest.mark.parametrize("size", [(8, 14, 14), (5, 16, 9), (2, 3, 20), (1, 7, 1)])
+def test_a_mask_is_its_cells_interpolated_at_an_offset(size: tuple[int, int, int]) -> None:
+    grid = [min(cells, side) for cells, side in zip((4, 7, 7), size)]
+    drawing = torch.Generator().manual_seed(2)
+    cells = (torch.rand([count + 1 for count in grid], generator=drawing) < 0.5).double().numpy()
+    shares = [_interpolated(side, count) for side, count in zip(size, grid)]
+    t, h, w = (of[int(torch.randint(0, len(of), (), generator=drawing))] for of in shares)
+    found = random_mask(size, torch.Generator().manual_seed(2))
+    assert found.shape == size
+    np.testing.assert_allclose(found, np.einsum("ta,hb,wc,abc->thw", t, h, w, cells), atol=1e-6)
+
+
 def test_the_blurred_middle_frame() -> None:
     windows = torch.rand((2, 3, 5, 40, 30), generator=torch.Generator().manual_seed(0))
     found, every = absent(windows, "frozen-blurred"), absent(windows, "blurred")

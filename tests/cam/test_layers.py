@@ -233,7 +233,7 @@ def test_layers_called_for_each_frame_have_its_steps_and_one_called_otherwise_is
     found = space_time_layers(network, x, frames=8)
     assert list(found) == ["conv"] and found["conv"].shape == (4, 8, 6, 5)
     assert _last(network, Layout()) == "conv"
-    assert space_time_layers(network, x) == {}
+    assert space_time_layers(network, x) == {} == space_time_layers(network, x[:, :, :2])
 
 
 class Crops(nn.Module):
@@ -262,3 +262,30 @@ def test_several_crops_of_a_window_are_told_as_such() -> None:
         LayerError, match=r"layer 'conv' gives 2 rows for one window, \(2, 4, 6, 14, 14\); let pack give one"
     ):
         last(2)
+
+
+class Few(nn.Module):
+    """A convolution, and a norm of its output pooled to a grid, or a convolution of one position for each frame."""
+
+    def __init__(self, grid: tuple[int, int, int] | None) -> None:
+        super().__init__()
+        self.stem, self.grid = nn.Conv3d(3, 4, 3, padding=1), grid
+        self.norm, self.frames, self.fc = nn.LayerNorm(4), nn.Conv2d(4, 4, 1), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        if self.grid is None:
+            rows = x.mean((3, 4), keepdim=True).transpose(1, 2).flatten(0, 1)
+            return self.fc(self.frames(rows).view(len(x), -1, 4).mean(1))
+        tokens = nn.functional.adaptive_avg_pool3d(x, self.grid).flatten(2).transpose(1, 2)
+        return self.fc(self.norm(tokens).mean(1))
+
+
+@pytest.mark.parametrize("grid", [None, (8, 2, 1)])
+def test_vectors_of_frames_are_no_picture_and_two_for_each_no_tokens(grid: tuple[int, int, int] | None) -> None:
+    assert _last(Few(grid), Layout()) == "stem"
+
+
+def test_more_than_two_positions_for_each_frame_may_be_tokens() -> None:
+    with pytest.raises(LayerError, match=r"'norm' gives what may be tokens .* L = 17,"):
+        _last(Few((1, 17, 1)), Layout())

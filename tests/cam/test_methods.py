@@ -308,6 +308,10 @@ def test_saliency_tubes_of_a_gradient_that_is_a_little_uneven() -> None:
     METHODS["saliency-tubes"](a, g * (1 + 1e-5 * torch.rand_like(g)))
     with pytest.raises(LayerError, match="its gradient varies within a channel"):
         METHODS["saliency-tubes"](a, g * (1 + 0.1 * torch.rand_like(g)))
+    one = g.clone()
+    one[0, 1, 0, 0, 0] = 2.0  # a single position of one channel
+    with pytest.raises(LayerError, match="its gradient varies within a channel"):
+        METHODS["saliency-tubes"](a, one)
 
 
 def test_names_of_methods_and_what_they_need() -> None:

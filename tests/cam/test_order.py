@@ -109,6 +109,8 @@ class Behind(nn.Module):
         (lambda x: x.transpose(3, 4), "has other places in the order of its height"),
         (lambda x: torch.cat([x[:, :, ::2], x[:, :, 1::2]], 2), "has other places in the order of its time"),
         (lambda x: x.roll(2, 2), "has other places in the order of its time"),
+        (lambda x: x.roll(2, 2) + 1e-5 * x.mean(), "has other places in the order of its time"),  # little of everywhere
+        (lambda x: 1e-3 * x.roll(2, 2), "has other places in the order of its time"),
         (lambda x: x * 0, ""),
     ],
 )
@@ -129,3 +131,10 @@ def test_borders_that_a_stride_leaves_out_are_seen_enough(kernel: int, stride: i
 def test_nothing_is_misplaced_where_every_position_has_seen_the_window() -> None:
     network = Behind(lambda x: x.flip(2).mean((2, 3, 4), keepdim=True).expand(-1, -1, 8, 32, 32)).eval()
     assert misplaced(network, "block", torch.zeros(1, 3, 8, 32, 32), Layout(), lambda windows: windows) == ""
+
+
+@pytest.mark.parametrize("size", [(1, 8, 8), (8, 1, 8), (8, 8, 1)])
+def test_an_axis_of_one_frame_or_pixel_has_no_order(size: tuple[int, int, int]) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv3d(3, 4, 1)).eval()
+    assert misplaced(network, "0", torch.zeros(1, 3, *size), Layout(), lambda windows: windows) == ""

@@ -121,7 +121,15 @@ def test_the_agreement_of_halves_is_the_correlation_of_whole_runs() -> None:
 
 @pytest.mark.parametrize(
     ("size", "passes", "grid", "kind"),
-    [((4, 7, 7), None, (4, 7, 7), "auto"), ((5, 9, 10), 30, (4, 2, 2), "grey"), ((2, 3, 3), 3, (2, 1, 1), "blurred")],
+    [
+        ((4, 7, 7), None, (4, 7, 7), "auto"),
+        ((5, 9, 10), 30, (4, 2, 2), "grey"),
+        ((2, 3, 3), 3, (2, 1, 1), "blurred"),
+        ((5, 2, 6), None, (4, 2, 6), "auto"),
+        ((5, 4, 4), 36, (4, 2, 2), "auto"),  # 9 blocks in each step take one pass more
+        ((5, 4, 4), 37, (4, 3, 3), "auto"),
+        ((5, 3, 3), 4, (3, 1, 1), "auto"),  # 4 steps take one pass more
+    ],
 )
 def test_occlusion_is_the_fall_of_the_score_without_each_block(
     size: tuple[int, int, int], passes: int | None, grid: tuple[int, int, int], kind: str
@@ -168,7 +176,7 @@ def test_random_orders_give_parts_that_add_up_their_own_value() -> None:
     given = Counted(windows, lambda w: w.sum((1, 2, 3, 4)), stretches=20, passes=100, absent="grey")
     found = shapley(given.scored)
     torch.testing.assert_close(found.heat[:, :, 0, 0], own.float(), atol=1e-4, rtol=1e-4)
-    assert given.passes <= 100 and found.converged is not None
+    assert given.passes == 2 * (2 * 20 + 1) and found.converged is not None  # a third order in each half would take 122
     torch.testing.assert_close(found.converged, torch.ones(2))
 
 
@@ -208,6 +216,7 @@ def test_rounding_gives_no_heat(method: Callable[[ScoredWindows], InputMap]) -> 
 @pytest.mark.parametrize(
     ("method", "params", "message"),
     [
+        (rise, {"passes": 1}, "rise takes 2 passes or more, and 1 is given; give more passes"),
         (occlusion, {"passes": 1}, "occlusion of a block takes 2 passes, and 1 is given; give more passes"),
         (shapley, {"passes": 21, "stretches": 10}, "two orders of 10 stretches take 22 passes, and 21 are given"),
     ],

@@ -119,6 +119,14 @@ def test_smoothgrad_of_a_linear_score_is_its_weights() -> None:
     torch.testing.assert_close(found.heat, WEIGHTS.abs().sum(0).expand(2, *SIZE).float())
 
 
+def test_smoothgrad_takes_a_pass_for_each_half() -> None:
+    runs: list[None] = []
+    scored = ScoredWindows(_windows(), _score, InputParams(passes=2), lambda: runs.append(None))
+    assert torch.isfinite(smoothgrad(scored).heat).all() and len(runs) == 2
+    with pytest.raises(SettingsError, match="smoothgrad takes 2 passes or more, and 1 is given; give more passes"):
+        smoothgrad(ScoredWindows(_windows(), _score, InputParams(passes=1)))
+
+
 @pytest.mark.parametrize("method", ["integrated-gradients", "smoothgrad"])
 def test_a_network_keeps_its_parameters_without_gradients_and_one_without_them_is_refused(method: str) -> None:
     windows = _windows()

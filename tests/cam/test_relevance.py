@@ -260,3 +260,18 @@ def test_a_head_that_works_in_place_is_run_again_with_copies(video: Video) -> No
 
     head.forward = in_place
     torch.testing.assert_close(class_activation_map(video, windows, **given), expected)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("product", ["baddbmm", "addmm"])
+def test_a_product_with_a_constant_added_has_the_rule_of_the_product(product: str) -> None:
+    x, constant = _tokens().detach(), torch.ones(TOKENS, TOKENS, dtype=torch.float64)
+    x = x if product == "baddbmm" else x[0]
+    added = getattr(torch, product)
+    found = []
+    for weights in (lambda x: added(constant, x, x.mT), lambda x: constant + x @ x.mT):
+        given = x.clone().requires_grad_()
+        scores = (weights(given).softmax(-1) @ given)[..., 0, 0]
+        with relevance_rules(scores):
+            found += torch.autograd.grad(scores.sum(), given)
+    torch.testing.assert_close(found[0], found[1])
+    assert found[0].abs().sum() > 0.1

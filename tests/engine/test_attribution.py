@@ -255,3 +255,24 @@ def test_a_contrast_has_the_probability_of_the_class_that_it_speaks_for(framed: 
         assert maps[0].probability == pytest.approx(found.probabilities[i, 0])
         scores = windows[i, :2].mean((2, 3)).logsumexp(1)
         assert maps[contrast].raw == pytest.approx((scores[1] - scores[0]).item(), abs=1e-5)
+
+
+def test_an_output_without_class_scores_has_maps_of_functions_and_no_class(model: Model) -> None:
+    def first(output: Tensor) -> Tensor:
+        return output[:, 0]
+
+    other = replace(model, spec=replace(model.spec, unrecognised="it holds no class scores"))
+    found = Attributor(other, ["body"], ["gradcam"]).maps(Batch([0, 2, 4], WINDOWS), lambda p: [[first]] * len(p))
+    assert found.probabilities.shape == (3, 0) and found.curves.shape == (3, 1, 0)
+    for window, maps in enumerate(found.maps):
+        one, expected = maps[first], model.network(WINDOWS)[window, 0].item()
+        assert (one.top, one.probability) == (None, None) and one.raw == pytest.approx(expected, rel=1e-5)
+        assert one.curve.tolist() == pytest.approx([expected], rel=1e-5) and one.heat["gradcam", "body"].any()
+
+
+def test_values_of_frames_are_one_of_the_window_by_their_mean(framed: Model) -> None:
+    values, windows = replace(framed, spec=replace(framed.spec, probabilities=None)), torch.rand(2, 3, 4, 2, 2)
+    found = Attributor(values, ["layer"], ["gradcam"]).maps(Batch([0, 1], windows), lambda p: [[0]] * len(p))
+    assert found.curves.shape[1] == 4 and np.ptp(found.curves, axis=1).min() > 0
+    np.testing.assert_allclose(found.probabilities, sum(found.curves[:, t] for t in range(4)) / 4, rtol=1e-6)
+    assert all(maps[0].top is None and maps[0].probability is None for maps in found.maps)

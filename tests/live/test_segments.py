@@ -61,3 +61,18 @@ def test_the_score_is_the_mean_of_the_curve_over_the_segment_gaps_included(value
     for found in [*closed, *segments.end(float(len(values)))]:
         assert found.end is not None
         assert found.score == pytest.approx(np.mean(values[int(found.start) : int(found.end)]))
+
+
+def test_a_stretch_that_never_reaches_the_level_is_not_opened() -> None:
+    segments = OnlineSegments(OnlineParams(level=0.5, hold=0.7, gap=0.2, shortest=0.2))
+    for tenth in range(10):
+        assert segments.update({"wave": 0.4}, tenth / 10, 0.0) == [] and segments.open == ()
+    assert segments.end(1.0) == []
+
+
+def test_a_stretch_is_opened_where_the_stream_ends_if_it_has_lasted() -> None:
+    segments = OnlineSegments(OnlineParams(gap=0.2, shortest=0.3))
+    for tenth in range(3):
+        segments.update({"wave": 0.8}, tenth / 10, 0.0)
+    (one,) = segments.end(0.3)
+    assert (one.start, one.end) == (0.0, 0.3) and one.opened_after == pytest.approx(0.3)

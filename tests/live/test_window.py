@@ -37,3 +37,9 @@ def test_a_window_without_a_value_counts_as_zero() -> None:
     assert found is not None and np.allclose(found, 2 / 3)  # weights 2 and 1
     assert stitched([(windows[0], None)], 1.0) is None
     assert stitched([(windows[0], ones)], 9.0) is None
+
+
+def test_between_two_instants_of_which_a_window_holds_the_later_alone_it_is_that_ones_value() -> None:
+    windows, values = _windows(2, Windowing(4, 2))
+    found, expected = (stitched([(windows[1], values[1])], position) for position in (1.5, 2.0))
+    assert found is not None and expected is not None and np.allclose(found, expected)

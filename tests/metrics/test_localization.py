@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidcam.metrics.localization import (
+    ACTIVITYNET_TIOU,
     THUMOS_TIOU,
     Detection,
     Truth,
@@ -157,3 +158,8 @@ def test_time_auc_is_the_share_of_pairs_in_the_right_order(frames: list[tuple[in
     evidence, acting = (np.array(column) for column in zip(*frames))
     pairs = [(a > b) + (a == b) / 2 for a in evidence[acting] for b in evidence[~acting]]
     assert time_auc(evidence, acting) == (pytest.approx(np.mean(pairs)) if pairs else None)
+
+
+def test_the_thresholds_of_the_benchmarks() -> None:
+    assert pytest.approx((0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)) == ACTIVITYNET_TIOU
+    assert pytest.approx((0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)) == THUMOS_TIOU

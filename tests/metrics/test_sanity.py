@@ -78,3 +78,12 @@ def test_what_is_drawn_leaves_the_random_numbers_of_others_alone() -> None:
     torch.manual_seed(4)
     list(cascading_randomisation(network, 0))
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_weights_drawn_depend_on_the_seed_alone() -> None:
+    network, drawn = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), []
+    for outside, seed in ((1, 0), (2, 0), (2, 5)):
+        torch.manual_seed(outside)
+        *_, (_, changed) = cascading_randomisation(network, seed)
+        drawn.append(torch.cat([p.detach().flatten() for p in changed.parameters()]))
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[1], drawn[2])

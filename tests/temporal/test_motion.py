@@ -70,6 +70,10 @@ def test_the_share_of_a_clip_by_hand() -> None:
     expected = [log2(a / b) / log2(4 * a) for a, b in zip(p[:3], frozen)]
     np.testing.assert_allclose(found.windows[:3], expected)
     assert np.isnan(found.windows[3]) and np.isnan(found.window_range[3]).all()
+    # A window holds the frozen frame of the window before, too, at its first frame.
+    held = [(0.3,), (0.5, 0.3), (0.4, 0.5)]
+    expected = [[log2(a / max(b)) / log2(4 * a), log2(a / min(b)) / log2(4 * a)] for a, b in zip(p, held)]
+    np.testing.assert_allclose(found.window_range[:3], expected)
     assert found.frozen == (("class 0", 1), ("class 1", 1), ("class 2", 1))
 
 
@@ -88,6 +92,8 @@ def test_a_share_beyond_its_ends_is_cut_and_said() -> None:
     below = _share([0.5], [0.9])
     assert below.share == 0 and below.unclamped is not None and below.unclamped < 0
     assert "because frozen windows have more of it" in below.notes("waving")[0]
+    for found, cut in ((above, 1), (below, 0)):  # those of a window, too
+        assert found.windows.tolist() == [cut] and found.window_range.tolist() == [[cut, cut]]
     inside = _share([0.9], [0.5])
     assert "cut" not in inside.notes("waving")[0]
     assert (

@@ -153,7 +153,7 @@ def _folded(pattern: str, grid: tuple[int, int, int] | None, shape: tuple[int, .
             continue
         others = size - known
         smallest = known // max(sizes[name] for name in names)
-        allowed = "_" in axis or (len(names) > 1 and "n" not in names and others < smallest)
+        allowed = "_" in axis or ("n" not in names and others < smallest)
         if others < 0 or (others and not allowed):
             raise LayerError(f"{gives}, and {stated} wants {known} in place of {size}; {_advice(axis)}")
         cuts.append((place, 0 if axis[-1] == "_" else others, known))

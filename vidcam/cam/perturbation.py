@@ -36,12 +36,18 @@ def rise(scored: ScoredWindows) -> InputMap:
 
     Returns:
         Maps of 8x14x14, or fewer for small windows.
+
+    Raises:
+        SettingsError: the passes do not suffice for two halves.
     """
     windows, size = scored.windows, scored.windows.shape[2:]
+    passes = scored.params.passes or RISE_PASSES
+    if passes < 2:
+        raise SettingsError(f"rise takes 2 passes or more, and {passes} is given; give more passes")
     grid = (min(_RISE_GRID[0], size[0]), min(_RISE_GRID[1], size[1]), min(_RISE_GRID[2], size[2]))
     hidden = absent(windows, scored.params.absence("frozen-blurred"))
     generator, masks, scores = torch.Generator().manual_seed(0), [], []
-    for _ in range(max(2, scored.params.passes or RISE_PASSES)):
+    for _ in range(passes):
         mask = random_mask(size, generator).to(windows)
         scores.append(scored(torch.lerp(hidden, windows, mask)))
         masks.append(F.adaptive_avg_pool3d(mask[None, None], grid)[0, 0])

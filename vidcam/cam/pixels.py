@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vidcam.cam.hiding import absent
 from vidcam.cam.scored import InputMap, ScoredWindows, agreement_of_halves, captum
-from vidcam.errors import ModelError
+from vidcam.errors import ModelError, SettingsError
 
 INTEGRATED_PASSES, SMOOTHGRAD_PASSES = 50, 50
 """Passes for each window and target if none are given, each with a backward pass."""
@@ -79,14 +79,18 @@ def smoothgrad(scored: ScoredWindows) -> InputMap:
         Maps (N, T, h, w), h and w 28 or fewer.
 
     Raises:
+        SettingsError: the passes do not suffice for two halves.
         ModelError: the score has no gradient by the pixels.
     """
+    count = scored.params.passes or SMOOTHGRAD_PASSES
+    if count < 2:
+        raise SettingsError(f"smoothgrad takes 2 passes or more, and {count} is given; give more passes")
     check_gradient(scored)
     windows = scored.windows
     spread = _NOISE * (
         reduce(windows, "n c t h w -> n 1 1 1 1", "max") - reduce(windows, "n c t h w -> n 1 1 1 1", "min")
     )
-    generator, halves, count = torch.Generator().manual_seed(0), [], max(2, scored.params.passes or SMOOTHGRAD_PASSES)
+    generator, halves = torch.Generator().manual_seed(0), []
     for samples in (count - count // 2, count // 2):
         total = torch.zeros_like(windows)
         for _ in range(samples):

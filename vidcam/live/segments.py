@@ -120,7 +120,7 @@ class OnlineSegments:
         track.run = seconds if track.run is None else track.run
         track.reached |= value >= self.params.level
         track.add(value)
-        if (track.reached or track.fell is not None) and track.opened_after is None:
+        if track.reached or track.fell is not None:
             self._open(track, seconds, seconds + delay)
 
     def _below(self, label: str, track: _Track, value: float, seconds: float, delay: float) -> list[OnlineSegment]:
