@@ -103,7 +103,7 @@ def _needs_transformers(blocks: list[str], videomae: Path | None) -> None:
 @pytest.fixture
 def place(tmp_path: Path, weights: Path, videomae: Path | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with what the pages name: a clip, a picture, weights, labels, a manifest. Nothing is downloaded."""
-    write_video(tmp_path / "clip.mp4", [numbered(i, 96, 128) for i in range(30)])
+    write_video(tmp_path / "clip.mp4", [numbered(i, 96, 128) for i in range(16)])
     for name in ("a.mp4", "b.mp4"):
         shutil.copyfile(demo_clip(), tmp_path / name)
     (tmp_path / "clips").mkdir()

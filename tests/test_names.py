@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 from vidcam.cli import main
-from vidcam.playground.demo import demo_clip
 from vidcam.results.stored import load_explanation
 
 NAMES = [
@@ -40,11 +38,11 @@ def _run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *w
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: repr(name[:12]))
 def test_any_name_works_and_controls_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: bytes
+    tmp_path: Path, clip_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: bytes
 ) -> None:
     monkeypatch.chdir(tmp_path)
     clip = os.fsdecode(name)
-    shutil.copyfile(demo_clip(), clip)
+    clip_path.rename(clip)
     for command in (
         ["explain"],
         ["localize"],

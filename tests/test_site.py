@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from tests.conftest import wait_until
 
@@ -20,14 +21,19 @@ TALLEST = 21_000  # pixels of a page of the reference, 1280 wide
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pages, built from scratch."""
+    """The pages, built from scratch: once, also for several processes of pytest-xdist."""
     pytest.importorskip("mkdocs", reason="mkdocs is not installed: pip install 'vidcam[dev]'")
-    folder = tmp_path_factory.mktemp("site")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "site"
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(folder)]
-    built = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    )
-    assert built.returncode == 0, built.stderr
+    built = folder.with_name("site-is-built")
+    with FileLock(folder.with_name("site.lock")):
+        if not built.exists():
+            run = subprocess.run(
+                command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+            )
+            assert run.returncode == 0, run.stderr
+            built.touch()
     return folder
 
 
@@ -86,8 +92,9 @@ def serious_faults(page: Any, path: Path) -> list[tuple[str, str, list[str]]]:
     """The faults of a page that axe calls serious or critical: the page, the rule and parts that break it."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
     page.goto(path.as_uri())
-    page.wait_for_timeout(400)  # until colours have changed
-    found = axe.Axe().run(page, options={"preload": False})  # from disk it could not read style sheets again
+    wait_until(page, "document.getAnimations().length === 0")  # until colours have changed
+    # From disk it could not read style sheets again; it describes no parts but those that break a rule.
+    found = axe.Axe().run(page, options={"preload": False, "resultTypes": ["violations"]})
     return [
         (path.name, fault["id"], [node["html"][:100] for node in fault["nodes"][:3]])
         for fault in found.response["violations"]

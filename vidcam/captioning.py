@@ -66,7 +66,8 @@ def explain_caption(
             raise SettingsError(
                 f"a sentence of {counted(len(words), 'word')} is given; 1 to {captioner.longest - 1} can be explained"
             )
-    model = teacher_forced_model(captioner, words or [captioner.end])
+    # Without a sentence the first model only reads windows; the model that is explained is tested.
+    model = teacher_forced_model(captioner, words or [captioner.end], tested=not words)
     loader = Explainer(model, recipe).opened(clip, progress=progress)
     if not words:
         words = _most_probable_sentence(loader, captioner, model)
@@ -79,12 +80,13 @@ def explain_caption(
     )
 
 
-def teacher_forced_model(captioner: Captioner, words: Sequence[str]) -> Model:
+def teacher_forced_model(captioner: Captioner, words: Sequence[str], *, tested: bool = False) -> Model:
     """Return the captioner with a fixed sentence, as a model whose classes are the sentence's words.
 
     Args:
         captioner: the captioner.
         words: the sentence.
+        tested: True to leave out the tests of layout and batches, see `own_model`.
 
     Raises:
         TargetError: a word is not one of the captioner's.
@@ -99,6 +101,7 @@ def teacher_forced_model(captioner: Captioner, words: Sequence[str]) -> Model:
         name="playground-captioner",
         probabilities=torch.exp,
         weights="bundled",
+        tested=tested,
     )
     return replace(model, spec=replace(model.spec, inside=rendered, domain=DOMAIN))
 
