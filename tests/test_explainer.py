@@ -922,6 +922,27 @@ def test_threads_may_share_an_explainer(counted: Model) -> None:
         np.testing.assert_allclose(maps, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("weights", ["none", "mine.safetensors", Path("nowhere.pth")])
+def test_weights_beside_a_network_that_has_its_own_are_refused(small: Model, weights: str | Path) -> None:
+    for model in (small, small.network):
+        with pytest.raises(SettingsError, match=f"weights {weights!s} are given with a network that is an object"):
+            explain(NOISE, model, weights=weights)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"target": "top2"}, "target top2"),
+        ({"target": [0, 1]}, "2 targets"),
+        ({"method": "gradcam++,layercam"}, "2 methods"),
+        ({"evidence": "motion,appearance", "target": [0, 1]}, "2 targets and 2 kinds of evidence"),
+    ],
+)
+def test_explain_refuses_what_would_give_several(small: Model, settings: Any, said: str) -> None:
+    with pytest.raises(SettingsError, match=f"explain returns one explanation, and {said} give"):
+        explain(NOISE, small, **settings)
+
+
 def test_targets_that_are_none_are_refused(counted: Model) -> None:
     explainer = Explainer(counted, Recipe(frame_rate=16))
     assert explainer.explain(FRAMES, np.int64(1))[0].target.label == "b"

@@ -90,10 +90,11 @@ def explain(
         **settings: layer, method, stride and the other fields of `vidcam.Recipe`.
 
     Returns:
-        The explanation. If there are several targets, methods, kinds of evidence or layers, the first one that `Explainer.explain` returns.
+        The explanation; of several layers the fused one.
 
     Raises:
-        VidcamError: the clip, model, target or a setting cannot be used.
+        VidcamError: the clip, model, target or a setting cannot be used, or means several explanations; `Explainer.explain`
+            returns these.
 
     Example:
         >>> frames = np.zeros((16, 112, 112, 3), np.uint8)  # or "clip.mp4"
@@ -102,7 +103,19 @@ def explain(
         ((16, 14, 14), 'waving')
         >>> explanation.save("out")  # doctest: +SKIP
     """
-    return Explainer(model, Recipe(**settings), weights=weights).explain(clip, target, progress=progress)[0]
+    explainer = Explainer(model, Recipe(**settings), weights=weights)
+    parts = {"targets": target, "methods": explainer.methods, "kinds of evidence": explainer.recipe.evidences}
+    several = [
+        f"{len(given)} {what}" for what, given in parts.items() if isinstance(given, list | tuple) and len(given) > 1
+    ]
+    if isinstance(target, str) and target not in explainer.model.labels and (top_count(target) or 1) > 1:
+        several.append(f"target {target}")
+    if several:
+        raise SettingsError(
+            f"explain returns one explanation, and {' and '.join(several)} give several; use "
+            "vidcam.Explainer(model, vidcam.Recipe(...)).explain(clip, targets), which returns all"
+        )
+    return explainer.explain(clip, target, progress=progress)[0]
 
 
 def localize(
@@ -554,6 +567,11 @@ def _loaded(model: str | Model | nn.Module, weights: str | Path, device: str | N
     """Return the model of a name, a model or a network, moved to the device if one is given."""
     if isinstance(model, str):
         return load_model(model, weights, device="auto" if device is None else device)
+    if str(weights) != "default":
+        raise SettingsError(
+            f"weights {weights!s} are given with a network that is an object and has its own; load them into it, or give "
+            "its name as model"
+        )
     if device is not None:
         network = model if isinstance(model, nn.Module) else getattr(model, "network", None)
         if network is not None:

@@ -63,6 +63,8 @@ def test_the_three_kinds_hold_the_same(tmp_path: Path) -> None:
         ("m.csv", b"clip\na.mp4\n", r"has no column path \(it has 'clip'\); columns are path"),
         ("m.csv", b"", r"has no column path \(it has none\)"),
         ("m.csv", b"https://u:S3CR3T@host/a.mp4\nb.mp4\n", r"has no column path \(it has 'https://host/a\.mp4'\)"),
+        ("m.csv", b"path,Target\na.mp4,waving\n", r"has the column 'Target', which would not be read; write target"),
+        ("m.csv", b"path, end\na.mp4,1\n", r"has the column ' end', which would not be read; write end"),
         ("m.csv", b"path,split,path\na.mp4,b,c.mp4\n", r"has the column path 2 times; give it once"),
         ("m.csv", b"path,end,end\na.mp4,1,2\n", r"has the column end 2 times; give it once"),
         ("m.csv", b'"path\na.mp4\n', r"cannot be read \(unexpected end of data\)"),

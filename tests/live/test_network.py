@@ -52,11 +52,21 @@ def test_the_factor_multiplies_the_map_and_a_target_is_the_only_one(model: Model
 def test_what_the_network_was_not_made_for_is_told_once(model: Model) -> None:
     network = LiveNetwork(model, "layer3", "gradcam++", "probability", "float32", None)
     window = _window(model, noise=True)
-    notes = []
-    for index in range(10):
+    network.explain(window)
+    said = [f"{model.spec.name} knows {model.spec.domain} only; its answer about other clips means nothing"]
+    assert network.new_notes() == said, "before the first segment is shown"
+    for index in range(1, 10):
         network.explain(replace(window, start=index))
+        assert network.new_notes() == []
+
+
+def test_a_stream_that_only_begins_like_a_rendered_one_is_told_later(model: Model) -> None:
+    network, notes = LiveNetwork(model, "layer3", "gradcam++", "probability", "float32", None), []
+    network.explain(_window(model))
+    for index in range(1, 10):
+        network.explain(replace(_window(model, noise=True), start=index))
         notes += network.new_notes()
-    assert notes == [f"{model.spec.name} knows {model.spec.domain} only; its answer about other clips means nothing"]
+    assert len(notes) == 1 and "means nothing" in notes[0]
 
 
 def test_nothing_is_told_of_a_rendered_clip(model: Model) -> None:

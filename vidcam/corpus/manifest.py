@@ -223,7 +223,7 @@ def _row(found: _RawRow, number: int) -> Row:
 
 
 def _check_columns(columns: list[str]) -> None:
-    """Check that a header has a column `path` and none of vidcam's columns twice.
+    """Check that a header has a column `path`, none of vidcam's columns twice, and none in other letters.
 
     The error does not quote the header: if the file has none, it is the first row, which may hold secrets.
 
@@ -236,6 +236,8 @@ def _check_columns(columns: list[str]) -> None:
     for name in Entry.model_fields:
         if columns.count(name) > 1:
             raise _Refused(f"has the column {name} {columns.count(name)} times; give it once")
+        if name not in columns and name in (folded := [c.strip().casefold() for c in columns]):
+            raise _Refused(f"has the column {columns[folded.index(name)]!r}, which would not be read; write {name}")
 
 
 def _digest(text: str) -> str:
