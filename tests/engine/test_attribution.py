@@ -276,3 +276,17 @@ def test_values_of_frames_are_one_of_the_window_by_their_mean(framed: Model) -> 
     assert found.curves.shape[1] == 4 and np.ptp(found.curves, axis=1).min() > 0
     np.testing.assert_allclose(found.probabilities, sum(found.curves[:, t] for t in range(4)) / 4, rtol=1e-6)
     assert all(maps[0].top is None and maps[0].probability is None for maps in found.maps)
+
+
+def test_scores_that_are_what_a_softmax_gives_are_noticed(model: Model, framed: Model) -> None:
+    class Softmaxed(Small):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).softmax(1)
+
+    for given, expected in ((model, False), (replace(model, network=Softmaxed().eval()), True)):
+        attributor = Attributor(given, ["body"], ["gradcam"])
+        attributor.maps(Batch([0, 2, 4], WINDOWS), lambda p: [[0]] * len(p))
+        assert attributor.softmaxed is expected
+    attributor = Attributor(framed, ["layer"], ["gradcam"])  # its probabilities are no softmax
+    attributor.maps(Batch([0], torch.rand(1, 3, 4, 2, 2)), lambda p: [[0]])
+    assert attributor.softmaxed is None
