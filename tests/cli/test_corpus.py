@@ -23,8 +23,21 @@ def test_rows_that_fail_are_counted_and_said(tmp_path: Path, clip_path: Path) ->
     assert "note: 1 of 2 rows failed; the first: gone.mp4 does not exist" in run.stderr
     again = subprocess.run([*command, "--workers", "1", "--json"], capture_output=True, text=True)
     told = json.loads(again.stdout)
-    assert again.returncode == 1 and set(told) == {"table", "rows", "explained", "failed", "done", "first_error"}
+    assert again.returncode == 1 and set(told) == {
+        "table",
+        "rows",
+        "explained",
+        "failed",
+        "done",
+        "first_error",
+        "warned",
+        "first_warning",
+    }
     assert (told["rows"], told["explained"], told["failed"], told["done"]) == (2, 1, 1, 0)
+    assert f"note: {told['warned']} of 2 rows have warnings; the first: {told['first_warning']}" in run.stderr.replace(
+        "\n", " "
+    )
+    assert told["warned"] == 1 and told["first_warning"]
     manifest.write_text("path\nclip.mp4\n")
     whole = CliRunner().invoke(cli.app, [*command[3:]])
     assert whole.exit_code == 0 and "1 row: 1 explained, 0 failed; 0 clips done in this run" in whole.output

@@ -73,8 +73,11 @@ def corpus_run(
             accept_changes=accept_changes,
             progress=progress,
         )
+    of = f"of {counted(tally.rows, 'row')}"
     if tally.failed:
-        print_notes([f"{tally.failed} of {counted(tally.rows, 'row')} failed; the first: {tally.first_error}"])
+        print_notes([f"{tally.failed} {of} failed; the first: {tally.first_error}"])
+    if tally.warned:
+        print_notes([f"{tally.warned} {of} have warnings; the first: {tally.first_warning}"])
     if as_json:
         print_json({**vars(tally), "table": str(tally.table)})
     else:

@@ -37,6 +37,8 @@ class Tally:
         failed: number of rows with an error.
         done: number of clips that this run worked on; the others were done before.
         first_error: the error of the first row that failed, or "".
+        warned: number of rows whose explanation has warnings.
+        first_warning: the first warning of the first of these, or "".
     """
 
     table: Path
@@ -45,6 +47,8 @@ class Tally:
     failed: int
     done: int
     first_error: str = ""
+    warned: int = 0
+    first_warning: str = ""
 
 
 def run_corpus(
@@ -133,10 +137,12 @@ def run_corpus(
                 done += 1
                 progress(before + finished, rows)
         table = results.write_table(read_manifest(manifest, shard))
-    column = pq.read_table(table, columns=["error"])["error"]
-    errors = column.drop_null()
-    example = errors[0].as_py() if len(errors) else ""
-    return Tally(table, len(column), len(column) - len(errors), len(errors), done, example)
+    columns = pq.read_table(table, columns=["error", "warnings"])
+    errors = columns["error"].drop_null().to_pylist()
+    warnings = [given[0] for given in columns["warnings"].drop_null().to_pylist() if given]
+    rows, failed = len(columns), len(errors)
+    error, warning = (given[0] if given else "" for given in (errors, warnings))
+    return Tally(table, rows, rows - failed, failed, done, error, len(warnings), warning)
 
 
 def _count_rows(manifest: Path, shard: Shard) -> int:
