@@ -922,6 +922,12 @@ def test_threads_may_share_an_explainer(counted: Model) -> None:
         np.testing.assert_allclose(maps, expected, rtol=1e-5)
 
 
+def test_what_is_assumed_of_a_bare_network_is_said(small: Model) -> None:
+    (note,) = (w for w in explain(NOISE, small.network, 0).warnings if "nothing is known but the network" in w)
+    assert "windows of 16 frames that follow each other, resized to 128, cropped to 112x112, with the mean 0.45" in note
+    assert not any("nothing is known" in w for w in explain(NOISE, small, 0).warnings)
+
+
 @pytest.mark.parametrize("weights", ["none", "mine.safetensors", Path("nowhere.pth")])
 def test_weights_beside_a_network_that_has_its_own_are_refused(small: Model, weights: str | Path) -> None:
     for model in (small, small.network):

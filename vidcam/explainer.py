@@ -23,6 +23,7 @@ from vidcam.engine.attribution import Attributor, Key, Maps
 from vidcam.engine.freezing import attributed_twice
 from vidcam.engine.loader import Batch, Progress, WindowLoader, normalised, windowing_of
 from vidcam.engine.memory import give_back_freed_memory
+from vidcam.engine.notes import assumption_note
 from vidcam.engine.precision import shortest_dtype
 from vidcam.engine.spans import SpanLoader
 from vidcam.errors import LayerError, ModelError, SettingsError, TargetError, one_of
@@ -577,7 +578,8 @@ def _loaded(model: str | Model | nn.Module, weights: str | Path, device: str | N
         if network is not None:
             network.to(device_named(device))
     if isinstance(model, nn.Module):
-        return own_model(model)
+        own = own_model(model)
+        return replace(own, note="; ".join(filter(None, [own.note, assumption_note(own.spec)])))
     if not isinstance(model, Model):
         raise ModelError(
             f"{model!r} is a {type(model).__name__}; give a name, an nn.Module, or what own_model returned"

@@ -80,6 +80,11 @@ def test_manifests_that_cannot_be_read_at_all(tmp_path: Path, name: str, content
         list(read_manifest(tmp_path / f"missing-{name}".replace(".txt", ".csv")))
 
 
+def test_a_folder_of_clips_is_no_manifest(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"is a folder; give a manifest: a \.csv file whose first line is path"):
+        list(read_manifest(tmp_path))
+
+
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_nothing_but_a_file_is_read(tmp_path: Path, suffix: str) -> None:
     os.mkfifo(tmp_path / f"pipe.{suffix}")
@@ -100,7 +105,7 @@ LONG = "x" * 2**20
     ("name", "bad", "clip", "message"),
     [
         ("m.csv", "bad.mp4,,4,3", "bad.mp4", "stretch: the stretch ends at 3 s, before it starts"),
-        ("m.csv", "bad.mp4,,soon,", "bad.mp4", "start: Input should be a valid number"),
+        ("m.csv", "bad.mp4,,soon,", "bad.mp4", "start: it is not a number; give seconds, such as 12.5"),
         ("m.csv", "bad.mp4,,-1,", "bad.mp4", "start: Input should be greater than or equal to 0"),
         ("m.csv", "bad.mp4,,,nan", "bad.mp4", "end: "),
         ("m.csv", "bad.mp4,,1e308,", "bad.mp4", "start: Input should be less than 1000000000"),

@@ -146,7 +146,8 @@ class Place(nn.Module):
 
 def test_an_explanation_is_checked_where_the_class_is_surest(acting: Path, tmp_path: Path) -> None:
     model = _model(Place())
-    found = vidcam.explain(acting, model, 0, method="gradcam,hirescam", check=True, context=False)
+    recipe = vidcam.Recipe(method="gradcam,hirescam", check=True, context=False)
+    found, _ = vidcam.Explainer(model, recipe).explain(acting, 0)
     assert found.check is not None and found.check.passed, found.check
     assert found.check.score == pytest.approx(found.window_scores.max(), abs=1e-3)
     assert found.warnings == vidcam.explain(acting, model, 0, method="gradcam", context=False).warnings

@@ -30,6 +30,7 @@ _LONGEST_TEXT = 4 * _LONGEST_PATH  # bytes of any value in a Parquet file
 _LARGEST_SECONDS = 1e9
 _BATCH = 1024  # rows of a Parquet file that are converted at once
 _LARGEST_GROUP, _SMALLEST_GROUP = 2**28, 2**24  # bytes of a row group: never more, and however few rows it has
+_NO_SECONDS = "it is not a number; give seconds, such as 12.5"
 _COLUMNS = "columns are path, and where wanted target, start, end"
 
 
@@ -175,6 +176,10 @@ def read_manifest(path: Path, shard: Shard = Shard()) -> Iterator[Row]:
     kinds = {".csv": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines, ".parquet": _parquet}
     kind = kinds.get(path.suffix.lower())
     name = printable(str(path))
+    if kind is None and path.is_dir():
+        raise SettingsError(
+            f"{name} is a folder; give a manifest: a .csv file whose first line is path, and then the path of a clip a line"
+        )
     if kind is None:
         raise SettingsError(f"manifest {name} has an unknown format; give a {', '.join(kinds)} file")
     try:
@@ -215,7 +220,8 @@ def _row(found: _RawRow, number: int) -> Row:
         except ValidationError as error:
             first = error.errors()[0]
             column = str(first["loc"][0]) if first["loc"] else "stretch"
-            fault = f"{column}: {first['msg'].removeprefix('Value error, ')}; {_COLUMNS}"
+            told = _NO_SECONDS if first["type"] == "float_parsing" else first["msg"].removeprefix("Value error, ")
+            fault = f"{column}: {told}; {_COLUMNS}"
     path = (values or {}).get("path")
     named = isinstance(path, str) and 0 < len(path) <= _LONGEST_PATH
     clip = redacted(str(path)) if named else f"row {number}"

@@ -19,6 +19,17 @@ def domain_note(spec: ModelSpec) -> str:
     return f"{spec.name} knows {spec.domain} only; its answer about other clips means nothing"
 
 
+def assumption_note(spec: ModelSpec) -> str:
+    """Return the note on a network of which nothing but the object is given: what is assumed of its training."""
+    preprocess = spec.preprocess
+    crop = "x".join(map(str, preprocess.crop))
+    return (
+        f"of {spec.name} nothing is known but the network: windows of {spec.frames} frames that follow each other, resized to "
+        f"{preprocess.resize}, cropped to {crop}, with the mean {preprocess.mean[0]:g} and the deviation {preprocess.std[0]:g}, are "
+        "assumed; if it was trained with others, give them to vidcam.own_model"
+    )
+
+
 def softmax_note(spec: ModelSpec) -> str:
     """Return the note on a network whose scores are probabilities already, of which a softmax is taken again."""
     return (

@@ -18,7 +18,7 @@ class Summary:
         unexplained: of these, the ones without an explained window.
         windows, skipped: numbers of windows explained and skipped.
         stretches: number of stretches without a break.
-        seconds: from the first frame's overlay to the last one's.
+        seconds: from the first frame's capture to the last one's.
 
     Example:
         >>> summary = Summary()
@@ -45,15 +45,16 @@ class Summary:
             delay: seconds from its capture to its overlay.
             explained: True if a window that holds it was explained.
         """
-        self._began = now if self._began is None else self._began
-        self.seconds = now - self._began
+        captured = now - delay
+        self._began = captured if self._began is None else self._began
+        self.seconds = captured - self._began
         self.frames += 1
         self.unexplained += not explained
         self._delays[min(_BINS - 1, max(0, int(delay / _WIDTH)))] += 1
 
     @property
     def rate(self) -> float:
-        """Frames shown per second."""
+        """Frames shown for each second of the stream."""
         return (self.frames - 1) / self.seconds if self.seconds else 0.0
 
     def delay(self, share: float) -> float:

@@ -21,7 +21,9 @@ from vidcam.untrusted.text import fitted, one_line, shortened
 
 State = Mapping[str, Tensor]
 
-NEED_NO_DOWNLOAD = "The bundled networks playground-r2plus1d and playground-c3d need no download"
+NEED_NO_DOWNLOAD = (
+    "The bundled networks playground-r2plus1d and playground-c3d need no download, and know rendered clips only"
+)
 
 _DTYPES = {
     *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
