@@ -78,7 +78,7 @@ def record(captioner: Captioner, described: CaptionedScene) -> dict[str, Any]:
     model = teacher_forced_model(captioner, words)
     batch = Batch([0], network_input(model, [frames]))
     (wrote,) = captioner.describe(batch.given)
-    _, (maps,) = Attributor(model, [LAYER], METHODS).maps(batch, lambda p: [list(range(len(words)))])
+    (maps,) = Attributor(model, [LAYER], METHODS).maps(batch, lambda p: [list(range(len(words)))]).maps
     found: dict[str, dict[str, Any]] = {method: {} for method in METHODS}
     right = {"sentence": float(wrote == words)}
     for kind in KINDS:

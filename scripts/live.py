@@ -29,7 +29,7 @@ import psutil
 
 from vidcam.explainer import Explainer
 from vidcam.metrics.estimate import estimate
-from vidcam.playground.actions import LABELS, NOTHING
+from vidcam.playground.actions import NOTHING
 from vidcam.playground.clips import read_truth, write_clip
 from vidcam.playground.scene import untrimmed_scene
 from vidcam.temporal.segments import Segment, distinct, tiou
@@ -192,7 +192,7 @@ def curves(given: argparse.Namespace) -> None:
             with explainer.live(Clip(clip), label) as live:
                 steps = list(live)
             assert [s.time for s in steps] == whole.times.tolist() and live.summary.skipped == 0
-            kind = "nothing" if label == LABELS[NOTHING] else "an action"
+            kind = "nothing" if label == NOTHING else "an action"
             for name, ours, theirs in (
                 ("score", [s.score for s in steps], whole.scores),
                 ("evidence", [s.evidence for s in steps], whole.evidence),
