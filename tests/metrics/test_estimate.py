@@ -17,6 +17,10 @@ def test_the_interval_is_that_of_the_normal_distribution_where_there_are_many() 
     assert found == estimate(values)
 
 
+def test_one_clip_has_no_interval() -> None:
+    assert estimate([54.316]).interval == "one clip" and estimate([1.0, 1.0]).interval == "1.000–1.000"
+
+
 def test_equal_values_have_no_spread() -> None:
     found = estimate([0.25] * 3)
     assert (found.mean, found.low, found.high, found.count) == (0.25, 0.25, 0.25, 3)

@@ -83,4 +83,4 @@ def _table(found: Sequence[FlawFigures], passes: float) -> Table:
 
 
 def _written(value: Estimate | None, between: str) -> str:
-    return "-" if value is None else f"{value.mean:.3f}{between}({value.low:.3f}–{value.high:.3f})"
+    return "-" if value is None else f"{value.mean:.3f}{between}({value.interval})"

@@ -169,7 +169,7 @@ def evaluate_causes(
         columns = list(dict.fromkeys(key for figures in rows.values() for key in figures))
         table = Table(name, *columns, "clips", box=None)
         for row, figures in rows.items():
-            cells = [f"{e.mean:.3f}\n[dim]{e.low:.3f}–{e.high:.3f}[/]" if e else "-" for e in map(figures.get, columns)]
+            cells = [f"{e.mean:.3f}\n[dim]{e.interval}[/]" if e else "-" for e in map(figures.get, columns)]
             table.add_row(row, *cells, str(max(e.count for e in figures.values())))
         stdout.print(table)
         stdout.print(f"[dim]{notes[name]}[/]\n")
@@ -318,7 +318,7 @@ def _evaluated(
     table = Table("explanation", *(c.replace("_", " ") for c in columns), box=None)
     for name, figures in {**summary.methods, **summary.baselines}.items():
         cells = [figures.get(column) for column in columns]
-        table.add_row(name, *("-" if e is None else f"{e.mean:.3f}\n[dim]{e.low:.3f}–{e.high:.3f}[/]" for e in cells))
+        table.add_row(name, *("-" if e is None else f"{e.mean:.3f}\n[dim]{e.interval}[/]" for e in cells))
     stdout.print(table)
     stdout.print(f"{counted(summary.clips, 'clip')}; below each mean its 95 % bootstrap interval")
 

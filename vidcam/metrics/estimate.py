@@ -11,12 +11,22 @@ from scipy.stats import bootstrap
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over `count` clips, with the lower and upper end of its 95 % bootstrap interval."""
+    """A mean over `count` clips, with the lower and upper end of its 95 % bootstrap interval.
+
+    Example:
+        >>> estimate([0.5, 0.5, 0.5]).interval, estimate([0.5]).interval
+        ('0.500–0.500', 'one clip')
+    """
 
     mean: float
     low: float
     high: float
     count: int
+
+    @property
+    def interval(self) -> str:
+        """The interval as text; one clip has none."""
+        return "one clip" if self.count == 1 else f"{self.low:.3f}–{self.high:.3f}"
 
 
 def between_seeds(values: Sequence[float], digits: int = 3) -> str:
