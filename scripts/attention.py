@@ -88,10 +88,10 @@ def measured(subject: Subject, sample: Sample) -> dict[str, dict[str, float]]:
         maps_of(random, window, predicted),
         maps_of(model, window, other),
     )
-    for method, heat in plain.items():
+    for method, of_window in plain.items():
         figures[method] |= {
-            "random_weights": rank_correlation(heat.numpy(), changed[method].numpy()),
-            "other_class": rank_correlation(heat.numpy(), others[method].numpy()),
+            "random_weights": rank_correlation(of_window.numpy(), changed[method].numpy()),
+            "other_class": rank_correlation(of_window.numpy(), others[method].numpy()),
         }
     return figures
 

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,7 @@ def machine(benchmark: Benchmark) -> dict[str, float]:
     ceilings, side = {}, 4096 if DEVICE.type == "cpu" else 8192
     for dtype in (torch.float32, torch.bfloat16):
         a, b = (torch.randn(side, side, device=DEVICE).to(dtype) for _ in range(2))
-        seconds = benchmark.seconds({"product": timed(lambda a=a, b=b: a @ b)}, 5)["product"]
+        seconds = benchmark.seconds({"product": timed(partial(torch.matmul, a, b))}, 5)["product"]
         name = str(dtype).removeprefix("torch.")
         rates = [2 * side**3 / s / 1e9 for s in seconds]
         ceilings[name] = max(rates)
@@ -339,7 +340,7 @@ def others_at_whole_jobs(clip: Path, out: Path) -> dict[str, Job]:
     """The same job with other libraries."""
     model, plain = plain_network("r2plus1d_18")
     others = other_libraries(plain, model.spec.layer)
-    return {name: lambda run=run: other_job(clip, model, run, out) for name, run in others}
+    return {name: partial(other_job, clip, model, run, out) for name, run in others}
 
 
 def whole_jobs(benchmark: Benchmark, folder: Path, peers: bool) -> None:
@@ -465,7 +466,16 @@ def first_explanations(benchmark: Benchmark, clip: Path, folder: Path) -> None:
         run = subprocess.run([sys.executable, "-c", _FIRST, clip], check=True, capture_output=True, text=True)
         found.append(tuple(map(float, run.stdout.split())))
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        arguments = ["-m", "vidcam.cli", "explain", clip, "--out", folder / "command", "--overwrite", "--json"]
+        arguments = [
+            "-m",
+            "vidcam.cli",
+            "explain",
+            str(clip),
+            "--out",
+            str(folder / "command"),
+            "--overwrite",
+            "--json",
+        ]
         subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         command.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)

@@ -100,7 +100,8 @@ def measured(scene: Scene, subject: Subject) -> dict[str, list[float]]:
         seconds = time.process_time() - began
         (heat,) = maps[target].heat.values()
         converged = next(iter(maps[target].converged.values()), np.nan)
-        fine = upsampled(heat, *frames.shape[1:3], len(frames)).numpy()
+        height, width = frames.shape[1:3]
+        fine = upsampled(heat, height, width, len(frames)).numpy()
         found[name] = [*where(fine), seconds, next(iter(attributor.passes.values()), 1), converged]
     found["motion"] = [*where(motion(frames)), 0, 0, np.nan]
     return found

@@ -19,7 +19,7 @@ from unittest.mock import patch
 import numpy as np
 from rich.progress import track
 
-from vidcam.engine.attribution import Attributor
+from vidcam.engine.attribution import Attributor, Key
 from vidcam.engine.loader import batches
 from vidcam.evaluation.temporal import truths_of
 from vidcam.metrics.localization import (
@@ -61,7 +61,7 @@ class Explained:
     truths: tuple[Truth, ...]
     starts: list[int]
     probabilities: np.ndarray
-    evidence: list[dict[tuple[str, str, int], np.ndarray]]  # (reductions, steps) each
+    evidence: list[dict[tuple[str, str, Key], np.ndarray]]  # (reductions, steps) each
 
 
 def short_scene(index: int) -> Scene:
