@@ -466,17 +466,8 @@ def first_explanations(benchmark: Benchmark, clip: Path, folder: Path) -> None:
         run = subprocess.run([sys.executable, "-c", _FIRST, clip], check=True, capture_output=True, text=True)
         found.append(tuple(map(float, run.stdout.split())))
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        arguments = [
-            "-m",
-            "vidcam.cli",
-            "explain",
-            str(clip),
-            "--out",
-            str(folder / "command"),
-            "--overwrite",
-            "--json",
-        ]
-        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+        arguments = ["explain", str(clip), "--out", str(folder / "command"), "--overwrite", "--json"]
+        subprocess.run([sys.executable, "-m", "vidcam.cli", *arguments], check=True, capture_output=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         command.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     imports, first, second = map(list, zip(*found))

@@ -18,18 +18,9 @@ LOOSE = (  # differences of types that do not keep a script from running
 @pytest.mark.slow
 def test_each_name_call_and_result_that_scripts_use_exists(tmp_path: Path) -> None:
     loose = [option for code in LOOSE for option in ("--disable-error-code", code)]
-    command = [
-        sys.executable,
-        "-m",
-        "mypy",
-        "--config-file",
-        "",
-        "--cache-dir",
-        str(tmp_path),
-        "--follow-imports=silent",
-    ]
+    options = ["--config-file=", f"--cache-dir={tmp_path}", "--follow-imports=silent", "--ignore-missing-imports"]
     run = subprocess.run(
-        [*command, "--ignore-missing-imports", *loose, *map(str, sorted(SCRIPTS.glob("*.py")))],
+        [sys.executable, "-m", "mypy", *options, *loose, *map(str, sorted(SCRIPTS.glob("*.py")))],
         capture_output=True,
         text=True,
         cwd=SCRIPTS.parent,

@@ -196,9 +196,7 @@ class Explainer:
         self.layers = chosen_layers(recipe, self.model, self.methods)
         check_fit(recipe, self.model.spec, self.layers, self.methods)
         if self.layers and ",".join(self.layers) != self.model.spec.layer:
-            note = check_layers(self.model, self.layers)
-            if note and note not in self.model.note:
-                self.model = replace(self.model, note="; ".join(filter(None, [self.model.note, note])))
+            self.model = self.model.with_note(check_layers(self.model, self.layers))
 
     @_in_evaluation
     def explain(
@@ -579,7 +577,7 @@ def _loaded(model: str | Model | nn.Module, weights: str | Path, device: str | N
             network.to(device_named(device))
     if isinstance(model, nn.Module):
         own = own_model(model)
-        return replace(own, note="; ".join(filter(None, [own.note, assumption_note(own.spec)])))
+        return own.with_note(assumption_note(own.spec))
     if not isinstance(model, Model):
         raise ModelError(
             f"{model!r} is a {type(model).__name__}; give a name, an nn.Module, or what own_model returned"

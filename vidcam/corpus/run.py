@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vidcam.corpus.engines import Engine, common_dtype, local
@@ -138,11 +139,11 @@ def run_corpus(
                 progress(before + finished, rows)
         table = results.write_table(read_manifest(manifest, shard))
     columns = pq.read_table(table, columns=["error", "warnings"])
-    errors = columns["error"].drop_null().to_pylist()
-    warnings = [given[0] for given in columns["warnings"].drop_null().to_pylist() if given]
-    rows, failed = len(columns), len(errors)
-    error, warning = (given[0] if given else "" for given in (errors, warnings))
-    return Tally(table, rows, rows - failed, failed, done, error, len(warnings), warning)
+    errors, warnings = columns["error"].drop_null(), columns["warnings"]
+    warned = warnings.filter(pc.greater(pc.list_value_length(warnings), 0))
+    error = errors[0].as_py() if len(errors) else ""
+    warning = warned[0].as_py()[0] if len(warned) else ""
+    return Tally(table, len(columns), len(columns) - len(errors), len(errors), done, error, len(warned), warning)
 
 
 def _count_rows(manifest: Path, shard: Shard) -> int:

@@ -48,20 +48,20 @@ class LiveNetwork:
         self._attributor: Attributor | None = None
         self._explained = self._inside = 0  # windows, and those of the network's domain, of the first ones
         self._heat = False  # True if a window had some
-        self._foreign = False  # True if the first window is not of the network's domain, which is said then
+        self._foreign = False  # True once it is said that the windows are not of the network's domain
 
     def new_notes(self) -> list[str]:
         """Return notes on the network's answers that were not returned before; call it after each window."""
         if self._attributor is None:
             return []
         model, spec, notes = self._attributor.model, self._model.spec, []
-        if self._explained == 1:
-            notes += [model.note] if model.note else []
-            self._foreign = spec.inside is not None and not self._inside
-            notes += [domain_note(spec)] if self._foreign else []
+        if self._explained == 1 and model.note:
+            notes.append(model.note)
+        outside = spec.inside is not None and 2 * self._inside < self._explained
+        if outside and self._explained in (1, _JUDGED) and not self._foreign:
+            self._foreign = True
+            notes.append(domain_note(spec))
         if self._explained == _JUDGED:
-            if spec.inside is not None and 2 * self._inside < _JUDGED and not self._foreign:
-                notes.append(domain_note(spec))
             if self._attributor.softmaxed and "probabilities itself" not in model.note:
                 notes.append(softmax_note(spec))
             if not self._heat:

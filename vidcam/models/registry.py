@@ -163,6 +163,10 @@ class Model:
     fidelity: float | None = None
     cache: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
+    def with_note(self, note: str) -> Model:
+        """Return the same network with one more note, behind the others; as it is if the note is empty or there."""
+        return self if note in self.note else replace(self, note="; ".join(filter(None, [self.note, note])))
+
     @property
     def device(self) -> torch.device:
         """The device of the network."""

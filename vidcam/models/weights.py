@@ -182,22 +182,25 @@ def fitted_to(
     own, notes = network.state_dict(), [checkpoint.note]
     state = {k: v for k, v in checkpoint.state.items() if k in own or k.rpartition(".")[2] not in _COUNTERS}
 
-    def fitting(candidate: tuple[str, State]) -> int:
-        return sum(name in own and own[name].shape == value.shape for name, value in candidate[1].items())
+    def fitting(part: State) -> int:
+        return sum(name in own and own[name].shape == value.shape for name, value in part.items())
 
     parts = [(p, {k.removeprefix(p): v for k, v in state.items() if k.startswith(p)}) for p in _prefixes(state)]
     candidates = [(p, dict(renamed(part))) for p, part in parts]
-    prefix, found = best = max(candidates, key=fitting)
-    copies = [p for p, part in candidates if fitting((p, part)) == fitting(best)]
-    if len(copies) > 1 and fitting(best):
+    counts = [fitting(part) for _, part in candidates]
+    most = max(counts)
+    prefix, found = candidates[counts.index(most)]
+    copies = [p for (p, _), count in zip(candidates, counts) if count == most]
+    if len(copies) > 1 and most:
         under = " and ".join(fitted(p, 60) for p in copies)
         notes.append(
             f"of the weights, the network is there {len(copies)} times, under {under}; that under {fitted(prefix, 60)} is used"
         )
     _join_norms(found, own)
     others = {name: value for name, value in state.items() if not name.startswith(prefix)}
-    if _head({**found, **others}, network):
-        found, others = {**found, **others}, {}
+    whole = {**found, **others}
+    if _head(whole, network):
+        found, others = whole, {}
     if others:
         notes.append(
             f"of the weights, {counted(len(others), 'tensor')} outside the network left out: {_few(list(others))}"
