@@ -39,6 +39,23 @@ def test_variable_frame_rate_is_kept(tmp_path: Path) -> None:
     assert [round(f.time * 1000) for f in Clip(path)] == pts
 
 
+def test_clips_of_several_codings_that_are_read_in_turns_have_the_pixels_of_each_alone(tmp_path: Path) -> None:
+    """The conversion to RGB keeps what it prepared for the frame before, which was another clip's."""
+    codings = [("yuv420p", 36), ("yuv420p", 720), ("yuv444p", 36), ("yuv420p10le", 36), ("gray", 36), ("bgra", 36)]
+    picture = np.random.default_rng(0).integers(0, 256, (720, 32, 3), np.uint8)
+    paths = [
+        write_video(tmp_path / f"{name}-{height}.mkv", [picture[:height]] * 4, codec="ffv1", pixel_format=name)
+        for name, height in codings
+    ]
+    for at_once in zip(*(Clip(path) for path in paths)):
+        for frame, path, (_, height) in zip(at_once, paths, codings):
+            with av.open(str(path)) as container:
+                image = next(container.decode(video=0))
+            matrix = 1 if height >= 720 else 5  # of BT.709, and of BT.601
+            alone = image.to_ndarray(format="rgb24", src_colorspace=matrix if image.colorspace == 2 else None)
+            np.testing.assert_array_equal(frame.pixels, alone)
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "pixel_format", "size"),
     [

@@ -13,12 +13,13 @@ from fractions import Fraction
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
+from threading import local
 
 import av
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange
+from av.video.reformatter import ColorRange, VideoReformatter
 from av.video.stream import VideoStream
 
 from vidcam.errors import ClipError, counted
@@ -462,14 +463,27 @@ class Clip:
                 self._mappers[looks] = tone_mapper(image, self.time_base)
             pixels = self._mappers[looks](image).to_ndarray(width=width, height=height)
         else:
-            pixels = image.to_ndarray(
-                format="rgb24",
-                width=width,
-                height=height,
+            rgb = _OF_THREAD.reformatter.reformat(
+                image,
+                width,
+                height,
+                "rgb24",
                 src_colorspace=colour.matrix,
                 src_color_range=ColorRange(image.color_range) if image.color_range in (1, 2) else None,
+                threads=1,
             )
+            pixels = rgb.to_ndarray()
         return self._orientation.upright(pixels)
+
+
+class _Conversion(local):
+    """The conversion to RGB, which each thread has for itself: it keeps what it prepared for frames of the same kind."""
+
+    def __init__(self) -> None:
+        self.reformatter = VideoReformatter()
+
+
+_OF_THREAD = _Conversion()
 
 
 def _in_order(images: Iterator[VideoFrame], step: int, restart: float) -> Iterator[tuple[VideoFrame, int]]:
