@@ -183,7 +183,7 @@ def test_what_a_killed_process_fetched_is_swept(
     [
         ({"target": "flying"}, r"label 'flying' is not one of the model's 3 classes"),
         ({"layer": "tail"}, r"has no layer 'tail'"),
-        ({"method": "gradcam,gradcam++"}, r"are several methods"),
+        ({"method": "gradcam,gradcam++"}, r"2 methods give several results"),
         ({"target": "top5"}, r"is several classes"),
         ({"weights": "gone.pth"}, r"gone\.pth does not exist"),
     ],

@@ -331,6 +331,8 @@ def check_fit(network: nn.Module, state: State, what: str, likeness: str = "") -
         }.items()
         if names
     ]
+    if not (unexpected or other) and 10 * len(missing) < len(own):
+        raise ModelError(f"{what} are incomplete: {parts[0]}; all others fit; give a complete checkpoint of this model")
     advice = f"they look like {likeness}" if likeness else "give a checkpoint of this model"
     raise ModelError(f"{what} do not fit the network: {'; '.join(parts)}; {advice}")
 
