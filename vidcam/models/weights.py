@@ -343,7 +343,7 @@ def downloaded_to(name: str, url: str, publisher: str, error: Exception) -> Mode
     reason = getattr(error, "reason", None) or error
     return ModelError(
         f"the weights of {name} cannot be downloaded ({reason}); fetch {url} (published by {publisher}), "
-        f"put it at {file} and run again, or pass --weights FILE. "
+        f"put it at {file} and run again, or give it as weights (--weights FILE). "
         f"{NEED_NO_DOWNLOAD}"
     )
 
