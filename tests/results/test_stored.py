@@ -61,7 +61,7 @@ def test_the_preprocessing_reads_back(tmp_path: Path, resize: int | tuple[int, i
     (tmp_path / "summary.json").write_text(json.dumps(summary))
     assert load_explanation(tmp_path).preprocess is None, "written before it was stored"
     _stored(tmp_path, {"preprocess": {**given, "crop": [0, 0]}})
-    with pytest.raises(OutputError, match="holds no explanation that can be read.*preprocess"):
+    with pytest.raises(OutputError, match=r"holds no explanation that can be read.*preprocess"):
         load_explanation(tmp_path)
 
 
@@ -73,7 +73,7 @@ def test_a_row_of_a_corpus_that_failed_says_why(tmp_path: Path) -> None:
         load_explanation(tmp_path)
     for other in ("[", "[]", "{}"):
         (tmp_path / "result.json").write_text(other)
-        with pytest.raises(OutputError, match="it has no summary.json"):
+        with pytest.raises(OutputError, match=r"it has no summary\.json"):
             load_explanation(tmp_path)
     with pytest.raises(OutputError, match="there is no such directory"):
         load_explanation(tmp_path / "nowhere")
