@@ -1,23 +1,16 @@
 from __future__ import annotations
 
-import json
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.conftest import write_video
-from vidcam.corpus import worker
 from vidcam.corpus.job import Job, Limits
-from vidcam.corpus.worker import _Answers
-from vidcam.engine import memory
-from vidcam.process import Ended
 from vidcam.recipe import ExplainConfig
 
 DEADLY = """
@@ -77,33 +70,6 @@ def deadly(tmp_path: Path) -> Job:
         {"model": {"factory": "deadly:build", "frames": 4, "preprocess": preprocess}, "dtype": "float32"}
     )
     return Job(config=config, limits=Limits(seconds=5, memory=1500), folder=tmp_path, directory=tmp_path)
-
-
-class _InProcess:
-    """In place of `vidcam.process.Process`: the worker's answers, without the seconds that a process of its own takes to start."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        self._answers: _Answers | None = None
-
-    @property
-    def number(self) -> int | None:
-        return None if self._answers is None else os.getpid()
-
-    def ask(self, question: Any, *, stopping: threading.Event, **_: object) -> Any:
-        if stopping.is_set():
-            raise Ended("stopped")
-        self._answers = self._answers or _Answers()
-        return json.loads(json.dumps(self._answers(json.loads(json.dumps(question)), lambda value: None)))
-
-    def close(self) -> None:
-        self._answers = None
-
-
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The workers of a corpus are in this process, for tests of the run and of its table."""
-    monkeypatch.setattr(worker, "Process", _InProcess)
-    monkeypatch.setattr(memory, "keep_freed_memory", lambda: False)  # it would change the tests of memory
 
 
 @contextmanager

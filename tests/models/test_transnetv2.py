@@ -46,7 +46,14 @@ class Cuts(nn.Module):
 @pytest.fixture(scope="module")
 def model() -> Model:
     return own_model(
-        Cuts(), preprocess=PIXELS, frames=WINDOW, layer=LAYER, labels=["cut"], scores="n t", name="transnetv2"
+        Cuts(),
+        preprocess=PIXELS,
+        frames=WINDOW,
+        layer=LAYER,
+        labels=["cut"],
+        scores="n t",
+        name="transnetv2",
+        tested=True,
     )
 
 
