@@ -25,7 +25,7 @@ from tests.conftest import numbered, write_video
 from tests.corpus.conftest import serving
 from vidcam.corpus import engines
 from vidcam.corpus.manifest import Shard
-from vidcam.corpus.run import run_corpus
+from vidcam.corpus.run import Tally, run_corpus
 from vidcam.errors import OutputError, SettingsError, VidcamError
 from vidcam.playground.demo import demo_clips
 from vidcam.recipe import ExplainConfig, read_config
@@ -355,13 +355,22 @@ def _workers_of(folder: Path) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.usefixtures("in_process")  # for the run that is not killed
-def test_killed_again_and_again_it_comes_to_the_same_table(
-    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def undisturbed(in_process: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Tally]:
+    """The same run in this process, which nothing ends."""
     monkeypatch.chdir(tmp_path)
-    config = read_config(tmp_path / "config.yaml", trusted=True)
-    run_corpus(tmp_path / "manifest.csv", tmp_path / "whole", config, engine=engines.local(1))
+
+    def run(out: str) -> Tally:
+        config = read_config(tmp_path / "config.yaml", trusted=True)
+        return run_corpus(tmp_path / "manifest.csv", tmp_path / out, config, engine=engines.local(1))
+
+    return run
+
+
+def test_killed_again_and_again_it_comes_to_the_same_table(
+    command: list[str], undisturbed: Callable[[str], Tally], tmp_path: Path
+) -> None:
+    undisturbed("whole")
     chance, times = random.Random(0), {}
     for _ in range(2):
         process = _start(command, tmp_path, "killed")
@@ -370,9 +379,7 @@ def test_killed_again_and_again_it_comes_to_the_same_table(
         process.kill()
         process.communicate()
         times |= {p: p.stat().st_mtime_ns for p in tmp_path.glob("killed/clips/*/*/result.json") if p not in times}
-    last = _start(command, tmp_path, "killed")
-    told = json.loads(last.communicate(timeout=200)[0])
-    assert 2 <= len(times) < 24 and told["done"] == 24 - len(times)
+    assert 2 <= len(times) < 24 and undisturbed("killed").done == 24 - len(times)
     assert all(path.stat().st_mtime_ns == then for path, then in times.items())  # done once
     assert _rows(tmp_path / "killed" / "results.parquet") == _rows(tmp_path / "whole" / "results.parquet")
     leftovers = {p.name for p in (tmp_path / "killed").iterdir()} - {"clips", "settings.json", "results.parquet"}
@@ -381,7 +388,9 @@ def test_killed_again_and_again_it_comes_to_the_same_table(
         process.wait(5)
 
 
-def test_interrupted_it_ends_cleanly_and_goes_on(command: list[str], tmp_path: Path) -> None:
+def test_interrupted_it_ends_cleanly_and_goes_on(
+    command: list[str], undisturbed: Callable[[str], Tally], tmp_path: Path
+) -> None:
     done = 0
     for how in (signal.SIGINT, signal.SIGTERM):
         process = _start(command, tmp_path, "out")
@@ -391,8 +400,7 @@ def test_interrupted_it_ends_cleanly_and_goes_on(command: list[str], tmp_path: P
         assert process.returncode == 130 and not out and "Traceback" not in told
         assert done + 2 <= (done := _finished(tmp_path, "out")) < 24
         assert not _workers_of(tmp_path) and not list((tmp_path / "out").glob(".work*"))
-    last = _start(command, tmp_path, "out")
-    assert json.loads(last.communicate(timeout=200)[0])["done"] == 24 - done
+    assert undisturbed("out").done == 24 - done
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
