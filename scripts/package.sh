@@ -22,7 +22,7 @@ if [ "${RESOLUTION:-}" = lowest ]; then
     uv pip install --quiet --python env/bin/python --resolution lowest-direct --requirements "$here/pyproject.toml"
     uv pip install --quiet --python env/bin/python --no-deps "$(ls "$here"/out/dist/*.whl)"
 else
-    env/bin/python -m pip install --quiet --constraint "$here/constraints.txt" "$(ls "$here"/out/dist/*.whl)"
+    env/bin/python -m pip install --quiet --no-compile --constraint "$here/constraints.txt" "$(ls "$here"/out/dist/*.whl)"
 fi
 "$here/.venv/bin/cyclonedx-py" environment --pyproject "$here/pyproject.toml" --output-reproducible \
     --output-file "$here/out/sbom.json" env/bin/python

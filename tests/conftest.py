@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
@@ -13,6 +16,11 @@ import hypothesis  # its pytest plugin would load it at the very end, which fail
 import numpy as np
 import pytest
 import torch
+
+from vidcam.corpus import worker
+from vidcam.corpus.worker import _Answers
+from vidcam.engine import memory
+from vidcam.process import Ended
 
 REAL_CLIPS = Path(__file__).resolve().parents[2] / "shared" / "clips"
 
@@ -114,6 +122,34 @@ def write_video(
 def clip_path(tmp_path: Path) -> Path:
     """Twenty-four numbered frames of 64x48 at 10 frames per second."""
     return write_video(tmp_path / "clip.mp4", [numbered(i, 48, 64) for i in range(24)], options={"crf": "1"})
+
+
+class _InProcess:
+    """In place of `vidcam.process.Process`: the worker's answers, without the seconds that a process of its own takes to start."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self._answers: _Answers | None = None
+
+    @property
+    def number(self) -> int | None:
+        return None if self._answers is None else os.getpid()
+
+    def ask(self, question: Any, *, stopping: threading.Event, **_: object) -> Any:
+        if stopping.is_set():
+            raise Ended("stopped")
+        self._answers = self._answers or _Answers()
+        return json.loads(json.dumps(self._answers(json.loads(json.dumps(question)), lambda value: None)))
+
+    def close(self) -> None:
+        self._answers = None
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The workers of a corpus are in this process, for tests of the run and of its table."""
+    monkeypatch.chdir(Path.cwd())  # a worker goes to its job's directory
+    monkeypatch.setattr(worker, "Process", _InProcess)
+    monkeypatch.setattr(memory, "keep_freed_memory", lambda: False)  # it would change the tests of memory
 
 
 @pytest.fixture

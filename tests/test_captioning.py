@@ -166,6 +166,18 @@ def test_weights_that_do_not_fit() -> None:
         load_captioner("none.safetensors")
 
 
+def test_of_several_layers_each_word_has_the_fused_map(clip: Path, caption: Caption) -> None:
+    recipe = Recipe(layer=f"{LAYER},captioner.looks.2", dtype="float32", context=False)
+    fused = explain_caption(clip, recipe=recipe)
+    assert [e.target.label for e in fused.by_word] == list(caption.words)
+    assert {e.layer for e in (*fused.by_word, fused.whole)} == {recipe.layer}
+
+
+def test_words_are_explained_by_one_method(clip: Path) -> None:
+    with pytest.raises(SettingsError, match="2 methods give several results"):
+        explain_caption(clip, recipe=Recipe(method="gradcam,gradcam++"))
+
+
 def test_words_are_not_split_into_motion_and_appearance(clip: Path) -> None:
     with pytest.raises(SettingsError, match="words are explained by the whole evidence; leave it out"):
         explain_caption(clip, recipe=Recipe(evidence="motion"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -19,3 +20,8 @@ def test_notebooks_run(path: Path, tmp_path: Path) -> None:
     shown = [o.data for cell in cells for o in cell.outputs if o.output_type == "execute_result"]
     assert any("iframe" in data.get("text/html", "") for data in shown)
     assert "torch.Size([2, 16, 112, 112])" in shown[-1]["text/plain"]
+    printed = "".join(
+        o.text for cell in cells for o in cell.outputs if o.output_type == "stream" and o.name == "stdout"
+    )
+    alike = {m: float(r) for m, r in re.findall(r"(gradcam\S*): jumping jack and windmill, correlation (\S+)", printed)}
+    assert alike["gradcam++"] > 0.8 and alike["gradcam"] < 0.6, "which the notebook says"

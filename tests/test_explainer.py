@@ -945,8 +945,22 @@ def test_weights_beside_a_network_that_has_its_own_are_refused(small: Model, wei
     ],
 )
 def test_explain_refuses_what_would_give_several(small: Model, settings: Any, said: str) -> None:
-    with pytest.raises(SettingsError, match=f"explain returns one explanation, and {said} give"):
+    with pytest.raises(SettingsError, match=f"^{said} give several results, and one is asked for"):
         explain(NOISE, small, **settings)
+
+
+def test_a_result_says_how_the_frames_were_made(small: Model) -> None:
+    preprocess = Preprocess((40, 50), (32, 48), (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), bgr=True)
+    model = replace(small, spec=replace(small.spec, preprocess=preprocess))
+    for found in (explain(NOISE, model, 0), localize(NOISE, model, 0)):
+        assert found.preprocess is not None and Preprocess(**found.preprocess) == preprocess
+
+
+def test_localize_refuses_what_would_give_several(small: Model) -> None:
+    with pytest.raises(SettingsError, match=r"^2 methods give several results, and one is asked for"):
+        localize(NOISE, small, method="gradcam++,layercam")
+    with pytest.raises(LayerError, match=r"2 layers are given \(body.0, body.1\); localize by one"):
+        localize(NOISE, small, layer="body.0,body.1")
 
 
 def test_targets_that_are_none_are_refused(counted: Model) -> None:

@@ -13,6 +13,11 @@ import pytest
 from vidcam.cli import main
 from vidcam.results.stored import load_explanation
 
+TOGETHER = [
+    b" \xff\x1b[31m\x9b31m\n\r\xc2\x85" + "\u202e\u2028.mp4".encode(),
+    b"[red]&lt;b&gt;<script>'\" %03d *?{a,b}.mp4",
+    b"x" * 251 + b".mp4",
+]
 NAMES = [
     b"not utf-8 \xff\xfe.mp4",
     b"a\x1b]0;title\x07\x1b[31m\x9b31m.mp4",
@@ -36,7 +41,7 @@ def _run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *w
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES, ids=lambda name: repr(name[:12]))
+@pytest.mark.parametrize("name", TOGETHER, ids=lambda name: repr(name[:12]))
 def test_any_name_works_and_controls_nothing(
     tmp_path: Path, clip_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: bytes
 ) -> None:

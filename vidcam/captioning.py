@@ -68,11 +68,14 @@ def explain_caption(
             )
     # Without a sentence the first model only reads windows; the model that is explained is tested.
     model = teacher_forced_model(captioner, words or [captioner.end], tested=not words)
-    loader = Explainer(model, recipe).opened(clip, progress=progress)
+    explainer = Explainer(model, recipe)
+    explainer.refuse_several()
+    loader = explainer.opened(clip, progress=progress)
     if not words:
         words = _most_probable_sentence(loader, captioner, model)
         model = teacher_forced_model(captioner, words)
-    *by_word, whole = Explainer(model, recipe).explain(loader, [*range(len(words)), _mean])
+    found = Explainer(model, recipe).explain(loader, [*range(len(words)), _mean])
+    *by_word, whole = found[:: len(found) // (len(words) + 1)]  # of several layers the fused one of each word
     return Caption(
         words,
         tuple(replace(e, top=()) for e in by_word),

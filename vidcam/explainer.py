@@ -105,17 +105,7 @@ def explain(
         >>> explanation.save("out")  # doctest: +SKIP
     """
     explainer = Explainer(model, Recipe(**settings), weights=weights)
-    parts = {"targets": target, "methods": explainer.methods, "kinds of evidence": explainer.recipe.evidences}
-    several = [
-        f"{len(given)} {what}" for what, given in parts.items() if isinstance(given, list | tuple) and len(given) > 1
-    ]
-    if isinstance(target, str) and target not in explainer.model.labels and (top_count(target) or 1) > 1:
-        several.append(f"target {target}")
-    if several:
-        raise SettingsError(
-            f"explain returns one explanation, and {' and '.join(several)} give several; use "
-            "vidcam.Explainer(model, vidcam.Recipe(...)).explain(clip, targets), which returns all"
-        )
+    explainer.refuse_several(target)
     return explainer.explain(clip, target, progress=progress)[0]
 
 
@@ -143,10 +133,11 @@ def localize(
         **settings: the fields of `vidcam.Recipe` but its evidence; the stride is a quarter of a window by default.
 
     Returns:
-        The localization. If there are several methods, the one by the first.
+        The localization.
 
     Raises:
-        VidcamError: the clip, model, classes or a setting cannot be used.
+        VidcamError: the clip, model, classes or a setting cannot be used, or there are several methods;
+            `Explainer.localize` returns a localization for each.
 
     Example:
         >>> frames = np.zeros((32, 112, 112, 3), np.uint8)  # or "clip.mp4"
@@ -155,6 +146,7 @@ def localize(
         (('waving',), (1, 32))
     """
     explainer = Explainer(model, Recipe(**settings), weights=weights)
+    explainer.refuse_several()
     return explainer.localize(clip, classes, curve=curve, evidence=evidence, params=params, progress=progress)[0]
 
 
@@ -321,7 +313,7 @@ class Explainer:
                 "the stretches of its curve that matter to you"
             )
         if len(self.layers) > 1:
-            raise LayerError(f"{len(self.layers)} layers are given ({', '.join(self.layers)}); give one with --layer")
+            raise LayerError(f"{len(self.layers)} layers are given ({', '.join(self.layers)}); localize by one")
         if params is None:
             params = INSTANTS if model.spec.scores_frames else SegmentParams()
         count = top_count(classes) if isinstance(classes, str) else None
@@ -495,6 +487,26 @@ class Explainer:
         other = copy(self)  # the same layers need no second test
         other.model, other.recipe = model, self.recipe.changed(layer=",".join(self.layers) or "auto", device=None)
         return other
+
+    def refuse_several(self, target: Target | Sequence[Target] = "top") -> None:
+        """Check that the recipe and the target mean one explanation, or one localization.
+
+        Raises:
+            SettingsError: there are several methods, kinds of evidence or targets.
+        """
+        parts = {"targets": target, "methods": self.methods, "kinds of evidence": self.recipe.evidences}
+        several = [
+            f"{len(given)} {what}"
+            for what, given in parts.items()
+            if isinstance(given, list | tuple) and len(given) > 1
+        ]
+        if isinstance(target, str) and target not in self.model.labels and (top_count(target) or 1) > 1:
+            several.append(f"target {target}")
+        if several:
+            raise SettingsError(
+                f"{' and '.join(several)} give several results, and one is asked for; give one of each, or use "
+                "vidcam.Explainer(model, vidcam.Recipe(...)), whose explain and localize return all"
+            )
 
     def layers_of(self, method: str) -> tuple[str, ...]:
         """Return the names of the layers that one of the methods explains; `INPUT` alone for a method at the input."""

@@ -179,31 +179,20 @@ class Reading:
             computation |= {"passes": passes, "absent": self._absence, "converged": converged}
             notes.append(passes_note(place[0], passes, converged))
         return Explanation(
-            clip=source.name,
-            model=model.spec.name,
+            **self._of_result(place),
             weights=model.weights,
-            layer=place[1],
-            method=place[0],
             target=target,
             top=() if values else tuple((model.labels[i], float(overall[i])) for i in most_probable(overall, 5)),
             size=(source.height, source.width),
-            region=model.spec.preprocess.region(source.height, source.width),
-            stretch=(source.start, source.end),
-            frame_rate=float(source.frame_rate),
-            frame_rate_from=source.frame_rate_from,
-            times=np.array(self._loader.times),
             maps=heat,
             scores=scores,
             evidence=evidence_curve(heat),
             window_starts=np.array(self._loader.shown)[np.array(starts)[inside]],
             window_scores=window_scores[inside],
-            windowing=asdict(self._loader.windowing),
             computation=computation if agreement is None else {**computation, "dense_agreement": agreement},
             timings={"explain_s": self._seconds(), **self._loader.stages.rounded()},
             versions=versions(),
             warnings=(*notes, *self._warnings()),
-            fingerprint=self._fingerprint,
-            source=source,
             drawing=self._drawing,
         )
 
@@ -258,7 +247,7 @@ class Reading:
         params: SegmentParams,
     ) -> Localization:
         """Return the localization of classes, best first, by (method, layer)."""
-        model, source = self._model, self._loader.source
+        model = self._model
         heats = [self.heat(place, key, maps) for key in keys]
         curves = [[evidence_curve(heat, evidence) for heat in of_class] for of_class in heats]
         notes = [
@@ -270,15 +259,7 @@ class Reading:
             )
         ]
         whole = Localization(
-            clip=source.name,
-            model=model.spec.name,
-            layer=place[1],
-            method=place[0],
-            region=model.spec.preprocess.region(source.height, source.width),
-            stretch=(source.start, source.end),
-            frame_rate=float(source.frame_rate),
-            frame_rate_from=source.frame_rate_from,
-            times=np.array(self._loader.times),
+            **self._of_result(place),
             labels=tuple(model.labels[k] for k in keys),
             scores=scores,
             evidence=np.stack([self.stitched(of_class, starts) for of_class in curves]),
@@ -287,10 +268,27 @@ class Reading:
             segments=(),
             warnings=(*notes, *self._warnings()),
             timings={"localize_s": self._seconds(), **self._loader.stages.rounded()},
-            fingerprint=self._fingerprint,
-            source=source,
         )
         return replace(whole, segments=whole.cut(curve, params))
+
+    def _of_result(self, place: tuple[str, str]) -> dict[str, Any]:
+        """Return the fields that all results of the reading by (method, layer) have, see `vidcam.results.result.Result`."""
+        source, preprocess = self._loader.source, self._model.spec.preprocess
+        return {
+            "clip": source.name,
+            "model": self._model.spec.name,
+            "layer": place[1],
+            "method": place[0],
+            "region": preprocess.region(source.height, source.width),
+            "preprocess": asdict(preprocess),
+            "windowing": asdict(self._loader.windowing),
+            "times": np.array(self._loader.times),
+            "stretch": (source.start, source.end),
+            "frame_rate": float(source.frame_rate),
+            "frame_rate_from": source.frame_rate_from,
+            "fingerprint": self._fingerprint,
+            "source": source,
+        }
 
     def _seconds(self) -> float:
         return round(time.perf_counter() - self._loader.began, 3)

@@ -40,6 +40,8 @@ def test_the_film_is_an_animation_of_the_clip(network: Net, clips: list[Path]) -
 
 def test_what_cannot_be_logged_is_refused(network: Net, clips: list[Path]) -> None:
     network.train()
+    with pytest.raises(SettingsError, match="target top2 give several results"):
+        next(explain_clips(explainer_of(network), clips, "top2"))
     with pytest.raises(SettingsError, match="several clips are named 'a'"):
         list(explain_clips(explainer_of(network), [clips[0], clips[0]]))
     network.train()

@@ -184,6 +184,15 @@ def test_weights_in_time_are_those_of_the_window_where_the_head_pools() -> None:
     )
 
 
+@pytest.mark.parametrize("method", ["gradcam++", "gradcam++t", "gradcam++signed"])
+def test_activations_below_zero_count_for_nothing(method: str) -> None:
+    random = torch.Generator().manual_seed(0)
+    activation, gradient = (torch.randn(2, 3, 2, 4, 4, generator=random, dtype=torch.float64) for _ in range(2))
+    rectified = METHODS[method](activation.clamp(min=0), gradient)
+    torch.testing.assert_close(METHODS[method](activation, gradient), rectified)
+    assert rectified.std() > 0
+
+
 def test_weights_in_time_tell_when_by_hand() -> None:
     # One channel, alike at both steps; the score depends on the second alone.
     a = torch.ones(1, 1, 2, 1, 1)

@@ -124,6 +124,29 @@ def test_localize_says_which_segments_are_shown(vidcam: Vidcam, tmp_path: Path) 
         assert said in result.stdout and (label in result.stdout.partition("timeline")[0]) == (label == "jumping jack")
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("localize", "--method", "gradcam,gradcam++"), "2 methods"),
+        (
+            ("tubes", "--method", "gradcam,gradcam++", "--evidence", "motion,appearance"),
+            "2 methods and 2 kinds of evidence",
+        ),
+        (("tubes", "--target", "top3"), "target top3"),
+        (("caption", "--method", "gradcam,gradcam++"), "2 methods"),
+    ],
+)
+def test_one_result_is_not_taken_from_several(
+    vidcam: Vidcam, clip_path: Path, tmp_path: Path, command: tuple[str, ...], said: str
+) -> None:
+    name, *options = command
+    result = vidcam(name, clip_path, "--out", tmp_path / "out", *options)
+    assert result.returncode == 2 and f"{said} give several results, and one is asked for" in " ".join(
+        result.stderr.split()
+    )
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_compare(vidcam: Vidcam, clip_path: Path, tmp_path: Path) -> None:
     arguments = ("compare", clip_path, "--out", tmp_path / "out", "--target", "waving,bowing", "--method", "gradcam++")

@@ -78,9 +78,10 @@ def test_predictions_are_measured_with_notes_or_refused(vidcam: Vidcam, tmp_path
 
 @pytest.mark.slow
 def test_evaluate_writes_records_a_summary_and_a_figure_and_goes_on(vidcam: Vidcam, tmp_path: Path) -> None:
-    vidcam("playground", "render", "--out", str(tmp_path / "clips"), "--count", "2", "--frames", "48", "--seed", "3")
+    vidcam("playground", "render", "--out", str(tmp_path / "clips"), "--count", "2", "--frames", "16", "--seed", "3")
     for family, measure in (("faithfulness", "average_drop"), ("localization", "pointing_game"), ("sanity", "noise")):
         arguments = ["evaluate", family, "--data", str(tmp_path / "clips"), "--methods", "gradcam++,gradcam"]
+        arguments += ["--model", "playground-c3d", "--dtype", "float32"]
         out = tmp_path / family
         found = json.loads(vidcam(*arguments, "--json", "--out", str(out)).stdout)
         assert found == json.loads((out / "results.json").read_text())
@@ -100,7 +101,15 @@ def test_a_network_out_of_its_domain_is_noted(vidcam: Vidcam, tmp_path: Path) ->
     (tmp_path / "clips" / "labels.csv").write_text("clip,label\nv.mp4,waving\n")
     for folder, noted in (("clips", True), ("own", False)):
         found = vidcam(
-            "evaluate", "faithfulness", "--data", tmp_path / folder, "--methods", "gradcam", "--dtype", "float32"
+            "errors",
+            "--out",
+            tmp_path / "out" / folder,
+            "--data",
+            tmp_path / folder,
+            "--films",
+            0,
+            "--dtype",
+            "float32",
         )
         assert found.returncode == 0, found.stderr
         assert ("knows rendered figures only" in found.stderr) == noted

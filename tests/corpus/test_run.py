@@ -25,10 +25,10 @@ from tests.conftest import numbered, write_video
 from tests.corpus.conftest import serving
 from vidcam.corpus import engines
 from vidcam.corpus.manifest import Shard
-from vidcam.corpus.run import run_corpus
+from vidcam.corpus.run import Tally, run_corpus
 from vidcam.errors import OutputError, SettingsError, VidcamError
 from vidcam.playground.demo import demo_clips
-from vidcam.recipe import ExplainConfig
+from vidcam.recipe import ExplainConfig, read_config
 
 pytestmark = pytest.mark.slow
 
@@ -77,6 +77,7 @@ def test_each_row_is_what_explaining_its_clip_gives(tmp_path: Path) -> None:
     assert rows[4]["explained"] == "kicking - bowing" and rows[4]["error"] is None
 
 
+@pytest.mark.usefixtures("in_process")
 def test_again_and_with_what_failed(tmp_path: Path, clip_path: Path) -> None:
     manifest, told = _manifest(tmp_path, ["clip.mp4", "late.mp4"]), []
     tally = run_corpus(manifest, tmp_path / "out", FLOAT32, engine=engines.local(2), progress=lambda *p: told.append(p))
@@ -92,6 +93,7 @@ def test_again_and_with_what_failed(tmp_path: Path, clip_path: Path) -> None:
     assert (anew.done, anew.failed) == (2, 1)
 
 
+@pytest.mark.usefixtures("in_process")
 def test_weights_that_changed_under_their_name_are_other_settings(tmp_path: Path, clip_path: Path) -> None:
     from vidcam.playground.spec import bundled_weights
 
@@ -108,6 +110,7 @@ def test_weights_that_changed_under_their_name_are_other_settings(tmp_path: Path
         )
 
 
+@pytest.mark.usefixtures("in_process")
 def test_what_it_computes_in_is_found_once_and_kept(tmp_path: Path, clip_path: Path) -> None:
     manifest = _manifest(tmp_path, ["gone.mp4", "clip.mp4"])
     run_corpus(manifest, tmp_path / "out", engine=engines.local(1))
@@ -121,6 +124,7 @@ def test_what_it_computes_in_is_found_once_and_kept(tmp_path: Path, clip_path: P
     assert vidcam.load_explanation(folder).computation["dtype"] == "float16"
 
 
+@pytest.mark.usefixtures("in_process")
 def test_shards_and_then_the_whole(tmp_path: Path, clip_path: Path) -> None:
     manifest = _manifest(tmp_path, [f"clip.mp4,{i / 10}" for i in range(3)], "path,start")
     done = [
@@ -169,6 +173,7 @@ POISON = [
 KINDS = ["ManifestError"] * 6 + ["ClipError"] * 5 + ["TargetError"] * 2
 
 
+@pytest.mark.usefixtures("in_process")
 def test_whatever_is_in_a_row_it_fails_alone(tmp_path: Path, clip_path: Path) -> None:
     (tmp_path / "cut.mp4").write_bytes(clip_path.read_bytes()[:500])
     os.mkfifo(tmp_path / "pipe.mp4")
@@ -193,6 +198,7 @@ def test_whatever_is_in_a_row_it_fails_alone(tmp_path: Path, clip_path: Path) ->
         run_corpus(manifest, tmp_path / "out", FLOAT32)
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_setting_that_does_not_fit_a_clip_is_its_rows(tmp_path: Path) -> None:
     frames = [numbered(i, 48, 64) for i in range(40)]
     for name, rate in (("quick.mp4", 32), ("slow.mp4", 16)):
@@ -206,6 +212,7 @@ def test_a_setting_that_does_not_fit_a_clip_is_its_rows(tmp_path: Path) -> None:
     assert tally.explained == 1  # the first clip cannot tell what it is computed in
 
 
+@pytest.mark.usefixtures("in_process")
 def test_sound_that_no_film_can_hold_is_its_rows(tmp_path: Path, clip_path: Path) -> None:
     loud = tmp_path / "loud.mkv"
     with av.open(str(clip_path)) as source, av.open(str(loud), "w") as target:
@@ -225,6 +232,7 @@ def test_sound_that_no_film_can_hold_is_its_rows(tmp_path: Path, clip_path: Path
     assert tally.done == 2 and _rows(tally.table)[1]["error"] is None
 
 
+@pytest.mark.usefixtures("in_process")
 def test_other_versions_and_weights_are_refused_or_marked(tmp_path: Path, clip_path: Path) -> None:
     manifest = _manifest(tmp_path, ["clip.mp4", "late.mp4"])
     run_corpus(manifest, tmp_path / "out", FLOAT32, engine=engines.local(1))
@@ -248,6 +256,7 @@ def test_other_versions_and_weights_are_refused_or_marked(tmp_path: Path, clip_p
     assert anew.done == 2 and {row["changes"] for row in _rows(anew.table)} == {None}
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_wrong_setting_deletes_nothing(tmp_path: Path, clip_path: Path) -> None:
     manifest = _manifest(tmp_path, ["clip.mp4"])
     done = run_corpus(manifest, tmp_path / "out", FLOAT32, engine=engines.local(1))
@@ -257,6 +266,7 @@ def test_a_wrong_setting_deletes_nothing(tmp_path: Path, clip_path: Path) -> Non
     assert _rows(done.table)[0]["error"] is None
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(
     tmp_path: Path, small_disk: Callable[[str, str], Path]
 ) -> None:
@@ -345,20 +355,31 @@ def _workers_of(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def test_killed_again_and_again_it_comes_to_the_same_table(command: list[str], tmp_path: Path) -> None:
-    whole = _start(command, tmp_path, "whole")
-    whole.communicate(timeout=200)
+@pytest.fixture
+def undisturbed(in_process: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Tally]:
+    """The same run in this process, which nothing ends."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(out: str) -> Tally:
+        config = read_config(tmp_path / "config.yaml", trusted=True)
+        return run_corpus(tmp_path / "manifest.csv", tmp_path / out, config, engine=engines.local(1))
+
+    return run
+
+
+def test_killed_again_and_again_it_comes_to_the_same_table(
+    command: list[str], undisturbed: Callable[[str], Tally], tmp_path: Path
+) -> None:
+    undisturbed("whole")
     chance, times = random.Random(0), {}
-    for _ in range(3):
+    for _ in range(2):
         process = _start(command, tmp_path, "killed")
         _some_finished(process, tmp_path, "killed", chance.randrange(1, 4))
         time.sleep(chance.random() * 0.3)
         process.kill()
         process.communicate()
         times |= {p: p.stat().st_mtime_ns for p in tmp_path.glob("killed/clips/*/*/result.json") if p not in times}
-    last = _start(command, tmp_path, "killed")
-    told = json.loads(last.communicate(timeout=200)[0])
-    assert 3 <= len(times) < 24 and told["done"] == 24 - len(times)
+    assert 2 <= len(times) < 24 and undisturbed("killed").done == 24 - len(times)
     assert all(path.stat().st_mtime_ns == then for path, then in times.items())  # done once
     assert _rows(tmp_path / "killed" / "results.parquet") == _rows(tmp_path / "whole" / "results.parquet")
     leftovers = {p.name for p in (tmp_path / "killed").iterdir()} - {"clips", "settings.json", "results.parquet"}
@@ -367,7 +388,9 @@ def test_killed_again_and_again_it_comes_to_the_same_table(command: list[str], t
         process.wait(5)
 
 
-def test_interrupted_it_ends_cleanly_and_goes_on(command: list[str], tmp_path: Path) -> None:
+def test_interrupted_it_ends_cleanly_and_goes_on(
+    command: list[str], undisturbed: Callable[[str], Tally], tmp_path: Path
+) -> None:
     done = 0
     for how in (signal.SIGINT, signal.SIGTERM):
         process = _start(command, tmp_path, "out")
@@ -377,8 +400,7 @@ def test_interrupted_it_ends_cleanly_and_goes_on(command: list[str], tmp_path: P
         assert process.returncode == 130 and not out and "Traceback" not in told
         assert done + 2 <= (done := _finished(tmp_path, "out")) < 24
         assert not _workers_of(tmp_path) and not list((tmp_path / "out").glob(".work*"))
-    last = _start(command, tmp_path, "out")
-    assert json.loads(last.communicate(timeout=200)[0])["done"] == 24 - done
+    assert undisturbed("out").done == 24 - done
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])

@@ -31,7 +31,7 @@ def _perfect(method: str, shift: float = 0.0) -> Localization:
     for truth in truths_of(SCENE, "clip"):
         curves[labels.index(truth.label), (times >= truth.start + shift) & (times < truth.end + shift)] = 1
     return Localization(
-        clip="clip.mp4", model="m", layer="l", method=method, region=(0.0, 0.0, 1.0, 1.0), times=times, labels=labels,
+        clip="clip.mp4", model="m", layer="l", method=method, region=(0.0, 0.0, 1.0, 1.0), windowing={}, times=times, labels=labels,
         scores=curves, evidence=curves, maps=np.zeros((len(labels), len(times), 1, 1)), curve="score", segments=(),
     )  # fmt: skip
 

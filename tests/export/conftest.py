@@ -40,6 +40,7 @@ def localization(clip: Path, frames: int, size: tuple[int, int], **changes: Any)
         "layer": "l",
         "method": "gradcam++",
         "region": (0.0, 0.0, float(size[1]), float(size[0])),
+        "windowing": {"length": 16, "stride": 4, "sampling_rate": 1, "rate": None},
         "times": np.arange(frames) / 10,
         "labels": ("waving", "bowing"),
         "scores": scores,

@@ -29,7 +29,7 @@ SEGMENTS_FOUND = (Segment(2.0, 3.52, LABEL, 0.9), Segment(2.1, 3.4, LABEL, 0.5),
 def found() -> Localization:
     """100 frames at 25 per second."""
     return Localization(
-        clip="a clip.mp4", model="m", layer="l", method="gradcam", region=(0, 0, 64, 48), times=np.arange(100) / 25,
+        clip="a clip.mp4", model="m", layer="l", method="gradcam", region=(0, 0, 64, 48), windowing={}, times=np.arange(100) / 25,
         frame_rate=25.0, labels=(LABEL, "kicking"), scores=np.zeros((2, 100)), evidence=np.zeros((2, 100)),
         maps=np.zeros((2, 100, 4, 4)), curve="score", segments=SEGMENTS_FOUND,
     )  # fmt: skip

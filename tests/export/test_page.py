@@ -5,7 +5,7 @@ import html
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from fractions import Fraction
 from html.parser import HTMLParser
 from io import BytesIO
@@ -24,6 +24,7 @@ from tests.results.test_explanation import explanation
 from vidcam.errors import ClipError, OutputError
 from vidcam.explainer import explain
 from vidcam.export.page import View, write_report
+from vidcam.models.preprocess import Preprocess
 from vidcam.results.drawing import Drawing
 from vidcam.results.explanation import ExplainedTarget, Explanation
 from vidcam.temporal.curves import combined_curve
@@ -33,6 +34,7 @@ from vidcam.video.source import ArraySource
 
 HOSTILE = "</script><script>window.hacked = 1</script> \"quoted\" 'too' 💃 שלום"
 FRAMES, RATE = 40, 10
+PREPROCESS = Preprocess(128, (96, 112), (0.43, 0.39, 0.38), (0.2, 0.2, 0.25), bgr=True)
 
 
 def _explanations(path: Path) -> list[Explanation]:
@@ -208,7 +210,10 @@ def test_the_pictures_are_those_of_the_strongest_frames(tmp_path: Path) -> None:
 def test_a_page_tells_its_figures(tmp_path: Path) -> None:
     clip = _clip(tmp_path, sample_aspect_ratio=Fraction(3, 2))
     found = [
-        replace(e, computation={"dtype": "float32", "agreement": 0.1234567, "none": None}) for e in _explanations(clip)
+        replace(
+            e, computation={"dtype": "float32", "agreement": 0.1234567, "none": None}, preprocess=asdict(PREPROCESS)
+        )
+        for e in _explanations(clip)
     ]
     page = write_report(found, tmp_path / "out")
     read = _Texts()
@@ -219,6 +224,8 @@ def test_a_page_tells_its_figures(tmp_path: Path) -> None:
     assert cells[:2] == [HOSTILE, "stays"] and dict(zip(classes[2:], cells[2:], strict=True)) == {
         "model": "m", "weights": "none", "length": "40", "stride": "1", "sampling rate": "1", "dtype": "float32",
         "agreement": "0.12346", "frame rate": "0, assumed", "film": "0.0 MiB",
+        "preprocessing": "shorter side to 128 pixels, central 112x96, BGR times 0.003922, mean 0.43, 0.39, 0.38, "
+        "deviation 0.2, 0.2, 0.25",
     }  # fmt: skip
     assert [t.split()[-1].rstrip(",") for t in read.texts["span"] if t.startswith(" gradcam++ at l 3")] == ["3"]
     data = _data(page)
@@ -229,6 +236,15 @@ def test_a_page_tells_its_figures(tmp_path: Path) -> None:
         np.testing.assert_allclose(colours, 255 * matplotlib.colormaps[name](np.arange(256))[:, :3], atol=1)
     for view in data["views"]:
         assert view["grid"] == [4, 4] and view["bounded"] is True
+
+
+@pytest.mark.parametrize(("resize", "said"), [((128, 171), "to 171x128 pixels"), (128, "shorter side to 128 pixels")])
+def test_a_localization_says_the_preprocessing(tmp_path: Path, resize: int | tuple[int, int], said: str) -> None:
+    preprocess = Preprocess(resize, (112, 96), (104.0, 117.0, 128.5), (1.0,) * 3, scale=1.0)
+    found = replace(localization(_clip(tmp_path), FRAMES, (96, 128)), preprocess=asdict(preprocess))
+    read = _Texts()
+    read.feed(write_report(found, tmp_path / "out").read_text(encoding="utf-8"))
+    assert f"{said}, central 96x112, RGB times 1, mean 104, 117, 128.5, deviation 1, 1, 1" in read.texts["td"]
 
 
 def test_a_note_after_which_a_report_means_nothing_comes_first_and_stands_out(tmp_path: Path) -> None:

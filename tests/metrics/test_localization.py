@@ -85,6 +85,11 @@ def test_segments_that_touch_or_are_apart_do_not_overlap() -> None:
     assert tiou(0, 1, np.array([1.0, 5.0, 0.5]), np.array([2.0, 6.0, 1.5])).tolist() == [0, 0, pytest.approx(1 / 3)]
 
 
+def test_overlap_of_segments_by_hand() -> None:
+    overlaps = tiou(2, 5, np.array([3.0, 1.0, 2.0, 0.0]), np.array([7.0, 6.0, 5.0, 2.5]))
+    assert overlaps.tolist() == pytest.approx([2 / 5, 3 / 5, 1, 0.5 / 5])
+
+
 def test_segments_of_no_length_or_reversed_overlap_nothing() -> None:
     starts, ends = np.array([1.0, 0.0, 3.0, 4.0]), np.array([1.0, 0.0, 1.0, 1.0])
     for start, end in ((1, 1), (0, 0), (0, 2), (1, 4), (4, 1)):

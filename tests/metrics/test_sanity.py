@@ -80,6 +80,17 @@ def test_what_is_drawn_leaves_the_random_numbers_of_others_alone() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
+def test_a_parameter_of_one_number_is_drawn_around_it() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor([100.0]))
+
+    *_, (_, changed) = cascading_randomisation(nn.Sequential(Scaled()), 0)
+    (drawn,) = changed.parameters()
+    assert 90 < drawn.item() < 110 and drawn.item() != 100
+
+
 def test_the_weights_drawn_depend_on_the_seed_alone() -> None:
     network, drawn = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), []
     for outside, seed in ((1, 0), (2, 0), (2, 5)):

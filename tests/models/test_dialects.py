@@ -349,6 +349,17 @@ def test_a_damaged_file_of_the_right_network_is_not_sent_back_to_it() -> None:
     assert "it loads as tsm_r50" in looks_like(state, "slow_r50") and looks_like(state, "tsm_r50") == ""
 
 
+def test_a_file_that_lacks_a_tensor_is_incomplete_and_of_no_other_network(tmp_path: Path) -> None:
+    state = spec_named("r2plus1d_18").build(3).state_dict()
+    del state["layer1.0.conv1.0.0.weight"]
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(ModelError) as caught:
+        load_model("r2plus1d_18", tmp_path / "w.pth")
+    message = str(caught.value)
+    assert "are incomplete: 1 missing: layer1.0.conv1.0.0.weight; all others fit" in message
+    assert message.count("r2plus1d_18") == 1
+
+
 def test_an_unknown_file_is_told_by_the_names_that_fit_and_those_that_do_not(tmp_path: Path) -> None:
     state = spec_named("playground-c3d").build(3).state_dict()
     first, *others = state

@@ -8,7 +8,7 @@ import torch
 from vidcam.cam.attribute import class_activation_maps
 from vidcam.cam.capture import captured
 from vidcam.cam.targets import class_scores
-from vidcam.models.registry import load_model, model_names
+from vidcam.models.registry import load_model, model_names, spec_named
 
 # The smallest window a network takes, where it is smaller than what it was trained with: frames and side in pixels.
 SMALL = {
@@ -47,7 +47,7 @@ IMAGES = [("resnet18", 64), ("vgg11", 64), ("convnext_tiny", 64), ("swin_t", 64)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", model_names())
 def test_the_default_layers_give_a_map(name: str) -> None:
-    spec = load_model(name, "none").spec
+    spec = spec_named(name)
     frames, side = SMALL.get(name, (spec.frames, spec.preprocess.crop[0]))
     _check(name, frames, side)
 

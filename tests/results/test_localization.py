@@ -94,14 +94,14 @@ def test_classes_and_layers_that_cannot_be(clip: Path, model: Model) -> None:
         localize(clip, model, ["wavin"])
     with pytest.raises(TargetError, match="no class is asked for"):
         localize(clip, model, [])
-    with pytest.raises(LayerError, match=r"2 layers are given \(layer2, layer3\); give one"):
+    with pytest.raises(LayerError, match=r"2 layers are given \(layer2, layer3\); localize by one"):
         localize(clip, model, layer="layer2,layer3")
 
 
 def _small() -> Localization:
     scores = np.array([[0.1] * 10 + [0.9] * 10 + [0.1] * 10, [0.6] * 10 + [0.1] * 20])
     return Localization(
-        clip="clip.mp4", model="m", layer="l", method="gradcam++", region=(0.0, 0.0, 4.0, 4.0), times=np.arange(30) / 10,
+        clip="clip.mp4", model="m", layer="l", method="gradcam++", region=(0.0, 0.0, 4.0, 4.0), windowing={}, times=np.arange(30) / 10,
         labels=("waving", "kicking"), scores=scores, evidence=2 * scores[::-1], maps=np.zeros((2, 30, 2, 2)),
         curve="score", segments=(),
     )  # fmt: skip

@@ -44,6 +44,41 @@ def test_an_explanation_reads_back(tmp_path: Path) -> None:
         np.testing.assert_array_equal(array, getattr(again, name))
 
 
+@pytest.mark.parametrize("resize", [128, (128, 171)])
+def test_the_preprocessing_reads_back(tmp_path: Path, resize: int | tuple[int, int]) -> None:
+    given = {
+        "resize": resize,
+        "crop": (112, 96),
+        "mean": (0.43, 0.39, 0.38),
+        "std": (0.2,) * 3,
+        "scale": 1 / 255,
+        "bgr": True,
+    }
+    _stored(tmp_path, {"preprocess": given})
+    assert load_explanation(tmp_path).preprocess == given
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    del summary["preprocess"]
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    assert load_explanation(tmp_path).preprocess is None, "written before it was stored"
+    _stored(tmp_path, {"preprocess": {**given, "crop": [0, 0]}})
+    with pytest.raises(OutputError, match=r"holds no explanation that can be read.*preprocess"):
+        load_explanation(tmp_path)
+
+
+def test_a_row_of_a_corpus_that_failed_says_why(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(json.dumps({"error": "clip.mp4 does not exist", "error_kind": "ClipError"}))
+    with pytest.raises(
+        OutputError, match=r"a row of a corpus that failed.*\(clip.mp4 does not exist\).*--retry-failed"
+    ):
+        load_explanation(tmp_path)
+    for other in ("[", "[]", "{}"):
+        (tmp_path / "result.json").write_text(other)
+        with pytest.raises(OutputError, match=r"it has no summary\.json"):
+            load_explanation(tmp_path)
+    with pytest.raises(OutputError, match="there is no such directory"):
+        load_explanation(tmp_path / "nowhere")
+
+
 def test_the_drawing_reads_back_and_is_checked(tmp_path: Path) -> None:
     drawing = Drawing("cividis", 0.5, 2.0, "contours", "gif,png", 320, 12.5, True)
     _stored(tmp_path, {"drawing": vars(drawing)})

@@ -47,7 +47,8 @@ def explain_clips(explainer: Explainer, clips: Sequence[str | Path], target: Tar
         target: of all clips, as for `vidcam.explain`.
 
     Raises:
-        SettingsError: two clips have the same name, which would mix them up in a log.
+        SettingsError: two clips have the same name, which would mix them up in a log, or the recipe or the target gives several
+            explanations of a clip.
         VidcamError: a clip or the target cannot be used.
 
     Example:
@@ -56,6 +57,7 @@ def explain_clips(explainer: Explainer, clips: Sequence[str | Path], target: Tar
         >>> [(clip.name, clip.film[:4]) for clip in explain_clips(explainer, demo_clips()[:1])]
         [('bowing', b'GIF8')]
     """
+    explainer.refuse_several(target)
     names = [Path(clip).stem for clip in clips]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise SettingsError(

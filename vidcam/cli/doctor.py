@@ -41,6 +41,7 @@ def findings() -> Iterator[Finding]:
     yield _tried("H.264 encoder", _encoder)
     for name in ("playground-r2plus1d", "playground-c3d", "playground-tubelet", "playground-gru", "playground-tsm"):
         yield _tried(f"weights {name}", partial(_weights, name))
+    yield _tried("weights playground-captioner", _captioner)
 
 
 def _tried(subject: str, look: Callable[[], str]) -> Finding:
@@ -76,7 +77,19 @@ def _encoder() -> str:
 
 def _weights(name: str) -> str:
     from vidcam.models.registry import load_model
-    from vidcam.playground.spec import bundled_weights
 
     load_model(name)
+    return _size(name)
+
+
+def _captioner() -> str:
+    from vidcam.playground.captioner import NAME, load_captioner
+
+    load_captioner()
+    return _size(NAME)
+
+
+def _size(name: str) -> str:
+    from vidcam.playground.spec import bundled_weights
+
     return f"{bundled_weights(name).stat().st_size / 1e6:.2f} MB"

@@ -112,14 +112,13 @@ def tubes_(
     from vidcam.export.tubes import TubeOutputs, save_tubes
     from vidcam.temporal.tubes import TubeParams, tubes_of
 
-    if len(config.evidences) > 1:
-        raise SettingsError(f"{config.evidence} are several kinds of evidence, and tubes are of one; give one of them")
     params, tools = TubeParams(threshold), tools_named(export, TUBES)
     (place,) = _places_of([clip], out)
     if not overwrite:
         refuse_existing(place, TubeOutputs)
         refuse(place, files_of(tools, TUBES, place))
     explainer = Explainer(config.load(), config)
+    explainer.refuse_several(config.target)
     with progress_bar(_name(clip)) as progress:
         found = explainer.explain(clip, config.target, progress=progress)[0]
     print_notes(found.warnings)
@@ -225,6 +224,7 @@ def localize(
             refuse_existing(place, LocalizationOutputs, PageOutputs)
             refuse(place, files_of(tools, SEGMENTS, place))
     explainer = Explainer(config.load(), config)
+    explainer.refuse_several()
     wanted = classes if top_count(classes) else [c.strip() for c in classes.split(",")]
     for clip, place in zip(clips, places):
         with progress_bar(_name(clip)) as progress:

@@ -347,6 +347,7 @@ def errors(
     from vidcam.playground.scene import hard_scene
 
     subject, settings = _subject(config, data)
+    subject.fast.refuse_several()
     playground = data.data == "playground"
     folder = render_clips(hard_scene, data.seed, data.count, out / "clips") if playground else Path(data.data)
     clips = sources(str(folder), data.seed, data.count)
@@ -356,7 +357,7 @@ def errors(
     found = errors_of(records)
     failed = [record for record in records if "error" in record]
     watched = len(records) - len(failed)
-    explainer = Explainer(config.load(), config.changed(method=subject.fast.methods[0]))
+    explainer = Explainer(config.load(), config)
 
     def explained(error: Misclassification) -> list[Explanation]:
         both = explainer.explain(str(folder / error.clip), [error.true.label, error.predicted.label])

@@ -19,7 +19,7 @@ from vidcam.cam.targets import target_of, top_count
 from vidcam.corpus.job import Job, Record, failure_record, manifest_columns
 from vidcam.corpus.manifest import Entry, clip_location
 from vidcam.corpus.provenance import Provenance, provenance
-from vidcam.errors import ClipError, ModelError, OutputError, SettingsError, TargetError, VidcamError
+from vidcam.errors import ClipError, ModelError, OutputError, TargetError, VidcamError
 from vidcam.explainer import Explainer
 from vidcam.export.outputs import all_or_nothing
 from vidcam.export.results import draw, store
@@ -53,14 +53,7 @@ class ClipExplainer:
         self.job = job
         explainer = Explainer(config.load(tested=job.made_by is not None), config)
         self.made_by: Provenance = provenance(explainer.model.network)
-        if len(explainer.methods) > 1:
-            raise SettingsError(
-                f"{config.method} are several methods, and a corpus is explained by one; give one of them"
-            )
-        if len(config.evidences) > 1:
-            raise SettingsError(
-                f"{config.evidence} are several kinds of evidence, and a corpus is explained by one; give one of them"
-            )
+        explainer.refuse_several()
         self.model: Model = explainer.model
         if self.model.spec.unrecognised or self.model.spec.probabilities is None:
             raise ModelError(

@@ -76,7 +76,7 @@ def is_correct(subject: Subject, sample: Sample) -> bool:
 
 
 def explain_misclassification(subject: Subject, sample: Sample) -> Misclassification:
-    """Explain both classes of a misclassified clip, by the first method of the recipe, and return the figures.
+    """Explain both classes of a misclassified clip, by the method of the recipe, and return the figures.
 
     Args:
         subject: the network.
@@ -85,7 +85,7 @@ def explain_misclassification(subject: Subject, sample: Sample) -> Misclassifica
     Raises:
         ClipError: as by `is_correct`.
     """
-    model, method = subject.fast.model, subject.fast.methods[0]
+    model, (method,) = subject.fast.model, subject.fast.methods
     true = model.labels.index(_label(model, sample))
     clip = predict(subject.fast, sample)
     frames = pixels(clip.window)

@@ -165,7 +165,10 @@ class Page:
             self._views, self._top = [_view_of_explanation(e) for e in found], found[0].top
             self._warnings = list(dict.fromkeys(warning for e in found for warning in e.warnings))
             self._facts = {"model": found[0].model, "weights": found[0].weights}
-            self._facts |= found[0].windowing | found[0].computation | found[0].versions
+            self._facts |= found[0].computation | found[0].versions
+        self._facts |= self._first.windowing
+        if self._first.preprocess:
+            self._facts["preprocessing"] = _preprocessing(self._first.preprocess)
         self._facts["frame_rate"] = f"{self._first.frame_rate:.4g}, {self._first.frame_rate_from}"
         self._clip, self._written = clip, PageOutputs.within(work)
         self._shown = EmbeddedClip(clip, float(self._first.times[0]), self._written.film, directory, embedded)
@@ -246,6 +249,18 @@ def _how(explanation: Explanation) -> str:
     by = f"{explanation.method} at {explanation.layer}"
     return (
         by if explanation.motion is None else f"{explanation.kind}, motion share {explanation.motion.written()}, {by}"
+    )
+
+
+def _preprocessing(fields: dict[str, Any]) -> str:
+    """Return the fields of a `vidcam.Preprocess` in words; sizes as width x height."""
+    resize, (height, width) = fields["resize"], fields["crop"]
+    size = f"shorter side to {resize}" if isinstance(resize, int) else f"to {resize[1]}x{resize[0]}"
+    mean, deviation = (", ".join(f"{value:.4g}" for value in fields[name]) for name in ("mean", "std"))
+    channels = "BGR" if fields["bgr"] else "RGB"
+    return (
+        f"{size} pixels, central {width}x{height}, {channels} times {fields['scale']:.4g}, mean {mean}, "
+        f"deviation {deviation}"
     )
 
 

@@ -223,6 +223,8 @@ def write_localization(
             "layer": found.layer,
             "method": found.method,
             "curve": found.curve,
+            "preprocess": found.preprocess,
+            "windowing": found.windowing,
             "frame_rate": found.frame_rate,
             "frame_rate_from": found.frame_rate_from,
         }

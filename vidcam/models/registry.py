@@ -408,7 +408,7 @@ def _bring(
 
     def published() -> State:
         raise ModelError(
-            f"{name} has no weights that could be downloaded; fetch {where} and pass --weights FILE. {NEED_NO_DOWNLOAD}"
+            f"{name} has no weights that could be downloaded; fetch {where} and give it as weights (--weights FILE). {NEED_NO_DOWNLOAD}"
         )
 
     specified = {"labels": tuple, **others}

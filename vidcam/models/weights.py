@@ -331,6 +331,8 @@ def check_fit(network: nn.Module, state: State, what: str, likeness: str = "") -
         }.items()
         if names
     ]
+    if not (unexpected or other) and 10 * len(missing) < len(own):
+        raise ModelError(f"{what} are incomplete: {parts[0]}; all others fit; give a complete checkpoint of this model")
     advice = f"they look like {likeness}" if likeness else "give a checkpoint of this model"
     raise ModelError(f"{what} do not fit the network: {'; '.join(parts)}; {advice}")
 
@@ -341,7 +343,7 @@ def downloaded_to(name: str, url: str, publisher: str, error: Exception) -> Mode
     reason = getattr(error, "reason", None) or error
     return ModelError(
         f"the weights of {name} cannot be downloaded ({reason}); fetch {url} (published by {publisher}), "
-        f"put it at {file} and run again, or pass --weights FILE. "
+        f"put it at {file} and run again, or give it as weights (--weights FILE). "
         f"{NEED_NO_DOWNLOAD}"
     )
 

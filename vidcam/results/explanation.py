@@ -101,8 +101,8 @@ class Explanation(Result):
     """Explanation of a target in a clip: heatmaps over space and time, and curves over time.
 
     Attributes:
-        clip, model, layer, method, region, times, stretch, frame_rate, frame_rate_from, warnings, timings, fingerprint, source: see
-            `Result`.
+        clip, model, layer, method, region, preprocess, windowing, times, stretch, frame_rate, frame_rate_from, warnings,
+            timings, fingerprint, source: see `Result`.
         weights: where the model's parameters came from.
         target: the explained target.
         top: the clip's five most probable classes, (label, probability); none if the network gives no probabilities.
@@ -112,8 +112,6 @@ class Explanation(Result):
         evidence: (F,) float32, the spatial mean of each raw map.
         window_starts: (W,) source frame of each window.
         window_scores: (W,) the target's probability in each window, or its value.
-        windowing: length, stride and sampling rate of the windows, and the rate of the instants that these count, in
-            instants per second; None if they count source frames.
         kind: of the evidence: whole, motion or appearance, see `vidcam.temporal.motion`.
         scale: raw heat and evidence at which colours and curves end; None for the largest of maps and evidence. Motion and
             appearance have those of the whole evidence, so that they compare.
@@ -140,7 +138,6 @@ class Explanation(Result):
     evidence: np.ndarray
     window_starts: np.ndarray
     window_scores: np.ndarray
-    windowing: dict[str, int | float | None]
     kind: Evidence = "whole"
     scale: tuple[float, float] | None = None
     motion: MotionShare | None = None
@@ -325,6 +322,7 @@ class Explanation(Result):
             "stretch": list(self.stretch),
             "size": list(self.size),
             "region": list(self.region),
+            "preprocess": self.preprocess,
             "fingerprint": self.fingerprint,
             "computation": self.computation,
             "check": None if self.check is None else {**asdict(self.check), "passed": self.check.passed},

@@ -24,8 +24,8 @@ class Localization(Result):
     """Localization of classes in time: curves over a clip, cut into segments.
 
     Attributes:
-        clip, model, layer, method, region, times, stretch, frame_rate, frame_rate_from, warnings, timings, fingerprint, source: see
-            `Result`.
+        clip, model, layer, method, region, preprocess, windowing, times, stretch, frame_rate, frame_rate_from, warnings,
+            timings, fingerprint, source: see `Result`.
         labels: K classes, the one with the highest curve first.
         scores: (K, F) probability of each class around each frame.
         evidence: (K, F) the raw heatmaps of each class reduced over space.

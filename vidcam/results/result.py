@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,9 @@ class Result:
         clip: path of the explained file, its URL without secrets, or the name of other frames.
         model, layer, method: names of the network, the target layer and the method.
         region: left, top, right, bottom of the part of the frame that the network sees, in pixels of the frame.
+        preprocess: the fields of the network's `vidcam.Preprocess`; None in files of 0.1.
+        windowing: length, stride and sampling rate of the windows, and the rate of the instants that these count, in
+            instants per second; None if they count source frames.
         times: (F,) float64, presentation time of every source frame in seconds.
         stretch: start and end of the explained part in seconds, each None at the clip's own end.
         frame_rate: frames per second of the clip, on average.
@@ -37,7 +41,9 @@ class Result:
     layer: str
     method: str
     region: tuple[float, float, float, float]
+    windowing: dict[str, int | float | None]
     times: np.ndarray
+    preprocess: dict[str, Any] | None = None
     stretch: tuple[float | None, float | None] = (None, None)
     frame_rate: float = 0.0
     frame_rate_from: str = "assumed"

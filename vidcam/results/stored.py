@@ -10,7 +10,7 @@ from typing import IO, Annotated, Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
-from pydantic import BaseModel, Field, StrictStr, ValidationError
+from pydantic import BaseModel, Field, StrictBool, StrictStr, ValidationError
 
 from vidcam.errors import OutputError, counted
 from vidcam.results.check import Check
@@ -73,6 +73,17 @@ class _Windowing(BaseModel):
     rate: Number | None = None
 
 
+class _Preprocess(BaseModel):
+    """The fields of `vidcam.Preprocess`, which checks their values."""
+
+    resize: Side | tuple[Side, Side]
+    crop: tuple[Side, Side]
+    mean: tuple[Number, Number, Number]
+    std: tuple[Number, Number, Number]
+    scale: Number
+    bgr: StrictBool
+
+
 class _Check(BaseModel):
     share: Number
     start: Number
@@ -127,6 +138,7 @@ class _Summary(BaseModel):
     top: list[_Candidate]
     size: tuple[Side, Side]
     region: tuple[Number, Number, Number, Number]
+    preprocess: _Preprocess | None = None  # which 0.1 did not store
     windowing: _Windowing
     frame_rate: Number = 0.0
     frame_rate_from: StrictStr = "assumed"
@@ -170,6 +182,8 @@ def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
         (96,)
     """
     directory = Path(directory)
+    if not os.path.lexists(directory / "summary.json"):
+        raise _absent(directory)
     try:
         facts = _Summary.model_validate(read_json(directory / "summary.json", _MOST_SUMMARY))
         with open_regular(directory / "explanation.npz") as file, open_zip(file, _MOST_LISTED) as archive:
@@ -188,6 +202,7 @@ def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
     values["target"] = ExplainedTarget(**dict(facts.target))
     values["top"] = tuple((candidate.label, candidate.probability) for candidate in facts.top)
     values["check"] = None if facts.check is None else Check(**dict(facts.check))
+    values["preprocess"] = None if facts.preprocess is None else dict(facts.preprocess)
     values["windowing"] = dict(facts.windowing)
     values["drawing"] = drawing
     values["warnings"] = tuple(facts.warnings)
@@ -208,6 +223,20 @@ def _motion_share(stored: _Motion, frames: np.ndarray) -> MotionShare:
         frames,
         tuple((one.label, one.windows) for one in stored.frozen),
     )
+
+
+def _absent(directory: Path) -> OutputError:
+    """Return the error for a directory without an explanation; that of a corpus says why its row has none."""
+    try:
+        found = read_json(directory / "result.json", _MOST_SUMMARY)
+    except (OSError, ValueError):
+        found = None
+    if isinstance(found, dict) and found.get("error"):
+        return OutputError(
+            f"{directory}{os.sep} is of a row of a corpus that failed, and holds no explanation "
+            f"({one_line(str(found['error']), 400)}); mend that, and run the corpus again with --retry-failed"
+        )
+    return _unreadable(directory, "it has no summary.json" if directory.is_dir() else "there is no such directory")
 
 
 def _unreadable(directory: Path, reason: str) -> OutputError:
