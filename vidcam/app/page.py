@@ -133,12 +133,12 @@ def page(explainer: Explainer, limits: Limits, left: Callable[[str], None]) -> g
                     )
                     colormap = gr.Dropdown(choices=list(COLORMAPS), value=COLORMAPS[0], label="Colours")
                     weights = gr.File(
-                        label=f"Weights of your own for this network ({WEIGHTS})",
+                        label=f"Weights of your own ({WEIGHTS})",
                         height=150,
                         elem_id="vidcam-weights",
                     )
                     labels = gr.File(
-                        label=f"Names of their classes, one a line ({', '.join(LABELS)})",
+                        label=f"Class names ({', '.join(LABELS)})",
                         height=150,
                         elem_id="vidcam-labels",
                     )
