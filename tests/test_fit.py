@@ -4,10 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from torch import Tensor, nn
 
 from vidcam.cam.layout import Layout
 from vidcam.errors import LayerError, SettingsError
-from vidcam.fit import check_fit, chosen_layers, chosen_methods, layers_of
+from vidcam.fit import check_fit, chosen_layers, chosen_methods, layer_names, layers_of
 from vidcam.models.registry import Model, ModelSpec, load_model, spec_named
 from vidcam.recipe import Recipe
 
@@ -91,3 +92,18 @@ def test_settings_that_do_not_go_together(
 def test_settings_that_go_together(settings: dict[str, Any], layers: list[str], methods: list[str]) -> None:
     spec: ModelSpec = spec_named("playground-c3d")
     check_fit(Recipe(**settings), spec, layers, methods)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["playground-c3d", "playground-gru", "playground-tubelet", "x3d_xs"])
+def test_the_names_of_layers_need_no_arithmetic(name: str) -> None:
+    assert layer_names(spec_named(name)) == tuple(layers_of(load_model(name, "none")))
+
+
+class _Looking(nn.Module):
+    def forward(self, windows: Tensor) -> Tensor:
+        return windows if windows.sum().item() > 0 else -windows
+
+
+def test_a_network_that_looks_at_values_has_no_names_of_layers_without_them() -> None:
+    assert layer_names(replace(spec_named("playground-c3d"), build=lambda classes: _Looking())) == ()

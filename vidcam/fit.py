@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+
+import torch
 
 from vidcam.cam.input_methods import INPUT_METHODS, check_installed
 from vidcam.cam.layers import SpaceTimeLayer, space_time_layers
@@ -15,6 +18,21 @@ from vidcam.recipe import Recipe
 def layers_of(model: Model) -> dict[str, SpaceTimeLayer]:
     """Return the layers of a network that can be explained by name, in the order they are called."""
     return space_time_layers(model.network, model.spec.pack(model.blank_window), model.spec.layout, model.spec.frames)
+
+
+def layer_names(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the names of `layers_of` a network, found without weights and without arithmetic, from shapes alone.
+
+    None for a network that cannot be built so: its code looks at values.
+
+    Example:
+        >>> from vidcam.models.registry import spec_named
+        >>> layer_names(spec_named("playground-c3d"))[:3]
+        ('conv1', 'relu1', 'pool1')
+    """
+    with torch.device("meta"), suppress(RuntimeError, TypeError):
+        return tuple(layers_of(Model(spec.build(spec.num_classes).eval(), spec, (), "none")))
+    return ()
 
 
 def chosen_methods(recipe: Recipe, spec: ModelSpec) -> tuple[str, ...]:

@@ -78,12 +78,18 @@ class Visitor:
         return found
 
     def explain(
-        self, key: Any, choice: list[str] = CHOICE, *, sample: str | None = None, weights: Any = None
+        self,
+        key: Any,
+        choice: list[str] = CHOICE,
+        *,
+        sample: str | None = None,
+        weights: Any = None,
+        labels: Any = None,
     ) -> tuple[str, str]:
         """The place of the result and the error; one of them is empty."""
         named = {"path": key, "meta": {"_type": "gradio.FileData"}, "orig_name": "x"} if isinstance(key, str) else key
         for _ in range(50):  # the queue forgets an event a moment after it says that it is over
-            answer = self.join([named, sample, weights, *choice])
+            answer = self.join([named, sample, weights, labels, *choice])
             if answer.status_code != 429:
                 break
             time.sleep(0.1)

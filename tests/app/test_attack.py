@@ -107,7 +107,7 @@ class Attacker:
         pick = self._random.choice
         data = pick(
             [
-                [self.payload(), None, None, *CHOICE],
+                [self.payload(), None, None, None, *CHOICE],
                 [None, self.payload(), None, *CHOICE],
                 [None, self._files[0], None, *CHOICE],
                 [None, "bowing", self.payload(), *CHOICE],
@@ -125,7 +125,7 @@ class Attacker:
         )
         body: dict[str, Any] = {
             "data": data,
-            "fn_index": pick([0, 1, EXPLAIN, EXPLAIN, EXPLAIN, 3, 4, 5, -1, 99, "2", None, [2], True, 2.0]),
+            "fn_index": pick([0, 1, EXPLAIN, EXPLAIN, EXPLAIN, 3, 4, 5, 6, -1, 99, "2", None, [2], True, 2.0]),
             "session_hash": pick(
                 ["attacker", "other", self._victim, [self._victim], {"a": 1}, None, "a/../b", "x" * 99]
             ),

@@ -11,14 +11,14 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from vidcam.app.choice import samples
-from vidcam.app.events import CLIP, Events, PassThrough, Sessions, Streams, address_of
+from vidcam.app.events import FILES, Events, PassThrough, Sessions, Streams, address_of
 from vidcam.app.gate import VISITOR
 from vidcam.app.jobs import Jobs
 from vidcam.app.limits import Limits
 from vidcam.app.uploads import Uploads
 
 CHOSEN = ["model", "top", "method", "auto", "inferno"]
-EXPLAIN = {"session_hash": "abc", "fn_index": 2, "data": [None, None, None, *CHOSEN]}
+EXPLAIN = {"session_hash": "abc", "fn_index": 2, "data": [None, None, None, None, *CHOSEN]}
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def client(seen: list[dict[str, Any]], clips: list[Any], tmp_path: Path) -> Test
         body = (await receive())["body"]
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         seen.append({"path": scope["path"], "query": scope["query_string"].decode(), "headers": headers, "body": body})
-        clips.append(scope.get(CLIP))
+        clips.append(scope[FILES].clip if FILES in scope else None)
         await JSONResponse({})(scope, receive, send)
 
     limits, sessions = Limits(), Sessions(b"secret")
@@ -59,15 +59,17 @@ def client(seen: list[dict[str, Any]], clips: list[Any], tmp_path: Path) -> Test
 def test_an_event_is_written_anew(client: TestClient, seen: list[dict[str, Any]]) -> None:
     sent = {
         **EXPLAIN,
-        "data": [{"path": "/etc/passwd"}, "bowing", None, "model", "A - B", *CHOSEN[2:]],
+        "data": [{"path": "/etc/passwd"}, "bowing", None, None, "model", "A - B", *CHOSEN[2:]],
         "trigger_id": 7,
     }
     answer = client.post("/join?x=1", json=sent, headers={"cookie": "a=b", "x-evil": "1", "user-agent": "me"})
     assert answer.status_code == 200
     (found,) = seen
     assert json.loads(found["body"]) == {
-        "data": [None, "bowing", None, "model", "A - B", *CHOSEN[2:]], "fn_index": 2, "session_hash": Sessions(b"secret").name({}, "abc"),
-    }  # fmt: skip
+        "data": [None, "bowing", None, None, "model", "A - B", *CHOSEN[2:]],
+        "fn_index": 2,
+        "session_hash": Sessions(b"secret").name({}, "abc"),
+    }
     assert found["query"] == "" and "x-evil" not in found["headers"] and "cookie" not in found["headers"]
     assert found["headers"]["user-agent"] == "me" and found["headers"]["content-length"] == str(len(found["body"]))
 
@@ -80,23 +82,24 @@ def test_an_event_is_written_anew(client: TestClient, seen: list[dict[str, Any]]
         ({"fn_index": "2"}, 400),
         ({"session_hash": "a b"}, 400),
         ({"session_hash": "a" * 65}, 400),
-        ({"data": [None, None, None, "other", "top", "method", "auto", "inferno"]}, 400),
-        ({"data": [None, None, None, "model", "top", "other", "auto", "inferno"]}, 400),
-        ({"data": [None, None, None, "model", "", "method", "auto", "inferno"]}, 400),
-        ({"data": [None, None, None, "model", "x" * 201, "method", "auto", "inferno"]}, 400),
-        ({"data": [None, None, None, "model", "a\nb", "method", "auto", "inferno"]}, 400),
-        ({"data": [None, None, None, "model", "top", "method", "x" * 201, "inferno"]}, 400),
-        ({"data": [None, None, None, "model", "top", "method", "auto", "jet"]}, 400),
-        ({"data": [None, None, None, None, *CHOSEN[1:]]}, 400),
-        ({"data": [None, "../bowing", None, *CHOSEN]}, 400),
-        ({"data": [None, "/etc/passwd", None, *CHOSEN]}, 400),
-        ({"data": [None, None, {"path": "/etc/passwd"}, *CHOSEN]}, 410),
-        ({"data": [None, None, {"path": "A" * 22}, *CHOSEN]}, 410),
+        ({"data": [None, None, None, None, "other", "top", "method", "auto", "inferno"]}, 400),
+        ({"data": [None, None, None, None, "model", "top", "other", "auto", "inferno"]}, 400),
+        ({"data": [None, None, None, None, "model", "", "method", "auto", "inferno"]}, 400),
+        ({"data": [None, None, None, None, "model", "x" * 201, "method", "auto", "inferno"]}, 400),
+        ({"data": [None, None, None, None, "model", "a\nb", "method", "auto", "inferno"]}, 400),
+        ({"data": [None, None, None, None, "model", "top", "method", "x" * 201, "inferno"]}, 400),
+        ({"data": [None, None, None, None, "model", "top", "method", "auto", "jet"]}, 400),
+        ({"data": [None, None, None, None, None, *CHOSEN[1:]]}, 400),
+        ({"data": [None, "../bowing", None, None, *CHOSEN]}, 400),
+        ({"data": [None, "/etc/passwd", None, None, *CHOSEN]}, 400),
+        ({"data": [None, None, {"path": "/etc/passwd"}, None, *CHOSEN]}, 410),
+        ({"data": [None, None, {"path": "A" * 22}, None, *CHOSEN]}, 410),
+        ({"data": [None, None, None, {"path": "A" * 22}, *CHOSEN]}, 410),
         ({"data": [None, "model", "top"]}, 400),
         ({"data": "x"}, 400),
         ({"more": "x" * 70_000}, 413),
     ],
-    ids=range(20),
+    ids=range(21),
 )
 def test_nothing_else_reaches_gradio(
     client: TestClient, seen: list[dict[str, Any]], changes: dict[str, Any], status: int
@@ -119,6 +122,8 @@ def test_nothing_else_reaches_gradio(
         (3, ["/etc/passwd"], None),
         (3, [None], None),
         (4, [{"path": "/etc/passwd"}], [None]),
+        (5, [{"path": "/etc/passwd"}], [None]),
+        (6, [None], None),
     ],
 )
 def test_other_events_hold_what_the_page_offers(
@@ -130,7 +135,7 @@ def test_other_events_hold_what_the_page_offers(
 
 
 def test_a_sample_is_the_clip_of_its_name(client: TestClient, clips: list[Any]) -> None:
-    client.post("/join", json={**EXPLAIN, "data": [{"path": "/etc/passwd"}, "bowing", None, *CHOSEN]})
+    client.post("/join", json={**EXPLAIN, "data": [{"path": "/etc/passwd"}, "bowing", None, None, *CHOSEN]})
     (clip,) = clips
     assert clip.path == samples()["bowing"] and clip.name == "bowing.mp4" and clip.address != ""
 

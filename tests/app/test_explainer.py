@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from vidcam.app.choice import Choice
-from vidcam.app.explainer import GONE, UNEXPECTED, WEIGHTS_GONE, Explainer
+from vidcam.app.explainer import GONE, LABELS_GONE, UNEXPECTED, WEIGHTS_GONE, Explainer
+from vidcam.app.jobs import Files
 from vidcam.app.limits import Limits
 from vidcam.app.results import Results
 from vidcam.app.uploads import Upload
@@ -36,12 +37,12 @@ def upload(tmp_path: Path) -> Upload:
 CHOICE = Choice("model", "top", "gradcam++", "auto", "inferno")
 
 
-def _error(place: Path, upload: Upload, answer: Any, limits: Limits = Limits(), weights: Upload | None = None) -> str:
+def _error(place: Path, clip: Upload | None, answer: Any, limits: Limits = Limits(), **own: Upload) -> str:
     results = Results(place / "results", limits)
     explainer = Explainer(results, limits)
     explainer._process = _Answering(answer)
     with pytest.raises(VidcamError) as caught:
-        explainer.explain("session", upload, CHOICE, weights, lambda step, done, of: None)
+        explainer.explain("session", Files(clip, **own), CHOICE, lambda step, done, of: None)
     assert not results.place.exists() or list(results.place.iterdir()) == []
     return str(caught.value)
 
@@ -73,8 +74,12 @@ def test_without_room_or_upload_nothing_is_begun(tmp_path: Path, upload: Upload)
     assert _error(tmp_path, upload, {}, weights=weights) == WEIGHTS_GONE
     weights.name = "mine.pth"
     assert "mine.pth is no .safetensors file" in _error(tmp_path, upload, {}, weights=weights)
+    labels = Upload("l", tmp_path / "labels", "here", "names.csv", kind="labels")
+    assert _error(tmp_path, upload, {}, labels=labels) == LABELS_GONE
+    labels.name = "names"
+    assert _error(tmp_path, upload, {}, labels=labels).endswith("give a .txt, .csv or .json file")
     upload.path.unlink()
-    assert _error(tmp_path, upload, {}) == GONE
+    assert _error(tmp_path, upload, {}) == GONE == _error(tmp_path, None, {})
 
 
 def test_an_address_has_half_of_the_results(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     shutil.copyfile(demo_clip(), tmp_path / "work" / "clip" / "a.mp4")
     limits = {"frames": 7200, "seconds": 120, "pixels": 10**6}
     asked = {"clip": "a.mp4", "archive": "vidcam.zip", "model": "playground-c3d", "target": "top2", "method": "gradcam"}
-    asked |= {"layer": "auto", "colormap": "viridis", "weights": "default"}
+    asked |= {"layer": "auto", "colormap": "viridis", "weights": None, "labels": None}
     return {"folder": str(tmp_path / "work"), **asked, **limits}
 
 
@@ -46,19 +46,25 @@ def test_a_clip_is_explained_into_its_folder(job: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-def test_weights_of_ones_own_are_used_and_not_in_the_archive(job: dict[str, Any]) -> None:
+def test_weights_and_labels_of_ones_own_are_used_and_not_in_the_archive(job: dict[str, Any]) -> None:
     folder = Path(job["folder"])
     state = load_model("playground-c3d", "none").network.state_dict()
     save_file({name: value.contiguous() for name, value in state.items()}, folder / "mine.safetensors")
-    assert explain({**job, "weights": "mine.safetensors", "target": "waving"}, lambda step: None) == {}
+    (folder / "names.txt").write_text("\n".join(f"mine {i}" for i in range(11)))
+    own = {"weights": "mine.safetensors", "labels": "names.txt"}
+    assert explain({**job, **own, "target": "mine 3"}, lambda step: None) == {}
     with zipfile.ZipFile(folder / "vidcam.zip") as archive:
-        assert "mine.safetensors" not in archive.namelist()
+        assert not {*own.values()} & {*archive.namelist()}
     found = load_explanation(folder)
-    assert found.weights == "mine.safetensors"
+    assert found.weights == "mine.safetensors" and found.target.index == 3
+    assert "no class labels" not in " ".join(found.warnings)
     assert found.target.probability == pytest.approx(1 / 11, abs=0.05), "random weights know nothing"
     (folder / "mine.safetensors").write_bytes(b"no weights")
     answer = explain({**job, "weights": "mine.safetensors"}, lambda step: None)
     assert "weights file mine.safetensors cannot be read" in answer["error"] and str(folder) not in answer["error"]
+    (folder / "names.txt").write_text("one\ntwo\n")
+    answer = explain({**job, "labels": "names.txt"}, lambda step: None)
+    assert answer["error"].startswith("labels file names.txt has 2 labels, the network 11 classes")
 
 
 @pytest.mark.usefixtures("refused")

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 from tests.app.loops import run
 from tests.app.server import CHOICE, EXPLAIN, Visitor, running
 from vidcam.app.events import Events, Sessions
-from vidcam.app.jobs import Job, Jobs
+from vidcam.app.jobs import Files, Job, Jobs
 from vidcam.app.limits import Limits
 from vidcam.app.uploads import Refused, Upload, Uploads
 from vidcam.playground.demo import demo_clip
@@ -32,10 +32,10 @@ def test_an_address_has_half_of_the_places() -> None:
 
 
 def test_a_session_has_one_place_also_on_its_way() -> None:
-    jobs = Jobs(lambda: [Job("a", "here", Upload("k", Path(), "here"))], Limits())
+    jobs = Jobs(lambda: [Job("a", "here", Files(Upload("k", Path(), "here")))], Limits())
     with jobs.joining("b", "here") as job:
-        job.clip, job.weights = Upload("l", Path(), "here"), Upload("w", Path(), "here", kind="weights")
-        assert jobs.uploads() == {"k", "l", "w"}
+        job.files = Files(*(Upload(key, Path(), "here") for key in "lwn"))
+        assert jobs.uploads() == {"k", "l", "w", "n"}
         for session in ("a", "b"):
             with pytest.raises(Refused, match="wait for it"), jobs.joining(session, "there"):
                 pass
@@ -48,7 +48,7 @@ async def _post(events: Events, key: str, number: int) -> int:
     """The status of an answer."""
     body = json.dumps(
         {
-            "data": [key, None, None, *CHOICE] if number == EXPLAIN else [key, None],
+            "data": [key, None, None, None, *CHOICE] if number == EXPLAIN else [key, None],
             "fn_index": number,
             "session_hash": "s",
         }
@@ -95,7 +95,7 @@ def test_of_many_at_once_one_is_taken_and_none_harms_it(uploads: Uploads) -> Non
         await asyncio.sleep(0.05)
         asked = json.loads((await receive())["body"])
         if asked["fn_index"] == EXPLAIN:
-            queue.append(Job(asked["session_hash"], "192.0.2.1", scope["vidcam.clip"]))
+            queue.append(Job(asked["session_hash"], "192.0.2.1", scope["vidcam.files"]))
         await JSONResponse({})(scope, receive, send)
 
     kinds = (CHOICE[:1], ["gradcam++"])
@@ -132,19 +132,21 @@ def test_what_waits_is_explained_whatever_comes_later() -> None:
         for visitor in (first, second):
             held.enter_context(visitor.http.stream("GET", f"/gradio_api/heartbeat/{visitor.session}"))
         first.join(
-            [{"path": first.brought(demo_clip())}, None, None, CHOICE[0], "top5", *CHOICE[2:]]
+            [{"path": first.brought(demo_clip())}, None, None, None, CHOICE[0], "top5", *CHOICE[2:]]
         ).raise_for_status()
         keys = [second.brought(demo_clip()) for _ in range(6)]
         with ThreadPoolExecutor(6) as pool:
-            joined = list(pool.map(lambda key: second.join([{"path": key}, None, None, *CHOICE]).status_code, keys))
+            joined = list(
+                pool.map(lambda key: second.join([{"path": key}, None, None, None, *CHOICE]).status_code, keys)
+            )
         assert sorted(joined) == [200, 429, 429, 429, 429, 429]
-        many = [Visitor(address).join([None, None, None, *CHOICE]).status_code for _ in range(12)]
+        many = [Visitor(address).join([None, None, None, None, *CHOICE]).status_code for _ in range(12)]
         assert many == [200] * 2 + [429] * 10  # half of the eight places
         other = Visitor(address)
         other.http = held.enter_context(
             httpx.Client(base_url=address, transport=httpx.HTTPTransport(local_address="127.0.0.2"))
         )
-        assert other.join([None, None, None, *CHOICE]).status_code == 200
+        assert other.join([None, None, None, None, *CHOICE]).status_code == 200
         newer = second.brought(demo_clip())
         event = {"data": [{"path": newer}, None], "fn_index": 1, "session_hash": second.session}
         second.http.post("/gradio_api/run/predict", json=event).raise_for_status()

@@ -14,6 +14,7 @@ from vidcam.app.names import content_type, safe_name
         ("evil.html", "evil"),
         ("mine.SAFETENSORS", "mine.safetensors"),
         ("mine.pth", "mine"),
+        ("names.CSV", "names.csv"),
         ("evil.svg.mp4", "evil.svg.mp4"),
         ("..", "clip"),
         ("", "clip"),

@@ -8,19 +8,20 @@ import pytest
 
 gr = pytest.importorskip("gradio")
 
-from vidcam.app.choice import BUNDLED, Choice, samples  # noqa: E402
+from vidcam.app.choice import BUNDLED, Choice, layers, samples  # noqa: E402
 from vidcam.app.events import (  # noqa: E402
-    CLIP,
     CLIP_DROPPED,
     EXPLAIN,
+    FILES,
+    LABELS_DROPPED,
     MODEL_CHOSEN,
     SAMPLE_CHOSEN,
-    WEIGHTS,
     WEIGHTS_DROPPED,
 )
-from vidcam.app.explainer import GONE, UNEXPECTED  # noqa: E402
+from vidcam.app.explainer import UNEXPECTED  # noqa: E402
+from vidcam.app.jobs import Files  # noqa: E402
 from vidcam.app.limits import Limits  # noqa: E402
-from vidcam.app.page import _note, _of_clip, _of_sample, _targets, has_messages, page, queued_jobs  # noqa: E402
+from vidcam.app.page import _layers, _note, _of_clip, _of_sample, _targets, has_messages, page, queued_jobs  # noqa: E402
 from vidcam.app.results import Result  # noqa: E402
 from vidcam.app.uploads import Upload  # noqa: E402
 from vidcam.errors import ClipError  # noqa: E402
@@ -36,12 +37,12 @@ class Explaining:
         self.asked: list[Any] = []
         self.fails: Exception | None = None
 
-    def explain(self, session: str, upload: Upload, choice: Choice, weights: Any, progress: Any) -> Result:
-        self.asked.append((session, upload, choice, weights))
+    def explain(self, session: str, files: Files, choice: Choice, progress: Any) -> Result:
+        self.asked.append((session, files, choice))
         progress("explaining", 5, 10)
         if self.fails:
             raise self.fails
-        return Result('k"<ey', Path("folder"), session, "here", upload.name)
+        return Result('k"<ey', Path("folder"), session, "here", "clip.mp4")
 
 
 @pytest.fixture
@@ -60,38 +61,33 @@ VALUES = ("playground-c3d", "top", "gradcam", "layer2", "viridis")
 def _click(blocks: Any, scope: dict[str, Any], sample: str | None = None) -> str:
     request: Any = SimpleNamespace(request=SimpleNamespace(scope=scope), session_hash="session")
     told: list[Any] = []
-    found = blocks.fns[EXPLAIN].fn(None, sample, None, *VALUES, request, lambda share, desc: told.append((share, desc)))
+    found = blocks.fns[EXPLAIN].fn(
+        None, sample, None, None, *VALUES, request, lambda share, desc: told.append((share, desc))
+    )
     assert told == [(0.0, "Loading the network"), (0.5, "Step 1 of 2: explaining the clip")]
     return str(found)
 
 
 def test_a_click_explains_the_clip_of_the_request_and_shows_its_report(explaining: Explaining, blocks: Any) -> None:
-    shown = _click(blocks, {CLIP: UPLOAD})
-    assert explaining.asked == [("session", UPLOAD, Choice(*VALUES), None)]
+    shown = _click(blocks, {FILES: Files(UPLOAD)})
+    assert explaining.asked == [("session", Files(UPLOAD), Choice(*VALUES))]
     assert 'src="results/k&#34;&lt;ey/report.html"' in shown and 'sandbox="allow-scripts allow-downloads"' in shown
     assert 'href="results/k&#34;&lt;ey/vidcam.zip"' in shown
 
 
 def test_a_result_of_a_bundled_network_says_what_the_network_is(explaining: Explaining, blocks: Any) -> None:
     note = "playground-c3d was trained on rendered figures, such as the samples, and not on real video."
-    assert note in _click(blocks, {CLIP: UPLOAD})
-    assert note not in _click(blocks, {CLIP: UPLOAD}, "bowing")
+    assert note in _click(blocks, {FILES: Files(UPLOAD)})
+    assert note not in _click(blocks, {FILES: Files(UPLOAD)}, "bowing")
     weights = Upload("w", Path("weights"), "here", "mine.safetensors", kind="weights")
-    assert note not in _click(blocks, {CLIP: UPLOAD, WEIGHTS: weights}), "its own weights know other clips"
-    assert explaining.asked[-1][3] is weights
+    assert note not in _click(blocks, {FILES: Files(UPLOAD, weights)}), "its own weights know other clips"
+    assert explaining.asked[-1][1].weights is weights
 
 
 def test_a_network_of_real_video_says_that_a_sample_is_none() -> None:
     note = "r3d_18 was trained on real video, and the samples are rendered figures. Its answer about one means nothing."
     assert note in _note("r3d_18", "bowing") and _note("r3d_18", None) == ""
     assert _note("playground-c3d", "bowing") == ""
-
-
-def test_class_names_of_weights_of_ones_own_are_said_to_be_the_published_ones(blocks: Any) -> None:
-    weights = Upload("w", Path("weights"), "here", "<b>.safetensors", kind="weights")
-    shown = _click(blocks, {CLIP: UPLOAD, WEIGHTS: weights}, "bowing")
-    assert "&lt;b&gt;.safetensors holds no class names" in shown and "playground-c3d was published with" in shown
-    assert "class names" not in _click(blocks, {CLIP: UPLOAD}, "bowing")
 
 
 def test_a_bundled_network_is_chosen_for_samples_and_for_no_other_clip(blocks: Any) -> None:
@@ -104,21 +100,19 @@ def test_a_bundled_network_is_chosen_for_samples_and_for_no_other_clip(blocks: A
 
 
 def test_what_cannot_be_explained_is_said_and_what_is_unexpected_is_not(explaining: Explaining, blocks: Any) -> None:
-    with pytest.raises(gr.Error, match=GONE[:20]):
-        _click(blocks, {CLIP: None})
     explaining.fails = ClipError("<b>clip.mp4</b> is empty")
     with pytest.raises(gr.Error) as caught:
-        _click(blocks, {CLIP: UPLOAD})
+        _click(blocks, {FILES: Files(UPLOAD)})
     assert caught.value.message == "&lt;b&gt;clip.mp4&lt;/b&gt; is empty"
     explaining.fails = RuntimeError("/secret/path")
     with pytest.raises(gr.Error) as caught:
-        _click(blocks, {CLIP: UPLOAD})
+        _click(blocks, {FILES: Files(UPLOAD)})
     assert caught.value.message == UNEXPECTED
 
 
 def test_the_events_have_the_numbers_that_requests_are_checked_by(blocks: Any) -> None:
-    direct = (MODEL_CHOSEN, CLIP_DROPPED, SAMPLE_CHOSEN, WEIGHTS_DROPPED)
-    assert (*direct[:2], EXPLAIN, *direct[2:]) == (0, 1, 2, 3, 4)
+    direct = (MODEL_CHOSEN, CLIP_DROPPED, SAMPLE_CHOSEN, WEIGHTS_DROPPED, LABELS_DROPPED)
+    assert (*direct[:2], EXPLAIN, *direct[2:]) == (0, 1, 2, 3, 4, 5)
     assert not any(blocks.fns[number].queue for number in direct) and blocks.fns[EXPLAIN].queue
     assert queued_jobs(blocks) == [] and not has_messages(blocks, "session")
 
@@ -126,3 +120,13 @@ def test_the_events_have_the_numbers_that_requests_are_checked_by(blocks: Any) -
 @pytest.mark.slow
 def test_the_classes_that_are_offered_are_those_of_the_model() -> None:
     assert _targets("r3d_18") == ["top", "top5", *spec_named("r3d_18").labels()]
+
+
+def test_the_layers_that_are_offered_are_those_of_the_network() -> None:
+    assert _layers(None) == ["auto"]
+    first, *others = _layers("playground-c3d")
+    assert first == ("auto (relu4b)", "auto") and tuple(others) == layers("playground-c3d")
+    assert others[0] == "pool5" and others[-1] == "conv1", "the last layer is not first"
+    assert [name for name in layers("playground-r2plus1d") if name.startswith("layer3")] == [
+        "layer3", "layer3.shortcut", "layer3.conv2", "layer3.conv1",
+    ]  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from safetensors.torch import save_file
 
 from tests.app.server import CHOICE, Visitor, running
 from tests.conftest import numbered, wait_until, write_video
@@ -20,6 +21,7 @@ from vidcam.app import Limits
 from vidcam.app.explainer import GONE
 from vidcam.app.progress import STEPS
 from vidcam.errors import SettingsError
+from vidcam.models.registry import load_model
 from vidcam.playground.demo import demo_clip
 
 
@@ -117,8 +119,8 @@ def test_who_leaves_ends_the_work_and_leaves_nothing(address: str) -> None:
     long, next_one = Visitor(address), Visitor(address)
     with long.http.stream("GET", f"/gradio_api/heartbeat/{long.session}"):
         key = long.brought(demo_clip())
-        long.join([{"path": key}, None, None, CHOICE[0], "top5", *CHOICE[2:]]).raise_for_status()
-        busy = long.join([{"path": key}, None, None, *CHOICE])
+        long.join([{"path": key}, None, None, None, CHOICE[0], "top5", *CHOICE[2:]]).raise_for_status()
+        busy = long.join([{"path": key}, None, None, None, *CHOICE])
         assert busy.status_code == 429 and busy.json() == {"detail": "A clip of yours is being explained; wait for it."}
     assert _gone(long, f"/gradio_api/file={key}")
     assert next_one.explain(next_one.brought(b""))[1].startswith("clip.mp4 is empty")
@@ -344,11 +346,45 @@ def test_weights_of_a_visitor_and_those_that_are_gone(address: str, tmp_path: Pa
     )
     said = visitor.explain(key, weights={"path": weights})[1]
     assert said.startswith("weights file mine.safetensors cannot be read as plain parameters")
-    answer = other.join([{"path": other.brought(demo_clip())}, None, {"path": weights}, *CHOICE])
+    answer = other.join([{"path": other.brought(demo_clip())}, None, {"path": weights}, None, *CHOICE])
     assert answer.status_code == 410 and "drop them again" in answer.text, "the weights of somebody else"
     assert visitor.explain(key)[1] == ""
     assert visitor.http.get("/samples/..%2f..%2fREADME.mp4").status_code == 404
     assert visitor.http.get("/samples/bowing.mp4").headers["content-type"] == "video/mp4"
+
+
+@pytest.mark.slow
+def test_a_network_of_ones_own_is_explained_at_a_layer_of_the_list(browser: Any, tmp_path: Path) -> None:
+    state = load_model("playground-r2plus1d").network.state_dict()
+    save_file({name: value.contiguous() for name, value in state.items()}, tmp_path / "mine.safetensors")
+    (tmp_path / "names.txt").write_text("".join(f"mine {i}\n" for i in range(11)))
+    with running(Limits()) as address:
+        page = browser.new_page()
+        page.goto(address)
+        explain, report = page.get_by_role("button", name="Explain"), page.get_by_title("vidcam report")
+        page.get_by_label("waving").check()
+        wait_until(page, "document.querySelector('input[aria-label=Network]').value === 'playground-r2plus1d'")
+        page.get_by_role("button", name="More settings").click()
+        assert page.get_by_label("Layer").input_value() == "auto (layer3)"
+        page.get_by_label("Layer").click()
+        page.get_by_role("option", name="layer2", exact=True).click()
+        page.locator("#vidcam-weights input[type=file]").set_input_files(tmp_path / "mine.safetensors")
+        page.locator("#vidcam-weights a[download]").wait_for()
+        explain.click()
+        report.wait_for(timeout=60_000)
+        shown = report.element_handle().content_frame().locator("body").inner_text()
+        first = report.get_attribute("src")
+        assert "layer2" in shown and shown.count("hold no class labels") == 1
+        assert page.get_by_role("note").count() == 0, "the page repeats what the report says"
+        page.locator("#vidcam-labels input[type=file]").set_input_files(tmp_path / "names.txt")
+        page.locator("#vidcam-labels a[download]").wait_for()
+        page.get_by_label("Class", exact=True).fill("mine 3")
+        page.get_by_label("Class", exact=True).press("Enter")
+        explain.click()
+        page.locator(f"iframe:not([src='{first}'])").wait_for(timeout=60_000)
+        shown = report.element_handle().content_frame().locator("body").inner_text()
+        assert "mine 3" in shown and "hold no class labels" not in shown
+        page.close()
 
 
 @pytest.mark.slow

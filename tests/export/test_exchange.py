@@ -4,11 +4,13 @@ import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pympi
 import pytest
 import srt
+from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from vidcam.errors import OutputError, SettingsError
 from vidcam.export.exchange import SEGMENTS, TUBES, files_of, tools_named
@@ -49,6 +51,25 @@ def explained() -> Explanation:
 TUBE = Tube(LABEL, 0.625, 3, np.array([[8, 12, 24, 36], [10, 12, 26, 36], [12, 12, 28, 48]], float))
 
 
+class _TemporalDetection(BaseModel):
+    """A label in a `FiftyOneTemporalDetectionDataset`, as FiftyOne's pages on the import of data sets give it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    label: int | str
+    confidence: float | None = None
+    support: tuple[PositiveInt, PositiveInt] | None = None
+    timestamps: tuple[float, float] | None = None
+    attributes: dict[str, Any] = {}
+
+
+class _TemporalDetections(BaseModel):
+    """The file of those labels, by the name of the video without its ending."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    classes: list[str] | None = None
+    labels: dict[str, list[_TemporalDetection]]
+
+
 def test_elan_opens_the_segments(found: Localization, tmp_path: Path) -> None:
     SEGMENTS["elan"][1](found, tmp_path / "s.eaf")
     document = pympi.Elan.Eaf(tmp_path / "s.eaf")
@@ -73,14 +94,15 @@ def test_subtitles_are_read(found: Localization, tmp_path: Path) -> None:
 
 def test_segments_for_fiftyone_are_frames_of_the_file(found: Localization, tmp_path: Path) -> None:
     SEGMENTS["fiftyone"][1](found, tmp_path / "s.json")
-    stored = json.loads((tmp_path / "s.json").read_text())
-    assert stored["classes"] == [SAFE, "kicking"]
-    best, other = stored["labels"]["a clip"]
-    assert best == {"label": 0, "confidence": 0.9, "support": [51, 88]}  # frame 88 is shown until 3.52 s
-    assert other == {"label": 1, "confidence": 0.75, "support": [11, 30]}
+    stored = _TemporalDetections.model_validate_json((tmp_path / "s.json").read_text())
+    best, other = stored.labels["a clip"]
+    assert stored.classes == [SAFE, "kicking"]
+    assert (best.label, best.confidence, best.support) == (0, 0.9, (51, 88))  # frame 88 is shown until 3.52 s
+    assert (other.label, other.confidence, other.support) == (1, 0.75, (11, 30))
     SEGMENTS["fiftyone"][1](replace(found, stretch=(8.0, None), times=8 + found.times), tmp_path / "t.json")
-    later = json.loads((tmp_path / "t.json").read_text())["labels"]["a clip"][0]["support"]
-    assert later[0] == 8 * 25 + 1  # the segment lies before the stretch: its first frame
+    later, _ = _TemporalDetections.model_validate_json((tmp_path / "t.json").read_text()).labels["a clip"]
+    assert later.support is not None
+    assert later.support[0] == 8 * 25 + 1  # the segment lies before the stretch: its first frame
 
 
 def test_segments_for_label_studio(found: Localization, tmp_path: Path) -> None:
@@ -121,15 +143,60 @@ def test_tubes_for_label_studio_are_percent_of_the_frame(explained: Explanation,
 
 
 def test_tubes_for_cvat_are_tracks_that_end(explained: Explanation, tmp_path: Path) -> None:
-    TUBES["cvat"][1](explained, [TUBE, replace(TUBE, start=17)], tmp_path / "t.xml")
+    TUBES["cvat"][1](explained, [TUBE], tmp_path / "t.xml")
     root = ET.parse(tmp_path / "t.xml").getroot()
     assert root.findtext("version") == "1.1" and root.findtext("meta/task/labels/label/name") == SAFE
     assert (root.findtext("meta/task/original_size/width"), root.findtext("meta/task/stop_frame")) == ("64", "69")
-    track, last = root.findall("track")
+    (track,) = root.findall("track")
     boxes = [[box.get(name) for name in ("frame", "outside", "xtl", "ybr")] for box in track]
     assert boxes[0] == ["53", "0", "8.00", "36.00"] and [box[0] for box in boxes] == ["53", "54", "55", "56"]
     assert boxes[2:] == [["55", "0", "12.00", "48.00"], ["56", "1", "12.00", "48.00"]]
-    assert track.get("label") == SAFE and track.findtext("box/attribute") == "0.625" and last[0].get("frame") == "67"
+    assert track.get("label") == SAFE and track.findtext("box/attribute") == "0.625"
+
+
+@pytest.mark.parametrize(("end", "hidden"), [(None, "0"), (7.0, "1")], ids=["with the file", "with the stretch"])
+def test_tubes_for_cvat_have_no_box_behind_the_clip(
+    explained: Explanation, tmp_path: Path, end: float | None, hidden: str
+) -> None:
+    """CVAT refuses a file with a frame that the task does not have."""
+    TUBES["cvat"][1](replace(explained, stretch=(5.0, end)), [replace(TUBE, start=17)], tmp_path / "t.xml")
+    boxes = [(box.get("frame"), box.get("outside")) for box in ET.parse(tmp_path / "t.xml").iter("box")]
+    assert boxes == [("67", "0"), ("68", "0"), ("69", hidden)]
+
+
+@pytest.mark.slow
+def test_datumaro_reads_the_tubes_for_cvat(explained: Explanation, tmp_path: Path) -> None:
+    cvat = pytest.importorskip("datumaro.plugins.data_formats.cvat.base", reason="datumaro is not installed")
+    TUBES["cvat"][1](explained, [TUBE, replace(TUBE, start=17)], tmp_path / "t.xml")
+    read = cvat.CvatBase(str(tmp_path / "t.xml"))
+    (label,) = next(iter(read.categories().values()))
+    assert label.name == LABEL and label.attributes == {"score"}
+    found = {item.attributes["frame"]: item.annotations for item in read}
+    assert list(found) == [53, 54, 55, 56, 67, 68, 69]
+    (box,) = found[55]
+    assert box.points == [12, 12, 28, 48] and box.label == 0
+    assert box.attributes == {"score": 0.625, "occluded": False, "outside": False, "keyframe": True, "track_id": 0}
+    assert found[56][0].attributes["outside"] and found[69][0].attributes["track_id"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("of", ["segments", "tubes"])
+def test_label_studio_accepts_the_predictions(
+    found: Localization, explained: Explanation, tmp_path: Path, of: str
+) -> None:
+    sdk = pytest.importorskip("label_studio_sdk.label_interface", reason="label-studio-sdk is not installed")
+    if of == "segments":
+        SEGMENTS["label-studio"][1](found, tmp_path / "s.json")
+    else:
+        TUBES["label-studio"][1](explained, [TUBE], tmp_path / "s.json")
+    interface = sdk.LabelInterface((tmp_path / "s.xml").read_text(encoding="utf-8"))
+    interface.validate()
+    (task,) = json.loads((tmp_path / "s.json").read_text())
+    (prediction,) = task["predictions"]
+    assert interface.validate_task({"data": task["data"]}) and not interface.validate_task({"data": {}})
+    assert interface.validate_prediction(prediction, return_errors=True) == []
+    prediction["result"][0]["value"] = {}
+    assert len(interface.validate_prediction(prediction, return_errors=True)) == 1
 
 
 def test_tools_that_do_not_exist_are_refused() -> None:

@@ -168,6 +168,33 @@ def test_a_link_opens_both_maps_with_a_divider(opened: Any) -> None:
 
 
 @pytest.mark.slow
+def test_the_errors_page_is_printed_dark_on_white_with_clips_whole(browser: Any, written: Path) -> None:
+    film = written.parent / "films" / "clip.mp4" / "compare.mp4"
+    errors = [_error(f"clip {k}.mp4", f"a class of a long name {k // 2}", "bowing", 0.9) for k in range(12)]
+    films = {error.clip: film.relative_to(written.parent).as_posix() for error in errors}
+    many = written.with_name("many.html")
+    many.write_text(errors_page(errors, films, {}, clips=20, model="m", how="gradcam++ at l"), encoding="utf-8")
+    page = browser.new_context(color_scheme="dark").new_page()
+    page.goto(many.as_uri())
+    wait_until(page, "[...document.querySelectorAll('video')].every((video) => video.readyState >= 2)")
+    for paper in ("A4", "Letter"):
+        pages = len(re.findall(rb"/Type\s*/Page\b", page.pdf(format=paper)))
+        assert 3 <= pages <= 6, f"12 films on {pages} pages of {paper}"
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 702, "height": 1031})  # A4 less its margins, in CSS pixels
+    style = "getComputedStyle(document.querySelector('{}')).{}"
+    assert page.evaluate(style.format("body", "backgroundColor")) == "rgb(255, 255, 255)"
+    assert page.evaluate(style.format("body", "color")) == "rgb(27, 27, 36)"
+    assert float(page.evaluate(style.format("td", "fontSize"))[:-2]) > 11, "smaller than 8 points"
+    assert page.evaluate(style.format("article", "breakInside")) == "avoid"
+    assert not page.get_by_role("button").first.is_visible() and not page.locator(".seek").first.is_visible()
+    film_box, text_box = (page.locator(name).first.bounding_box() for name in ("article video", "article table"))
+    assert film_box["x"] + film_box["width"] <= text_box["x"], "figures are not beside the film"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 702
+    page.context.close()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_errors_page_is_accessible(browser: Any, written: Path, scheme: str, width: int) -> None:

@@ -547,6 +547,31 @@ def test_a_report_is_printed_on_one_page(browser: Any, tmp_path: Path, height: i
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("count", "length", "shown"), [(12, 250, 12), (60, 52, 37), (40, 300, 13), (2, 6000, 0)])
+def test_long_notes_leave_the_report_on_one_page(
+    browser: Any, tmp_path: Path, count: int, length: int, shown: int
+) -> None:
+    texts = [f"note {k}" for k in range(count - 1)] + ["m has random weights: its explanations mean nothing"]
+    notes = [f"{text} {'and its answer means little here ' * 200}"[:length].strip() for text in texts]
+    one, other = _explanations(_clip(tmp_path))
+    page = browser.new_page()
+    page.goto(write_report([replace(one, warnings=tuple(notes)), replace(other, warnings=())], tmp_path).as_uri())
+    assert page.locator(".warning:visible").count() == count and not page.locator(".paper").is_visible()
+    for paper in ("A4", "Letter"):
+        assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(format=paper))) == 1, paper
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 718, "height": 1046})
+    assert page.locator(".warning:visible").count() == shown
+    if shown:
+        assert "caution" in page.locator(".warning").first.get_attribute("class"), (
+            "what changes everything is not first"
+        )
+    said = page.locator(".paper").all_inner_texts()
+    assert said == ([f"and {count - shown} more on the page, not in print"] if shown < count else [])
+    page.close()
+
+
+@pytest.mark.slow
 def test_keys_and_a_stretch_that_is_repeated(opened: Any) -> None:
     _click_curve(opened, 0.5)
     opened.keyboard.press("ArrowRight")

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vidcam.app.uploads import Refused
+from vidcam.fit import layer_names
+from vidcam.models.registry import spec_named
 from vidcam.playground.demo import demo_clips
 from vidcam.results.drawing import COLORMAPS
 
@@ -55,6 +57,17 @@ def checked_choice(values: list[Any], models: Collection[str], methods: Collecti
         if not isinstance(text, str) or not 0 < len(text) <= LONGEST or not text.isprintable():
             raise Refused(400, f"A {name} has 1 to {LONGEST} characters.")
     return Choice(model, target, method, layer, colormap)
+
+
+@cache
+def layers(model: str) -> tuple[str, ...]:
+    """Return the layers that are offered for a network, the last one first: stages and blocks, and not each part of a block.
+
+    They are those that can be explained and are nested at most one level deeper than the default layer.
+    """
+    spec = spec_named(model)
+    deepest = spec.layer.split(",")[0].count(".") + 1
+    return tuple(name for name in reversed(layer_names(spec)) if name.count(".") <= deepest)
 
 
 @cache

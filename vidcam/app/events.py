@@ -25,14 +25,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from vidcam.app.choice import Choice, checked_choice, samples
 from vidcam.app.connections import network
 from vidcam.app.gate import VISITOR
-from vidcam.app.jobs import Jobs
+from vidcam.app.jobs import Files, Jobs
 from vidcam.app.uploads import Kind, Refused, Upload, Uploads
 
-CLIP = "vidcam.clip"  # in the scope: the upload that a request names and its session owns, or the sample, or None
-WEIGHTS = (
-    "vidcam.weights"  # in the scope: the upload of a checkpoint that a request names and its session owns, or None
-)
-MODEL_CHOSEN, CLIP_DROPPED, EXPLAIN, SAMPLE_CHOSEN, WEIGHTS_DROPPED = range(5)  # the events' numbers
+FILES = "vidcam.files"  # in the scope: those that a request names and its session owns, and the sample
+MODEL_CHOSEN, CLIP_DROPPED, EXPLAIN, SAMPLE_CHOSEN, WEIGHTS_DROPPED, LABELS_DROPPED = range(6)  # the events' numbers
 _LONGEST_BODY = 65536
 _TO_ARRIVE = 20  # seconds
 _KEY = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -44,8 +41,8 @@ class _Event(BaseModel):
     model_config = ConfigDict(strict=True)
 
     session_hash: Annotated[str, Field(pattern=_SESSION)]
-    fn_index: Annotated[int, Field(ge=MODEL_CHOSEN, le=WEIGHTS_DROPPED)]
-    data: Annotated[list[Any], Field(max_length=8)]
+    fn_index: Annotated[int, Field(ge=MODEL_CHOSEN, le=LABELS_DROPPED)]
+    data: Annotated[list[Any], Field(max_length=9)]
 
 
 @dataclass(frozen=True)
@@ -155,10 +152,10 @@ class Events:
             with ExitStack() as held:
                 address = address_of(scope)
                 job = held.enter_context(self._jobs.joining(session, address)) if self._queued else None
-                clip, weights = self._files(event, session, address)
+                files = self._files(event, session, address)
                 if job is not None:
-                    job.clip, job.weights = clip, weights
-                await pass_on(self._gradio, {**scope, CLIP: clip, WEIGHTS: weights}, receive, send, body=body)
+                    job.files = files
+                await pass_on(self._gradio, {**scope, FILES: files}, receive, send, body=body)
         except Refused as refused:
             await JSONResponse({"detail": refused.text}, refused.status)(scope, receive, send)
 
@@ -169,27 +166,36 @@ class Events:
                 return [model, _sample(sample)]
             case 1, [_, None | str() as model] if model is None or model in self._models:
                 return [None, model]
-            case 2, [_, None | str() as sample, _, *values] if len(values) == len(fields(Choice)):
-                return [None, _sample(sample), None, *astuple(checked_choice(values, self._models, self._methods))]
+            case 2, [_, None | str() as sample, _, _, *values] if len(values) == len(fields(Choice)):
+                choice = checked_choice(values, self._models, self._methods)
+                return [None, _sample(sample), None, None, *astuple(choice)]
             case 3, [str(sample)]:
                 return [_sample(sample)]
-            case 4, [_]:
+            case 4 | 5, [_]:
                 return [None]
         raise Refused(400, "This event has other data.")
 
-    def _files(self, event: _Event, session: str, address: str) -> tuple[Upload | None, Upload | None]:
-        """Return the clip and the checkpoint of an event."""
+    def _files(self, event: _Event, session: str, address: str) -> Files:
+        """Return the files of an event; its session owns them from then on."""
         match event.fn_index, event.data:
             case 1, [clip, *_]:
-                return self._claimed(clip, session, "clip"), None
-            case 2, [_, str(sample), weights, *_]:
-                clip = Upload(f"sample {sample}", samples()[sample], address, samples()[sample].name, session=session)
-                return clip, self._weights(weights, session)
-            case 2, [clip, None, weights, *_]:
-                return self._claimed(clip, session, "clip"), self._weights(weights, session)
+                return Files(self._claimed(clip, session, "clip"))
+            case 2, [clip, sample, weights, labels, *_]:
+                if sample is None:
+                    chosen = self._claimed(clip, session, "clip")
+                else:
+                    path = samples()[sample]
+                    chosen = Upload(f"sample {sample}", path, address, path.name, session=session)
+                return Files(
+                    chosen,
+                    self._wanted(weights, session, "weights", "The weights are"),
+                    self._wanted(labels, session, "labels", "The class names are"),
+                )
             case 4, [weights]:
-                return None, self._claimed(weights, session, "weights")
-        return None, None
+                return Files(weights=self._claimed(weights, session, "weights"))
+            case 5, [labels]:
+                return Files(labels=self._claimed(labels, session, "labels"))
+        return Files()
 
     def _claimed(self, given: Any, session: str, kind: Kind) -> Upload | None:
         key = given.get("path") if isinstance(given, dict) else given
@@ -197,11 +203,11 @@ class Events:
             return None
         return self._uploads.claim(key, session, self._jobs.uploads(), kind)
 
-    def _weights(self, given: Any, session: str) -> Upload | None:
-        weights = self._claimed(given, session, "weights")
-        if given is not None and weights is None:  # in place of these, the network's own would be taken
-            raise Refused(410, "The weights are not here any more; drop them again.")
-        return weights
+    def _wanted(self, given: Any, session: str, kind: Kind, they_are: str) -> Upload | None:
+        upload = self._claimed(given, session, kind)
+        if given is not None and upload is None:  # in place of these, the network's own would be taken
+            raise Refused(410, f"{they_are} not here any more; drop them again.")
+        return upload
 
 
 def _sample(name: str | None) -> str | None:
@@ -236,7 +242,7 @@ async def pass_on(
         headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     kept = {
         k: scope[k]
-        for k in ("type", "asgi", "http_version", "method", "scheme", "client", "server", CLIP, WEIGHTS)
+        for k in ("type", "asgi", "http_version", "method", "scheme", "client", "server", FILES)
         if k in scope
     }
     ours = {**kept, "path": path, "raw_path": path.encode(), "query_string": query.encode(), "headers": headers}

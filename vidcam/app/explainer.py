@@ -12,8 +12,9 @@ from pathlib import Path
 from threading import Event, Lock
 
 from vidcam.app.choice import Choice
+from vidcam.app.jobs import Files
 from vidcam.app.limits import Limits
-from vidcam.app.names import WEIGHTS
+from vidcam.app.names import LABELS, WEIGHTS
 from vidcam.app.results import ARCHIVE, Result, Results
 from vidcam.app.uploads import Upload
 from vidcam.errors import VidcamError
@@ -22,6 +23,7 @@ from vidcam.process import Ended, Process
 UNEXPECTED = "This clip could not be explained (unexpected error); the server's log has more."
 GONE = "Drop a clip or choose a sample first."
 WEIGHTS_GONE = "The weights are not here any more; drop them again."
+LABELS_GONE = "The class names are not here any more; drop them again."
 _ABSOLUTE = re.compile(r"(?<![\w./:<])/\w|\b[A-Za-z]:\\")  # a path of this machine
 log = logging.getLogger("vidcam.app")
 
@@ -43,40 +45,32 @@ class Explainer:
     def explain(
         self,
         session: str,
-        upload: Upload,
+        files: Files,
         choice: Choice,
-        weights: Upload | None,
         progress: Callable[[str, int, int], None],
     ) -> Result:
         """Explain a clip and return the new result, which replaces the session's former one.
 
         Args:
             session: the internal name of the visitor's session.
-            upload: the clip.
+            files: the clip, and the visitor's own weights and class names, if any.
             choice: how it is explained.
-            weights: a checkpoint in place of the network's own weights, or None.
             progress: called with the name of the step, a key of `vidcam.app.progress.STEPS`, the number of its frames that
                 are done, and of all of them.
 
         Raises:
             VidcamError: the clip could not be explained; the message is for the visitor.
         """
+        if files.clip is None:
+            raise VidcamError(GONE)
         stopping = Event()
         with self._turn:
-            result = self._results.new(session, upload.address, upload.name)
+            result = self._results.new(session, files.clip.address, files.clip.name)
             self._running = session, stopping
             try:
-                _take(upload, result.folder / "clip" / result.clip, GONE)
-                if weights is not None and not weights.name.endswith(WEIGHTS):
-                    raise VidcamError(
-                        f"{weights.name} is no {WEIGHTS} file, the one kind of weights that this page reads; save them with "
-                        "safetensors, or use the command line"
-                    )
-                if weights is not None:
-                    _take(weights, result.folder / weights.name, WEIGHTS_GONE)
-                error = self._ask(
-                    result, choice, weights.name if weights is not None else "default", progress, stopping
-                )
+                _take(files.clip, result.folder / "clip" / result.clip, GONE)
+                own = _own_files(files, result.folder)
+                error = self._ask(result, choice, own, progress, stopping)
                 if error or stopping.is_set():
                     raise VidcamError(error or UNEXPECTED)
             except BaseException:
@@ -104,7 +98,7 @@ class Explainer:
         self,
         result: Result,
         choice: Choice,
-        weights: str,
+        own: dict[str, str | None],
         progress: Callable[[str, int, int], None],
         stopping: Event,
     ) -> str:
@@ -115,7 +109,7 @@ class Explainer:
             "clip": result.clip,
             "archive": ARCHIVE,
             **asdict(choice),
-            "weights": weights,
+            **own,
             "frames": limits.frames,
             "seconds": limits.seconds,
             "pixels": limits.pixels,
@@ -146,6 +140,29 @@ class Explainer:
             log.error("%r could not be explained: %s", result.clip, error)
             return UNEXPECTED
         return error
+
+
+def _own_files(files: Files, folder: Path) -> dict[str, str | None]:
+    """Make a visitor's weights and labels available in a folder, and return the names of both, as a job holds them.
+
+    Raises:
+        VidcamError: a file is of another kind, or was deleted.
+    """
+    weights, labels = files.weights, files.labels
+    if weights is not None:
+        if not weights.name.endswith(WEIGHTS):
+            raise VidcamError(
+                f"{weights.name} is no {WEIGHTS} file, the one kind of weights that this page reads; save them with "
+                "safetensors, or use the command line"
+            )
+        _take(weights, folder / weights.name, WEIGHTS_GONE)
+    if labels is not None:
+        if not labels.name.endswith(LABELS):
+            raise VidcamError(
+                f"{labels.name} is no file of class names; give a {', '.join(LABELS[:-1])} or {LABELS[-1]} file"
+            )
+        _take(labels, folder / labels.name, LABELS_GONE)
+    return {"weights": weights.name if weights else None, "labels": labels.name if labels else None}
 
 
 def _take(upload: Upload, path: Path, gone: str) -> None:

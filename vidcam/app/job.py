@@ -31,8 +31,9 @@ def explain(job: dict[str, Any], report: Report) -> dict[str, Any]:
     The process works in that folder, and all names are relative to it: no message and no file shows its absolute path.
 
     Args:
-        job: `folder`, `clip` (a name in its folder "clip"), `archive`, `weights` ("default", or the name of a checkpoint in
-            the folder), the fields of `vidcam.app.choice.Choice`, `frames`, `seconds` and `pixels` (limits of the clip).
+        job: `folder`, `clip` (a name in its folder "clip"), `archive`, `weights` and `labels` (names of a checkpoint and of a
+            file of class names in the folder, or None), the fields of `vidcam.app.choice.Choice`, `frames`, `seconds` and
+            `pixels` (limits of the clip).
         report: called with `step`, a key of `vidcam.app.progress.STEPS`, `done`, the frames of it that are done, and
             `of`, their number, 0 if it is not known.
 
@@ -86,12 +87,14 @@ def _archive(archive: Path) -> None:
 
 
 def _model_of(job: dict[str, Any]) -> Model:
-    if job["weights"] == "default":
+    weights, labels = job["weights"], job["labels"]
+    if weights is None and labels is None:
         return _model(job["model"])
     try:
-        return load_model(job["model"], job["weights"])
+        return load_model(job["model"], weights or "default", labels)
     finally:
-        Path(job["weights"]).unlink()  # the archive holds results
+        for name in filter(None, (weights, labels)):
+            Path(name).unlink()  # the archive holds results
 
 
 @lru_cache(2)

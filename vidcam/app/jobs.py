@@ -10,6 +10,21 @@ from vidcam.app.limits import Limits, share
 from vidcam.app.uploads import Refused, Upload
 
 
+@dataclass(frozen=True)
+class Files:
+    """The files of an explanation, each None if there is none.
+
+    Attributes:
+        clip: the upload, or a sample.
+        weights: the upload of a checkpoint in place of the network's own weights.
+        labels: the upload of the names of its classes.
+    """
+
+    clip: Upload | None = None
+    weights: Upload | None = None
+    labels: Upload | None = None
+
+
 @dataclass
 class Job:
     """A clip that waits or is being explained.
@@ -17,14 +32,12 @@ class Job:
     Attributes:
         session: the internal name of the visitor's session.
         address: the visitor's network address.
-        clip: the upload or sample, or None if there is none.
-        weights: the upload of a checkpoint, or None.
+        files: that it needs.
     """
 
     session: str
     address: str
-    clip: Upload | None = None
-    weights: Upload | None = None
+    files: Files = Files()
 
 
 class Jobs:
@@ -65,7 +78,7 @@ class Jobs:
 
     def uploads(self) -> set[str]:
         """Return the keys of the uploads that jobs need."""
-        return {upload.key for job in self._all() for upload in (job.clip, job.weights) if upload is not None}
+        return {upload.key for job in self._all() for upload in vars(job.files).values() if upload is not None}
 
     def _all(self) -> list[Job]:
         return self._joining + self._queued()

@@ -34,6 +34,8 @@ _CLIPS = {
 }
 WEIGHTS = ".safetensors"
 """The suffix of a checkpoint: the one format that is no program."""
+LABELS = (".txt", ".csv", ".json")
+"""The suffixes of a file of class names."""
 _CONTENT_TYPES = {
     ".csv": "text/csv; charset=utf-8",
     ".json": "application/json",
@@ -48,7 +50,7 @@ _MOST_CHARACTERS, _MOST_BYTES = 100, 200
 def safe_name(given: str) -> str:
     r"""Return a visitor's file name without folders and without characters that are special to a file system.
 
-    The suffix is kept if it is one of a video, a picture or a checkpoint.
+    The suffix is kept if it is one of a video, a picture, a checkpoint or a file of class names.
 
     Example:
         >>> safe_name("../jump: 1.MP4"), safe_name("evil.html"), safe_name("\0"), safe_name("..")
@@ -58,7 +60,7 @@ def safe_name(given: str) -> str:
     clean = "".join(c if c.isprintable() else "_" for c in _UNSAFE.sub("_", last))
     stem, dot, ending = clean.rpartition(".")
     suffix = f"{dot}{ending}".lower()
-    if suffix not in (*_CLIPS, WEIGHTS):
+    if suffix not in (*_CLIPS, WEIGHTS, *LABELS):
         suffix = ""
         stem = stem or clean
     stem = stem[: _MOST_CHARACTERS - len(suffix)].encode()[: _MOST_BYTES - len(suffix)].decode(errors="ignore")

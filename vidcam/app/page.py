@@ -11,21 +11,21 @@ from typing import Any
 import gradio as gr
 import jinja2
 
-from vidcam.app.choice import BUNDLED, Choice, samples
+from vidcam.app.choice import BUNDLED, Choice, layers, samples
 from vidcam.app.events import (
-    CLIP,
     CLIP_DROPPED,
     EXPLAIN,
+    FILES,
+    LABELS_DROPPED,
     MODEL_CHOSEN,
     SAMPLE_CHOSEN,
-    WEIGHTS,
     WEIGHTS_DROPPED,
     address_of,
 )
-from vidcam.app.explainer import GONE, UNEXPECTED, Explainer, log
-from vidcam.app.jobs import Job
+from vidcam.app.explainer import UNEXPECTED, Explainer, log
+from vidcam.app.jobs import Files, Job
 from vidcam.app.limits import Limits
-from vidcam.app.names import WEIGHTS as WEIGHTS_SUFFIX
+from vidcam.app.names import LABELS, WEIGHTS
 from vidcam.app.progress import Progress
 from vidcam.app.results import ARCHIVE
 from vidcam.cam.input_methods import METHOD_NAMES
@@ -39,11 +39,6 @@ _NOTE = jinja2.Environment(autoescape=True).from_string("""
 about any other clip means nothing.
 {%- else %}{{ name }} was trained on real video, and the samples are rendered figures. Its answer about one means nothing.
 {%- endif %}</p>
-""")
-_WEIGHTS = jinja2.Environment(autoescape=True).from_string("""
-<p role="note" class="vidcam-note">{{ weights }} holds no class names. If it has as many classes as {{ name }}, the names shown are
-those that {{ name }} was published with: they are wrong if yours was trained on other classes, or on these in another order. The
-command line takes the names with --labels.</p>
 """)
 _RESULT = jinja2.Environment(autoescape=True).from_string("""
 <p><a download href="{{ place }}/{{ archive }}">Download everything</a></p>
@@ -67,6 +62,7 @@ def page(explainer: Explainer, limits: Limits, left: Callable[[str], None]) -> g
         _: None,
         sample: str | None,
         __: None,
+        ___: None,
         model: str,
         target: str,
         method: str,
@@ -76,9 +72,7 @@ def page(explainer: Explainer, limits: Limits, left: Callable[[str], None]) -> g
         bar: Any = gr.Progress(),
     ) -> str:
         scope = request.request.scope if request.request is not None else {}
-        clip, weights = scope.get(CLIP), scope.get(WEIGHTS)
-        if clip is None:
-            raise gr.Error(GONE, print_exception=False)
+        chosen = scope.get(FILES, Files())
         words = Progress()
 
         def progress(step: str, done: int, of: int) -> None:
@@ -87,13 +81,13 @@ def page(explainer: Explainer, limits: Limits, left: Callable[[str], None]) -> g
         choice = Choice(model, target, method, layer, colormap)
         progress("loading", 0, 0)
         try:
-            result = explainer.explain(str(request.session_hash), clip, choice, weights, progress)
+            result = explainer.explain(str(request.session_hash), chosen, choice, progress)
         except VidcamError as error:
             raise gr.Error(html.escape(str(error)), duration=None, print_exception=False) from None
         except Exception:
             log.exception("a clip could not be explained")
             raise gr.Error(UNEXPECTED, duration=None, print_exception=False) from None
-        note = _note(model, sample) if weights is None else _WEIGHTS.render(weights=weights.name, name=model)
+        note = _note(model, sample) if chosen.weights is None else ""
         return note + _RESULT.render(archive=ARCHIVE, place=f"results/{result.key}")
 
     def ended(request: gr.Request) -> None:
@@ -131,39 +125,45 @@ def page(explainer: Explainer, limits: Limits, left: Callable[[str], None]) -> g
                         info="auto: the network's default",
                     )
                     layer = gr.Dropdown(
-                        choices=["auto"],
+                        choices=_layers(None),
                         value="auto",
                         label="Layer",
-                        info="auto: the network's default; or a name that `vidcam layers` lists, several with commas",
+                        info="auto: the network's default. The list begins with the last layer; `vidcam layers` lists more.",
                         allow_custom_value=True,
                     )
                     colormap = gr.Dropdown(choices=list(COLORMAPS), value=COLORMAPS[0], label="Colours")
                     weights = gr.File(
-                        label=f"Weights of your own for this network ({WEIGHTS_SUFFIX})",
-                        height=120,
+                        label=f"Weights of your own ({WEIGHTS})",
+                        height=150,
                         elem_id="vidcam-weights",
+                    )
+                    labels = gr.File(
+                        label=f"Class names ({', '.join(LABELS)})",
+                        height=150,
+                        elem_id="vidcam-labels",
                     )
                 button = gr.Button("Explain", variant="primary")
         report = gr.HTML()
         # Not through the queue: its stream, about to end after one of these, would lose a click that comes right then.
         direct: Any = {"queue": False, "api_visibility": "private"}
-        chosen = model.input(_of_model, [model, sample], [target, layer, note], **direct)
+        picked = model.input(_of_model, [model, sample], [target, layer, note], **direct)
         # The request alone makes the clip the session's.
         of_clip = [sample, model, target, layer, note, report]
         arrived = "(...values) => vidcamArrived(...values)"
         dropped = clip.upload(lambda _, model: _of_clip(model), [clip, model], of_clip, js=arrived, **direct)
-        inputs = [clip, sample, weights, model, target, method, layer, colormap]
-        assert len(inputs) == 3 + len(fields(Choice))
+        inputs = [clip, sample, weights, labels, model, target, method, layer, colormap]
+        assert len(inputs) == 4 + len(fields(Choice))
         click = button.click(explained, inputs, report, api_visibility="private", concurrency_limit=1)
         of_sample = [clip, model, target, layer, note, report]
         sampled = sample.input(_of_sample, sample, of_sample, js="(name) => vidcamSample(name)", **direct)
         weighed = weights.upload(lambda _: None, weights, None, **direct)
+        labelled = labels.upload(lambda _: None, labels, None, **direct)
         # The report of a former clip is not shown for another one, nor beside an error.
         clip.clear(None, None, report, js="() => { vidcamPreview(); return ''; }", api_visibility="private")
         click.failure(None, None, report, js="() => ''", api_visibility="private")
         blocks.unload(ended)
-    events = (chosen, dropped, click, sampled, weighed)
-    numbers = [MODEL_CHOSEN, CLIP_DROPPED, EXPLAIN, SAMPLE_CHOSEN, WEIGHTS_DROPPED]
+    events = (picked, dropped, click, sampled, weighed, labelled)
+    numbers = [MODEL_CHOSEN, CLIP_DROPPED, EXPLAIN, SAMPLE_CHOSEN, WEIGHTS_DROPPED, LABELS_DROPPED]
     assert [event["id"] for event in events] == numbers
     blocks.state_session_capacity = 200
     return blocks.queue(max_size=limits.waiting)
@@ -175,7 +175,7 @@ def queued_jobs(blocks: gr.Blocks) -> list[Job]:
     waiting = [event for each in queue.event_queue_per_concurrency_id.values() for event in each.queue]
     running = [event for job in queue.active_jobs if job is not None for event in job]
     requests = [(event.session_hash, event.request.scope) for event in waiting + running]
-    return [Job(session, address_of(scope), scope.get(CLIP), scope.get(WEIGHTS)) for session, scope in requests]
+    return [Job(session, address_of(scope), scope.get(FILES, Files())) for session, scope in requests]
 
 
 def has_messages(blocks: gr.Blocks, session: str) -> bool:
@@ -189,20 +189,25 @@ def has_messages(blocks: gr.Blocks, session: str) -> bool:
 
 
 def _of_model(model: str, sample: str | None) -> tuple[Any, ...]:
-    """Return the classes, the layer and the note of a network that was chosen."""
-    return gr.Dropdown(choices=_targets(model), value="top"), "auto", _note(model, sample)
+    """Return the classes, the layers and the note of a network that was chosen."""
+    return *_settings(model), _note(model, sample)
 
 
 def _of_clip(model: str | None) -> tuple[Any, ...]:
     """Return no sample, a network for a clip that was dropped (no bundled one: it was chosen for a sample), and no report."""
     if model is not None and spec_named(model).domain:
         model = None
-    return None, model, gr.Dropdown(choices=_targets(model), value="top"), "auto", "", ""
+    return None, model, *_settings(model), "", ""
 
 
 def _of_sample(sample: str) -> tuple[Any, ...]:
     """Return no file, the network that knows the samples, and no report."""
-    return None, BUNDLED, gr.Dropdown(choices=_targets(BUNDLED), value="top"), "auto", "", ""
+    return None, BUNDLED, *_settings(BUNDLED), "", ""
+
+
+def _settings(model: str | None) -> tuple[gr.Dropdown, gr.Dropdown]:
+    """Return the classes and the layers of a network, at their defaults."""
+    return gr.Dropdown(choices=_targets(model), value="top"), gr.Dropdown(choices=_layers(model), value="auto")
 
 
 def _note(model: str, sample: str | None) -> str:
@@ -213,3 +218,9 @@ def _note(model: str, sample: str | None) -> str:
 
 def _targets(model: str | None) -> list[str]:
     return ["top", "top5", *(spec_named(model).labels() if model is not None else ())]
+
+
+def _layers(model: str | None) -> list[str | tuple[str, str]]:
+    if model is None:
+        return ["auto"]
+    return [(f"auto ({spec_named(model).layer})", "auto"), *layers(model)]

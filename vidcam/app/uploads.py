@@ -30,7 +30,7 @@ _HEADER = 8192  # bytes of a part's header
 _OVERHEAD = 65536  # bytes of a request that are not of the file
 
 
-Kind = Literal["clip", "weights"]
+Kind = Literal["clip", "weights", "labels"]
 
 
 class Refused(Exception):

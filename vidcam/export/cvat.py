@@ -18,7 +18,9 @@ def write_cvat(explanation: Explanation, tubes: Sequence[Tube], path: Path) -> N
     """Write tubes as XML of the format "CVAT for video 1.1": a track for each, with a box in every frame, in pixels.
 
     The score is an attribute of the track. The format is described at https://docs.cvat.ai (XML annotation format). CVAT
-    counts the frames of the whole file from 0.
+    counts the frames of the whole file from 0. A box marked "outside" in the frame after the last one ends a track. The end
+    of the file ends one without it, for CVAT refuses frames that the file does not have. A stretch may end with the file or
+    before it, so a tube that lasts until then is ended in its last frame.
 
     Args:
         explanation: of a clip.
@@ -57,10 +59,13 @@ def write_cvat(explanation: Explanation, tubes: Sequence[Tube], path: Path) -> N
     _text(size, "height", height)
     for number, tube in enumerate(tubes):
         track = ET.SubElement(root, "track", id=str(number), label=printable(tube.label), source="auto")
-        for frame, box in enumerate([*tube.boxes, tube.boxes[-1]], first + tube.start):
-            ends = frame == first + tube.end  # the box after the last says that the track has ended
+        ended = tube.end < explanation.frames or explanation.stretch[1] is not None
+        until = min(tube.end, explanation.frames - 1) if ended else tube.end - 1
+        for frame in range(tube.start, until + 1):
+            box = tube.boxes[min(frame, tube.end - 1) - tube.start]
             corners = {name: f"{value:.2f}" for name, value in zip(("xtl", "ytl", "xbr", "ybr"), box)}
-            placed = {"frame": str(frame), "outside": str(int(ends)), "occluded": "0", "keyframe": "1"}
+            outside = str(int(ended and frame == until))
+            placed = {"frame": str(first + frame), "outside": outside, "occluded": "0", "keyframe": "1"}
             element = ET.SubElement(track, "box", {**placed, **corners, "z_order": "0"})
             ET.SubElement(element, "attribute", name="score").text = f"{tube.score:.3f}"
     ET.indent(root)

@@ -26,6 +26,7 @@ from vidcam.video.source import FrameSource
 
 _STRIP = 6  # frames in the filmstrip of a view
 _THUMB = 240  # pixels, the longer side of its pictures
+_NOTES, _NOTE = 5000, 80  # characters of the notes on a printed page, and those that each takes besides its own
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,7 @@ class Page:
         self._facts |= self._first.windowing
         if self._first.preprocess:
             self._facts["preprocessing"] = _preprocessing(self._first.preprocess)
+        self._warnings.sort(key=lambda warning: not means_nothing(warning))
         self._facts["frame_rate"] = f"{self._first.frame_rate:.4g}, {self._first.frame_rate_from}"
         self._clip, self._written = clip, PageOutputs.within(work)
         self._shown = EmbeddedClip(clip, float(self._first.times[0]), self._written.film, directory, embedded)
@@ -214,6 +216,7 @@ class Page:
             facts={k: f"{v:.5g}" if isinstance(v, float) else v for k, v in self._facts.items() if v is not None},
             top=self._top,
             warnings=self._warnings,
+            printed=_printed(self._warnings),
             means_nothing=means_nothing,
             split=isinstance(self._first, Explanation) and self._first.motion is not None,
             views=views,
@@ -280,6 +283,12 @@ def _views_of_localization(found: Localization) -> list[View]:
         )
         for label, scores, evidence, maps in zip(found.labels, found.scores, found.evidence, found.maps)
     ]
+
+
+def _printed(notes: Sequence[str]) -> int:
+    """Return how many notes, the first ones, leave room for everything else on a printed page."""
+    taken = np.cumsum([_NOTE + len(note) for note in notes])
+    return int((taken <= _NOTES).sum())
 
 
 def _packed(view: View, strongest: list[int], first: float, region: Sequence[float]) -> dict[str, Any]:
