@@ -291,6 +291,6 @@ def normalised(model: Model, pixels: Tensor) -> Tensor:
     given = torch.empty(
         pixels.shape, dtype=model.float_dtype, device=model.device, memory_format=torch.channels_last_3d
     )
-    for one, of in zip(given.split(1), pixels.split(1)):  # one float32 copy of a window and not of them all
-        one.copy_(model.spec.preprocess.normalized(of))
+    for window, its_pixels in zip(given, pixels):  # one float32 copy of a window and not of them all
+        window.copy_(model.spec.preprocess.normalized(its_pixels[None])[0])
     return given
