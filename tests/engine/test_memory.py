@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidcam.engine.memory import give_back_freed_memory, keep_freed_memory, separate_copy
+from vidcam.engine.memory import collector_paused, give_back_freed_memory, keep_freed_memory, separate_copy
 
 _FAULTS = """
 import resource
@@ -122,3 +123,17 @@ def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(sys, "platform", "darwin")
     assert keep_freed_memory() is False
     give_back_freed_memory()
+
+
+def test_the_collector_goes_on_after_its_pause() -> None:
+    with pytest.raises(ImportError), collector_paused():
+        assert not gc.isenabled()
+        raise ImportError
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with collector_paused():
+            pass
+        assert not gc.isenabled(), "it was off before"
+    finally:
+        gc.enable()

@@ -1,10 +1,13 @@
-"""Memory of large tensors: keep freed pages in the process, or return them to the kernel."""
+"""Memory: freed pages of large tensors kept or returned to the kernel, results outside the heap, the garbage collector."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import mmap
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -53,3 +56,23 @@ def separate_copy(array: np.ndarray) -> np.ndarray:
     copy = np.frombuffer(memory, array.dtype, array.size).reshape(array.shape)
     copy[...] = array
     return copy
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Pause Python's collector of reference cycles inside the `with`.
+
+    Modules make many objects while they are imported, and nearly all stay: looking for cycles in between takes a fifth of
+    the time of importing torch and Matplotlib.
+
+    Example:
+        >>> with collector_paused():
+        ...     import torch
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
