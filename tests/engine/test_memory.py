@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidcam.engine.memory import give_back_freed_memory, keep_freed_memory, separate_copy
+from vidcam.engine.memory import collector_paused, give_back_freed_memory, keep_freed_memory, separate_copy
 
 _FAULTS = """
 import resource
@@ -53,6 +54,30 @@ def test_holes_in_the_heap_are_given_back() -> None:
     assert _printed(_HELD) < 0.5
 
 
+_OF_A_THREAD = """
+from threading import Thread
+from vidcam.engine.memory import give_back_freed_memory, keep_freed_memory
+def resident():
+    return int(open("/proc/self/statm").read().split()[1])
+keep_freed_memory()
+before = resident()
+def work():
+    blocks = [bytearray(b"x" * 3_000_000) for _ in range(15)]
+    global full
+    full = resident()
+thread = Thread(target=work)
+thread.start()
+thread.join()
+give_back_freed_memory()
+print((resident() - before) / (full - before))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
+def test_memory_of_a_thread_is_given_back() -> None:
+    assert _printed(_OF_A_THREAD) < 0.3
+
+
 _APART = """
 import numpy as np
 from vidcam.engine.memory import separate_copy
@@ -61,7 +86,7 @@ def resident():
 kept, blocks = [], []
 for _ in range(500):
     blocks.append(np.ones(60_000, np.uint8))
-    kept.append({copied}(np.ones(4_000, np.uint8)))
+    kept.append({copied}(np.ones({size}, np.uint8)))
 full = resident()
 del blocks
 blocks = [np.ones(70_000, np.uint8) for _ in range(400)]  # larger than any hole between what is kept
@@ -70,8 +95,9 @@ print((resident() - full) * 4096 / 2**20)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
-def test_what_is_kept_apart_leaves_no_holes() -> None:
-    grown = {copied: _printed(_APART.format(copied=copied)) for copied in ("np.copy", "separate_copy")}
+@pytest.mark.parametrize("size", [200, 4_000])
+def test_what_is_kept_apart_leaves_no_holes(size: int) -> None:
+    grown = {copied: _printed(_APART.format(copied=copied, size=size)) for copied in ("np.copy", "separate_copy")}
     assert grown["separate_copy"] < grown["np.copy"] / 2, grown
 
 
@@ -97,3 +123,17 @@ def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(sys, "platform", "darwin")
     assert keep_freed_memory() is False
     give_back_freed_memory()
+
+
+def test_the_collector_goes_on_after_its_pause() -> None:
+    with pytest.raises(ImportError), collector_paused():
+        assert not gc.isenabled()
+        raise ImportError
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with collector_paused():
+            pass
+        assert not gc.isenabled(), "it was off before"
+    finally:
+        gc.enable()

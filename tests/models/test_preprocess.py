@@ -33,6 +33,16 @@ def test_bgr_and_means_by_hand() -> None:
     assert window.flatten().tolist() == [30.0, 9.0, 1.75]
 
 
+def test_pixels_are_not_changed_by_their_normalisation() -> None:
+    preprocess = Preprocess((4, 4), (4, 4), (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
+    pixels = torch.arange(96, dtype=torch.float32).view(1, 3, 2, 4, 4)
+    given = pixels.clone()
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1, 1) for v in ((0.4, 0.5, 0.6), (0.2, 0.3, 0.4)))
+    torch.testing.assert_close(preprocess.normalized(pixels), (given / 255 - mean) / std)
+    torch.testing.assert_close(preprocess.normalized(pixels.byte()), preprocess.normalized(pixels))
+    assert torch.equal(pixels, given)
+
+
 def test_the_region_is_what_the_crop_keeps() -> None:
     preprocess = Preprocess((100, 200), (50, 100), (0.0,) * 3, (1.0,) * 3)
     assert preprocess.region(200, 800) == (200, 50, 600, 150)

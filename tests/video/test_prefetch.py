@@ -24,21 +24,25 @@ def test_the_same_items_in_the_same_order(items: list[int | None], most: int) ->
 
 def test_making_goes_on_while_items_are_used_but_not_without_end() -> None:
     made: list[int] = []
-    third = threading.Event()
+    second, fourth = threading.Event(), threading.Event()
 
     def count() -> Iterator[int]:
         for number in range(100):
             made.append(number)
-            if number == 3:
-                third.set()
+            if number == 2:
+                second.set()
+            if number == 4:
+                fourth.set()
             yield number
 
     with_two = prefetch(count(), 2)
     assert next(with_two) == 0
-    assert third.wait(5), "items 1 and 2 wait, 3 is made and waits for room, with none of them asked for"
-    assert len(made) <= 5
+    assert second.wait(5), "items 1 and 2 are made with none of them asked for"
+    assert not fourth.wait(0.05) and len(made) == 3, "and no third one while these wait"
+    assert next(with_two) == 1 and next(with_two) == 2
+    assert fourth.wait(5)
     with_two.close()
-    assert _threads() == 0 and len(made) < 10
+    assert _threads() == 0 and len(made) == 5
 
 
 def test_an_error_in_the_making_comes_out_behind_the_items_before_it() -> None:

@@ -37,10 +37,13 @@ def explain(
     Writes overlay.mp4, curve.png, curve.csv, explanation.npz, summary.json and report.html into --out; several classes,
     methods or layers get a directory each inside.
     """
-    from vidcam.cam.targets import top_count
-    from vidcam.explainer import Explainer
-    from vidcam.export.results import refuse_explanations
-    from vidcam.video.kept import kept
+    from vidcam.engine.memory import collector_paused
+
+    with collector_paused():
+        from vidcam.cam.targets import top_count
+        from vidcam.explainer import Explainer
+        from vidcam.export.results import refuse_explanations
+        from vidcam.video.kept import kept
 
     places = _places_of(clips, out)
     explainer = Explainer(config.load(), config)

@@ -189,13 +189,15 @@ class _Answers:
 
 
 def _load_job(job: Job, index: int) -> ClipExplainer:
-    import torch
-
-    from vidcam.corpus.explaining import ClipExplainer
-    from vidcam.corpus.provenance import differences
-    from vidcam.engine.memory import keep_freed_memory
+    from vidcam.engine.memory import collector_paused, keep_freed_memory
 
     keep_freed_memory()
+    with collector_paused():
+        import torch
+
+        from vidcam.corpus.explaining import ClipExplainer
+        from vidcam.corpus.provenance import differences
+
     if torch.cuda.is_available():
         torch.cuda.set_device(index % torch.cuda.device_count())
     with suppress(FileNotFoundError):  # on another machine

@@ -155,8 +155,8 @@ class Attributor:
             cut=batch.cut,
             scores=spec.class_scores,
         ) as capture:
-            curves = self._curves(capture.output, len(batch.starts))
-            probabilities = curves.max(axis=1) if spec.probabilities else curves.mean(axis=1)
+            curves = separate_copy(self._curves(capture.output, len(batch.starts)))
+            probabilities = separate_copy(curves.max(axis=1) if spec.probabilities else curves.mean(axis=1))
             scored = list(self._scored(choose(probabilities), batch, curves.shape[1]))
             for done, (keys, score, inside) in enumerate(scored):
                 found = class_activation_maps(capture, score, at_layers)

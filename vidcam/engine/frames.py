@@ -15,7 +15,7 @@ from vidcam.models.preprocess import Preprocess
 from vidcam.video.source import FrameSource
 from vidcam.video.stages import Stages
 
-IN_MEMORY = 64 << 20
+IN_MEMORY = 8 << 20
 """Bytes above which the buffer is a temporary file."""
 
 BUFFERED = 512 << 20

@@ -288,5 +288,9 @@ def network_input(model: Model, frames: Sequence[Sequence[np.ndarray]]) -> Tenso
 
 def normalised(model: Model, pixels: Tensor) -> Tensor:
     """Return normalised windows, (N, 3, T, H, W) on the network's device and in its dtype, from pixels in 0..255."""
-    given = model.spec.preprocess.normalized(pixels).to(model.device, model.float_dtype)
-    return given.contiguous(memory_format=torch.channels_last_3d)
+    given = torch.empty(
+        pixels.shape, dtype=model.float_dtype, device=model.device, memory_format=torch.channels_last_3d
+    )
+    for window, its_pixels in zip(given, pixels):  # one float32 copy of a window and not of them all
+        window.copy_(model.spec.preprocess.normalized(its_pixels[None])[0])
+    return given

@@ -24,7 +24,7 @@ from vidcam.video.source import FrameSource
 from vidcam.video.stages import Stages
 from vidcam.video.writer import FilmWriter, film_frame
 
-_AHEAD = 4  # items that wait between two stages
+_AHEAD, _AHEAD_BYTES = 4, 1 << 24  # frames that wait between two stages, and their bytes if one has less
 _MOST_DRAWING = 4  # threads
 
 T = TypeVar("T")
@@ -175,7 +175,8 @@ def play(result: Result, clip: FrameSource, films: Sequence[Film] = (), looks: S
                 return picture._replace(image=picture.film.picture(picture.image, clip.colour))
 
         pictures = in_order(drawn, stack.enter_context(closing(waiting())), _drawing_threads())
-        for picture in stack.enter_context(closing(prefetch(pictures, _AHEAD))):
+        ahead = min((_ahead(*film.size) for film in films), default=_AHEAD)
+        for picture in stack.enter_context(closing(prefetch(pictures, ahead))):
             assert isinstance(picture.image, VideoFrame)
             for writer, pts in picture.at:
                 with stages.busy("encode_s"):
@@ -191,7 +192,7 @@ def explained_frames(result: Result, clip: FrameSource, stages: Stages) -> Gener
     """
     size = result.size if isinstance(result, Explanation) else (clip.height, clip.width)
     found, more = 0, False
-    with closing(prefetch(stages.timed("film_decode_s", clip), _AHEAD)) as frames:
+    with closing(prefetch(stages.timed("film_decode_s", clip), _ahead(clip.height, clip.width))) as frames:
         for frame in frames:
             more = found == result.frames
             if more or (clip.height, clip.width) != size:
@@ -204,6 +205,11 @@ def explained_frames(result: Result, clip: FrameSource, stages: Stages) -> Gener
         if more:
             matching = f"it has more than {counted(found, 'frame')}"
         raise ClipError(f"{clip.name} has changed since it was explained: {matching}; explain it again")
+
+
+def _ahead(height: int, width: int) -> int:
+    """Return the number of frames of a size in pixels that wait between two stages: few if they are large."""
+    return min(_AHEAD, max(1, _AHEAD_BYTES * 2 // (3 * height * width)))  # 12 bits a pixel
 
 
 def _drawing_threads() -> int:

@@ -84,9 +84,9 @@ class Preprocess:
 
     def normalized(self, frames: Tensor) -> Tensor:
         """Return the network's input (N, 3, T, H, W) float32 from cropped frames of that shape, uint8 RGB."""
-        values = (frames.flip(1) if self.bgr else frames).float() * self.scale
         mean, std = (torch.tensor(v, device=frames.device).view(1, 3, 1, 1, 1) for v in (self.mean, self.std))
-        return (values - mean) / std
+        values = (frames.flip(1) if self.bgr else frames).to(torch.float32, copy=True)
+        return values.mul_(self.scale).sub_(mean).div_(std)
 
     def region(self, height: int, width: int) -> tuple[float, float, float, float]:
         """Return the part of a frame that the network sees: left, top, right, bottom in pixels of the frame.
@@ -111,4 +111,5 @@ class Preprocess:
 
 def stacked(frames: Sequence[Sequence[np.ndarray]]) -> Tensor:
     """Return N windows of T frames (H, W, 3) as one (N, 3, T, H, W) uint8 tensor, channels last in memory."""
-    return rearrange(torch.from_numpy(np.stack([np.stack(window) for window in frames])), "n t h w c -> n c t h w")
+    pixels = torch.from_numpy(np.stack([frame for window in frames for frame in window]))
+    return rearrange(pixels, "(n t) h w c -> n c t h w", n=len(frames))

@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
-from queue import Empty, Queue
-from threading import Event, Thread
+from queue import SimpleQueue
+from threading import Event, Semaphore, Thread
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -28,20 +28,18 @@ def prefetch(items: Iterable[T], most: int) -> Generator[T]:
 
     Args:
         items: the iterator that runs on the thread.
-        most: largest number of waiting items; the thread pauses at that number.
+        most: largest number of items that wait, the one that is being made included.
     """
-    waiting: Queue[T | _End] = Queue(most)
-    stopped = Event()
+    waiting: SimpleQueue[T | _End] = SimpleQueue()
+    room, stopped = Semaphore(most), Event()
 
     def make() -> None:
         error: BaseException | None = None
         try:
             made = iter(items)
-            with closing(made) if isinstance(made, Generator) else nullcontext():
-                for item in made:
-                    waiting.put(item)
-                    if stopped.is_set():
-                        break
+            with closing(made) if isinstance(made, Generator) else nullcontext(), suppress(StopIteration):
+                while room.acquire() and not stopped.is_set():
+                    waiting.put(next(made))
         except BaseException as raised:
             error = raised
         waiting.put(_End(error))
@@ -50,14 +48,13 @@ def prefetch(items: Iterable[T], most: int) -> Generator[T]:
     thread.start()
     try:
         while not isinstance(item := waiting.get(), _End):
+            room.release()
             yield item
         if item.error is not None:
             raise item.error
     finally:
         stopped.set()
-        while thread.is_alive():  # it may be waiting for room
-            with suppress(Empty):
-                waiting.get(timeout=0.02)
+        room.release()
         thread.join()
 
 
