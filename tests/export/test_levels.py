@@ -19,7 +19,7 @@ def test_levels_are_those_of_the_heatmap(cells: tuple[int, int], region: tuple[f
     maps = rng.random((2, *cells)) * (rng.random((2, *cells)) > 0.4)
     found = explanation(maps, size=SIZE, region=region)
     peak = 0.8 * found.peak
-    levels = Levels(found, peak)
+    levels = Levels(found, peak, SIZE)
     for frame in (1, 0):
         exact = 255 * np.minimum(found.heatmap(frame, peak).astype(np.float64), 1)
         drawn, end = np.zeros(SIZE), 0
@@ -38,7 +38,7 @@ def test_levels_are_those_of_the_heatmap(cells: tuple[int, int], region: tuple[f
 def test_columns_without_heat_are_left_out_at_both_sides_and_none_where_all_is_asked_for() -> None:
     maps = np.zeros((2, 6, 8))
     maps[0, 1, 3] = 1
-    levels = Levels(explanation(maps, size=(480, 640)), 1.0)
+    levels = Levels(explanation(maps, size=SIZE), 1.0, SIZE)
     (rows, columns, _), *others = levels.bands(0, 0.5)
     assert (
         rows.start == 0 and 200 <= columns.start <= 204 and 356 <= columns.stop <= 360

@@ -37,16 +37,18 @@ class Levels:
     """The levels of heat of the frames of a clip.
 
     Args:
-        explanation: of a clip whose frames have even sides.
+        explanation: of a clip.
         peak: raw heat at which the colours end.
+        size: (height, width) in pixels, both even, in which the frames are drawn.
 
     Attributes:
         most: pixels of a band, at most.
     """
 
-    def __init__(self, explanation: Explanation, peak: float) -> None:
-        (height, width), (_, h, w) = explanation.size, explanation.maps.shape
-        left, top, right, bottom = explanation.region
+    def __init__(self, explanation: Explanation, peak: float, size: tuple[int, int]) -> None:
+        (height, width), (_, h, w) = size, explanation.maps.shape
+        down, along = height / explanation.size[0], width / explanation.size[1]
+        left, top, right, bottom = np.array(explanation.region) * [along, down, along, down]
         self._maps, self._scale = explanation.maps, 255 / (peak or 1.0)
         self._width = width
         self._inside, self._columns = placed(width, left, right, w)

@@ -24,17 +24,19 @@ from vidcam.video.planes import FORMAT, from_rgb, matrix_of, planes_of
 
 
 def drawn_in_planes(overlay: Overlay, colour: Colour) -> Callable[[VideoFrame, int], VideoFrame] | None:
-    """Return the function that draws an overlay into a frame in the format of a film; None if it enlarges its pictures.
+    """Return the function that draws an overlay into a frame in the format of a film.
 
     Args:
         overlay: of the clip.
         colour: of the film.
 
     Returns:
-        A function that returns the picture of the film, given a frame, which it does not change, and its index.
+        A function that returns the picture of the film, given a frame, which it does not change, and its index. None if the
+        picture is smaller than the frame, or stands beside ground.
     """
     (height, width), strip, drawing = overlay.picture, overlay.strip, overlay.explanation.drawing
-    if (height, width) != overlay.explanation.size or overlay.size[1] != overlay.beside + width:
+    size = overlay.explanation.size
+    if height < size[0] or width < size[1] or overlay.size[1] != overlay.beside + width:
         return None
     matrix = matrix_of(colour)
     blend = _Blend(overlay, colours(drawing.colormap) @ matrix[:, :3].T + matrix[:, 3])
@@ -46,7 +48,7 @@ def drawn_in_planes(overlay: Overlay, colour: Colour) -> Callable[[VideoFrame, i
 
     def draw(image: VideoFrame, frame: int) -> VideoFrame:
         film = VideoFrame(overlay.size[1], overlay.size[0], FORMAT)
-        targets, planes = planes_of(film), planes_of(image)
+        targets, planes = planes_of(film), _enlarged(planes_of(image), overlay.picture)
         above = [target[: len(plane), -plane.shape[1] :] for target, plane in zip(targets, planes)]
         if overlay.beside:
             for target, plane in zip(targets, planes):
@@ -55,7 +57,8 @@ def drawn_in_planes(overlay: Overlay, colour: Colour) -> Callable[[VideoFrame, i
         if drawing.style == "contours":
             lines = lines_of(overlay.explanation, frame, overlay.peak)
             for target, values, sampling in zip(above, inks.T, (1, 2, 2)):
-                draw_lines(target, lines, (1 / sampling, 1 / sampling), [(value,) for value in values], sampling)
+                samples = width / size[1] / sampling, height / size[0] / sampling
+                draw_lines(target, lines, samples, [(value,) for value in values], sampling)
         for target, plane, (at, line, outside, value) in zip(above, planes, outlines):
             target[at] = np.rint(target[at] * (1 - line - outside) + plane[at] * outside + value * line)
         seam, patches = strip.seam(frame), [(p, from_rgb(p.pixels, colour)) for p in strip.patches(frame)]
@@ -68,6 +71,15 @@ def drawn_in_planes(overlay: Overlay, colour: Colour) -> Callable[[VideoFrame, i
         return film
 
     return draw
+
+
+def _enlarged(planes: Sequence[np.ndarray], size: tuple[int, int]) -> Sequence[np.ndarray]:
+    """Return Y, U and V for a picture of a size (height, width), by cubic interpolation; the same ones if they are."""
+    if planes[0].shape == size:
+        return planes
+    height, width = size
+    sizes = (width, height), *[(width // 2, height // 2)] * 2
+    return [cv2.resize(plane, size, interpolation=cv2.INTER_CUBIC) for plane, size in zip(planes, sizes)]
 
 
 class _Outline(NamedTuple):
@@ -113,7 +125,7 @@ class _Blend:
     """
 
     def __init__(self, overlay: Overlay, colours: np.ndarray) -> None:
-        self._levels = Levels(overlay.explanation, overlay.peak)
+        self._levels = Levels(overlay.explanation, overlay.peak, overlay.picture)
         shares = opacity(overlay.explanation.drawing)
         seen = np.flatnonzero(shares)
         self._least = seen[0] - 0.5 if len(seen) else np.inf  # heat that rounds to the first level with a colour
