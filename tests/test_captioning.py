@@ -174,7 +174,7 @@ def test_of_several_layers_each_word_has_the_fused_map(clip: Path, caption: Capt
 
 
 def test_words_are_explained_by_one_method(clip: Path) -> None:
-    with pytest.raises(SettingsError, match="2 methods give several results"):
+    with pytest.raises(SettingsError, match=r"several results are asked for \(2 methods\)"):
         explain_caption(clip, recipe=Recipe(method="gradcam,gradcam++"))
 
 

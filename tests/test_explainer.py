@@ -941,11 +941,11 @@ def test_weights_beside_a_network_that_has_its_own_are_refused(small: Model, wei
         ({"target": "top2"}, "target top2"),
         ({"target": [0, 1]}, "2 targets"),
         ({"method": "gradcam++,layercam"}, "2 methods"),
-        ({"evidence": "motion,appearance", "target": [0, 1]}, "2 targets and 2 kinds of evidence"),
+        ({"evidence": "motion,appearance", "target": [0, 1]}, "2 targets, 2 kinds of evidence"),
     ],
 )
 def test_explain_refuses_what_would_give_several(small: Model, settings: Any, said: str) -> None:
-    with pytest.raises(SettingsError, match=f"^{said} give several results, and one is asked for"):
+    with pytest.raises(SettingsError, match=rf"^several results are asked for \({said}\), and only one"):
         explain(NOISE, small, **settings)
 
 
@@ -957,7 +957,7 @@ def test_a_result_says_how_the_frames_were_made(small: Model) -> None:
 
 
 def test_localize_refuses_what_would_give_several(small: Model) -> None:
-    with pytest.raises(SettingsError, match=r"^2 methods give several results, and one is asked for"):
+    with pytest.raises(SettingsError, match=r"^several results are asked for \(2 methods\), and only one"):
         localize(NOISE, small, method="gradcam++,layercam")
     with pytest.raises(LayerError, match=r"2 layers are given \(body.0, body.1\); localize by one"):
         localize(NOISE, small, layer="body.0,body.1")

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from vidcam.engine.attribution import Maps, WindowMap
-from vidcam.explainer import Explainer
+from vidcam.explainer import Explainer, explain
 from vidcam.models.registry import load_model
 from vidcam.reading import Reading, _converged, most_probable
 from vidcam.recipe import Recipe
@@ -46,6 +48,19 @@ def test_the_papers_factor_is_of_the_scores_of_the_windows_that_have_a_map() -> 
 def test_a_target_without_a_probability_has_no_factor_of_it() -> None:
     maps: list[Maps] = [{1: _window(2.0, None)}, {1: _window(4.0, None)}]
     assert [float(heat.max()) for heat in _reading(values=True).heat(PLACE, 1, maps)] == [2.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("format", "highlights", "said"), [("mp4,png", False, ""), ("gif,png,webm", True, "gif, webm, highlights")]
+)
+def test_a_picture_says_which_films_it_does_not_have(tmp_path: Path, format: str, highlights: bool, said: str) -> None:
+    Image.new("RGB", (32, 32)).save(tmp_path / "picture.png")
+    found = explain(
+        tmp_path / "picture.png", load_model("playground-c3d", "none"), format=format, highlights=highlights
+    )
+    note = f"picture.png is a picture, of which no film is made; {said} left out"
+    assert (note in found.warnings) == bool(said)
+    assert any("no film" in warning for warning in found.warnings) == bool(said)
 
 
 def test_convergence_is_a_mean_by_heat() -> None:

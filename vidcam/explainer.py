@@ -504,8 +504,8 @@ class Explainer:
             several.append(f"target {target}")
         if several:
             raise SettingsError(
-                f"{' and '.join(several)} give several results, and one is asked for; give one of each, or use "
-                "vidcam.Explainer(model, vidcam.Recipe(...)), whose explain and localize return all"
+                f"several results are asked for ({', '.join(several)}), and only one can be given; give one of each. In Python, "
+                "explain and localize of vidcam.Explainer(model, vidcam.Recipe(...)) return all"
             )
 
     def layers_of(self, method: str) -> tuple[str, ...]:

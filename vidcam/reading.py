@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from vidcam.engine.attribution import Attributed, Attributor, Choose, Key, Maps,
 from vidcam.engine.check import check
 from vidcam.engine.freezing import attributed_twice, share_of_motion
 from vidcam.engine.loader import Batch, WindowLoader
-from vidcam.engine.notes import domain_note, heat_notes, passes_note, softmax_note
+from vidcam.engine.notes import domain_note, heat_notes, passes_note, picture_note, softmax_note
 from vidcam.engine.precision import optimized
 from vidcam.engine.spans import dense_agreement
 from vidcam.engine.versions import versions
@@ -178,6 +179,8 @@ class Reading:
             passes, converged = self._attributor.passes[place[0]], _converged(place[0], of_key, of_windows)
             computation |= {"passes": passes, "absent": self._absence, "converged": converged}
             notes.append(passes_note(place[0], passes, converged))
+        if source.is_image and (note := picture_note(Path(source.name).name, self._drawing)):
+            notes.append(note)
         return Explanation(
             **self._of_result(place),
             weights=model.weights,

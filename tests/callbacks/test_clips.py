@@ -38,12 +38,15 @@ def test_the_film_is_an_animation_of_the_clip(network: Net, clips: list[Path]) -
     assert film.format == "GIF" and film.width == 64 and film.n_frames == 12
 
 
-def test_what_cannot_be_logged_is_refused(network: Net, clips: list[Path]) -> None:
+def test_what_cannot_be_logged_is_refused(network: Net, clips: list[Path], tmp_path: Path) -> None:
     network.train()
-    with pytest.raises(SettingsError, match="target top2 give several results"):
+    with pytest.raises(SettingsError, match=r"several results are asked for \(target top2\)"):
         next(explain_clips(explainer_of(network), clips, "top2"))
     with pytest.raises(SettingsError, match="several clips are named 'a'"):
         list(explain_clips(explainer_of(network), [clips[0], clips[0]]))
+    Image.new("RGB", (32, 32)).save(tmp_path / "picture.png")
+    with pytest.raises(SettingsError, match=r"picture\.png is a picture, and a log shows films"):
+        list(explain_clips(explainer_of(network), [tmp_path / "picture.png"]))
     network.train()
     explainer = explainer_of(network)
     network.train()

@@ -130,7 +130,7 @@ def test_localize_says_which_segments_are_shown(vidcam: Vidcam, tmp_path: Path) 
         (("localize", "--method", "gradcam,gradcam++"), "2 methods"),
         (
             ("tubes", "--method", "gradcam,gradcam++", "--evidence", "motion,appearance"),
-            "2 methods and 2 kinds of evidence",
+            "2 methods, 2 kinds of evidence",
         ),
         (("tubes", "--target", "top3"), "target top3"),
         (("caption", "--method", "gradcam,gradcam++"), "2 methods"),
@@ -141,7 +141,7 @@ def test_one_result_is_not_taken_from_several(
 ) -> None:
     name, *options = command
     result = vidcam(name, clip_path, "--out", tmp_path / "out", *options)
-    assert result.returncode == 2 and f"{said} give several results, and one is asked for" in " ".join(
+    assert result.returncode == 2 and f"several results are asked for ({said}), and only one" in " ".join(
         result.stderr.split()
     )
     assert not (tmp_path / "out").exists()

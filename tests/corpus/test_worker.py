@@ -182,7 +182,7 @@ def test_what_a_killed_process_fetched_is_swept(
     [
         ({"target": "flying"}, r"label 'flying' is not one of the model's 3 classes"),
         ({"layer": "tail"}, r"has no layer 'tail'"),
-        ({"method": "gradcam,gradcam++"}, r"2 methods give several results"),
+        ({"method": "gradcam,gradcam++"}, r"several results are asked for \(2 methods\)"),
         ({"target": "top5"}, r"is several classes"),
         ({"weights": "gone.pth"}, r"gone\.pth does not exist"),
     ],

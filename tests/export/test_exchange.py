@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import srt
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
+from tests.conftest import numbered, write_video
 from vidcam.errors import OutputError, SettingsError
 from vidcam.export.exchange import SEGMENTS, TUBES, files_of, tools_named
 from vidcam.export.results import write_localization
@@ -38,10 +40,11 @@ def found() -> Localization:
 
 
 @pytest.fixture
-def explained() -> Explanation:
+def explained(tmp_path_factory: pytest.TempPathFactory) -> Explanation:
     """20 frames at 10 per second, from the fifth second of a file on."""
+    clip = write_video(tmp_path_factory.mktemp("clip") / "a clip.mp4", [numbered(i, 48, 64) for i in range(70)])
     return Explanation(
-        clip="a clip.mp4", model="m", layer="l", method="gradcam", region=(0, 0, 64, 48), times=5 + np.arange(20) / 10,
+        clip=str(clip), model="m", layer="l", method="gradcam", region=(0, 0, 64, 48), times=5 + np.arange(20) / 10,
         stretch=(5.0, None), frame_rate=10.0, target=ExplainedTarget(0, LABEL, 0.9), top=((LABEL, 0.9),), size=(48, 64),
         scores=np.ones(20), evidence=np.ones(20), maps=np.ones((20, 4, 4), np.float32), weights="default",
         window_starts=np.array([0]), window_scores=np.ones(1), windowing=Windowing(16, 8, 1),
@@ -99,7 +102,10 @@ def test_segments_for_fiftyone_are_frames_of_the_file(found: Localization, tmp_p
     assert stored.classes == [SAFE, "kicking"]
     assert (best.label, best.confidence, best.support) == (0, 0.9, (51, 88))  # frame 88 is shown until 3.52 s
     assert (other.label, other.confidence, other.support) == (1, 0.75, (11, 30))
-    SEGMENTS["fiftyone"][1](replace(found, stretch=(8.0, None), times=8 + found.times), tmp_path / "t.json")
+    frames = [numbered(i, 48, 64) for i in range(300)]
+    clip = write_video(tmp_path / "a clip.mp4", frames, time_base=Fraction(1, 25))
+    later_found = replace(found, clip=str(clip), stretch=(8.0, None), times=8 + found.times)
+    SEGMENTS["fiftyone"][1](later_found, tmp_path / "t.json")
     later, _ = _TemporalDetections.model_validate_json((tmp_path / "t.json").read_text()).labels["a clip"]
     assert later.support is not None
     assert later.support[0] == 8 * 25 + 1  # the segment lies before the stretch: its first frame
@@ -140,6 +146,24 @@ def test_tubes_for_label_studio_are_percent_of_the_frame(explained: Explanation,
     }
     assert last["frame"] == 56 and last["height"] == 75 and last["enabled"] is False
     assert [tag.tag for tag in ET.parse(tmp_path / "t.xml").getroot()] == ["VideoRectangle", "Labels", "Video"]
+
+
+def test_tubes_and_segments_for_label_studio_count_the_same_frames(
+    found: Localization, explained: Explanation, tmp_path: Path
+) -> None:
+    """It has one rate: after a gap, in a clip that begins late, and where the rate varies, a frame is a time at that rate."""
+    times = np.r_[5 + np.arange(10) / 10, 8 + np.arange(10) / 40]  # the last ones four in a frame of Label Studio
+    gap = replace(explained, stretch=(None, None), times=times)
+    TUBES["label-studio"][1](gap, [replace(TUBE, start=9)], tmp_path / "t.json")
+    segment = Segment(5.9, 8.05, LABEL, 0.9)
+    SEGMENTS["label-studio"][1](replace(found, frame_rate=10.0, times=times, segments=(segment,)), tmp_path / "s.json")
+    tube, cut = (
+        json.loads((tmp_path / name).read_text())[0]["predictions"][0]["result"][0]["value"]
+        for name in ("t.json", "s.json")
+    )
+    boxes = [(box["frame"], box["time"], box["enabled"]) for box in tube["sequence"]]
+    assert boxes == [(60, 5.9, True), (81, 8.025, False)]  # that of 8.0 s is in the same frame
+    assert cut["ranges"] == [{"start": 60, "end": 80}] and tube["framesCount"] == 82
 
 
 def test_tubes_for_cvat_are_tracks_that_end(explained: Explanation, tmp_path: Path) -> None:

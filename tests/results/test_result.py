@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,26 @@ def test_without_a_source_the_file_is_read_as_far_as_it_was_explained(tmp_path: 
     assert [round(f.time, 3) for f in part] == [round(t / 10, 3) for t in range(10, 21)]
     with pytest.raises(ClipError, match="does not exist"):
         explanation(MAPS, clip=tmp_path / "gone.mp4").opened()
+
+
+@pytest.mark.parametrize(
+    "pts",
+    [
+        range(50, 80),  # begins late
+        [*range(12), *range(60, 78)],  # has a gap
+        [*range(10), *range(10, 50, 2)],  # its rate varies
+    ],
+    ids=["late", "gap", "varying"],
+)
+def test_frames_before_a_stretch_are_counted_in_the_file(tmp_path: Path, pts: Sequence[int]) -> None:
+    path = write_video(tmp_path / "clip.mkv", [numbered(i, 16, 16) for i in range(30)], pts=list(pts))
+    for start in (float(pts[0]) / 10, float(pts[17]) / 10):
+        part = [f.time for f in Clip(path, start=start)]
+        found = explanation(np.ones((len(part), 2, 2)), clip=path, stretch=(start, None), times=np.array(part))
+        assert found.first_frame() == 30 - len(part)
+    assert explanation(np.ones((30, 2, 2)), clip=tmp_path / "gone.mkv").first_frame() == 0
+    with pytest.raises(ClipError, match="does not exist"):
+        explanation(MAPS, clip=tmp_path / "gone.mkv", stretch=(1.0, None)).first_frame()
 
 
 def test_a_folder_of_pictures_gets_the_rate_of_its_times(tmp_path: Path) -> None:

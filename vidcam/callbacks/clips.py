@@ -48,7 +48,7 @@ def explain_clips(explainer: Explainer, clips: Sequence[str | Path], target: Tar
 
     Raises:
         SettingsError: two clips have the same name, which would mix them up in a log, or the recipe or the target gives several
-            explanations of a clip.
+            explanations of a clip, or a clip is a picture.
         VidcamError: a clip or the target cannot be used.
 
     Example:
@@ -68,5 +68,8 @@ def explain_clips(explainer: Explainer, clips: Sequence[str | Path], target: Tar
             found = explainer.explain(clip, target)[0]
             found = replace(found, drawing=replace(found.drawing, format="gif", highlights=False))
             found.save(folder)
-            film = (Path(folder) / "overlay.gif").read_bytes()
-        yield ExplainedClip(name, found, film)
+            film = Path(folder) / "overlay.gif"
+            if not film.exists():
+                raise SettingsError(f"{clip} is a picture, and a log shows films; give video clips")
+            shown = film.read_bytes()
+        yield ExplainedClip(name, found, shown)

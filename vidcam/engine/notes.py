@@ -9,6 +9,7 @@ import numpy as np
 from vidcam.cam.input_methods import INPUT
 from vidcam.engine.attribution import WindowMap
 from vidcam.models.registry import ModelSpec
+from vidcam.results.drawing import Drawing
 
 _FLAT = 1e-5  # difference in a frame, as a share of the largest heat, below which its heat is the same everywhere
 _CONVERGED = 0.9  # convergence below which more passes are advised
@@ -28,6 +29,12 @@ def assumption_note(spec: ModelSpec) -> str:
         f"{preprocess.resize}, cropped to {crop}, with the mean {preprocess.mean[0]:g} and the deviation {preprocess.std[0]:g}, are "
         "assumed; if it was trained with others, give them to vidcam.own_model"
     )
+
+
+def picture_note(name: str, drawing: Drawing) -> str:
+    """Return the note on a picture of which films were asked for; "" if none was but the overlay."""
+    films = [*(kind for kind in drawing.formats if kind not in ("mp4", "png")), *["highlights"] * drawing.highlights]
+    return f"{name} is a picture, of which no film is made; {', '.join(films)} left out" if films else ""
 
 
 def softmax_note(spec: ModelSpec) -> str:

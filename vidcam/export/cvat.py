@@ -26,9 +26,12 @@ def write_cvat(explanation: Explanation, tubes: Sequence[Tube], path: Path) -> N
         explanation: of a clip.
         tubes: of its target.
         path: the .xml file.
+
+    Raises:
+        ClipError: the explanation is of a stretch of a file that is gone.
     """
     height, width = explanation.size
-    first = explanation.first_frame
+    first = explanation.first_frame()
     root = ET.Element("annotations")
     _text(root, "version", "1.1")
     task = ET.SubElement(ET.SubElement(root, "meta"), "task")

@@ -19,8 +19,11 @@ def write_fiftyone(found: Localization, path: Path) -> None:
     Args:
         found: the localization.
         path: the JSON file.
+
+    Raises:
+        ClipError: the localization is of a stretch of a file that is gone.
     """
-    edges, first = frame_edges(found.times), found.first_frame + 1
+    edges, first = frame_edges(found.times), found.first_frame() + 1
     classes = [printable(label) for label in found.labels]
     detections = []
     for s in distinct(found.segments):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vidcam.results.explanation import Explanation
 from vidcam.results.localization import Localization
 from vidcam.results.result import Result
-from vidcam.temporal.segments import distinct
+from vidcam.temporal.segments import distinct, frame_edges
 from vidcam.untrusted.text import as_json, printable
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ _ASSUMED = 24.0  # frames per second that Label Studio counts in if a clip's rat
 
 def write_label_studio_segments(found: Localization, path: Path) -> None:
     """Write the `distinct` segments as a task with predictions (`TimelineLabels`), and its interface as XML beside it.
-
-    Label Studio counts frames from 1, at the rate that the interface names.
 
     Args:
         found: the localization.
@@ -48,19 +46,20 @@ def write_label_studio_segments(found: Localization, path: Path) -> None:
 def write_label_studio_tubes(explanation: Explanation, tubes: Sequence[Tube], path: Path) -> None:
     """Write tubes as a task with predictions (`VideoRectangle`), and its interface as XML beside it.
 
-    Boxes are in percent of the frame; the last one of a tube ends it.
+    Boxes are in percent of the frame; the last one of a tube ends it. Of several in the time of one frame of Label Studio,
+    which has a constant rate, the last is taken.
 
     Args:
         explanation: of a clip.
         tubes: of its target.
         path: the JSON file of the task; the interface has the same name and ends in .xml.
     """
-    (height, width), first = explanation.size, explanation.first_frame
+    (height, width), rate = explanation.size, explanation.frame_rate or _ASSUMED
     regions = []
     for tube in tubes:
-        sequence = [
+        boxes = [
             {
-                "frame": first + frame + 1,
+                "frame": _frame(float(explanation.times[frame]), rate),
                 "time": round(float(explanation.times[frame]), 6),
                 "x": round(100 * float(left) / width, 4),
                 "y": round(100 * float(top) / height, 4),
@@ -71,12 +70,13 @@ def write_label_studio_tubes(explanation: Explanation, tubes: Sequence[Tube], pa
             }
             for frame, (left, top, right, bottom) in enumerate(tube.boxes, tube.start)
         ]
+        sequence = [*{box["frame"]: box for box in boxes}.values()]
         regions.append(
             {
                 "type": "videorectangle",
                 "score": tube.score,
                 "value": {
-                    "framesCount": first + explanation.frames,
+                    "framesCount": _frame(float(frame_edges(explanation.times)[-1]), rate) - 1,
                     "duration": round(float(explanation.times[-1]), 6),
                     "sequence": sequence,
                     "labels": [printable(tube.label)],
@@ -106,4 +106,5 @@ def _write(
 
 
 def _frame(seconds: float, rate: float) -> int:
+    """Return the frame that Label Studio shows at a time of the clip: it counts from 1, at the rate that the interface names."""
     return max(0, round(seconds * rate)) + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,18 @@ class Result:
         """Number of explained source frames."""
         return len(self.times)
 
-    @property
     def first_frame(self) -> int:
-        """Number of the first explained frame in the file, by its time and the frame rate; 0 if the clip is explained whole."""
-        return 0 if self.stretch[0] is None else max(0, round(float(self.times[0]) * self.frame_rate))
+        """Return the number of frames of the file before the first explained one; of a stretch they are decoded to be counted.
+
+        Raises:
+            ClipError: a stretch was explained, and the file is gone.
+        """
+        if self.stretch[0] is None:
+            return 0
+        before = Clip(self.clip, end=float(self.times[0]))
+        with suppress(ClipError):  # there is none
+            return sum(1 for _ in before)
+        return 0
 
     @property
     def file(self) -> Path | None:
