@@ -151,6 +151,8 @@ def test_clips_elsewhere(tmp_path: Path, clip_path: Path) -> None:
     assert {p.name for p in folder.iterdir()} == {
         "overlay.mp4", "curve.png", "curve.csv", "explanation.npz", "summary.json", "result.json",
     }  # fmt: skip
+    timings = json.loads((folder / "summary.json").read_text())["timings"]
+    assert timings["explain_s"] > 0 and timings["draw_s"] > 0 and timings["encode_s"] > 0
     for path in out.rglob("*"):
         assert not path.is_file() or b"S3CR3T" not in path.read_bytes(), path
 

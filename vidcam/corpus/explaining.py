@@ -149,7 +149,7 @@ class ClipExplainer:
             began = time.perf_counter()
             with all_or_nothing(folder) as work:
                 if self.job.films:
-                    draw(explanation, work)
+                    explanation = draw(explanation, work)
                 notes = tuple(printable(note.replace(str(path), entry.shown)) for note in explanation.warnings)
                 explanation = replace(explanation, clip=entry.shown, warnings=notes)
                 store(explanation, work)

@@ -139,16 +139,20 @@ def write_explanations(
     return Written(final, PageOutputs.within(directory).page if report else None, timings)
 
 
-def draw(explanation: Explanation, folder: Path) -> None:
+def draw(explanation: Explanation, folder: Path) -> Explanation:
     """Write the pictures of an explanation: overlay.mp4 (of a picture overlay.png) and curve.png.
 
     The clip is decoded once.
+
+    Returns:
+        The explanation, its timings with those of the pictures.
 
     Raises:
         ClipError: the clip has changed or is gone.
         OutputError: the film cannot be written.
     """
-    _draw({folder: explanation}, explanation.opened())
+    stages = _draw({folder: explanation}, explanation.opened())
+    return replace(explanation, timings={**explanation.timings, **stages.rounded()})
 
 
 def store(explanation: Explanation, folder: Path, facts: Mapping[str, Any] | None = None) -> None:
