@@ -95,7 +95,7 @@ def test_motion_and_appearance_have_folders_of_their_own(vidcam: Vidcam, tmp_pat
     (tmp_path / "settings.yaml").write_text("evidence: motion")
     for command, said in (
         (("localize", demo_clip(), "--config", tmp_path / "settings.yaml"), "segments are cut from the whole evidence"),
-        (("tubes", demo_clip(), *kinds), "tubes are of one"),
+        (("tubes", demo_clip(), *kinds), "several results are asked for (2 kinds of evidence)"),
         (("explain", demo_clip(), "--dense", *kinds), "leave dense out"),
     ):
         refused = vidcam(*command, "--out", tmp_path / "other")
