@@ -160,7 +160,7 @@ def test_facts_that_cannot_be(tmp_path: Path, facts: dict[str, Any], message: st
     [
         ({"times": np.zeros(2)}, "in place of"),
         ({"maps": np.ones((3, 2), np.float32)}, "should have 3 axes"),
-        ({"maps": np.ones((3, 0, 2), np.float32)}, "the maps are empty"),
+        ({"maps": np.ones((3, 0, 2), np.float32)}, r"maps has shape \(3, 0, 2\); it holds nothing"),
         ({"scores": np.array(["a", "b", "c"])}, "should hold numbers"),
         ({"scores": np.array([1, None, 2])}, "should hold numbers"),
         ({"scores": np.array([1, np.nan, 2])}, "not finite"),
@@ -174,6 +174,16 @@ def test_arrays_that_cannot_be(tmp_path: Path, arrays: dict[str, np.ndarray], me
     with pytest.raises(OutputError, match=message):
         load_explanation(tmp_path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 << 10  # KiB
+
+
+@pytest.mark.parametrize("axis", ["F", "W", "h", "w"])
+def test_arrays_that_hold_nothing(tmp_path: Path, axis: str) -> None:
+    """No frames, no windows, or maps without cells."""
+    lengths = {"F": 3, "W": 1, "h": 2, "w": 2, axis: 0}
+    axes = {"times": "F", "maps": "Fhw", "scores": "F", "evidence": "F", "window_starts": "W", "window_scores": "W"}
+    _stored(tmp_path, **{name: np.ones([lengths[letter] for letter in letters]) for name, letters in axes.items()})
+    with pytest.raises(OutputError, match=r"holds no explanation that can be read.*; it holds nothing"):
+        load_explanation(tmp_path)
 
 
 def test_a_header_that_claims_more_than_there_is(tmp_path: Path) -> None:

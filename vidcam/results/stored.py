@@ -262,6 +262,8 @@ def _arrays(archive: ZipFile, most: int, expected: Mapping[str, str]) -> dict[st
         shape = _checked_shape(archive, members[f"{name}.npy"])
         if len(shape) != len(axes):
             raise ValueError(f"{name} has shape {shape}; it should have {len(axes)} axes")
+        if 0 in shape:
+            raise ValueError(f"{name} has shape {shape}; it holds nothing")
         for axis, length in zip(axes, shape):
             if lengths.setdefault(axis, length) != length:
                 raise ValueError(f"{name} has shape {shape}; other arrays have {lengths[axis]} in place of {length}")
@@ -269,8 +271,6 @@ def _arrays(archive: ZipFile, most: int, expected: Mapping[str, str]) -> dict[st
             arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
         if not (np.isfinite(arrays[name]) | (np.isnan(arrays[name]) & (name in _MOTION))).all():
             raise ValueError(f"{name} holds values that are not finite")
-    if lengths["h"] * lengths["w"] == 0:
-        raise ValueError("the maps are empty")
     return arrays
 
 
