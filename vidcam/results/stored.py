@@ -6,17 +6,18 @@ import os
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
-from pydantic import BaseModel, Field, StrictBool, StrictStr, ValidationError
+from pydantic import ValidationError
 
 from vidcam.errors import OutputError, counted
 from vidcam.results.check import Check
 from vidcam.results.drawing import Drawing
 from vidcam.results.explanation import ExplainedTarget, Explanation
-from vidcam.temporal.motion import Evidence, MotionShare
+from vidcam.results.summary import Motion, Summary
+from vidcam.temporal.motion import MotionShare
 from vidcam.untrusted.files import open_regular, read_json
 from vidcam.untrusted.text import one_line, shortened
 from vidcam.untrusted.zips import open_zip
@@ -34,137 +35,6 @@ _AXES = {  # of each array: letters that are the same are the same length
     "window_scores": "W",
 }
 _MOTION = {"motion_share": "F"}  # of explanations of motion or appearance; NaN where it is undefined
-
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Count = Annotated[int, Field(strict=True, ge=0, lt=2**53)]
-Extent = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(strict=True, ge=0, le=1)]
-Side = Annotated[int, Field(strict=True, ge=1, le=65_535)]
-
-
-class _Target(BaseModel):
-    index: Count | None
-    label: StrictStr
-    probability: Number | None
-    value: Number | None = None
-    unit: StrictStr = ""
-
-    def model_post_init(self, _: Any) -> None:
-        """Take the "probability" of a function for its value, which vidcam 0.1 stored so.
-
-        Raises:
-            ValueError: there is neither a probability nor a value.
-        """
-        if self.index is None and self.value is None:
-            self.probability, self.value = None, self.probability
-        if self.probability is None and self.value is None:
-            raise ValueError("it has neither a probability nor a value")
-
-
-class _Candidate(BaseModel):
-    label: StrictStr
-    probability: Number
-
-
-class _Windowing(BaseModel):
-    length: Count
-    stride: Count
-    sampling_rate: Count
-    rate: Number | None = None
-
-
-class _Preprocess(BaseModel):
-    """The fields of `vidcam.Preprocess`, which checks their values."""
-
-    resize: Side | tuple[Side, Side]
-    crop: tuple[Side, Side]
-    mean: tuple[Number, Number, Number]
-    std: tuple[Number, Number, Number]
-    scale: Number
-    bgr: StrictBool
-
-
-class _Check(BaseModel):
-    share: Number
-    start: Number
-    end: Number
-    hidden_by: StrictStr
-    score: Number
-    hottest: Number
-    random: Annotated[tuple[Number, ...], Field(min_length=1)]
-    untested: StrictStr
-
-
-class _MotionWindow(BaseModel):
-    share: Share | None
-    low: Share | None
-    high: Share | None
-
-
-class _Frozen(BaseModel):
-    label: StrictStr
-    windows: Count
-
-
-class _Motion(BaseModel):
-    share: Share | None
-    low: Share | None
-    high: Share | None
-    unclamped: Number | None
-    undefined: StrictStr
-    frozen: list[_Frozen]
-    windows: list[_MotionWindow]
-
-    def model_post_init(self, _: Any) -> None:
-        """Check that the share is complete, or absent with its reason.
-
-        Raises:
-            ValueError: it is neither.
-        """
-        given = {value is None for value in (self.share, self.low, self.high, self.unclamped)}
-        if given != {bool(self.undefined)}:
-            raise ValueError("it has neither a share with its range nor a reason for none")
-
-
-class _Summary(BaseModel):
-    """The content of summary.json, as `Explanation.summary` returns it."""
-
-    clip: StrictStr
-    model: StrictStr
-    weights: StrictStr
-    layer: StrictStr
-    method: StrictStr
-    target: _Target
-    top: list[_Candidate]
-    size: tuple[Side, Side]
-    region: tuple[Number, Number, Number, Number]
-    preprocess: _Preprocess | None = None  # which 0.1 did not store
-    windowing: _Windowing
-    frame_rate: Number = 0.0
-    frame_rate_from: StrictStr = "assumed"
-    stretch: tuple[Number | None, Number | None] = (None, None)
-    fingerprint: StrictStr = ""
-    kind: Evidence = "whole"
-    scale: tuple[Extent, Extent] | None = None
-    motion: _Motion | None = None
-    computation: dict[str, Any]
-    check: _Check | None = None
-    timings: dict[str, Number]
-    versions: dict[str, StrictStr]
-    drawing: dict[str, Any] = {}
-    warnings: list[StrictStr]
-
-    def model_post_init(self, _: Any) -> None:
-        """Check what the types do not express.
-
-        Raises:
-            ValueError: the values do not fit each other.
-        """
-        left, top, right, bottom = self.region
-        if left >= right or top >= bottom:
-            raise ValueError("the region is empty")
-        if self.kind != "whole" and self.motion is None:
-            raise ValueError(f"it is of {self.kind} and has no motion share")
 
 
 def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
@@ -185,7 +55,7 @@ def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
     if not os.path.lexists(directory / "summary.json"):
         raise _absent(directory)
     try:
-        facts = _Summary.model_validate(read_json(directory / "summary.json", _MOST_SUMMARY))
+        facts = Summary.model_validate(read_json(directory / "summary.json", _MOST_SUMMARY))
         with open_regular(directory / "explanation.npz") as file, open_zip(file, _MOST_LISTED) as archive:
             arrays = _arrays(archive, most, _AXES if facts.motion is None else _AXES | _MOTION)
         if facts.motion is not None and len(facts.motion.windows) != len(arrays["window_starts"]):
@@ -197,7 +67,7 @@ def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
         raise _unreadable(directory, f"{name}: {first['msg']}, given {shortened(first['input'])}") from error
     except Exception as error:  # zipfile, zlib and numpy raise anything on damaged files: EOFError, SyntaxError, ...
         raise _unreadable(directory, str(error) or type(error).__name__) from error
-    values: dict[str, Any] = {name: getattr(facts, name) for name in _Summary.model_fields} | arrays
+    values: dict[str, Any] = {name: getattr(facts, name) for name in Summary.model_fields} | arrays
     values["motion"] = None if facts.motion is None else _motion_share(facts.motion, values.pop("motion_share"))
     values["target"] = ExplainedTarget(**dict(facts.target))
     values["top"] = tuple((candidate.label, candidate.probability) for candidate in facts.top)
@@ -209,7 +79,7 @@ def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
     return Explanation(**values)
 
 
-def _motion_share(stored: _Motion, frames: np.ndarray) -> MotionShare:
+def _motion_share(stored: Motion, frames: np.ndarray) -> MotionShare:
     rows = [[np.nan if v is None else v for v in (w.share, w.low, w.high)] for w in stored.windows]
     windows = np.array(rows, np.float64).reshape(-1, 3)
     return MotionShare(
