@@ -16,7 +16,7 @@ from vidcam.errors import OutputError, counted
 from vidcam.results.check import Check
 from vidcam.results.drawing import Drawing
 from vidcam.results.explanation import ExplainedTarget, Explanation
-from vidcam.results.summary import Motion, Summary
+from vidcam.results.summary import MOST_PROBABILITY, Motion, Summary
 from vidcam.temporal.motion import MotionShare
 from vidcam.untrusted.files import open_regular, read_json
 from vidcam.untrusted.text import one_line, shortened
@@ -45,7 +45,7 @@ def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
         most: largest size of the arrays in bytes; a larger file is refused before it is decompressed.
 
     Raises:
-        OutputError: a file is missing, damaged or too large.
+        OutputError: a file is missing, damaged or too large, or holds values that cannot be true.
 
     Example:
         >>> load_explanation("results/clip").evidence.shape     # doctest: +SKIP
@@ -58,8 +58,7 @@ def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
         facts = Summary.model_validate(read_json(directory / "summary.json", _MOST_SUMMARY))
         with open_regular(directory / "explanation.npz") as file, open_zip(file, _MOST_LISTED) as archive:
             arrays = _arrays(archive, most, _AXES if facts.motion is None else _AXES | _MOTION)
-        if facts.motion is not None and len(facts.motion.windows) != len(arrays["window_starts"]):
-            raise ValueError("the motion shares are of another number of windows")
+        _check_arrays(facts, arrays)
         drawing = Drawing(**facts.drawing)
     except ValidationError as error:
         first = error.errors()[0]
@@ -67,7 +66,8 @@ def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
         raise _unreadable(directory, f"{name}: {first['msg']}, given {shortened(first['input'])}") from error
     except Exception as error:  # zipfile, zlib and numpy raise anything on damaged files: EOFError, SyntaxError, ...
         raise _unreadable(directory, str(error) or type(error).__name__) from error
-    values: dict[str, Any] = {name: getattr(facts, name) for name in Summary.model_fields} | arrays
+    stored = set(Summary.model_fields) - {"frames", "windows"}
+    values: dict[str, Any] = {name: getattr(facts, name) for name in stored} | arrays
     values["motion"] = None if facts.motion is None else _motion_share(facts.motion, values.pop("motion_share"))
     values["target"] = ExplainedTarget(**dict(facts.target))
     values["top"] = tuple((candidate.label, candidate.probability) for candidate in facts.top)
@@ -77,6 +77,31 @@ def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
     values["drawing"] = drawing
     values["warnings"] = tuple(facts.warnings)
     return Explanation(**values)
+
+
+def _check_arrays(facts: Summary, arrays: Mapping[str, np.ndarray]) -> None:
+    """Check that arrays hold values that can be true, and are those of the summary.
+
+    Raises:
+        ValueError: they do not, or are not.
+    """
+    times, starts = arrays["times"], arrays["window_starts"]
+    for noun, announced, count in (("frame", facts.frames, len(times)), ("window", facts.windows, len(starts))):
+        if announced not in (None, count):
+            raise ValueError(f"summary.json is of {counted(announced, noun)}, and explanation.npz of {count}")
+    if facts.motion is not None and len(facts.motion.windows) != len(starts):
+        raise ValueError("the motion shares are of another number of windows")
+    if (times[1:] <= times[:-1]).any():
+        raise ValueError("the times do not rise from frame to frame")
+    if not np.isin(starts, np.arange(len(times))).all():
+        raise ValueError("window_starts holds numbers that are no frames of the clip")
+    for name in ("maps", "evidence"):
+        if arrays[name].min() < 0:
+            raise ValueError(f"{name} holds values below 0")
+    of_probability = () if facts.target.probability is None else ("scores", "window_scores")
+    for name in (*of_probability, *(_MOTION.keys() & arrays.keys())):
+        if (arrays[name] < 0).any() or (arrays[name] > MOST_PROBABILITY).any():
+            raise ValueError(f"{name} holds values below 0 or above 1")
 
 
 def _motion_share(stored: Motion, frames: np.ndarray) -> MotionShare:

@@ -7,11 +7,19 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, StrictBool, StrictStr
 
 from vidcam.temporal.motion import Evidence
+from vidcam.video.windows import Windowing
+
+MOST_PROBABILITY = 1 + 1e-4
+"""Largest stored probability: means of probabilities are rounded in float32."""
+
+_ROUNDING = 1e-6  # pixels by which a region may be outside the frame
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=0, lt=2**53)]
 Extent = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+Probability = Annotated[float, Field(strict=True, ge=0, le=MOST_PROBABILITY)]
 Side = Annotated[int, Field(strict=True, ge=1, le=65_535)]
 
 
@@ -26,28 +34,38 @@ class _Target(BaseModel):
         """Take the "probability" of a function for its value, which vidcam 0.1 stored so.
 
         Raises:
-            ValueError: there is neither a probability nor a value.
+            ValueError: there is neither a probability nor a value, or the probability is not from 0 to 1.
         """
         if self.index is None and self.value is None:
             self.probability, self.value = None, self.probability
         if self.probability is None and self.value is None:
             raise ValueError("it has neither a probability nor a value")
+        if self.probability is not None and not 0 <= self.probability <= MOST_PROBABILITY:
+            raise ValueError(f"probability {self.probability} is not from 0 to 1")
 
 
 class _Candidate(BaseModel):
     label: StrictStr
-    probability: Number
+    probability: Probability
 
 
 class _Windowing(BaseModel):
     length: Count
     stride: Count
     sampling_rate: Count
-    rate: Number | None = None
+    rate: Positive | None = None
+
+    def model_post_init(self, _: Any) -> None:
+        """Check the numbers of frames.
+
+        Raises:
+            SettingsError: see `vidcam.video.windows.Windowing`.
+        """
+        Windowing(**dict(self))
 
 
 class _Preprocess(BaseModel):
-    """The fields of `vidcam.Preprocess`, which checks their values."""
+    """The fields of `vidcam.Preprocess`, and its rules: the room of networks is not imported by that of results."""
 
     resize: Side | tuple[Side, Side]
     crop: tuple[Side, Side]
@@ -56,9 +74,21 @@ class _Preprocess(BaseModel):
     scale: Number
     bgr: StrictBool
 
+    def model_post_init(self, _: Any) -> None:
+        """Check what the types do not express.
+
+        Raises:
+            ValueError: the crop is larger than the resized frame, or pixels cannot be normalised.
+        """
+        height, width = (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
+        if self.crop[0] > height or self.crop[1] > width:
+            raise ValueError(f"crop {self.crop} is larger than the frame after resize {self.resize}")
+        if 0 in (*self.std, self.scale):
+            raise ValueError(f"std {self.std} and scale {self.scale} cannot normalise a frame; neither can be 0")
+
 
 class _Check(BaseModel):
-    share: Number
+    share: Share
     start: Number
     end: Number
     hidden_by: StrictStr
@@ -114,8 +144,10 @@ class Summary(BaseModel):
     size: tuple[Side, Side]
     region: tuple[Number, Number, Number, Number]
     preprocess: _Preprocess | None = None  # which 0.1 did not store
+    frames: Count | None = None
+    windows: Count | None = None
     windowing: _Windowing
-    frame_rate: Number = 0.0
+    frame_rate: Extent = 0.0
     frame_rate_from: StrictStr = "assumed"
     stretch: tuple[Number | None, Number | None] = (None, None)
     fingerprint: StrictStr = ""
@@ -124,7 +156,7 @@ class Summary(BaseModel):
     motion: Motion | None = None
     computation: dict[str, Any]
     check: _Check | None = None
-    timings: dict[str, Number]
+    timings: dict[str, Extent]
     versions: dict[str, StrictStr]
     drawing: dict[str, Any] = {}
     warnings: list[StrictStr]
@@ -138,5 +170,8 @@ class Summary(BaseModel):
         left, top, right, bottom = self.region
         if left >= right or top >= bottom:
             raise ValueError("the region is empty")
+        height, width = self.size
+        if min(left, top) < 0 or right > width + _ROUNDING or bottom > height + _ROUNDING:
+            raise ValueError(f"the region {self.region} is outside the frame of {height} x {width} pixels")
         if self.kind != "whole" and self.motion is None:
             raise ValueError(f"it is of {self.kind} and has no motion share")
