@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.export.conftest import localization
 from tests.results.test_explanation import explanation
 from vidcam.errors import OutputError
 from vidcam.results.drawing import Drawing
@@ -77,6 +78,14 @@ def test_a_row_of_a_corpus_that_failed_says_why(tmp_path: Path) -> None:
             load_explanation(tmp_path)
     with pytest.raises(OutputError, match="there is no such directory"):
         load_explanation(tmp_path / "nowhere")
+
+
+def test_the_directory_of_a_localization(tmp_path: Path) -> None:
+    localization(Path("clip.mp4"), 40, (96, 128)).save(tmp_path)
+    with pytest.raises(
+        OutputError, match=r"holds a localization, not an explanation; read its segments from segments\.json"
+    ):
+        load_explanation(tmp_path)
 
 
 def test_the_drawing_reads_back_and_is_checked(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def _motion_share(stored: Motion, frames: np.ndarray) -> MotionShare:
 
 
 def _absent(directory: Path) -> OutputError:
-    """Return the error for a directory without an explanation; that of a corpus says why its row has none."""
+    """Return the error for a directory without an explanation; a corpus's failed row and a localization have their own."""
     try:
         found = read_json(directory / "result.json", _MOST_SUMMARY)
     except (OSError, ValueError):
@@ -130,6 +130,11 @@ def _absent(directory: Path) -> OutputError:
         return OutputError(
             f"{directory}{os.sep} is of a row of a corpus that failed, and holds no explanation "
             f"({one_line(str(found['error']), 400)}); mend that, and run the corpus again with --retry-failed"
+        )
+    if os.path.lexists(directory / "segments.json"):
+        return OutputError(
+            f"{directory}{os.sep} holds a localization, not an explanation; read its segments from segments.json, or give a "
+            "directory with summary.json"
         )
     return _unreadable(directory, "it has no summary.json" if directory.is_dir() else "there is no such directory")
 
