@@ -175,6 +175,12 @@ def test_a_localization_has_the_heat_curves_and_segments_of_its_classes(tmp_path
     assert "gradcam++ at l" in text
 
 
+def test_one_explanation_is_written_without_a_list(tmp_path: Path) -> None:
+    found = _explanations(_clip(tmp_path))[0]
+    pages = [write_report(given, tmp_path / name) for name, given in (("one", found), ("list", [found]))]
+    assert pages[0].read_text(encoding="utf-8") == pages[1].read_text(encoding="utf-8")
+
+
 def test_nothing_is_left_of_a_page_that_cannot_be_written(tmp_path: Path) -> None:
     clip = _clip(tmp_path)
     (tmp_path / "file").write_text("")

@@ -89,7 +89,7 @@ class View:
 
 
 def write_report(
-    found: Sequence[Explanation] | Localization, directory: str | Path, *, embedded: int = EMBEDDED
+    found: Explanation | Sequence[Explanation] | Localization, directory: str | Path, *, embedded: int = EMBEDDED
 ) -> Path:
     """Write `report.html`, the page of a clip's explanations or of its localization, and return its path.
 
@@ -97,7 +97,7 @@ def write_report(
     linked: the clip's own file, or `report.mp4` beside the page. The clip is decoded once.
 
     Args:
-        found: explanations of one clip, or a localization.
+        found: an explanation, several of one clip, or a localization.
         directory: made if it does not exist; a page that exists is replaced.
         embedded: largest size of an embedded film, in bytes.
 
@@ -108,10 +108,12 @@ def write_report(
 
     Example:
         >>> import vidcam
-        >>> write_report(vidcam.explain("clip.mp4"), "report")      # doctest: +SKIP
-        PosixPath('report/report.html')
+        >>> explanation = vidcam.explain(np.zeros((16, 112, 112, 3), np.uint8), frame_rate=16)
+        >>> write_report(explanation, getfixture("tmp_path")).name
+        'report.html'
     """
     directory = Path(directory)
+    found = [found] if isinstance(found, Explanation) else found
     clip = _clip(found)
     with all_or_nothing(directory, (found if isinstance(found, Localization) else found[0]).file) as work:
         page = Page(found, clip, work, directory, embedded)

@@ -6,17 +6,18 @@ import os
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
-from pydantic import BaseModel, Field, StrictBool, StrictStr, ValidationError
+from pydantic import ValidationError
 
 from vidcam.errors import OutputError, counted
 from vidcam.results.check import Check
 from vidcam.results.drawing import Drawing
 from vidcam.results.explanation import ExplainedTarget, Explanation
-from vidcam.temporal.motion import Evidence, MotionShare
+from vidcam.results.summary import MOST_PROBABILITY, Motion, Summary
+from vidcam.temporal.motion import MotionShare
 from vidcam.untrusted.files import open_regular, read_json
 from vidcam.untrusted.text import one_line, shortened
 from vidcam.untrusted.zips import open_zip
@@ -35,137 +36,6 @@ _AXES = {  # of each array: letters that are the same are the same length
 }
 _MOTION = {"motion_share": "F"}  # of explanations of motion or appearance; NaN where it is undefined
 
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Count = Annotated[int, Field(strict=True, ge=0, lt=2**53)]
-Extent = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(strict=True, ge=0, le=1)]
-Side = Annotated[int, Field(strict=True, ge=1, le=65_535)]
-
-
-class _Target(BaseModel):
-    index: Count | None
-    label: StrictStr
-    probability: Number | None
-    value: Number | None = None
-    unit: StrictStr = ""
-
-    def model_post_init(self, _: Any) -> None:
-        """Take the "probability" of a function for its value, which vidcam 0.1 stored so.
-
-        Raises:
-            ValueError: there is neither a probability nor a value.
-        """
-        if self.index is None and self.value is None:
-            self.probability, self.value = None, self.probability
-        if self.probability is None and self.value is None:
-            raise ValueError("it has neither a probability nor a value")
-
-
-class _Candidate(BaseModel):
-    label: StrictStr
-    probability: Number
-
-
-class _Windowing(BaseModel):
-    length: Count
-    stride: Count
-    sampling_rate: Count
-    rate: Number | None = None
-
-
-class _Preprocess(BaseModel):
-    """The fields of `vidcam.Preprocess`, which checks their values."""
-
-    resize: Side | tuple[Side, Side]
-    crop: tuple[Side, Side]
-    mean: tuple[Number, Number, Number]
-    std: tuple[Number, Number, Number]
-    scale: Number
-    bgr: StrictBool
-
-
-class _Check(BaseModel):
-    share: Number
-    start: Number
-    end: Number
-    hidden_by: StrictStr
-    score: Number
-    hottest: Number
-    random: Annotated[tuple[Number, ...], Field(min_length=1)]
-    untested: StrictStr
-
-
-class _MotionWindow(BaseModel):
-    share: Share | None
-    low: Share | None
-    high: Share | None
-
-
-class _Frozen(BaseModel):
-    label: StrictStr
-    windows: Count
-
-
-class _Motion(BaseModel):
-    share: Share | None
-    low: Share | None
-    high: Share | None
-    unclamped: Number | None
-    undefined: StrictStr
-    frozen: list[_Frozen]
-    windows: list[_MotionWindow]
-
-    def model_post_init(self, _: Any) -> None:
-        """Check that the share is complete, or absent with its reason.
-
-        Raises:
-            ValueError: it is neither.
-        """
-        given = {value is None for value in (self.share, self.low, self.high, self.unclamped)}
-        if given != {bool(self.undefined)}:
-            raise ValueError("it has neither a share with its range nor a reason for none")
-
-
-class _Summary(BaseModel):
-    """The content of summary.json, as `Explanation.summary` returns it."""
-
-    clip: StrictStr
-    model: StrictStr
-    weights: StrictStr
-    layer: StrictStr
-    method: StrictStr
-    target: _Target
-    top: list[_Candidate]
-    size: tuple[Side, Side]
-    region: tuple[Number, Number, Number, Number]
-    preprocess: _Preprocess | None = None  # which 0.1 did not store
-    windowing: _Windowing
-    frame_rate: Number = 0.0
-    frame_rate_from: StrictStr = "assumed"
-    stretch: tuple[Number | None, Number | None] = (None, None)
-    fingerprint: StrictStr = ""
-    kind: Evidence = "whole"
-    scale: tuple[Extent, Extent] | None = None
-    motion: _Motion | None = None
-    computation: dict[str, Any]
-    check: _Check | None = None
-    timings: dict[str, Number]
-    versions: dict[str, StrictStr]
-    drawing: dict[str, Any] = {}
-    warnings: list[StrictStr]
-
-    def model_post_init(self, _: Any) -> None:
-        """Check what the types do not express.
-
-        Raises:
-            ValueError: the values do not fit each other.
-        """
-        left, top, right, bottom = self.region
-        if left >= right or top >= bottom:
-            raise ValueError("the region is empty")
-        if self.kind != "whole" and self.motion is None:
-            raise ValueError(f"it is of {self.kind} and has no motion share")
-
 
 def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
     """Return the explanation that `Explanation.save` wrote as explanation.npz and summary.json; nothing is unpickled.
@@ -175,7 +45,7 @@ def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
         most: largest size of the arrays in bytes; a larger file is refused before it is decompressed.
 
     Raises:
-        OutputError: a file is missing, damaged or too large.
+        OutputError: a file is missing, damaged or too large, or holds values that cannot be true.
 
     Example:
         >>> load_explanation("results/clip").evidence.shape     # doctest: +SKIP
@@ -185,11 +55,10 @@ def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
     if not os.path.lexists(directory / "summary.json"):
         raise _absent(directory)
     try:
-        facts = _Summary.model_validate(read_json(directory / "summary.json", _MOST_SUMMARY))
+        facts = Summary.model_validate(read_json(directory / "summary.json", _MOST_SUMMARY))
         with open_regular(directory / "explanation.npz") as file, open_zip(file, _MOST_LISTED) as archive:
             arrays = _arrays(archive, most, _AXES if facts.motion is None else _AXES | _MOTION)
-        if facts.motion is not None and len(facts.motion.windows) != len(arrays["window_starts"]):
-            raise ValueError("the motion shares are of another number of windows")
+        _check_arrays(facts, arrays)
         drawing = Drawing(**facts.drawing)
     except ValidationError as error:
         first = error.errors()[0]
@@ -197,7 +66,8 @@ def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
         raise _unreadable(directory, f"{name}: {first['msg']}, given {shortened(first['input'])}") from error
     except Exception as error:  # zipfile, zlib and numpy raise anything on damaged files: EOFError, SyntaxError, ...
         raise _unreadable(directory, str(error) or type(error).__name__) from error
-    values: dict[str, Any] = {name: getattr(facts, name) for name in _Summary.model_fields} | arrays
+    stored = set(Summary.model_fields) - {"frames", "windows"}
+    values: dict[str, Any] = {name: getattr(facts, name) for name in stored} | arrays
     values["motion"] = None if facts.motion is None else _motion_share(facts.motion, values.pop("motion_share"))
     values["target"] = ExplainedTarget(**dict(facts.target))
     values["top"] = tuple((candidate.label, candidate.probability) for candidate in facts.top)
@@ -209,7 +79,32 @@ def load_explanation(directory: str | Path, most: int = 1 << 30) -> Explanation:
     return Explanation(**values)
 
 
-def _motion_share(stored: _Motion, frames: np.ndarray) -> MotionShare:
+def _check_arrays(facts: Summary, arrays: Mapping[str, np.ndarray]) -> None:
+    """Check that arrays hold values that can be true, and are those of the summary.
+
+    Raises:
+        ValueError: they do not, or are not.
+    """
+    times, starts = arrays["times"], arrays["window_starts"]
+    for noun, announced, count in (("frame", facts.frames, len(times)), ("window", facts.windows, len(starts))):
+        if announced not in (None, count):
+            raise ValueError(f"summary.json is of {counted(announced, noun)}, and explanation.npz of {count}")
+    if facts.motion is not None and len(facts.motion.windows) != len(starts):
+        raise ValueError("the motion shares are of another number of windows")
+    if (times[1:] <= times[:-1]).any():
+        raise ValueError("the times do not rise from frame to frame")
+    if not np.isin(starts, np.arange(len(times))).all():
+        raise ValueError("window_starts holds numbers that are no frames of the clip")
+    for name in ("maps", "evidence"):
+        if arrays[name].min() < 0:
+            raise ValueError(f"{name} holds values below 0")
+    of_probability = () if facts.target.probability is None else ("scores", "window_scores")
+    for name in (*of_probability, *(_MOTION.keys() & arrays.keys())):
+        if (arrays[name] < 0).any() or (arrays[name] > MOST_PROBABILITY).any():
+            raise ValueError(f"{name} holds values below 0 or above 1")
+
+
+def _motion_share(stored: Motion, frames: np.ndarray) -> MotionShare:
     rows = [[np.nan if v is None else v for v in (w.share, w.low, w.high)] for w in stored.windows]
     windows = np.array(rows, np.float64).reshape(-1, 3)
     return MotionShare(
@@ -226,7 +121,7 @@ def _motion_share(stored: _Motion, frames: np.ndarray) -> MotionShare:
 
 
 def _absent(directory: Path) -> OutputError:
-    """Return the error for a directory without an explanation; that of a corpus says why its row has none."""
+    """Return the error for a directory without an explanation; a corpus's failed row and a localization have their own."""
     try:
         found = read_json(directory / "result.json", _MOST_SUMMARY)
     except (OSError, ValueError):
@@ -235,6 +130,11 @@ def _absent(directory: Path) -> OutputError:
         return OutputError(
             f"{directory}{os.sep} is of a row of a corpus that failed, and holds no explanation "
             f"({one_line(str(found['error']), 400)}); mend that, and run the corpus again with --retry-failed"
+        )
+    if os.path.lexists(directory / "segments.json"):
+        return OutputError(
+            f"{directory}{os.sep} holds a localization, not an explanation; read its segments from segments.json, or give a "
+            "directory with summary.json"
         )
     return _unreadable(directory, "it has no summary.json" if directory.is_dir() else "there is no such directory")
 
@@ -262,6 +162,8 @@ def _arrays(archive: ZipFile, most: int, expected: Mapping[str, str]) -> dict[st
         shape = _checked_shape(archive, members[f"{name}.npy"])
         if len(shape) != len(axes):
             raise ValueError(f"{name} has shape {shape}; it should have {len(axes)} axes")
+        if 0 in shape:
+            raise ValueError(f"{name} has shape {shape}; it holds nothing")
         for axis, length in zip(axes, shape):
             if lengths.setdefault(axis, length) != length:
                 raise ValueError(f"{name} has shape {shape}; other arrays have {lengths[axis]} in place of {length}")
@@ -269,8 +171,6 @@ def _arrays(archive: ZipFile, most: int, expected: Mapping[str, str]) -> dict[st
             arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
         if not (np.isfinite(arrays[name]) | (np.isnan(arrays[name]) & (name in _MOTION))).all():
             raise ValueError(f"{name} holds values that are not finite")
-    if lengths["h"] * lengths["w"] == 0:
-        raise ValueError("the maps are empty")
     return arrays
 
 
