@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,14 @@ def upload(tmp_path: Path) -> Upload:
 CHOICE = Choice("model", "top", "gradcam++", "auto", "inferno")
 
 
-def _error(place: Path, clip: Upload | None, answer: Any, limits: Limits = Limits(), **own: Upload) -> str:
+def _error(
+    place: Path, clip: Upload | None, answer: Any, limits: Limits = Limits(), choice: Choice = CHOICE, **own: Upload
+) -> str:
     results = Results(place / "results", limits)
     explainer = Explainer(results, limits)
     explainer._process = _Answering(answer)
     with pytest.raises(VidcamError) as caught:
-        explainer.explain("session", Files(clip, **own), CHOICE, lambda step, done, of: None)
+        explainer.explain("session", Files(clip, **own), choice, lambda step, done, of: None)
     assert not results.place.exists() or list(results.place.iterdir()) == []
     return str(caught.value)
 
@@ -62,6 +65,14 @@ def test_no_path_of_the_server_reaches_a_visitor(
     assert "secret" in caplog.text
 
 
+@pytest.mark.parametrize("typed", ["/jump", "a /b", "/"])
+def test_what_a_visitor_typed_is_no_path_of_the_server(tmp_path: Path, upload: Upload, typed: str) -> None:
+    choice = replace(CHOICE, target=typed)
+    said = f"label {typed!r} is not one of the model's 11 classes"
+    assert _error(tmp_path / "1", upload, {"error": said}, choice=choice) == said
+    assert _error(tmp_path / "2", upload, {"error": f"{said}; see '/secret/place'"}, choice=choice) == UNEXPECTED
+
+
 def test_what_is_for_the_visitor_is_said(tmp_path: Path, upload: Upload) -> None:
     said = "clip.mp4 has no class 'a/b'; see https://example.org/classes"
     assert _error(tmp_path, upload, {"error": said}) == said
@@ -73,7 +84,7 @@ def test_without_room_or_upload_nothing_is_begun(tmp_path: Path, upload: Upload)
     weights = Upload("w", tmp_path / "weights", "here", "mine.safetensors", kind="weights")
     assert _error(tmp_path, upload, {}, weights=weights) == WEIGHTS_GONE
     weights.name = "mine.pth"
-    assert "mine.pth is no .safetensors file" in _error(tmp_path, upload, {}, weights=weights)
+    assert "the weights are no .safetensors file" in _error(tmp_path, upload, {}, weights=weights)
     labels = Upload("l", tmp_path / "labels", "here", "names.csv", kind="labels")
     assert _error(tmp_path, upload, {}, labels=labels) == LABELS_GONE
     labels.name = "names"

@@ -197,6 +197,12 @@ def test_files_that_are_no_utf8_text(tmp_path: Path, content: bytes) -> None:
         _read(tmp_path, content)
 
 
+@pytest.mark.parametrize("name", ["labels.txt", "labels.csv", "labels.json"])
+def test_every_form_is_named_where_a_file_cannot_be_read(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ModelError, match=r"give UTF-8 text with one label a line, CSV .* or JSON"):
+        _read(tmp_path, b"\xff\xfe", name)
+
+
 def test_an_empty_file_has_no_labels(tmp_path: Path) -> None:
     for name in ("labels.txt", "labels.csv"):
         assert _read(tmp_path, "\ufeff\r\n\n", name) == ((), "")

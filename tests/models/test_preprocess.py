@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from vidcam.errors import SettingsError
 from vidcam.models.preprocess import Preprocess
 from vidcam.models.registry import spec_named
 from vidcam.models.torchvision_import import import_torchvision
@@ -58,3 +59,8 @@ def test_one_number_is_the_shorter_side() -> None:
     picture = np.zeros((200, 800, 3), np.uint8)
     picture[:, 300:500] = 255
     assert preprocess.frame(picture).min() == 255
+
+
+def test_a_scale_of_0_is_refused() -> None:
+    with pytest.raises(SettingsError, match="a scale that is not 0"):
+        Preprocess((1, 1), (1, 1), (1.0, 2.0, 3.0), (1.0, 2.0, 4.0), scale=0.0)

@@ -136,7 +136,8 @@ class Explainer:
             log.error("%r could not be explained:\n%s", result.clip, answer["unexpected"])
             return UNEXPECTED
         error = str(answer.get("error", ""))
-        if _ABSOLUTE.search(error):
+        typed = {repr(choice.target), repr(choice.layer)}  # as messages name it
+        if _ABSOLUTE.search("''".join(re.split("|".join(map(re.escape, typed)), error))):
             log.error("%r could not be explained: %s", result.clip, error)
             return UNEXPECTED
         return error
@@ -152,14 +153,14 @@ def _own_files(files: Files, folder: Path) -> dict[str, str | None]:
     if weights is not None:
         if not weights.name.endswith(WEIGHTS):
             raise VidcamError(
-                f"{weights.name} is no {WEIGHTS} file, the one kind of weights that this page reads; save them with "
+                f"the weights are no {WEIGHTS} file, the one kind that this page reads; save them with "
                 "safetensors, or use the command line"
             )
         _take(weights, folder / weights.name, WEIGHTS_GONE)
     if labels is not None:
         if not labels.name.endswith(LABELS):
             raise VidcamError(
-                f"{labels.name} is no file of class names; give a {', '.join(LABELS[:-1])} or {LABELS[-1]} file"
+                f"the class names are no file that this page reads; give a {', '.join(LABELS[:-1])} or {LABELS[-1]} file"
             )
         _take(labels, folder / labels.name, LABELS_GONE)
     return {"weights": weights.name if weights else None, "labels": labels.name if labels else None}

@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"\d{1,9}")
 _NUMBER_FIRST = re.compile(r"(\d{1,9})(?:[.):]?\s+|\s*[,;:]\s*)(\S.*)")
 _NUMBER_LAST = re.compile(r"(.*\S)(?:\s*[,;]\s*|\t+)(\d{1,9})")
 _HEADERS = {"name", "label", "labels", "class"}  # of a CSV with one column
-_FORMS = "give a UTF-8 text file, one label a line"
+_FORMS = "give UTF-8 text with one label a line, CSV with a label in every row, or JSON with a list of labels"
 _ESCAPE = "if the numbers belong to the labels, give a JSON list of them"
 
 

@@ -57,10 +57,15 @@ class Preprocess:
                 f"crop {self.crop!r} is larger than the frame after resize {self.resize!r}; give a smaller crop"
             )
         values = (*self.mean, *self.std, self.scale)
-        if len(self.mean) != 3 or len(self.std) != 3 or not all(map(math.isfinite, values)) or 0 in self.std:
+        if (
+            len(self.mean) != 3
+            or len(self.std) != 3
+            or not all(map(math.isfinite, values))
+            or 0 in (*self.std, self.scale)
+        ):
             raise SettingsError(
                 f"mean {self.mean!r}, std {self.std!r} and scale {self.scale!r} cannot normalise a frame; give three "
-                "finite numbers each for mean and std, none of std 0"
+                "finite numbers each for mean and std, none of std 0, and a scale that is not 0"
             )
 
     def frame(self, pixels: np.ndarray) -> np.ndarray:
