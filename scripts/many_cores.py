@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import psutil
 import torch
@@ -83,14 +84,13 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=16)
     options = parser.parse_args()
     drawing = min(playback._MOST_DRAWING, options.cores // 4)
-    for module, name, value in (
-        (playback, "_drawing_threads", lambda: drawing),
-        (writer, "cores", lambda: options.cores),
-    ):
-        setattr(module, name, value)
     network = threading.get_native_id()  # the main thread runs it, and no other one with a single thread of torch
     rows: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory() as place:
+    with (
+        patch.object(playback, "_drawing_threads", lambda: drawing),
+        patch.object(writer, "cores", lambda: options.cores),
+        tempfile.TemporaryDirectory() as place,
+    ):
         clip = write_clip(Path(place) / "clip.mp4", 300, (360, 640), 30)
         for turn in range(options.rounds + 1):
             measured = phases(clip, Path(place) / "out")

@@ -74,7 +74,8 @@ def explain_caption(
     if not words:
         words = _most_probable_sentence(loader, captioner, model)
         model = teacher_forced_model(captioner, words)
-    found = Explainer(model, recipe).explain(loader, [*range(len(words)), _mean])
+        explainer = Explainer(model, recipe)
+    found = explainer.explain(loader, [*range(len(words)), _mean])
     *by_word, whole = found[:: len(found) // (len(words) + 1)]  # of several layers the fused one of each word
     return Caption(
         words,

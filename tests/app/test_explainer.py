@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from vidcam.app.choice import Choice
-from vidcam.app.explainer import GONE, LABELS_GONE, UNEXPECTED, WEIGHTS_GONE, Explainer
-from vidcam.app.jobs import Files
+from vidcam.app.explainer import GONE, UNEXPECTED, Explainer
+from vidcam.app.jobs import LABELS_GONE, WEIGHTS_GONE, Files
 from vidcam.app.limits import Limits
 from vidcam.app.results import Results
 from vidcam.app.uploads import Upload

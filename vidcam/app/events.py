@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from vidcam.app.choice import Choice, checked_choice, samples
 from vidcam.app.connections import network
 from vidcam.app.gate import VISITOR
-from vidcam.app.jobs import Files, Jobs
+from vidcam.app.jobs import LABELS_GONE, WEIGHTS_GONE, Files, Jobs
 from vidcam.app.uploads import Kind, Refused, Upload, Uploads
 
 FILES = "vidcam.files"  # in the scope: those that a request names and its session owns, and the sample
@@ -188,8 +188,8 @@ class Events:
                     chosen = Upload(f"sample {sample}", path, address, path.name, session=session)
                 return Files(
                     chosen,
-                    self._wanted(weights, session, "weights", "The weights are"),
-                    self._wanted(labels, session, "labels", "The class names are"),
+                    self._wanted(weights, session, "weights", WEIGHTS_GONE),
+                    self._wanted(labels, session, "labels", LABELS_GONE),
                 )
             case 4, [weights]:
                 return Files(weights=self._claimed(weights, session, "weights"))
@@ -203,10 +203,10 @@ class Events:
             return None
         return self._uploads.claim(key, session, self._jobs.uploads(), kind)
 
-    def _wanted(self, given: Any, session: str, kind: Kind, they_are: str) -> Upload | None:
+    def _wanted(self, given: Any, session: str, kind: Kind, gone: str) -> Upload | None:
         upload = self._claimed(given, session, kind)
         if given is not None and upload is None:  # in place of these, the network's own would be taken
-            raise Refused(410, f"{they_are} not here any more; drop them again.")
+            raise Refused(410, gone)
         return upload
 
 

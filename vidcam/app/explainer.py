@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Event, Lock
 
 from vidcam.app.choice import Choice
-from vidcam.app.jobs import Files
+from vidcam.app.jobs import LABELS_GONE, WEIGHTS_GONE, Files
 from vidcam.app.limits import Limits
 from vidcam.app.names import LABELS, WEIGHTS
 from vidcam.app.results import ARCHIVE, Result, Results
@@ -22,8 +22,6 @@ from vidcam.process import Ended, Process
 
 UNEXPECTED = "This clip could not be explained (unexpected error); the server's log has more."
 GONE = "Drop a clip or choose a sample first."
-WEIGHTS_GONE = "The weights are not here any more; drop them again."
-LABELS_GONE = "The class names are not here any more; drop them again."
 _ABSOLUTE = re.compile(r"(?<![\w./:<])/\w|\b[A-Za-z]:\\")  # a path of this machine
 log = logging.getLogger("vidcam.app")
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from vidcam.app.limits import Limits, share
 from vidcam.app.uploads import Refused, Upload
 
+WEIGHTS_GONE = "The weights are not here any more; drop them again."
+LABELS_GONE = "The class names are not here any more; drop them again."
+
 
 @dataclass(frozen=True)
 class Files:
